@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * An IP address with a UDP port, as a plain value: what peer data and the
+ * address book hold. No sockets here. Any thread.
+ */
+#ifndef BRIDGE_ADDRESS_H
+#define BRIDGE_ADDRESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define ADDRESS_TEXT_SIZE 56 /* "[v6]:port" and the closing zero */
+
+struct address {
+	uint8_t family; /* 4 or 6 */
+	uint8_t ip[16]; /* network order; IPv4 in the first four, the rest zero */
+	uint16_t port;  /* host order */
+};
+
+/* "127.0.0.1:4242" or "[::1]:4242". Returns 0 or ERROR_INVALID (a name, no port,
+ * port 0 to be bound is fine, port above 65535 is not). */
+int address_parse(const char *text, struct address *out);
+
+/* Writes at most ADDRESS_TEXT_SIZE bytes with a closing zero; returns text. */
+char *address_format(const struct address *address, char text[ADDRESS_TEXT_SIZE]);
+
+/* The order of Rust's SocketAddr, which peer data's sorted set has: all of IPv4
+ * first, then by address, then by port. */
+int address_compare(const struct address *a, const struct address *b);
+
+/* Whether somebody else's word is enough to dial it: not unspecified, multicast,
+ * broadcast or port 0. Loopback counts as usable here: the caller knows whence
+ * the word came (see address_is_loopback). */
+bool address_is_dialable(const struct address *address);
+bool address_is_loopback(const struct address *address);
+
+#endif

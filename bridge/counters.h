@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Counts by name, written by any thread, read by any (relaxed atomics): what the
+ * status topics show. Nothing is lost silently, so every reason for which a
+ * message is not carried has a line here.
+ */
+#ifndef BRIDGE_COUNTERS_H
+#define BRIDGE_COUNTERS_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+/* name, topic below $SYS/broker/p2panda/, meaning */
+#define COUNTER_TABLE(X)                                                                           \
+	X(IN, "messages/in", "messages accepted from MQTT clients for an overlay")                 \
+	X(SENT, "messages/sent", "messages handed to at least one neighbour")                      \
+	X(RECEIVED, "messages/received", "messages that arrived from an overlay")                  \
+	X(OUT, "messages/out", "messages handed to the broker")                                    \
+	X(DROPPED_MALFORMED_TOPIC, "dropped/malformed_topic", "published to no topic of ours")     \
+	X(DROPPED_TOO_LARGE, "dropped/too_large", "content above 4057 bytes")                      \
+	X(DROPPED_REPEATED, "dropped/repeated", "same content within 90 s")                        \
+	X(DROPPED_MAX_OVERLAYS, "dropped/max_overlays", "more overlays than max_overlays")         \
+	X(DROPPED_MAILBOX, "dropped/mailbox_full", "queue to the node thread full")                \
+	X(DROPPED_EVENTS, "dropped/events_full", "queue to the broker thread full")                \
+	X(DROPPED_QUEUE_LIMIT, "dropped/queue_limit", "gave way while waiting for a neighbour")    \
+	X(DROPPED_QUEUE_AGE, "dropped/queue_age", "waited too long for a neighbour")               \
+	X(DROPPED_LEFT, "dropped/left", "still waiting when the overlay was left")                 \
+	X(DROPPED_NO_MEMORY, "dropped/no_memory", "out of memory")                                 \
+	X(DROPPED_NO_STREAM_CREDIT, "dropped/no_stream_credit", "peer grants no further stream")   \
+	X(DROPPED_PEER_SLOW, "dropped/peer_slow", "copies a slow neighbour did not get")           \
+	X(DROPPED_PEER_LOST, "dropped/peer_lost", "copies for a neighbour that was lost")          \
+	X(DROPPED_UNFORWARDABLE, "dropped/unforwardable", "not forwarded: frame limit")            \
+	X(DROPPED_BROKER, "dropped/broker", "the broker refused to publish it")                    \
+	X(BAD_FRAME, "peers/bad_frames", "frames that could not be decoded")                       \
+	X(BAD_ID, "peers/bad_ids", "messages whose id is not their hash")                          \
+	X(LIMIT_MISSING, "limits/missing", "announced ids beyond the limit")                       \
+	X(LIMIT_LAZY_QUEUE, "limits/lazy_queue", "announcements not queued: limit")                \
+	X(LIMIT_RECEIVED_IDS, "limits/received_ids", "remembered ids forgotten early")             \
+	X(LIMIT_CACHE, "limits/cache", "cached content evicted early")                             \
+	X(LIMIT_CONNECTIONS, "limits/connections", "connections refused: limit")                   \
+	X(LIMIT_PEERS, "limits/peers", "peers not kept: limit")                                    \
+	X(LIMIT_PEER_DATA, "limits/peer_data", "peer data ignored: too large or malformed")        \
+	X(HANDSHAKES_REFUSED, "peers/refused", "handshakes refused: key, network or protocol")     \
+	X(DIALS, "peers/dials", "connections tried")                                               \
+	X(DIALS_FAILED, "peers/dials_failed", "connections that did not come about")
+
+enum counter {
+#define X(name, topic, meaning) COUNTER_##name,
+	COUNTER_TABLE(X)
+#undef X
+	COUNTERS
+};
+
+struct counters {
+	_Atomic uint64_t values[COUNTERS];
+};
+
+static inline void counters_add(struct counters *counters, enum counter counter, uint64_t n)
+{
+	atomic_fetch_add_explicit(&counters->values[counter], n, memory_order_relaxed);
+}
+
+static inline uint64_t counters_get(const struct counters *counters, enum counter counter)
+{
+	return atomic_load_explicit(&((struct counters *)counters)->values[counter],
+				    memory_order_relaxed);
+}
+
+#endif

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Errors are values: every call that can fail returns one of these as an int,
+ * zero for success, negative otherwise. A header's comment lists which ones a
+ * call returns. Bytes from the network lead to an error, never to an assertion.
+ */
+#ifndef BRIDGE_ERROR_H
+#define BRIDGE_ERROR_H
+
+/* name, value, text for logs */
+#define ERROR_TABLE(X)                                                                             \
+	X(NOMEM, -1, "out of memory")                                                              \
+	X(TRUNCATED, -2, "input ended too early")                                                  \
+	X(INVALID, -3, "malformed input")                                                          \
+	X(TOO_LARGE, -4, "too large")                                                              \
+	X(LIMIT, -5, "a limit is reached")                                                         \
+	X(NOT_JOINED, -6, "overlay is not joined")                                                 \
+	X(REPEATED, -7, "same content within the retention time")                                  \
+	X(NO_STREAM_CREDIT, -8, "peer grants no further stream")                                   \
+	X(CLOSED, -9, "closed")                                                                    \
+	X(SYSTEM, -10, "system call failed")                                                       \
+	X(TLS, -11, "TLS failure")                                                                 \
+	X(QUIC, -12, "QUIC failure")                                                               \
+	X(ADDRESS_IN_USE, -13, "address is in use")                                                \
+	X(PERMISSION, -14, "permission denied")                                                    \
+	X(NOT_FOUND, -15, "not found")                                                             \
+	X(FULL, -16, "queue is full")
+
+enum error {
+	ERROR_NONE = 0,
+#define X(name, value, text) ERROR_##name = value,
+	ERROR_TABLE(X)
+#undef X
+};
+
+/* The name of an error ("NOMEM") and its text; never NULL. Any thread. */
+const char *error_name(int error);
+const char *error_text(int error);
+
+#endif

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * PlumTree (Leitao, Pereira, Rodrigues: Epidemic Broadcast Trees, SRDS 2007) for one
+ * overlay, as iroh-gossip v0.98.0 src/proto/plumtree.rs speaks it. Private to gossip/.
+ *
+ * Better than there: only members of the active view are eager or lazy peers, so
+ * that whoever sends a duplicate does not stay for ever; an announcement by anybody
+ * else is ignored; everything is bounded; timers run only while there is work.
+ */
+#ifndef BRIDGE_GOSSIP_BROADCAST_H
+#define BRIDGE_GOSSIP_BROADCAST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cache.h"
+#include "core.h"
+#include "wire.h"
+
+/* One member of the active view. */
+struct neighbour {
+	bool used;
+	bool eager; /* else lazy */
+	struct id id;
+	struct wire_ihave *queue; /* what the next dispatch announces to it */
+	size_t queued;
+	size_t room;
+};
+
+struct missing; /* announced to us, not received yet */
+
+struct broadcast {
+	struct core *core;
+	struct id topic;
+	struct neighbour neighbours[LIMIT_ACTIVE_VIEW];
+	struct cache cache;
+	struct missing *missing; /* by id */
+	/* Oldest first, as each of the two timeouts is constant. */
+	struct missing *announced; /* waiting for an eager push */
+	struct missing *grafted;   /* waiting for the answer to a GRAFT */
+	uint64_t dispatch_at;      /* UINT64_MAX: nothing is queued */
+};
+
+void broadcast_init(struct broadcast *broadcast, struct core *core, const struct id *topic);
+void broadcast_clear(struct broadcast *broadcast);
+
+/* From the peer sampling service: the active view has gained or lost a member. */
+void broadcast_neighbour_up(struct broadcast *broadcast, const struct id *peer);
+void broadcast_neighbour_down(struct broadcast *broadcast, const struct id *peer);
+
+/* WIRE_GOSSIP, WIRE_PRUNE, WIRE_GRAFT, WIRE_IHAVE. Errors go to core->effects. */
+void broadcast_receive(struct broadcast *broadcast, uint64_t now, const struct id *from,
+	const struct wire_message *message);
+
+/* As gossip_publish. After an error nothing has been recorded. */
+int broadcast_publish(struct broadcast *broadcast, uint64_t now, struct message *message,
+	size_t *neighbours);
+
+uint64_t broadcast_deadline(const struct broadcast *broadcast);
+void broadcast_tick(struct broadcast *broadcast, uint64_t now);
+
+#endif

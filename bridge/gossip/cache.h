@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The messages an overlay has seen: their ids for 90 s, so that none is delivered
+ * twice, and their content for 30 s, so that a GRAFT can be answered (PlumTree's
+ * caches; the times are upstream's, src/proto/plumtree.rs).
+ *
+ * Both times are constant, so the oldest entry is always the first to go: no heap.
+ * The content of all overlays shares one budget of bytes; when it is used up the
+ * oldest content of any overlay gives way early, which is counted.
+ * Time must not go backwards.
+ */
+#ifndef BRIDGE_GOSSIP_CACHE_H
+#define BRIDGE_GOSSIP_CACHE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../counters.h"
+#include "../id.h"
+#include "../keyed.h"
+#include "../message.h"
+
+#define CACHE_ID_NS      UINT64_C(90000000000)
+#define CACHE_CONTENT_NS UINT64_C(30000000000)
+/* What is due is removed up to this much later, so that one wake-up a second is
+ * enough; upstream's eviction interval. */
+#define CACHE_EVICT_NS UINT64_C(1000000000)
+
+struct cache_entry;
+
+/* Shared by all overlays of a node. */
+struct contents {
+	struct cache_entry *oldest; /* a list, oldest first */
+	size_t bytes;
+	size_t limit;
+	struct counters *counters;
+};
+
+struct cache {
+	struct cache_entry *entries; /* by id; in order of insertion */
+	struct contents *contents;
+	const struct keyed *keyed;
+	size_t limit; /* ids; LIMIT_RECEIVED_IDS */
+};
+
+void contents_init(struct contents *contents, size_t limit, struct counters *counters);
+uint64_t contents_deadline(const struct contents *contents);
+void contents_evict(struct contents *contents, uint64_t now);
+
+void cache_init(struct cache *cache, struct contents *contents, const struct keyed *keyed,
+	size_t limit);
+void cache_clear(struct cache *cache);
+
+/* Remembers an id that is not known yet, and a reference to its message with the
+ * round at which it is sent on; message may be NULL for the id alone. ERROR_NOMEM. */
+int cache_add(struct cache *cache, uint64_t now, const struct id *id, struct message *message,
+	uint16_t round);
+
+bool cache_knows(const struct cache *cache, const struct id *id);
+
+/* The message, if it is still here (no reference is taken); NULL otherwise. */
+struct message *cache_content(const struct cache *cache, const struct id *id, uint16_t *round);
+
+/* When cache_evict is wanted; UINT64_MAX for never. */
+uint64_t cache_deadline(const struct cache *cache);
+void cache_evict(struct cache *cache, uint64_t now);
+
+#endif

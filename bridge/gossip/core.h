@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* What all overlays of one node share. Private to gossip/. */
+#ifndef BRIDGE_GOSSIP_CORE_H
+#define BRIDGE_GOSSIP_CORE_H
+
+#include "../counters.h"
+#include "../id.h"
+#include "../keyed.h"
+#include "../random.h"
+#include "addr_info.h"
+#include "cache.h"
+#include "effects.h"
+
+#define MS UINT64_C(1000000)
+
+struct core {
+	struct id me;
+	struct random random;
+	struct counters *counters;
+	struct keyed keyed;
+	struct effects effects;
+	struct contents contents;
+	/* Our own peer data. */
+	size_t data_size;
+	uint8_t data[ADDR_INFO_SIZE];
+};
+
+#endif

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+#include "gossip.h"
+
+#include "../error.h"
+#include "broadcast.h"
+#include "core.h"
+#include "membership.h"
+#include "wire.h"
+
+/* More effects than one step has that must not get lost: neighbours coming and
+ * going, and what is said to them then. */
+#define EFFECTS_PER_STEP 128
+
+struct overlay {
+	struct id topic;
+	struct membership membership;
+	struct broadcast broadcast;
+	uint64_t deadline;
+	size_t place; /* in the heap */
+	UT_hash_handle hh;
+};
+
+struct gossip {
+	struct core core;
+	size_t max_overlays;
+	struct overlay *overlays; /* by topic */
+	/* A binary heap by deadline: that of the first is the next of all. */
+	struct overlay **heap;
+	size_t heap_room;
+	size_t heap_count;
+};
+
+static void place(struct gossip *gossip, struct overlay *overlay, size_t at)
+{
+	gossip->heap[at] = overlay;
+	overlay->place = at;
+}
+
+/* Moves an overlay whose deadline has changed to where it belongs. */
+static void sift(struct gossip *gossip, struct overlay *overlay)
+{
+	struct overlay **heap = gossip->heap;
+	size_t at = overlay->place;
+
+	for (; at > 0 && overlay->deadline < heap[(at - 1) / 2]->deadline; at = (at - 1) / 2)
+		place(gossip, heap[(at - 1) / 2], at);
+	for (;;) {
+		size_t child = 2 * at + 1;
+
+		if (child + 1 < gossip->heap_count &&
+			heap[child + 1]->deadline < heap[child]->deadline)
+			child++;
+		if (child >= gossip->heap_count || heap[child]->deadline >= overlay->deadline)
+			break;
+		place(gossip, heap[child], at);
+		at = child;
+	}
+	place(gossip, overlay, at);
+}
+
+static void update_deadline(struct gossip *gossip, struct overlay *overlay)
+{
+	uint64_t membership = membership_deadline(&overlay->membership);
+	uint64_t broadcast = broadcast_deadline(&overlay->broadcast);
+	uint64_t deadline = membership < broadcast ? membership : broadcast;
+
+	if (deadline != overlay->deadline) {
+		overlay->deadline = deadline;
+		sift(gossip, overlay);
+	}
+}
+
+/* The end of a step on one overlay. */
+static int finish(struct gossip *gossip, struct overlay *overlay)
+{
+	update_deadline(gossip, overlay);
+	return effects_take_error(&gossip->core.effects);
+}
+
+static struct overlay *find(const struct gossip *gossip, const struct id *topic)
+{
+	struct overlay *overlay;
+
+	HASH_FIND_BYHASHVALUE(hh, gossip->overlays, topic, ID_SIZE,
+		keyed_hash(&gossip->core.keyed, topic, ID_SIZE), overlay);
+	return overlay;
+}
+
+int gossip_new(const struct gossip_config *config, struct gossip **out)
+{
+	struct gossip *gossip = memory_zalloc(sizeof *gossip);
+
+	if (!gossip)
+		return ERROR_NOMEM;
+	if (effects_init(&gossip->core.effects, config->counters)) {
+		memory_free(gossip);
+		return ERROR_NOMEM;
+	}
+	gossip->core.me = config->me;
+	gossip->core.random = config->random;
+	gossip->core.counters = config->counters;
+	gossip->max_overlays = config->max_overlays;
+	keyed_init(&gossip->core.keyed, &gossip->core.random);
+	contents_init(&gossip->core.contents, config->cache_bytes, config->counters);
+	gossip_set_addresses(gossip, NULL, 0);
+	*out = gossip;
+	return 0;
+}
+
+static void remove_overlay(struct gossip *gossip, struct overlay *overlay)
+{
+	struct overlay *last = gossip->heap[--gossip->heap_count];
+
+	if (last != overlay) {
+		place(gossip, last, overlay->place);
+		sift(gossip, last);
+	}
+	HASH_DELETE(hh, gossip->overlays, overlay);
+	membership_clear(&overlay->membership);
+	broadcast_clear(&overlay->broadcast);
+	memory_free(overlay);
+}
+
+void gossip_free(struct gossip *gossip)
+{
+	if (!gossip)
+		return;
+	while (gossip->overlays)
+		remove_overlay(gossip, gossip->overlays);
+	effects_clear(&gossip->core.effects);
+	memory_free(gossip->heap);
+	memory_free(gossip);
+}
+
+static int reserve_heap(struct gossip *gossip)
+{
+	size_t room = gossip->heap_room ? 2 * gossip->heap_room : 16;
+	struct overlay **heap;
+
+	if (gossip->heap_count < gossip->heap_room)
+		return 0;
+	heap = memory_realloc(gossip->heap, room * sizeof *heap);
+	if (!heap)
+		return ERROR_NOMEM;
+	gossip->heap = heap;
+	gossip->heap_room = room;
+	return 0;
+}
+
+int gossip_join(struct gossip *gossip, uint64_t now, const struct id *topic)
+{
+	struct overlay *overlay;
+
+	(void)now;
+	if (find(gossip, topic))
+		return 0;
+	if (HASH_COUNT(gossip->overlays) >= gossip->max_overlays)
+		return ERROR_LIMIT;
+	if (reserve_heap(gossip))
+		return ERROR_NOMEM;
+	overlay = memory_alloc(sizeof *overlay);
+	if (!overlay)
+		return ERROR_NOMEM;
+	overlay->topic = *topic;
+	overlay->deadline = UINT64_MAX;
+	broadcast_init(&overlay->broadcast, &gossip->core, topic);
+	membership_init(&overlay->membership, &gossip->core, &overlay->broadcast, topic);
+	HASH_ADD_KEYPTR_BYHASHVALUE(hh, gossip->overlays, &overlay->topic, ID_SIZE,
+		keyed_hash(&gossip->core.keyed, topic, ID_SIZE), overlay);
+	if (!overlay->hh.tbl) {
+		memory_free(overlay);
+		return ERROR_NOMEM;
+	}
+	place(gossip, overlay, gossip->heap_count++);
+	return 0;
+}
+
+int gossip_leave(struct gossip *gossip, uint64_t now, const struct id *topic)
+{
+	struct overlay *overlay = find(gossip, topic);
+
+	(void)now;
+	if (!overlay)
+		return ERROR_NOT_JOINED;
+	membership_leave(&overlay->membership);
+	remove_overlay(gossip, overlay);
+	/* Whoever did not get a farewell will find out: we answer no more. */
+	effects_take_error(&gossip->core.effects);
+	return 0;
+}
+
+int gossip_ask(struct gossip *gossip, uint64_t now, const struct id *topic, const struct id *peer)
+{
+	struct overlay *overlay = find(gossip, topic);
+
+	if (!overlay)
+		return ERROR_NOT_JOINED;
+	membership_ask(&overlay->membership, now, peer);
+	return finish(gossip, overlay);
+}
+
+int gossip_publish(struct gossip *gossip, uint64_t now, const struct id *topic,
+	struct message *message, size_t *neighbours)
+{
+	struct overlay *overlay = find(gossip, topic);
+	int error;
+
+	if (!overlay)
+		return ERROR_NOT_JOINED;
+	error = broadcast_publish(&overlay->broadcast, now, message, neighbours);
+	/* A copy that found no memory is counted, but the message is out. */
+	finish(gossip, overlay);
+	return error;
+}
+
+int gossip_receive(struct gossip *gossip, uint64_t now, const struct id *peer,
+	const struct id *topic, const uint8_t *body, size_t size)
+{
+	struct overlay *overlay = find(gossip, topic);
+	struct wire_message message;
+	int error;
+
+	if (!overlay || id_equal(peer, &gossip->core.me))
+		return 0;
+	error = wire_decode(body, size, &message);
+	if (error) {
+		counters_add(gossip->core.counters, COUNTER_BAD_FRAME, 1);
+		return error;
+	}
+	if (effects_reserve(&gossip->core.effects, EFFECTS_PER_STEP)) {
+		if (message.type == WIRE_GOSSIP)
+			counters_add(gossip->core.counters, COUNTER_DROPPED_NO_MEMORY, 1);
+		return ERROR_NOMEM;
+	}
+	if (message.type < WIRE_GOSSIP)
+		membership_receive(&overlay->membership, now, peer, &message);
+	else
+		broadcast_receive(&overlay->broadcast, now, peer, &message);
+	return finish(gossip, overlay);
+}
+
+void gossip_peer_lost(struct gossip *gossip, uint64_t now, const struct id *peer)
+{
+	struct overlay *overlay, *next;
+
+	HASH_ITER(hh, gossip->overlays, overlay, next)
+	{
+		membership_peer_lost(&overlay->membership, now, peer);
+		finish(gossip, overlay);
+	}
+}
+
+int gossip_set_addresses(struct gossip *gossip, const struct address *addresses, size_t count)
+{
+	struct addr_info info;
+	int size;
+
+	addr_info_set(&info, addresses, count);
+	size = addr_info_encode(&info, gossip->core.data, sizeof gossip->core.data);
+	if (size < 0)
+		return size;
+	gossip->core.data_size = (size_t)size;
+	return 0;
+}
+
+uint64_t gossip_deadline(const struct gossip *gossip)
+{
+	uint64_t contents = contents_deadline(&gossip->core.contents);
+	uint64_t overlay = gossip->heap_count ? gossip->heap[0]->deadline : UINT64_MAX;
+
+	return contents < overlay ? contents : overlay;
+}
+
+void gossip_tick(struct gossip *gossip, uint64_t now)
+{
+	if (contents_deadline(&gossip->core.contents) <= now)
+		contents_evict(&gossip->core.contents, now);
+	while (gossip->heap_count && gossip->heap[0]->deadline <= now) {
+		struct overlay *overlay = gossip->heap[0];
+
+		membership_tick(&overlay->membership, now);
+		broadcast_tick(&overlay->broadcast, now);
+		/* What found no memory is lost; the protocol's repetitions make up. */
+		finish(gossip, overlay);
+	}
+}
+
+bool gossip_effect(struct gossip *gossip, struct gossip_effect *out)
+{
+	return effects_take(&gossip->core.effects, out);
+}
+
+bool gossip_is_joined(const struct gossip *gossip, const struct id *topic)
+{
+	return find(gossip, topic) != NULL;
+}
+
+size_t gossip_neighbours(const struct gossip *gossip, const struct id *topic)
+{
+	const struct overlay *overlay = find(gossip, topic);
+
+	return overlay ? overlay->membership.active : 0;
+}
+
+bool gossip_is_neighbour(const struct gossip *gossip, const struct id *topic,
+	const struct id *peer)
+{
+	const struct overlay *overlay = find(gossip, topic);
+
+	return overlay && membership_is_active(&overlay->membership, peer);
+}
+
+size_t gossip_overlays(const struct gossip *gossip)
+{
+	return HASH_COUNT(gossip->overlays);
+}

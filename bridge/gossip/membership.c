@@ -1,0 +1,687 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+#include "membership.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "../error.h"
+#include "../memory.h"
+
+/* hyparview.rs Config::default; the counts are those of the paper, section 5.1. */
+#define ACTIVE_WALK      6
+#define PASSIVE_WALK     3
+#define SHUFFLE_WALK     6
+#define SHUFFLE_ACTIVE   3
+#define SHUFFLE_PASSIVE  4
+#define SHUFFLE_INTERVAL (60000 * MS)
+#define NEIGHBOR_TIMEOUT (500 * MS)
+
+/* How long the Neighbor of a member of the active view counts as the answer to ours.
+ * If two nodes both took an answer for a new request they would answer each other
+ * for ever; no round trip takes as long as this (the connection's idle timeout). */
+#define ANSWER_TIMEOUT (10000 * MS)
+
+/* Tags, origin, count and ttl of the longest list message. */
+#define LIST_OVERHEAD (2 + ID_SIZE + 2 + 3)
+
+enum removal { REMOVED_AT_RANDOM, REMOVED_BY_PEER_ALIVE, REMOVED_BY_PEER_DEAD, REMOVED_AS_LOST };
+
+void membership_init(struct membership *membership, struct core *core, struct broadcast *broadcast,
+	const struct id *topic)
+{
+	*membership = (struct membership){.core = core,
+		.broadcast = broadcast,
+		.topic = *topic,
+		.shuffle_at = UINT64_MAX,
+		.deadline = UINT64_MAX};
+}
+
+static void forget(struct member *member)
+{
+	memory_free((void *)member->data.bytes);
+	*member = (struct member){.view = MEMBER_FREE};
+}
+
+void membership_clear(struct membership *membership)
+{
+	for (size_t i = 0; i < MEMBERSHIP_MEMBERS; i++)
+		forget(&membership->members[i]);
+}
+
+static struct member *find(const struct membership *membership, const struct id *id)
+{
+	for (size_t i = 0; i < MEMBERSHIP_MEMBERS; i++) {
+		const struct member *member = &membership->members[i];
+
+		if (member->view != MEMBER_FREE && id_equal(&member->id, id))
+			return (struct member *)member;
+	}
+	return NULL;
+}
+
+bool membership_is_active(const struct membership *membership, const struct id *peer)
+{
+	const struct member *member = find(membership, peer);
+
+	return member && member->view == MEMBER_ACTIVE;
+}
+
+/* The member, or a new stranger. There is always a place for one that is about to
+ * enter a view, because the views' capacities are looked after first. */
+static struct member *obtain(struct membership *membership, const struct id *id)
+{
+	struct member *member = find(membership, id);
+
+	for (size_t i = 0; !member && i < MEMBERSHIP_MEMBERS; i++) {
+		if (membership->members[i].view != MEMBER_FREE)
+			continue;
+		member = &membership->members[i];
+		*member = (struct member){.view = MEMBER_STRANGER, .id = *id};
+	}
+	assert(member);
+	return member;
+}
+
+static void set_view(struct membership *membership, struct member *member, enum member_view view)
+{
+	membership->active += (view == MEMBER_ACTIVE) - (member->view == MEMBER_ACTIVE);
+	membership->passive += (view == MEMBER_PASSIVE) - (member->view == MEMBER_PASSIVE);
+	member->view = view;
+}
+
+/* Whoever is asked and yet dropped may still answer: that is taken for a request. */
+static void drop(struct membership *membership, struct member *member)
+{
+	set_view(membership, member, MEMBER_STRANGER);
+	forget(member);
+}
+
+/* Peers that may be about to enter the active view. */
+static size_t count_asked(const struct membership *membership)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < MEMBERSHIP_MEMBERS; i++) {
+		const struct member *member = &membership->members[i];
+
+		count += member->asked && member->view != MEMBER_ACTIVE;
+	}
+	return count;
+}
+
+static size_t count_strangers(const struct membership *membership)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < MEMBERSHIP_MEMBERS; i++)
+		count += membership->members[i].view == MEMBER_STRANGER;
+	return count;
+}
+
+/* A random member of a view, neither a nor b (NULL for nobody), nor one that has
+ * been asked if unasked is set; NULL if there is none. */
+static struct member *pick(struct membership *membership, enum member_view view,
+	const struct id *a, const struct id *b, bool unasked)
+{
+	struct member *candidates[MEMBERSHIP_MEMBERS];
+	size_t count = 0;
+
+	for (size_t i = 0; i < MEMBERSHIP_MEMBERS; i++) {
+		struct member *member = &membership->members[i];
+
+		if (member->view != view || (unasked && member->asked))
+			continue;
+		if ((a && id_equal(a, &member->id)) || (b && id_equal(b, &member->id)))
+			continue;
+		candidates[count++] = member;
+	}
+	return count ? candidates[random_below(&membership->core->random, count)] : NULL;
+}
+
+/* Peer data that is malformed or too large is as good as none: it is neither kept
+ * nor passed on. */
+static struct wire_data checked(struct membership *membership, struct wire_data data)
+{
+	struct addr_info info;
+
+	if (!data.bytes)
+		return data;
+	if (data.size <= LIMIT_PEER_DATA && !addr_info_decode(data.bytes, data.size, &info))
+		return data;
+	counters_add(membership->core->counters, COUNTER_LIMIT_PEER_DATA, 1);
+	return (struct wire_data){NULL, 0};
+}
+
+static bool data_equal(const struct wire_data *a, const struct wire_data *b)
+{
+	return a->bytes && b->bytes && a->size == b->size &&
+		memcmp(a->bytes, b->bytes, a->size) == 0;
+}
+
+static void keep_data(struct membership *membership, struct member *member,
+	const struct wire_data *data)
+{
+	uint8_t *bytes;
+
+	if (!data->bytes || data_equal(&member->data, data))
+		return;
+	/* Never of size zero, which might yield NULL: that means None. */
+	bytes = memory_alloc(data->size + 1);
+	if (!bytes) {
+		membership->core->effects.error = ERROR_NOMEM;
+		return;
+	}
+	memcpy(bytes, data->bytes, data->size);
+	memory_free((void *)member->data.bytes);
+	member->data = (struct wire_data){bytes, data->size};
+}
+
+/* Tells where peer is to be found, unless that is known already, and keeps it for
+ * a member. data has been checked. */
+static void learn(struct membership *membership, const struct id *source, const struct id *peer,
+	const struct wire_data *data)
+{
+	struct member *member = find(membership, peer);
+	struct addr_info info;
+
+	if (!data->bytes || id_equal(peer, &membership->core->me))
+		return;
+	if (member && data_equal(&member->data, data))
+		return;
+	if (!addr_info_decode(data->bytes, data->size, &info) && info.count > 0)
+		effects_addresses(&membership->core->effects, peer, source, &info);
+	if (member)
+		keep_data(membership, member, data);
+}
+
+static void send(struct membership *membership, const struct id *to,
+	const struct wire_message *message)
+{
+	effects_send(&membership->core->effects, &membership->topic, to, message,
+		message->type == WIRE_DISCONNECT);
+}
+
+static void emit(struct membership *membership, enum gossip_effect_type type,
+	const struct id *peer)
+{
+	effects_peer(&membership->core->effects, type, &membership->topic, peer);
+}
+
+static struct wire_data my_data(const struct membership *membership)
+{
+	return (struct wire_data){membership->core->data, membership->core->data_size};
+}
+
+static void send_neighbor(struct membership *membership, const struct id *to,
+	enum wire_priority priority)
+{
+	struct wire_message message;
+
+	message.type = WIRE_NEIGHBOR;
+	message.neighbor.priority = priority;
+	message.neighbor.data = my_data(membership);
+	send(membership, to, &message);
+}
+
+static void mark_asked(struct member *member, uint64_t now)
+{
+	member->asked = true;
+	member->asked_at = now;
+}
+
+/* hyparview.rs send_neighbor: not twice while an answer may be on its way. */
+static void ask(struct membership *membership, uint64_t now, const struct id *peer,
+	enum wire_priority priority)
+{
+	struct member *member = find(membership, peer);
+
+	if (member && member->asked &&
+		(member->view != MEMBER_ACTIVE || now - member->asked_at < NEIGHBOR_TIMEOUT))
+		return;
+	if (!member && count_strangers(membership) >= MEMBERSHIP_STRANGERS) {
+		counters_add(membership->core->counters, COUNTER_LIMIT_PEERS, 1);
+		return;
+	}
+	mark_asked(member ? member : obtain(membership, peer), now);
+	send_neighbor(membership, peer, priority);
+}
+
+/* Adds random members of a view to the list, as long as the frame holds them. */
+static void add_nodes(struct membership *membership, struct wire_nodes *nodes, size_t *room,
+	enum member_view view, size_t wanted, const struct id *without)
+{
+	struct member *candidates[MEMBERSHIP_MEMBERS];
+	size_t count = 0;
+
+	for (size_t i = 0; i < MEMBERSHIP_MEMBERS; i++) {
+		struct member *member = &membership->members[i];
+
+		if (member->view == view && !id_equal(&member->id, without))
+			candidates[count++] = member;
+	}
+	for (size_t i = 0; i < count && i < wanted; i++) {
+		size_t j = i + random_below(&membership->core->random, count - i);
+		struct member *member = candidates[j];
+		struct wire_node node = {member->id, member->data};
+
+		candidates[j] = candidates[i];
+		if (wire_node_size(&node) > *room || nodes->count == LIMIT_SHUFFLE_NODES)
+			return;
+		*room -= wire_node_size(&node);
+		nodes->items[nodes->count++] = node;
+	}
+}
+
+static void send_shuffle_reply(struct membership *membership, const struct id *to, size_t wanted)
+{
+	struct wire_message message;
+	struct wire_nodes *nodes = &message.shuffle_reply.nodes;
+	size_t room = LIMIT_FRAME - 1 - LIST_OVERHEAD;
+
+	message.type = WIRE_SHUFFLE_REPLY;
+	nodes->count = 0;
+	add_nodes(membership, nodes, &room, MEMBER_PASSIVE, wanted, to);
+	if (nodes->count < wanted)
+		add_nodes(membership, nodes, &room, MEMBER_ACTIVE, wanted - nodes->count, to);
+	send(membership, to, &message);
+}
+
+/* The nodes come first so that whoever just joined does not run out of them
+ * (hyparview.rs send_disconnect). */
+static void send_disconnect(struct membership *membership, const struct id *to, bool alive)
+{
+	struct wire_message message;
+
+	send_shuffle_reply(membership, to, SHUFFLE_ACTIVE + SHUFFLE_PASSIVE);
+	message.type = WIRE_DISCONNECT;
+	message.disconnect.alive = alive;
+	message.disconnect.respond = false;
+	send(membership, to, &message);
+	emit(membership, GOSSIP_RELEASE, to);
+}
+
+/* "When a node p suspects that one of the nodes present in its active view has failed
+ * [...] it selects a random node q from its passive view" (HyParView, 4.3). */
+static void refill(struct membership *membership, uint64_t now, const struct id *skip)
+{
+	struct member *member;
+
+	if (membership->active + count_asked(membership) >= LIMIT_ACTIVE_VIEW)
+		return;
+	member = pick(membership, MEMBER_PASSIVE, skip, NULL, true);
+	if (member)
+		ask(membership, now, &member->id, membership->active ? WIRE_LOW : WIRE_HIGH);
+}
+
+static void enter_passive(struct membership *membership, struct member *member)
+{
+	if (membership->passive >= LIMIT_PASSIVE_VIEW)
+		drop(membership, pick(membership, MEMBER_PASSIVE, NULL, NULL, false));
+	set_view(membership, member, MEMBER_PASSIVE);
+}
+
+static void add_passive(struct membership *membership, const struct id *source,
+	const struct wire_node *node)
+{
+	struct wire_data data = checked(membership, node->data);
+	struct member *member;
+
+	if (id_equal(&node->id, &membership->core->me))
+		return;
+	learn(membership, source, &node->id, &data);
+	member = find(membership, &node->id);
+	if (member && member->view != MEMBER_STRANGER)
+		return;
+	if (membership->passive >= LIMIT_PASSIVE_VIEW)
+		drop(membership, pick(membership, MEMBER_PASSIVE, NULL, NULL, false));
+	member = obtain(membership, &node->id);
+	keep_data(membership, member, &data);
+	set_view(membership, member, MEMBER_PASSIVE);
+}
+
+static void remove_active(struct membership *membership, struct member *member,
+	enum removal removal)
+{
+	const struct id id = member->id;
+	bool keep = removal == REMOVED_AT_RANDOM || removal == REMOVED_BY_PEER_ALIVE ||
+		(removal == REMOVED_AS_LOST && member->alive);
+
+	member->asked = false;
+	set_view(membership, member, MEMBER_STRANGER);
+	if (membership->active == 0)
+		membership->shuffle_at = UINT64_MAX;
+	broadcast_neighbour_down(membership->broadcast, &id);
+	emit(membership, GOSSIP_NEIGHBOUR_DOWN, &id);
+	if (removal == REMOVED_AT_RANDOM)
+		send_disconnect(membership, &id, true);
+	else
+		emit(membership, GOSSIP_RELEASE, &id);
+	if (keep) {
+		enter_passive(membership, member);
+		member->alive = removal != REMOVED_AS_LOST;
+	} else {
+		forget(member);
+	}
+}
+
+/* Whether peer is in the active view now. reply: tell it so. */
+static bool add_active(struct membership *membership, uint64_t now, const struct id *peer,
+	const struct wire_data *data, enum wire_priority priority, bool reply)
+{
+	struct member *member;
+
+	learn(membership, peer, peer, data);
+	if (!membership_is_active(membership, peer)) {
+		bool full = membership->active >= LIMIT_ACTIVE_VIEW;
+
+		/* "A node that receives a low priority Neighbor request will only accept
+		 * the request if it has a free slot in its active view" (4.3). */
+		if (full && priority == WIRE_LOW)
+			return false;
+		if (full)
+			remove_active(membership,
+				pick(membership, MEMBER_ACTIVE, NULL, NULL, false),
+				REMOVED_AT_RANDOM);
+		member = obtain(membership, peer);
+		keep_data(membership, member, data);
+		member->asked = false;
+		set_view(membership, member, MEMBER_ACTIVE);
+		if (membership->shuffle_at == UINT64_MAX)
+			membership->shuffle_at = now + SHUFFLE_INTERVAL;
+		broadcast_neighbour_up(membership->broadcast, peer);
+		emit(membership, GOSSIP_NEIGHBOUR_UP, peer);
+	}
+	if (reply)
+		ask(membership, now, peer, priority);
+	return true;
+}
+
+static void send_forward_join(struct membership *membership, const struct id *to,
+	const struct wire_node *peer, uint16_t ttl)
+{
+	struct wire_message message;
+
+	message.type = WIRE_FORWARD_JOIN;
+	message.forward_join.peer = *peer;
+	message.forward_join.ttl = ttl;
+	send(membership, to, &message);
+}
+
+/* "A node that receives a join request will start by adding the new node to its
+ * active view, even if it has to drop a random node from it" (4.2), and introduces
+ * it to all its other neighbours. */
+static void on_join(struct membership *membership, uint64_t now, const struct id *from,
+	const struct wire_message *received)
+{
+	const struct wire_node peer = {*from, checked(membership, received->join.data)};
+
+	add_active(membership, now, from, &peer.data, WIRE_HIGH, true);
+	for (size_t i = 0; i < MEMBERSHIP_MEMBERS; i++) {
+		const struct member *member = &membership->members[i];
+
+		if (member->view == MEMBER_ACTIVE && !id_equal(&member->id, from))
+			send_forward_join(membership, &member->id, &peer, ACTIVE_WALK);
+	}
+}
+
+static void on_forward_join(struct membership *membership, uint64_t now, const struct id *from,
+	const struct wire_message *received)
+{
+	struct wire_node peer = received->forward_join.peer;
+	uint16_t ttl = received->forward_join.ttl;
+	bool is_me = id_equal(&peer.id, &membership->core->me);
+	struct member *member, *next;
+
+	peer.data = checked(membership, peer.data);
+	/* The end of the walk; or a neighbour, with whom the tie is renewed. As
+	 * upstream, it is only asked here: it enters the active view when it answers,
+	 * so nobody unreachable does. */
+	if (ttl == 0 || membership->active <= 1 || membership_is_active(membership, &peer.id)) {
+		if (is_me)
+			return;
+		learn(membership, from, &peer.id, &peer.data);
+		ask(membership, now, &peer.id, WIRE_HIGH);
+		member = find(membership, &peer.id);
+		if (member)
+			keep_data(membership, member, &peer.data);
+		return;
+	}
+	if (ttl == PASSIVE_WALK)
+		add_passive(membership, from, &peer);
+	member = find(membership, &peer.id);
+	if (member && member->asked)
+		return;
+	next = pick(membership, MEMBER_ACTIVE, from, &peer.id, false);
+	if (next)
+		send_forward_join(membership, &next->id, &peer, ttl - 1);
+}
+
+/* "If the time to live of the message is greater than zero and the number of nodes in
+ * q's active view is greater than 1, the node will select a random node from its
+ * active view [...] and simply forwards the Shuffle request. Otherwise, node q
+ * accepts the Shuffle request" (4.4). */
+static void on_shuffle(struct membership *membership, const struct id *from,
+	struct wire_message *received)
+{
+	const struct id origin = received->shuffle.origin;
+	const struct wire_nodes *nodes = &received->shuffle.nodes;
+	struct member *next;
+
+	if (received->shuffle.ttl == 0 || membership->active <= 1) {
+		/* Our own, come back to us: it has told us nothing new. */
+		if (id_equal(&origin, &membership->core->me))
+			return;
+		for (size_t i = 0; i < nodes->count; i++)
+			add_passive(membership, from, &nodes->items[i]);
+		send_shuffle_reply(membership, &origin, nodes->count);
+		return;
+	}
+	/* One that fills a whole frame ends here: nobody writes such a frame. */
+	next = pick(membership, MEMBER_ACTIVE, &origin, from, false);
+	if (next) {
+		received->shuffle.ttl--;
+		send(membership, &next->id, received);
+	}
+}
+
+static void on_shuffle_reply(struct membership *membership, uint64_t now, const struct id *from,
+	const struct wire_message *received)
+{
+	const struct wire_nodes *nodes = &received->shuffle_reply.nodes;
+
+	for (size_t i = 0; i < nodes->count; i++)
+		add_passive(membership, from, &nodes->items[i]);
+	refill(membership, now, NULL);
+}
+
+static void on_neighbor(struct membership *membership, uint64_t now, const struct id *from,
+	const struct wire_message *received)
+{
+	const struct wire_data data = checked(membership, received->neighbor.data);
+	struct member *member = find(membership, from);
+	bool is_answer = false;
+
+	if (member && member->asked) {
+		is_answer = member->view != MEMBER_ACTIVE ||
+			now - member->asked_at < ANSWER_TIMEOUT;
+		member->asked = false;
+	}
+	if (!add_active(membership, now, from, &data, received->neighbor.priority, !is_answer)) {
+		send_disconnect(membership, from, true);
+		member = find(membership, from);
+		if (member && member->view == MEMBER_STRANGER)
+			drop(membership, member);
+	}
+}
+
+static void on_disconnect(struct membership *membership, uint64_t now, const struct id *from,
+	const struct wire_message *received)
+{
+	struct member *member = find(membership, from);
+
+	if (!member)
+		return;
+	member->asked = false;
+	if (member->view == MEMBER_ACTIVE) {
+		remove_active(membership, member,
+			received->disconnect.alive ? REMOVED_BY_PEER_ALIVE : REMOVED_BY_PEER_DEAD);
+		refill(membership, now, from);
+	} else if (member->view == MEMBER_STRANGER) {
+		forget(member);
+	} else if (received->disconnect.alive) {
+		member->alive = true;
+	}
+}
+
+static void update_deadline(struct membership *membership)
+{
+	uint64_t deadline = membership->shuffle_at;
+
+	for (size_t i = 0; i < MEMBERSHIP_MEMBERS; i++) {
+		const struct member *member = &membership->members[i];
+
+		if (member->asked && member->view != MEMBER_ACTIVE &&
+			member->asked_at + NEIGHBOR_TIMEOUT < deadline)
+			deadline = member->asked_at + NEIGHBOR_TIMEOUT;
+	}
+	membership->deadline = deadline;
+}
+
+void membership_receive(struct membership *membership, uint64_t now, const struct id *from,
+	struct wire_message *message)
+{
+	const struct member *member;
+
+	switch (message->type) {
+	case WIRE_JOIN:
+		on_join(membership, now, from, message);
+		break;
+	case WIRE_FORWARD_JOIN:
+		on_forward_join(membership, now, from, message);
+		break;
+	case WIRE_SHUFFLE:
+		on_shuffle(membership, from, message);
+		break;
+	case WIRE_SHUFFLE_REPLY:
+		on_shuffle_reply(membership, now, from, message);
+		break;
+	case WIRE_NEIGHBOR:
+		on_neighbor(membership, now, from, message);
+		break;
+	case WIRE_DISCONNECT:
+		on_disconnect(membership, now, from, message);
+		break;
+	default:
+		break;
+	}
+	/* hyparview.rs handle_message: nothing is wanted from who is no neighbour;
+	 * unless it is being asked to become one. */
+	member = find(membership, from);
+	if (message->type != WIRE_DISCONNECT &&
+		!(member && (member->view == MEMBER_ACTIVE || member->asked)))
+		emit(membership, GOSSIP_RELEASE, from);
+	update_deadline(membership);
+}
+
+void membership_ask(struct membership *membership, uint64_t now, const struct id *peer)
+{
+	struct member *member = find(membership, peer);
+	struct wire_message message;
+
+	if (id_equal(peer, &membership->core->me))
+		return;
+	/* Without a place the answer is taken for a request, and answered: harmless. */
+	if (!member && count_strangers(membership) < MEMBERSHIP_STRANGERS)
+		member = obtain(membership, peer);
+	if (member)
+		mark_asked(member, now);
+	send_neighbor(membership, peer, WIRE_HIGH);
+	message.type = WIRE_JOIN;
+	message.join.data = my_data(membership);
+	send(membership, peer, &message);
+	update_deadline(membership);
+}
+
+void membership_peer_lost(struct membership *membership, uint64_t now, const struct id *peer)
+{
+	struct member *member = find(membership, peer);
+
+	if (!member)
+		return;
+	member->asked = false;
+	if (member->view == MEMBER_ACTIVE) {
+		remove_active(membership, member, REMOVED_AS_LOST);
+		refill(membership, now, peer);
+	} else if (member->alive) {
+		member->alive = false;
+	} else {
+		drop(membership, member);
+	}
+	update_deadline(membership);
+}
+
+void membership_leave(struct membership *membership)
+{
+	struct wire_message message;
+
+	message.type = WIRE_DISCONNECT;
+	message.disconnect.alive = false;
+	message.disconnect.respond = false;
+	for (size_t i = 0; i < MEMBERSHIP_MEMBERS; i++) {
+		struct member *member = &membership->members[i];
+
+		if (member->view == MEMBER_ACTIVE) {
+			set_view(membership, member, MEMBER_STRANGER);
+			send_disconnect(membership, &member->id, false);
+		} else if (member->asked) {
+			/* It may be about to take us for a neighbour. */
+			send(membership, &member->id, &message);
+			emit(membership, GOSSIP_RELEASE, &member->id);
+		}
+	}
+	membership->shuffle_at = UINT64_MAX;
+}
+
+static void shuffle(struct membership *membership, uint64_t now)
+{
+	struct member *to = pick(membership, MEMBER_ACTIVE, NULL, NULL, false);
+	struct wire_message message;
+	struct wire_nodes *nodes = &message.shuffle.nodes;
+	const struct wire_node me = {membership->core->me, my_data(membership)};
+	size_t room = LIMIT_FRAME - 1 - LIST_OVERHEAD - wire_node_size(&me);
+
+	membership->shuffle_at = now + SHUFFLE_INTERVAL;
+	message.type = WIRE_SHUFFLE;
+	message.shuffle.origin = me.id;
+	message.shuffle.ttl = SHUFFLE_WALK;
+	nodes->count = 0;
+	add_nodes(membership, nodes, &room, MEMBER_ACTIVE, SHUFFLE_ACTIVE, &to->id);
+	add_nodes(membership, nodes, &room, MEMBER_PASSIVE, SHUFFLE_PASSIVE, &to->id);
+	nodes->items[nodes->count++] = me;
+	send(membership, &to->id, &message);
+}
+
+uint64_t membership_deadline(const struct membership *membership)
+{
+	return membership->deadline;
+}
+
+void membership_tick(struct membership *membership, uint64_t now)
+{
+	if (membership->deadline > now)
+		return;
+	if (membership->shuffle_at <= now)
+		shuffle(membership, now);
+	for (size_t i = 0; i < MEMBERSHIP_MEMBERS; i++) {
+		struct member *member = &membership->members[i];
+
+		if (!member->asked || member->view == MEMBER_ACTIVE ||
+			now - member->asked_at < NEIGHBOR_TIMEOUT)
+			continue;
+		/* It did not answer: it is considered failed, and another is tried. */
+		member->asked = false;
+		drop(membership, member);
+		refill(membership, now, NULL);
+	}
+	update_deadline(membership);
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * HyParView (Leitao, Pereira, Rodrigues: a membership protocol for reliable
+ * gossip-based broadcast, DSN 2007) for one overlay, as iroh-gossip v0.98.0
+ * src/proto/hyparview.rs speaks it. Private to gossip/.
+ *
+ * Better than there (hyparview.rs:599, :746): a neighbour request is settled when
+ * its peer enters the active view, and expires wherever it was sent, so that a peer
+ * that crashed and came back is answered, and refilling does not stall. What is
+ * known of a peer is forgotten when it leaves both views. We are never a member of
+ * our own views.
+ */
+#ifndef BRIDGE_GOSSIP_MEMBERSHIP_H
+#define BRIDGE_GOSSIP_MEMBERSHIP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "broadcast.h"
+#include "core.h"
+#include "wire.h"
+
+/* Peers outside both views that we have asked to become neighbours, at a time. */
+#define MEMBERSHIP_STRANGERS 16
+#define MEMBERSHIP_MEMBERS   (LIMIT_ACTIVE_VIEW + LIMIT_PASSIVE_VIEW + MEMBERSHIP_STRANGERS)
+
+enum member_view {
+	MEMBER_FREE,     /* an unused place */
+	MEMBER_STRANGER, /* in no view, only asked */
+	MEMBER_PASSIVE,
+	MEMBER_ACTIVE,
+};
+
+struct member {
+	enum member_view view;
+	/* We sent a Neighbor at asked_at and its next one is the answer. */
+	bool asked;
+	/* It said that it lives on without us: losing its connection once does not
+	 * remove it from the passive view. */
+	bool alive;
+	uint64_t asked_at;
+	struct id id;
+	struct wire_data data; /* what it told about itself; owned */
+};
+
+struct membership {
+	struct core *core;
+	struct broadcast *broadcast; /* is told of neighbours that come and go */
+	struct id topic;
+	struct member members[MEMBERSHIP_MEMBERS];
+	size_t active;
+	size_t passive;
+	uint64_t shuffle_at; /* UINT64_MAX: nobody to shuffle with */
+	uint64_t deadline;
+};
+
+void membership_init(struct membership *membership, struct core *core, struct broadcast *broadcast,
+	const struct id *topic);
+void membership_clear(struct membership *membership);
+
+/* WIRE_JOIN to WIRE_DISCONNECT, which is changed when it is sent on. Errors go to
+ * core->effects. */
+void membership_receive(struct membership *membership, uint64_t now, const struct id *from,
+	struct wire_message *message);
+void membership_ask(struct membership *membership, uint64_t now, const struct id *peer);
+void membership_peer_lost(struct membership *membership, uint64_t now, const struct id *peer);
+/* Says farewell to all neighbours; clear it then. */
+void membership_leave(struct membership *membership);
+
+bool membership_is_active(const struct membership *membership, const struct id *peer);
+
+uint64_t membership_deadline(const struct membership *membership);
+void membership_tick(struct membership *membership, uint64_t now);
+
+#endif

@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+#include "identity.h"
+
+#include <blake3.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/bio.h>
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "bytes/base32.h"
+#include "error.h"
+
+/* An Ed25519 key in PKCS#8 PEM is 119 bytes; attributes and a comment may add some. */
+#define KEY_FILE_SIZE 4096
+
+#define ACCEPTED "; accepted: an Ed25519 private key in PKCS#8 PEM, without a passphrase"
+
+const struct id identity_default_network = {
+	{0xf7, 0x45, 0xf8, 0xf2, 0x84, 0x78, 0x9f, 0xe6, 0x62, 0x64, 0xd6, 0xc8, 0x4e, 0x28, 0x4f,
+		0x5e, 0xae, 0x08, 0x0c, 0x1b, 0x54, 0xc3, 0xf6, 0x9f, 0x84, 0xf0, 0x4f, 0xd0, 0x01,
+		0x2b, 0x84, 0x76}};
+
+__attribute__((format(printf, 3, 4))) static int fail(
+	char reason[IDENTITY_REASON_SIZE], int error, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(reason, IDENTITY_REASON_SIZE, format, arguments);
+	va_end(arguments);
+	ERR_clear_error();
+	return error;
+}
+
+/* Takes the key over. */
+static int identity_from_key(EVP_PKEY *key, struct identity *out)
+{
+	size_t size = sizeof out->id.bytes;
+
+	if (EVP_PKEY_get_raw_public_key(key, out->id.bytes, &size) != 1 ||
+		size != sizeof out->id.bytes) {
+		EVP_PKEY_free(key);
+		ERR_clear_error();
+		return ERROR_TLS;
+	}
+	out->key = key;
+	return 0;
+}
+
+int identity_from_secret(const uint8_t secret[IDENTITY_SECRET_SIZE], struct identity *out)
+{
+	EVP_PKEY *key =
+		EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, secret, IDENTITY_SECRET_SIZE);
+
+	*out = (struct identity){0};
+	if (!key) {
+		ERR_clear_error();
+		return ERROR_TLS;
+	}
+	return identity_from_key(key, out);
+}
+
+void identity_clear(struct identity *identity)
+{
+	EVP_PKEY_free(identity->key);
+	*identity = (struct identity){0};
+}
+
+static int decode(const char *path, const char *text, size_t size, struct identity *out,
+	char reason[IDENTITY_REASON_SIZE])
+{
+	BIO *bio = BIO_new_mem_buf(text, (int)size);
+	PKCS8_PRIV_KEY_INFO *info = NULL;
+	EVP_PKEY *key = NULL;
+	char *name = NULL, *header = NULL;
+	unsigned char *der = NULL;
+	const unsigned char *at;
+	long der_size = 0;
+	int rv = 0;
+
+	if (!bio)
+		return fail(reason, ERROR_NOMEM, "identity_file %s: out of memory", path);
+	/* Block by block instead of PEM_read_bio_PrivateKey: that would take other formats,
+	 * and ask for a passphrase on the terminal. */
+	if (PEM_read_bio(bio, &name, &header, &der, &der_size) != 1) {
+		rv = fail(reason, ERROR_INVALID, "identity_file %s is not a PEM file" ACCEPTED,
+			path);
+		goto done;
+	}
+	if (strcmp(name, PEM_STRING_PKCS8INF) != 0) {
+		rv = fail(reason, ERROR_INVALID, "identity_file %s holds a PEM block '%.40s'" ACCEPTED,
+			path, name);
+		goto done;
+	}
+	at = der;
+	info = d2i_PKCS8_PRIV_KEY_INFO(NULL, &at, der_size);
+	key = info ? EVP_PKCS82PKEY(info) : NULL;
+	if (!key) {
+		rv = fail(reason, ERROR_INVALID, "identity_file %s holds a damaged key" ACCEPTED,
+			path);
+		goto done;
+	}
+	if (EVP_PKEY_get_id(key) != EVP_PKEY_ED25519) {
+		const char *type = EVP_PKEY_get0_type_name(key);
+
+		rv = fail(reason, ERROR_INVALID, "identity_file %s holds a key of type %s" ACCEPTED,
+			path, type ? type : "unknown");
+		goto done;
+	}
+	rv = identity_from_key(key, out);
+	key = NULL;
+	if (rv)
+		fail(reason, rv, "identity_file %s: OpenSSL cannot use the key", path);
+done:
+	EVP_PKEY_free(key);
+	PKCS8_PRIV_KEY_INFO_free(info);
+	if (der)
+		OPENSSL_clear_free(der, (size_t)der_size);
+	OPENSSL_free(name);
+	OPENSSL_free(header);
+	BIO_free(bio);
+	return rv;
+}
+
+static int read_file(int fd, char *buffer, size_t capacity, size_t *size)
+{
+	ssize_t n;
+
+	*size = 0;
+	do {
+		n = read(fd, buffer + *size, capacity - *size);
+		if (n > 0)
+			*size += (size_t)n;
+	} while ((n > 0 && *size < capacity) || (n < 0 && errno == EINTR));
+	return n < 0 ? ERROR_SYSTEM : 0;
+}
+
+static int load(int fd, const char *path, struct identity *out, char reason[IDENTITY_REASON_SIZE])
+{
+	char text[KEY_FILE_SIZE];
+	struct stat status;
+	size_t size = 0;
+	int rv;
+
+	if (fstat(fd, &status) < 0)
+		return fail(reason, ERROR_SYSTEM, "identity_file %s: %s", path, strerror(errno));
+	if (!S_ISREG(status.st_mode))
+		return fail(reason, ERROR_INVALID,
+			"identity_file %s is not a regular file; accepted: a regular file", path);
+	if (status.st_uid != geteuid() && status.st_uid != 0)
+		return fail(reason, ERROR_PERMISSION,
+			"identity_file %s is owned by user %ld; accepted: owner %ld, who runs this",
+			path, (long)status.st_uid, (long)geteuid());
+	if (status.st_mode & 077)
+		return fail(reason, ERROR_PERMISSION,
+			"identity_file %s has mode %04o: others may use it; accepted: 0600 or 0400",
+			path, (unsigned)status.st_mode & 07777);
+	if (status.st_size >= KEY_FILE_SIZE)
+		return fail(reason, ERROR_INVALID, "identity_file %s is too long" ACCEPTED, path);
+	if (read_file(fd, text, sizeof text, &size))
+		rv = fail(reason, ERROR_SYSTEM, "identity_file %s: %s", path, strerror(errno));
+	else
+		rv = decode(path, text, size, out, reason);
+	OPENSSL_cleanse(text, sizeof text);
+	return rv;
+}
+
+static int write_file(int fd, const char *text, size_t size)
+{
+	while (size > 0) {
+		ssize_t n = write(fd, text, size);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return ERROR_SYSTEM;
+		text += n;
+		size -= (size_t)n;
+	}
+	return fsync(fd) < 0 ? ERROR_SYSTEM : 0;
+}
+
+/* So that the new name outlives a crash too; a file system that cannot is no error. */
+static void sync_folder(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char folder[4096] = ".";
+	int fd;
+
+	if (slash) {
+		size_t size = slash == path ? 1 : (size_t)(slash - path);
+
+		if (size >= sizeof folder)
+			return;
+		memcpy(folder, path, size);
+		folder[size] = '\0';
+	}
+	fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd >= 0) {
+		(void)fsync(fd);
+		close(fd);
+	}
+}
+
+static int create(int fd, const char *path, struct identity *out, char reason[IDENTITY_REASON_SIZE])
+{
+	EVP_PKEY *key = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+	BIO *bio = BIO_new(BIO_s_secmem());
+	char *text = NULL;
+	long size;
+	int rv;
+
+	if (!key || !bio || PEM_write_bio_PKCS8PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL) != 1) {
+		rv = fail(reason, ERROR_TLS, "identity_file %s: OpenSSL cannot make a key", path);
+		goto done;
+	}
+	size = BIO_get_mem_data(bio, &text);
+	if (write_file(fd, text, (size_t)size)) {
+		rv = fail(reason, ERROR_SYSTEM, "identity_file %s cannot be written: %s", path,
+			strerror(errno));
+		goto done;
+	}
+	rv = identity_from_key(key, out);
+	key = NULL;
+	if (rv)
+		fail(reason, rv, "identity_file %s: OpenSSL cannot use the key", path);
+done:
+	BIO_free(bio);
+	EVP_PKEY_free(key);
+	return rv;
+}
+
+int identity_load(const char *path, struct identity *out, char reason[IDENTITY_REASON_SIZE])
+{
+	int fd, tries, rv;
+
+	*out = (struct identity){0};
+	reason[0] = '\0';
+	/* Twice round at most: somebody else may make the file between the two calls.
+	 * O_NONBLOCK: a FIFO in the file's place must not hang the start. */
+	for (tries = 0; tries < 2; tries++) {
+		fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+		if (fd >= 0) {
+			rv = load(fd, path, out, reason);
+			close(fd);
+			return rv;
+		}
+		if (errno != ENOENT)
+			break;
+		fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+		if (fd >= 0) {
+			rv = create(fd, path, out, reason);
+			if (close(fd) < 0 && rv == 0) {
+				identity_clear(out);
+				rv = fail(reason, ERROR_SYSTEM,
+					"identity_file %s cannot be written: %s", path,
+					strerror(errno));
+			}
+			if (rv == 0)
+				sync_folder(path);
+			else
+				unlink(path);
+			return rv;
+		}
+		if (errno != EEXIST)
+			return fail(reason, errno == EACCES || errno == EPERM || errno == EROFS
+					? ERROR_PERMISSION
+					: ERROR_SYSTEM,
+				"identity_file %s cannot be made: %s", path, strerror(errno));
+	}
+	if (errno == ELOOP)
+		return fail(reason, ERROR_PERMISSION,
+			"identity_file %s is a symbolic link; accepted: a regular file", path);
+	return fail(reason, errno == EACCES || errno == EPERM ? ERROR_PERMISSION : ERROR_SYSTEM,
+		"identity_file %s cannot be read: %s", path, strerror(errno));
+}
+
+int identity_sign(const struct identity *identity, const void *data, size_t size,
+	uint8_t signature[IDENTITY_SIGNATURE_SIZE])
+{
+	EVP_MD_CTX *context = EVP_MD_CTX_new();
+	size_t length = IDENTITY_SIGNATURE_SIZE;
+	int rv = ERROR_TLS;
+
+	if (context &&
+		EVP_DigestSignInit_ex(context, NULL, NULL, NULL, NULL, identity->key, NULL) == 1 &&
+		EVP_DigestSign(context, signature, &length, data, size) == 1 &&
+		length == IDENTITY_SIGNATURE_SIZE)
+		rv = 0;
+	EVP_MD_CTX_free(context);
+	if (rv)
+		ERR_clear_error();
+	return rv;
+}
+
+int identity_derive(
+	const struct identity *identity, const char *purpose, uint8_t *out, size_t size)
+{
+	uint8_t secret[IDENTITY_SECRET_SIZE];
+	size_t length = sizeof secret;
+	blake3_hasher hasher;
+
+	if (EVP_PKEY_get_raw_private_key(identity->key, secret, &length) != 1 ||
+		length != sizeof secret) {
+		ERR_clear_error();
+		return ERROR_TLS;
+	}
+	blake3_hasher_init_derive_key(&hasher, purpose);
+	blake3_hasher_update(&hasher, secret, sizeof secret);
+	blake3_hasher_finalize(&hasher, out, size);
+	OPENSSL_cleanse(&hasher, sizeof hasher);
+	OPENSSL_cleanse(secret, sizeof secret);
+	return 0;
+}
+
+void identity_sni(const struct id *node, char sni[IDENTITY_SNI_SIZE])
+{
+	static const char suffix[] = ".iroh.invalid";
+
+	_Static_assert(BASE32_SIZE(ID_SIZE) + sizeof suffix <= IDENTITY_SNI_SIZE, "SNI fits");
+	base32hex_encode(node->bytes, sizeof node->bytes, sni);
+	memcpy(sni + BASE32_SIZE(ID_SIZE), suffix, sizeof suffix);
+}
+
+void identity_alpn(const char *protocol, const struct id *network, struct id *alpn)
+{
+	blake3_hasher hasher;
+
+	blake3_hasher_init(&hasher);
+	blake3_hasher_update(&hasher, protocol, strlen(protocol));
+	blake3_hasher_update(&hasher, network->bytes, sizeof network->bytes);
+	blake3_hasher_finalize(&hasher, alpn->bytes, sizeof alpn->bytes);
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Who we are: one Ed25519 key, kept as PKCS#8 PEM, and what is derived from it.
+ * facts: node id = raw public key; SNI = base32hex (lower case, no padding) of the
+ * id + ".iroh.invalid"; ALPN = BLAKE3(protocol id || network id).
+ * Plain values once loaded; any thread may read them.
+ */
+#ifndef BRIDGE_IDENTITY_H
+#define BRIDGE_IDENTITY_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <openssl/types.h>
+
+#include "id.h"
+
+#define IDENTITY_SECRET_SIZE 32
+#define IDENTITY_SIGNATURE_SIZE 64
+#define IDENTITY_SNI_SIZE 80 /* with the closing zero */
+#define IDENTITY_REASON_SIZE 256
+
+#define PROTOCOL_GOSSIP "/iroh-gossip/1"
+#define PROTOCOL_DISCOVERY "p2panda/confidential_discovery/v1"
+
+struct identity {
+	struct id id;
+	EVP_PKEY *key; /* owned */
+};
+
+/* p2panda-net's default network id. */
+extern const struct id identity_default_network;
+
+/* Loads the key at path, or makes it there (O_CREAT | O_EXCL, 0600) if nothing is
+ * there. Never follows a symlink in the last component, refuses a file that group
+ * or others can read or write, and anything that is not an Ed25519 private key in
+ * PKCS#8 PEM. On error reason says in one line what is wrong and what is accepted.
+ * ERROR_PERMISSION, ERROR_INVALID, ERROR_SYSTEM, ERROR_TLS, ERROR_NOMEM. */
+int identity_load(const char *path, struct identity *out, char reason[IDENTITY_REASON_SIZE]);
+
+/* From the 32 secret bytes (tests, vectors). ERROR_TLS, ERROR_NOMEM. */
+int identity_from_secret(const uint8_t secret[IDENTITY_SECRET_SIZE], struct identity *out);
+void identity_clear(struct identity *identity);
+
+/* ERROR_TLS. */
+int identity_sign(const struct identity *identity, const void *data, size_t size,
+		  uint8_t signature[IDENTITY_SIGNATURE_SIZE]);
+
+/* A secret of ours for one purpose (stateless reset, address tokens), derived from
+ * the key so that it is the same after a restart: BLAKE3 keyed derivation with
+ * purpose as the context string. ERROR_TLS. */
+int identity_derive(const struct identity *identity, const char *purpose, uint8_t *out,
+		    size_t size);
+
+void identity_sni(const struct id *node, char sni[IDENTITY_SNI_SIZE]);
+void identity_alpn(const char *protocol, const struct id *network, struct id *alpn);
+
+#endif

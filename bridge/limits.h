@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Every bound of the node with its reason. A bound that is hit is counted by
+ * name (counters.h).
+ */
+#ifndef BRIDGE_LIMITS_H
+#define BRIDGE_LIMITS_H
+
+/* iroh-gossip DEFAULT_MAX_MESSAGE_SIZE: readers take a frame body of this size,
+ * writers refuse one of this size or more (src/net/util.rs). */
+#define LIMIT_FRAME 4096
+
+/* The largest content that every hop can carry: 4095 less the two tags (2), the
+ * id (32), the content's length (2), the scope's tag (1) and round 0 (1). */
+#define LIMIT_CONTENT 4057
+
+/* One postcard AddrInfo: more addresses than this are not kept or sent. */
+#define LIMIT_ADDRESSES_PER_NODE 16
+#define LIMIT_PEER_DATA 512
+
+/* HyParView, iroh-gossip src/proto/hyparview.rs, defaults (from the paper, p9). */
+#define LIMIT_ACTIVE_VIEW 5
+#define LIMIT_PASSIVE_VIEW 30
+
+/* Nodes in one Shuffle or ShuffleReply that are looked at; the rest of a longer
+ * list is ignored. Upstream sends 3 + 4 + 1. */
+#define LIMIT_SHUFFLE_NODES 64
+
+/* Missing messages tracked per overlay, and announcers kept for each: what a
+ * peer announces beyond it is not asked for. */
+#define LIMIT_MISSING 4096
+#define LIMIT_ANNOUNCERS 8
+
+/* IHAVE ids queued per lazy neighbour between two dispatches (5 ms). */
+#define LIMIT_LAZY_QUEUE 4096
+
+/* Message ids remembered (90 s) per overlay. */
+#define LIMIT_RECEIVED_IDS 1048576
+
+/* Content kept for GRAFT (30 s) in all; the option cache_bytes. */
+#define LIMIT_CACHE_BYTES (32u << 20)
+
+/* Overlays in all; the option max_overlays. Also the uni streams we grant. */
+#define LIMIT_OVERLAYS 1000
+
+/* Messages and bytes that wait in one direction between the two threads. */
+#define LIMIT_MAILBOX_ITEMS 65536
+#define LIMIT_MAILBOX_BYTES (16u << 20)
+
+/* Waiting for a first neighbour: per overlay, and in all. Options queue_limit,
+ * queue_age. */
+#define LIMIT_WAITING 128
+#define LIMIT_WAITING_BYTES (16u << 20)
+#define LIMIT_WAITING_AGE_S 30
+
+/* Unacknowledged bytes kept for one neighbour; a neighbour that is slower loses
+ * messages (counted peer_slow), it does not stall the others. */
+#define LIMIT_PEER_QUEUE_BYTES (16u << 20)
+
+/* Connections in all, and per peer (newest wins, older ones are read out). */
+#define LIMIT_CONNECTIONS 1024
+#define LIMIT_CONNECTIONS_PER_PEER 4
+
+/* Known peers in memory. */
+#define LIMIT_PEERS 1024
+
+/* Leaving and stopping take at most this long. */
+#define LIMIT_FAREWELL_MS 1000
+
+#endif

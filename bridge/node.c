@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+#include "node.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <uv.h>
+
+#include "engine.h"
+#include "mailbox.h"
+#include "memory.h"
+
+enum command_type { COMMAND_JOIN, COMMAND_LEAVE, COMMAND_PUBLISH, COMMAND_STOP };
+
+struct command {
+	struct mail mail; /* first */
+	enum command_type type;
+	struct id topic;
+	struct message *message;
+};
+
+struct event {
+	struct mail mail; /* first */
+	struct node_event event;
+};
+
+struct node {
+	uv_loop_t loop;
+	uv_async_t async; /* wakes the node's thread */
+	pthread_t thread;
+	struct engine *engine;
+	struct mailbox commands, events;
+	void (*wake)(void *context);
+	void *context;
+	struct counters counters;
+	struct address *bound;
+	size_t bound_count;
+	_Atomic size_t overlays, neighbours, connections;
+};
+
+/* ---- the node's thread ---- */
+
+/* More commands than this are left for the next turn, so that datagrams get theirs. */
+#define COMMANDS_PER_TURN 256
+
+static void on_command(struct node *node, struct command *command)
+{
+	switch (command->type) {
+	case COMMAND_JOIN:
+		engine_join(node->engine, &command->topic);
+		break;
+	case COMMAND_LEAVE:
+		engine_leave(node->engine, &command->topic);
+		break;
+	case COMMAND_PUBLISH:
+		engine_publish(node->engine, &command->topic, command->message);
+		break;
+	case COMMAND_STOP:
+		engine_stop(node->engine);
+		break;
+	}
+	memory_free(command);
+}
+
+static void on_async(uv_async_t *async)
+{
+	struct node *node = async->data;
+	struct mail *mail;
+
+	for (int i = 0; i < COMMANDS_PER_TURN; i++) {
+		mail = mailbox_pop(&node->commands);
+		if (!mail)
+			return;
+		on_command(node, (struct command *)mail);
+	}
+	uv_async_send(async);
+}
+
+static bool is_droppable(const struct node_event *event)
+{
+	return event->type == NODE_MESSAGE || event->type == NODE_LOG;
+}
+
+static void on_emit(void *context, struct node_event *node_event)
+{
+	struct node *node = context;
+	struct event *event = memory_alloc(sizeof *event);
+	bool wake = false;
+	int error = ERROR_NOMEM;
+
+	if (event) {
+		event->event = *node_event;
+		event->mail.bytes = sizeof *event;
+		if (node_event->message)
+			event->mail.bytes += node_event->message->size;
+		error = mailbox_push(&node->events, &event->mail, !is_droppable(node_event), &wake);
+	}
+	if (error) {
+		if (node_event->type == NODE_MESSAGE)
+			counters_add(&node->counters,
+				     error == ERROR_FULL ? COUNTER_DROPPED_EVENTS
+							 : COUNTER_DROPPED_NO_MEMORY,
+				     1);
+		memory_free(event);
+		node_event_clear(node_event);
+		return;
+	}
+	if (wake && node->wake)
+		node->wake(node->context);
+}
+
+static void on_stopped(void *context)
+{
+	struct node *node = context;
+
+	if (!uv_is_closing((uv_handle_t *)&node->async))
+		uv_close((uv_handle_t *)&node->async, NULL);
+}
+
+static void run(void *context)
+{
+	struct node *node = context;
+
+	engine_begin(node->engine);
+	uv_run(&node->loop, UV_RUN_DEFAULT);
+}
+
+/* ---- the owner's thread ---- */
+
+static struct command *command_new(enum command_type type, const struct id *topic)
+{
+	struct command *command = memory_zalloc(sizeof *command);
+
+	if (!command)
+		return NULL;
+	command->type = type;
+	if (topic)
+		command->topic = *topic;
+	command->mail.bytes = sizeof *command;
+	return command;
+}
+
+static int post(struct node *node, struct command *command, bool forced)
+{
+	bool wake;
+	int error = mailbox_push(&node->commands, &command->mail, forced, &wake);
+
+	if (!error && wake)
+		uv_async_send(&node->async);
+	return error;
+}
+
+static int command(struct node *node, enum command_type type, const struct id *topic)
+{
+	struct command *made = command_new(type, topic);
+
+	return made ? post(node, made, true) : ERROR_NOMEM;
+}
+
+int node_join(struct node *node, const struct id *topic)
+{
+	return command(node, COMMAND_JOIN, topic);
+}
+
+int node_leave(struct node *node, const struct id *topic)
+{
+	return command(node, COMMAND_LEAVE, topic);
+}
+
+int node_publish(struct node *node, const struct id *topic, const void *content, size_t size)
+{
+	struct command *made;
+	int error = ERROR_NOMEM;
+
+	if (size > LIMIT_CONTENT)
+		return ERROR_TOO_LARGE;
+	made = command_new(COMMAND_PUBLISH, topic);
+	if (!made)
+		return ERROR_NOMEM;
+	made->message = message_new(content, size);
+	if (made->message) {
+		made->mail.bytes += size;
+		error = post(node, made, false);
+	}
+	if (error) {
+		message_unref(made->message);
+		memory_free(made);
+	}
+	return error;
+}
+
+bool node_event(struct node *node, struct node_event *out)
+{
+	struct mail *mail = mailbox_pop(&node->events);
+
+	if (!mail)
+		return false;
+	*out = ((struct event *)mail)->event;
+	memory_free(mail);
+	return true;
+}
+
+void node_event_clear(struct node_event *event)
+{
+	message_unref(event->message);
+	memory_free(event->text);
+	event->message = NULL;
+	event->text = NULL;
+}
+
+struct counters *node_counters(struct node *node)
+{
+	return &node->counters;
+}
+
+const struct address *node_addresses(const struct node *node, size_t *count)
+{
+	*count = node->bound_count;
+	return node->bound;
+}
+
+size_t node_overlays(const struct node *node)
+{
+	return node->overlays;
+}
+
+size_t node_neighbours(const struct node *node)
+{
+	return node->neighbours;
+}
+
+size_t node_connections(const struct node *node)
+{
+	return node->connections;
+}
+
+/* Frees everything but the thread, on a loop whose handles are closed or closing. */
+static void release(struct node *node)
+{
+	struct node_event event;
+	struct mail *mail;
+
+	uv_run(&node->loop, UV_RUN_DEFAULT);
+	uv_loop_close(&node->loop);
+	engine_free(node->engine);
+	while ((mail = mailbox_pop(&node->commands))) {
+		message_unref(((struct command *)mail)->message);
+		memory_free(mail);
+	}
+	while (node_event(node, &event))
+		node_event_clear(&event);
+	mailbox_destroy(&node->commands);
+	mailbox_destroy(&node->events);
+	memory_free(node->bound);
+	memory_free(node);
+}
+
+/* The broker's signals are the broker's: our thread is born with all of them blocked. */
+static int start_thread(struct node *node)
+{
+	sigset_t all, old;
+	int status;
+
+	sigfillset(&all);
+	if (pthread_sigmask(SIG_SETMASK, &all, &old) != 0)
+		return ERROR_SYSTEM;
+	status = uv_thread_create(&node->thread, run, node);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return status == 0 ? ERROR_NONE : ERROR_SYSTEM;
+}
+
+static int prepare(struct node *node, const struct node_config *config,
+		   char reason[NODE_REASON_SIZE])
+{
+	struct engine_owner owner = {
+		.emit = on_emit,
+		.stopped = on_stopped,
+		.context = node,
+		.counters = &node->counters,
+		.overlays = &node->overlays,
+		.neighbours = &node->neighbours,
+		.connections = &node->connections,
+	};
+
+	node->bound = memory_zalloc(config->binds_count * sizeof *node->bound);
+	if (!node->bound)
+		return ERROR_NOMEM;
+	node->async.data = node;
+	if (uv_async_init(&node->loop, &node->async, on_async) != 0)
+		return ERROR_SYSTEM;
+	return engine_new(config, &owner, &node->loop, node->bound, &node->bound_count,
+			  &node->engine, reason);
+}
+
+int node_start(const struct node_config *config, struct node **out, char reason[NODE_REASON_SIZE])
+{
+	struct node *node = memory_zalloc(sizeof *node);
+	int error;
+
+	snprintf(reason, NODE_REASON_SIZE, "%s", error_text(ERROR_NOMEM));
+	if (!node)
+		return ERROR_NOMEM;
+	if (uv_loop_init(&node->loop) != 0) {
+		memory_free(node);
+		return ERROR_SYSTEM;
+	}
+	node->wake = config->wake;
+	node->context = config->context;
+	mailbox_init(&node->commands, LIMIT_MAILBOX_ITEMS, LIMIT_MAILBOX_BYTES);
+	mailbox_init(&node->events, LIMIT_MAILBOX_ITEMS, LIMIT_MAILBOX_BYTES);
+	error = prepare(node, config, reason);
+	if (!error) {
+		error = start_thread(node);
+		if (error)
+			snprintf(reason, NODE_REASON_SIZE, "cannot start a thread");
+	}
+	if (error) {
+		if (node->engine)
+			engine_stop(node->engine);
+		else
+			on_stopped(node);
+		release(node);
+		return error;
+	}
+	*out = node;
+	return ERROR_NONE;
+}
+
+void node_stop(struct node *node)
+{
+	if (!node)
+		return;
+	while (command(node, COMMAND_STOP, NULL) != ERROR_NONE)
+		; /* there is no other way to end the thread */
+	uv_thread_join(&node->thread);
+	release(node);
+}
+

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * A p2panda node: the one public header of the library. It knows no MQTT.
+ *
+ * A node runs one thread of its own (a libuv loop with the QUIC sockets and the
+ * sans-IO cores). The owner talks to it through two bounded queues: calls below go
+ * in, events come out. No call blocks, but node_start (binds sockets, reads the
+ * state) and node_stop (at most LIMIT_FAREWELL_MS and a little).
+ *
+ * Threads: every call belongs to one thread, the owner's. wake is called on the
+ * node's thread. Counters may be read and added to by any thread.
+ */
+#ifndef BRIDGE_NODE_H
+#define BRIDGE_NODE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "address.h"
+#include "counters.h"
+#include "error.h"
+#include "id.h"
+#include "identity.h"
+#include "limits.h"
+#include "message.h"
+
+#define NODE_REASON_SIZE 256
+#define NODE_HOST_SIZE 256
+#define NODE_PEER_HOSTS 8
+
+struct node;
+
+/* Where a configured peer is to be found: an IP address or a name, and a port. */
+struct node_host {
+	char host[NODE_HOST_SIZE];
+	uint16_t port;
+};
+
+/* A trusted node: dialled, and asked to be a neighbour in every overlay. */
+struct node_peer {
+	struct id id;
+	size_t hosts_count;
+	struct node_host hosts[NODE_PEER_HOSTS];
+};
+
+struct node_config {
+	const struct identity *identity; /* must outlive the node */
+	struct id network;
+	const struct address *binds;
+	size_t binds_count;
+	bool binds_all; /* every bind must work; else one is enough */
+	const struct node_peer *peers; /* copied */
+	size_t peers_count;
+	const char *state_dir; /* an existing folder; NULL: nothing is remembered */
+	size_t max_overlays;
+	size_t queue_limit;    /* messages that wait for a first neighbour, per overlay */
+	uint64_t queue_age_ns; /* how long they wait */
+	size_t cache_bytes;
+	/* There are events; called once until node_event has said that there is none. */
+	void (*wake)(void *context);
+	void *context;
+};
+
+enum node_event_type {
+	NODE_JOINED,         /* an overlay has its first neighbour */
+	NODE_NEIGHBOUR_UP,   /* with peer */
+	NODE_NEIGHBOUR_DOWN, /* with peer */
+	NODE_LEFT,           /* an overlay was left: nothing more comes from it */
+	NODE_MESSAGE,        /* content arrived; the owner holds the reference */
+	NODE_DROPPED,        /* count messages of topic were not carried, with reason */
+	NODE_LOG,            /* a line for the log */
+};
+
+enum node_log_level { NODE_LOG_DEBUG, NODE_LOG_INFO, NODE_LOG_NOTICE, NODE_LOG_WARNING, NODE_LOG_ERROR };
+
+struct node_event {
+	enum node_event_type type;
+	struct id topic;
+	struct id peer;
+	struct message *message;
+	enum counter reason;
+	uint64_t count;
+	enum node_log_level level;
+	char *text; /* NODE_LOG: one line, no newline */
+};
+
+/* Binds, loads what is remembered and starts the thread. On error reason is one line
+ * that names what was wrong. ERROR_ADDRESS_IN_USE, ERROR_PERMISSION, ERROR_SYSTEM,
+ * ERROR_TLS, ERROR_NOMEM. */
+int node_start(const struct node_config *config, struct node **out, char reason[NODE_REASON_SIZE]);
+
+/* Sends what was accepted, leaves every overlay with a farewell, closes the
+ * connections and ends the thread. Events that were not taken are gone. */
+void node_stop(struct node *node);
+
+/* Joining twice is fine. ERROR_NOMEM. Over max_overlays: a NODE_DROPPED for each
+ * message and a log line. */
+int node_join(struct node *node, const struct id *topic);
+/* What was accepted for the overlay before is sent first. ERROR_NOMEM. */
+int node_leave(struct node *node, const struct id *topic);
+
+/* Hands content over; whatever becomes of it later has a counter. ERROR_TOO_LARGE,
+ * ERROR_FULL (mailbox), ERROR_NOMEM: not accepted, the counter is the caller's. */
+int node_publish(struct node *node, const struct id *topic, const void *content, size_t size);
+
+/* Takes the oldest event; false when there is none, and then the next event calls
+ * wake again. Give what it holds back with node_event_clear. */
+bool node_event(struct node *node, struct node_event *out);
+void node_event_clear(struct node_event *event);
+
+/* For the status. Bound addresses are fixed after the start. */
+struct counters *node_counters(struct node *node);
+const struct address *node_addresses(const struct node *node, size_t *count);
+size_t node_overlays(const struct node *node);
+size_t node_neighbours(const struct node *node); /* over all overlays */
+size_t node_connections(const struct node *node);
+
+#endif

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The dialler: when which node is dialled, and at which of its addresses.
+ *
+ * A wanted node is dialled at its first address; if that has not answered after
+ * 250 ms the next one is tried beside it (RFC 8305's idea), the first handshake to
+ * complete wins. When all have failed and the node is still wanted for good it is
+ * tried again with a jittered backoff (0.25 s doubling to 4 s); one that is wanted
+ * once only is given up. At most DIALER_BUDGET dials begin per second, so that
+ * forged hearsay cannot make us flood third parties.
+ *
+ * sans-IO; times are monotonic nanoseconds; one thread.
+ */
+#ifndef BRIDGE_PEERS_DIALER_H
+#define BRIDGE_PEERS_DIALER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../id.h"
+#include "../random.h"
+#include "book.h"
+
+#define DIALER_BUDGET 64
+
+struct dialer;
+
+enum dialer_effect_type {
+	DIALER_DIAL,    /* dial node at address, then say dialer_failed or dialer_linked */
+	DIALER_GAVE_UP, /* wanted once, and none of its addresses answered */
+	DIALER_LOOK_UP, /* all have failed: look the configured names up again */
+};
+
+struct dialer_effect {
+	enum dialer_effect_type type;
+	struct id node;
+	struct address address;
+};
+
+/* The book and random must outlive the dialler. ERROR_NOMEM. */
+int dialer_new(const struct random *random, const struct book *book, struct dialer **out);
+void dialer_free(struct dialer *dialer);
+
+/* Wants a link. keep: for good, until dialer_unwant; else one round of its addresses.
+ * Fine to repeat; keep is remembered. ERROR_NOMEM, ERROR_LIMIT. */
+int dialer_want(struct dialer *dialer, uint64_t now, const struct id *node, bool keep);
+void dialer_unwant(struct dialer *dialer, const struct id *node);
+
+/* One dial has not come about. */
+void dialer_failed(struct dialer *dialer, uint64_t now, const struct id *node,
+		   const struct address *address);
+/* There is a link now (whoever dialled): nothing more to do until it is gone. */
+void dialer_linked(struct dialer *dialer, const struct id *node);
+/* The last connection is gone; dialled again at once if wanted for good. */
+void dialer_unlinked(struct dialer *dialer, uint64_t now, const struct id *node);
+/* New addresses for a wanted node: do not wait for the backoff. */
+void dialer_addresses(struct dialer *dialer, uint64_t now, const struct id *node);
+
+/* When dialer_effect has something; UINT64_MAX for never. */
+uint64_t dialer_deadline(const struct dialer *dialer);
+/* The next effect that is due; false when there is none. */
+bool dialer_effect(struct dialer *dialer, uint64_t now, struct dialer_effect *out);
+
+#endif

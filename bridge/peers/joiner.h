@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The joiner: asks configured and remembered nodes to be our neighbours in an overlay,
+ * again and again until one answers (a Join for an overlay that the other side has not
+ * joined is silently ignored, and one after a crash often is): while there is a link,
+ * with a jittered backoff of 0.5 s doubling to 8 s.
+ *
+ * sans-IO; times are monotonic nanoseconds; one thread.
+ */
+#ifndef BRIDGE_PEERS_JOINER_H
+#define BRIDGE_PEERS_JOINER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../id.h"
+#include "../random.h"
+
+struct joiner;
+
+/* ERROR_NOMEM. */
+int joiner_new(const struct random *random, struct joiner **out);
+void joiner_free(struct joiner *joiner);
+
+/* Wants peer as a neighbour in topic; linked: there is a connection to it now. Fine to
+ * repeat. ERROR_NOMEM. */
+int joiner_add(struct joiner *joiner, uint64_t now, const struct id *topic, const struct id *peer,
+	       bool linked);
+void joiner_remove_topic(struct joiner *joiner, const struct id *topic);
+
+/* A link to peer has come: everything that waited for it is asked at once. Or gone. */
+void joiner_linked(struct joiner *joiner, uint64_t now, const struct id *peer);
+void joiner_unlinked(struct joiner *joiner, const struct id *peer);
+
+/* It is a neighbour now: no more asking. Or is not any more: ask again, after the first
+ * backoff (it may have had a reason). */
+void joiner_answered(struct joiner *joiner, const struct id *topic, const struct id *peer);
+void joiner_lost(struct joiner *joiner, uint64_t now, const struct id *topic,
+		 const struct id *peer);
+
+uint64_t joiner_deadline(const struct joiner *joiner);
+/* The next pair to be asked (the next time is set already); false when there is none. */
+bool joiner_effect(struct joiner *joiner, uint64_t now, struct id *topic, struct id *peer);
+
+#endif

@@ -1,0 +1,606 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+#include "link.h"
+
+#include "../error.h"
+#include "../keyed.h"
+#include "../limits.h"
+
+#include <utlist.h>
+
+#define MS UINT64_C(1000000)
+
+struct outlet {
+	struct link *link;
+	struct lane *lane;
+	struct channel *channel; /* NULL: the overlay has said farewell on it */
+	void *stream;
+	bool ending; /* superseded: finished, and the channel waits for its end */
+	struct outlet *prev, *next; /* of the lane */
+};
+
+/* One overlay's way to one peer. */
+struct channel {
+	struct id topic;
+	struct outlet *outlet; /* where frames go; NULL: none yet */
+	unsigned endings;      /* superseded outlets that are not closed yet */
+	bool no_credit;
+	struct frame *first, *last;
+	size_t waiting;
+	UT_hash_handle hh;
+};
+
+struct lane {
+	struct link *link;
+	void *connection;
+	struct outlet *outlets;
+	size_t inbound;
+	bool closing;
+	uint64_t quiet_since; /* no stream on it since then */
+	struct lane *prev, *next;
+};
+
+struct link {
+	struct id peer;
+	struct lane *lanes; /* newest first */
+	size_t lanes_count;
+	struct channel *channels;
+	uint64_t lost_due; /* UINT64_MAX: not about to be lost */
+	bool wanted, up, down, lost; /* effects not taken yet */
+	UT_hash_handle hh;
+};
+
+struct links {
+	struct link_io io;
+	struct keyed keyed;
+	struct counters *counters;
+	struct link *links;
+	uint64_t due; /* nothing is to be done before; may be too early */
+};
+
+int links_new(const struct link_io *io, const struct random *random, struct counters *counters,
+	      struct links **out)
+{
+	struct links *links = memory_zalloc(sizeof *links);
+
+	if (!links)
+		return ERROR_NOMEM;
+	links->io = *io;
+	links->counters = counters;
+	links->due = UINT64_MAX;
+	keyed_init(&links->keyed, random);
+	*out = links;
+	return ERROR_NONE;
+}
+
+static void soon(struct links *links, uint64_t due)
+{
+	if (due < links->due)
+		links->due = due;
+}
+
+static struct link *find(const struct links *links, const struct id *peer)
+{
+	struct link *link;
+
+	HASH_FIND_BYHASHVALUE(hh, links->links, peer, sizeof *peer,
+			      keyed_hash(&links->keyed, peer, sizeof *peer), link);
+	return link;
+}
+
+static struct link *find_or_add(struct links *links, const struct id *peer)
+{
+	struct link *link = find(links, peer);
+
+	if (link)
+		return link;
+	link = memory_zalloc(sizeof *link);
+	if (!link)
+		return NULL;
+	link->peer = *peer;
+	link->lost_due = UINT64_MAX;
+	HASH_ADD_KEYPTR_BYHASHVALUE(hh, links->links, &link->peer, sizeof link->peer,
+				    keyed_hash(&links->keyed, peer, sizeof *peer), link);
+	if (!link->hh.tbl) {
+		memory_free(link);
+		return NULL;
+	}
+	return link;
+}
+
+static struct channel *find_channel(struct links *links, struct link *link, const struct id *topic)
+{
+	struct channel *channel;
+
+	HASH_FIND_BYHASHVALUE(hh, link->channels, topic, sizeof *topic,
+			      keyed_hash(&links->keyed, topic, sizeof *topic), channel);
+	return channel;
+}
+
+static struct channel *find_or_add_channel(struct links *links, struct link *link,
+					   const struct id *topic)
+{
+	struct channel *channel = find_channel(links, link, topic);
+
+	if (channel)
+		return channel;
+	channel = memory_zalloc(sizeof *channel);
+	if (!channel)
+		return NULL;
+	channel->topic = *topic;
+	HASH_ADD_KEYPTR_BYHASHVALUE(hh, link->channels, &channel->topic, sizeof channel->topic,
+				    keyed_hash(&links->keyed, topic, sizeof *topic), channel);
+	if (!channel->hh.tbl) {
+		memory_free(channel);
+		return NULL;
+	}
+	return channel;
+}
+
+static void drop(struct links *links, struct frame *frame, enum counter reason)
+{
+	if (frame->droppable)
+		counters_add(links->counters, reason, 1);
+	frame_free(frame);
+}
+
+static struct frame *take_waiting(struct channel *channel)
+{
+	struct frame *frame = channel->first;
+
+	if (frame) {
+		channel->first = frame->next;
+		if (!channel->first)
+			channel->last = NULL;
+		channel->waiting--;
+		frame->next = NULL;
+	}
+	return frame;
+}
+
+static void put_waiting(struct channel *channel, struct frame *frame)
+{
+	frame->next = NULL;
+	if (channel->last)
+		channel->last->next = frame;
+	else
+		channel->first = frame;
+	channel->last = frame;
+	channel->waiting++;
+}
+
+static void drop_waiting(struct links *links, struct channel *channel, enum counter reason)
+{
+	struct frame *frame;
+
+	while ((frame = take_waiting(channel)))
+		drop(links, frame, reason);
+}
+
+/* The outlet goes on without the channel: what it holds is still sent. */
+static void detach(struct channel *channel)
+{
+	if (channel->outlet) {
+		channel->outlet->channel = NULL;
+		channel->outlet = NULL;
+	}
+}
+
+static void remove_channel(struct links *links, struct link *link, struct channel *channel)
+{
+	struct lane *lane;
+	struct outlet *outlet;
+
+	drop_waiting(links, channel, COUNTER_DROPPED_PEER_LOST);
+	detach(channel);
+	if (channel->endings > 0)
+		DL_FOREACH(link->lanes, lane)
+			DL_FOREACH(lane->outlets, outlet)
+				if (outlet->channel == channel)
+					outlet->channel = NULL;
+	HASH_DELETE(hh, link->channels, channel);
+	memory_free(channel);
+}
+
+static void remove_link(struct links *links, struct link *link)
+{
+	struct channel *channel, *next;
+
+	HASH_ITER(hh, link->channels, channel, next)
+		remove_channel(links, link, channel);
+	HASH_DELETE(hh, links->links, link);
+	memory_free(link);
+}
+
+void links_free(struct links *links)
+{
+	struct link *link, *next_link;
+	struct lane *lane, *next_lane;
+	struct outlet *outlet, *next_outlet;
+
+	if (!links)
+		return;
+	HASH_ITER(hh, links->links, link, next_link)
+	{
+		DL_FOREACH_SAFE(link->lanes, lane, next_lane)
+		{
+			DL_FOREACH_SAFE(lane->outlets, outlet, next_outlet)
+				memory_free(outlet);
+			lane->outlets = NULL;
+			memory_free(lane);
+		}
+		link->lanes = NULL;
+		remove_link(links, link);
+	}
+	memory_free(links);
+}
+
+static struct lane *newest(struct link *link)
+{
+	return link->lanes && !link->lanes->closing ? link->lanes : NULL;
+}
+
+static int open_outlet(struct links *links, struct link *link, struct channel *channel)
+{
+	struct outlet *outlet;
+	int error;
+
+	outlet = memory_zalloc(sizeof *outlet);
+	if (!outlet)
+		return ERROR_NOMEM;
+	outlet->link = link;
+	outlet->lane = newest(link);
+	outlet->channel = channel;
+	error = links->io.open(outlet->lane->connection, &channel->topic, outlet,
+			       &outlet->stream);
+	if (error) {
+		memory_free(outlet);
+		return error;
+	}
+	DL_APPEND(outlet->lane->outlets, outlet);
+	channel->outlet = outlet;
+	return ERROR_NONE;
+}
+
+/* Sends what waits, as far as there is a connection, credit, and nothing of an older
+ * connection under way. The channel is gone afterwards if its farewell was sent. */
+static void flush(struct links *links, struct link *link, struct channel *channel)
+{
+	struct frame *frame;
+	bool last;
+	int error;
+
+	while (channel->first && channel->endings == 0 && newest(link)) {
+		if (!channel->outlet) {
+			error = open_outlet(links, link, channel);
+			channel->no_credit = error == ERROR_NO_STREAM_CREDIT;
+			if (error)
+				return;
+		}
+		frame = take_waiting(channel);
+		last = frame->last;
+		error = links->io.send(channel->outlet->stream, frame);
+		if (error)
+			drop(links, frame, COUNTER_DROPPED_PEER_SLOW);
+		if (last) {
+			links->io.finish(channel->outlet->stream);
+			detach(channel);
+			if (!channel->first) {
+				remove_channel(links, link, channel);
+				return;
+			}
+		}
+	}
+}
+
+int links_connected(struct links *links, uint64_t now, const struct id *peer, void *connection,
+		    struct lane **out)
+{
+	struct link *link = find_or_add(links, peer);
+	struct channel *channel, *next;
+	struct outlet *outlet;
+	struct lane *lane;
+
+	if (!link)
+		return ERROR_NOMEM;
+	if (link->lanes_count >= LIMIT_CONNECTIONS_PER_PEER) {
+		/* The oldest one gives way: a peer that was restarted in a hurry may leave
+		 * several behind that only time out. */
+		for (lane = link->lanes; lane->next; lane = lane->next)
+			;
+		if (lane->closing) {
+			counters_add(links->counters, COUNTER_LIMIT_CONNECTIONS, 1);
+			return ERROR_LIMIT;
+		}
+		lane->closing = true;
+		links->io.close(lane->connection);
+	}
+	lane = memory_zalloc(sizeof *lane);
+	if (!lane)
+		return ERROR_NOMEM;
+	lane->link = link;
+	lane->connection = connection;
+	lane->quiet_since = now;
+	if (link->lanes) {
+		DL_FOREACH(link->lanes->outlets, outlet)
+		{
+			if (!outlet->channel || outlet->ending)
+				continue;
+			links->io.finish(outlet->stream);
+			outlet->ending = true;
+			outlet->channel->endings++;
+			outlet->channel->outlet = NULL;
+		}
+	} else {
+		link->up = true;
+		link->down = false;
+	}
+	DL_PREPEND(link->lanes, lane);
+	link->lanes_count++;
+	link->lost_due = UINT64_MAX;
+	link->wanted = false;
+	link->lost = false;
+	soon(links, now);
+	HASH_ITER(hh, link->channels, channel, next)
+		flush(links, link, channel);
+	*out = lane;
+	return ERROR_NONE;
+}
+
+void links_closed(struct links *links, uint64_t now, struct lane *lane)
+{
+	struct link *link = lane->link;
+	struct channel *channel, *next;
+
+	DL_DELETE(link->lanes, lane);
+	link->lanes_count--;
+	memory_free(lane);
+	if (link->lanes) {
+		HASH_ITER(hh, link->channels, channel, next)
+			flush(links, link, channel);
+		return;
+	}
+	link->down = true;
+	link->up = false;
+	link->wanted = link->channels != NULL;
+	link->lost_due = now + LINK_LOST_MS * MS;
+	soon(links, now);
+}
+
+void links_gave_up(struct links *links, uint64_t now, const struct id *peer)
+{
+	struct link *link = find(links, peer);
+
+	if (!link || link->lanes)
+		return;
+	link->lost = true;
+	soon(links, now);
+}
+
+void links_send(struct links *links, uint64_t now, const struct id *peer, const struct id *topic,
+		struct frame *frame, bool last)
+{
+	struct link *link = find_or_add(links, peer);
+	struct channel *channel;
+
+	frame->last = last;
+	if (!link) {
+		drop(links, frame, COUNTER_DROPPED_NO_MEMORY);
+		return;
+	}
+	if (!link->lanes && last) {
+		/* Nobody is dialled for a farewell. */
+		channel = find_channel(links, link, topic);
+		if (channel)
+			remove_channel(links, link, channel);
+		drop(links, frame, COUNTER_DROPPED_PEER_LOST);
+		return;
+	}
+	channel = find_or_add_channel(links, link, topic);
+	if (!channel) {
+		drop(links, frame, COUNTER_DROPPED_NO_MEMORY);
+		return;
+	}
+	if (channel->waiting >= LINK_WAITING && frame->droppable) {
+		drop(links, frame,
+		     channel->no_credit ? COUNTER_DROPPED_NO_STREAM_CREDIT
+					: COUNTER_DROPPED_PEER_SLOW);
+		return;
+	}
+	if (channel->waiting >= 2 * LINK_WAITING) {
+		/* Control messages are repeated by their protocol; but the farewell ends
+		 * the stream. */
+		if (last)
+			drop_waiting(links, channel, COUNTER_DROPPED_PEER_SLOW);
+		else {
+			drop(links, frame, COUNTER_DROPPED_PEER_SLOW);
+			return;
+		}
+	}
+	put_waiting(channel, frame);
+	if (!link->lanes && link->lost_due == UINT64_MAX) {
+		link->wanted = true;
+		soon(links, now);
+	}
+	flush(links, link, channel);
+}
+
+void links_release(struct links *links, uint64_t now, const struct id *peer,
+		   const struct id *topic)
+{
+	struct link *link = find(links, peer);
+	struct channel *channel = link ? find_channel(links, link, topic) : NULL;
+
+	if (!channel)
+		return;
+	/* A farewell that still waits ends the stream by itself. */
+	if (channel->last && channel->last->last && newest(link))
+		return;
+	if (channel->outlet)
+		links->io.finish(channel->outlet->stream);
+	remove_channel(links, link, channel);
+	soon(links, now);
+}
+
+static void note_quiet(struct links *links, uint64_t now, struct lane *lane)
+{
+	if (lane->inbound > 0 || lane->outlets)
+		return;
+	lane->quiet_since = now;
+	soon(links, now + LINK_UNUSED_MS * MS);
+}
+
+void links_stream_closed(struct links *links, uint64_t now, struct outlet *outlet)
+{
+	struct channel *channel = outlet->channel;
+	struct link *link = outlet->link;
+	struct lane *lane = outlet->lane;
+	bool ending = outlet->ending;
+
+	DL_DELETE(lane->outlets, outlet);
+	memory_free(outlet);
+	note_quiet(links, now, lane);
+	if (!channel)
+		return;
+	if (ending)
+		channel->endings--;
+	else
+		channel->outlet = NULL;
+	flush(links, link, channel);
+}
+
+void links_inbound(struct links *links, uint64_t now, struct lane *lane, bool begun)
+{
+	if (begun)
+		lane->inbound++;
+	else if (lane->inbound > 0)
+		lane->inbound--;
+	note_quiet(links, now, lane);
+}
+
+void links_credit(struct links *links, uint64_t now, struct lane *lane)
+{
+	struct link *link = lane->link;
+	struct channel *channel, *next;
+
+	(void)now;
+	if (lane != link->lanes)
+		return;
+	HASH_ITER(hh, link->channels, channel, next)
+	{
+		if (channel->no_credit)
+			flush(links, link, channel);
+	}
+}
+
+bool links_linked(const struct links *links, const struct id *peer)
+{
+	struct link *link = find(links, peer);
+
+	return link && newest(link);
+}
+
+void *links_connection(const struct links *links, const struct id *peer)
+{
+	struct link *link = find(links, peer);
+
+	return link && link->lanes ? link->lanes->connection : NULL;
+}
+
+bool links_sending(const struct links *links)
+{
+	struct link *link, *next;
+	struct lane *lane;
+
+	HASH_ITER(hh, links->links, link, next)
+	{
+		if (link->channels)
+			return true;
+		DL_FOREACH(link->lanes, lane)
+			if (lane->outlets)
+				return true;
+	}
+	return false;
+}
+
+const struct id *links_peer(const struct lane *lane)
+{
+	return &lane->link->peer;
+}
+
+uint64_t links_deadline(const struct links *links)
+{
+	return links->due;
+}
+
+/* Whether a lane may be closed: nothing on it for a while, and it is either not the
+ * newest or no overlay uses the link. */
+static bool is_unused(const struct link *link, const struct lane *lane, uint64_t now)
+{
+	if (lane->closing || lane->inbound > 0 || lane->outlets)
+		return false;
+	if (lane == link->lanes && link->channels)
+		return false;
+	return now >= lane->quiet_since + LINK_UNUSED_MS * MS;
+}
+
+static bool effect_of(struct links *links, uint64_t now, struct link *link, uint64_t *due,
+		      struct link_effect *out)
+{
+	struct lane *lane;
+	uint64_t lane_due;
+
+	out->peer = link->peer;
+	DL_FOREACH(link->lanes, lane)
+	{
+		if (is_unused(link, lane, now)) {
+			lane->closing = true;
+			links->io.close(lane->connection);
+			continue;
+		}
+		lane_due = lane->quiet_since + LINK_UNUSED_MS * MS;
+		if (!lane->closing && !lane->outlets && lane->inbound == 0 && lane_due > now &&
+		    lane_due < *due)
+			*due = lane_due;
+	}
+	if (link->down) {
+		link->down = false;
+		out->type = LINK_DOWN;
+		return true;
+	}
+	if (link->up) {
+		link->up = false;
+		out->type = LINK_UP;
+		return true;
+	}
+	if (link->wanted) {
+		link->wanted = false;
+		out->type = LINK_WANTED;
+		return true;
+	}
+	if (link->lost || link->lost_due <= now) {
+		remove_link(links, link);
+		out->type = LINK_LOST;
+		return true;
+	}
+	if (link->lost_due < *due)
+		*due = link->lost_due;
+	if (!link->lanes && !link->channels && link->lost_due == UINT64_MAX)
+		remove_link(links, link);
+	return false;
+}
+
+bool links_effect(struct links *links, uint64_t now, struct link_effect *out)
+{
+	struct link *link, *next;
+	uint64_t due = UINT64_MAX;
+
+	if (now < links->due)
+		return false;
+	HASH_ITER(hh, links->links, link, next)
+	{
+		if (effect_of(links, now, link, &due, out))
+			return true;
+	}
+	links->due = due;
+	return false;
+}

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Links: the connections to each peer, and one outgoing stream per overlay on them.
+ *
+ * Two connections per pair are normal (both dial). The newest is used for sending; the
+ * older ones stay open for reading, because the other side may see another one as the
+ * newest, and are closed when nothing has come on them for a while. Order is kept over
+ * such a change: an overlay's frames move to the new connection only when what was sent
+ * on the old one is acknowledged. (Upstream, src/net.rs accept_conn, does not wait.)
+ *
+ * An ended stream or a superseded connection is not a lost peer: a peer is lost when it
+ * has had no connection for LINK_LOST_MS, or when dialling it was given up.
+ *
+ * Stream credit is a resource: an overlay for which the peer grants no stream waits, the
+ * others go on.
+ *
+ * sans-IO: connections and streams are the caller's, reached through struct link_io.
+ * Times are monotonic nanoseconds; one thread.
+ */
+#ifndef BRIDGE_PEERS_LINK_H
+#define BRIDGE_PEERS_LINK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../counters.h"
+#include "../id.h"
+#include "../message.h"
+#include "../random.h"
+
+#define LINK_LOST_MS 1000
+/* An older connection, or one that no overlay uses, is closed after this time without a
+ * stream on it. */
+#define LINK_UNUSED_MS 10000
+/* Frames that wait for a connection, for credit or for order, per overlay and peer. */
+#define LINK_WAITING 512
+
+struct links;
+struct lane;   /* one connection */
+struct outlet; /* one outgoing stream, from the first frame until it is closed */
+
+struct link_io {
+	/* Opens a stream for outlet and says for which overlay it is.
+	 * ERROR_NO_STREAM_CREDIT, ERROR_CLOSED, ERROR_NOMEM. */
+	int (*open)(void *connection, const struct id *topic, struct outlet *outlet,
+		    void **stream);
+	/* On success the stream owns the frame. ERROR_FULL, ERROR_CLOSED, ERROR_NOMEM. */
+	int (*send)(void *stream, struct frame *frame);
+	void (*finish)(void *stream);
+	void (*close)(void *connection);
+};
+
+enum link_effect_type {
+	LINK_WANTED, /* there is something to send and no connection: dial */
+	LINK_UP,     /* the first connection, or the first after LINK_DOWN */
+	LINK_DOWN,   /* the last connection is gone (perhaps it comes back) */
+	LINK_LOST,   /* and it has not come back */
+};
+
+struct link_effect {
+	enum link_effect_type type;
+	struct id peer;
+};
+
+/* ERROR_NOMEM. */
+int links_new(const struct link_io *io, const struct random *random, struct counters *counters,
+	      struct links **out);
+/* Frees what waits; closes nothing. */
+void links_free(struct links *links);
+
+/* A handshake is complete: this is the newest connection to peer now. ERROR_LIMIT (too
+ * many connections to this peer), ERROR_NOMEM: the caller closes it. */
+int links_connected(struct links *links, uint64_t now, const struct id *peer, void *connection,
+		    struct lane **out);
+/* The connection is over; all its streams have been reported as closed before. */
+void links_closed(struct links *links, uint64_t now, struct lane *lane);
+/* A dial was given up: if there is no connection the peer is lost at once. */
+void links_gave_up(struct links *links, uint64_t now, const struct id *peer);
+
+/* Sends a frame (ownership passes in every case) on the overlay's stream; last: the
+ * stream ends with it. What cannot be sent or kept is dropped and counted. */
+void links_send(struct links *links, uint64_t now, const struct id *peer, const struct id *topic,
+		struct frame *frame, bool last);
+/* The overlay does not need peer any more: its stream ends. */
+void links_release(struct links *links, uint64_t now, const struct id *peer,
+		   const struct id *topic);
+
+/* From the streams: ours is over; theirs has begun or ended; more may be opened. */
+void links_stream_closed(struct links *links, uint64_t now, struct outlet *outlet);
+void links_inbound(struct links *links, uint64_t now, struct lane *lane, bool begun);
+void links_credit(struct links *links, uint64_t now, struct lane *lane);
+
+bool links_linked(const struct links *links, const struct id *peer);
+/* The newest connection to peer; NULL for none. */
+void *links_connection(const struct links *links, const struct id *peer);
+/* Whether anything is still on its way to anybody. */
+bool links_sending(const struct links *links);
+const struct id *links_peer(const struct lane *lane);
+
+uint64_t links_deadline(const struct links *links);
+bool links_effect(struct links *links, uint64_t now, struct link_effect *out);
+
+#endif

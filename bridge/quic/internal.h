@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * What endpoint.c, connection.c and stream.c know of one another.
+ *
+ * Everything that sends or calls back is done from the loop: datagrams and deadlines
+ * put connections onto the endpoint's dirty list, and so does every call of quic.h; the
+ * turn (an idle handle, armed only while that list is not empty) writes for each of
+ * them what it has to send and reports those that have ended.
+ */
+#ifndef BRIDGE_QUIC_INTERNAL_H
+#define BRIDGE_QUIC_INTERNAL_H
+
+#include <ngtcp2/ngtcp2.h>
+#include <ngtcp2/ngtcp2_crypto.h>
+
+#include "cids.h"
+#include "quic.h"
+#include "timers.h"
+#include "tls.h"
+#include "udp.h"
+
+/* Length of our connection ids. */
+#define QUIC_CID_SIZE 8
+
+#define QUIC_IDLE_TIMEOUT (10 * NGTCP2_SECONDS)
+#define QUIC_KEEP_ALIVE (5 * NGTCP2_SECONDS)
+/* An address that has not led to a handshake by then is given up, so that the dialler
+ * gets to the next one: four Initials (the PTO is 1 s at first) have gone unanswered. */
+#define QUIC_DIAL_TIMEOUT (5 * NGTCP2_SECONDS)
+/* A peer that dialled us may take longer: it is the one who waits. */
+#define QUIC_HANDSHAKE_TIMEOUT (10 * NGTCP2_SECONDS)
+
+/* Flow control: as much as a peer may send before we have read it. It grows for those
+ * that fill it. */
+#define QUIC_STREAM_WINDOW (256u << 10)
+#define QUIC_CONNECTION_WINDOW (1u << 20)
+#define QUIC_MAX_WINDOW (16u << 20)
+
+/* What is left for the payload of 1500-byte Ethernet under IPv6. */
+#define QUIC_MAX_UDP_PAYLOAD 1452
+
+/* Aggregates of up to UDP_SEND_SIZE that one connection sends before the next has its
+ * turn. */
+#define QUIC_WRITE_ROUNDS 2
+
+/* Datagrams answered without a connection (stateless reset, version negotiation,
+ * refusals), per second: a flood is not to cost more than reading it. */
+#define QUIC_STATELESS_PER_SECOND 1000
+
+/* The endpoint's close gives the kernel this long to take every CONNECTION_CLOSE. */
+#define QUIC_CLOSE_PATIENCE (80 * NGTCP2_MILLISECONDS)
+
+struct quic_stream {
+	struct quic_connection *connection;
+	struct quic_stream *prev, *next;             /* of the connection */
+	struct quic_stream *ready_prev, *ready_next; /* those with something to send */
+	int64_t id;
+	void *data;
+	bool incoming;
+	bool ready;
+	bool blocked;  /* by the peer's flow control, until extend_max_stream_data */
+	bool shut;     /* ours: the peer does not want it; theirs: we do not */
+	bool finish;   /* quic_stream_finish was called */
+	bool fin_sent;
+	struct frame *first, *last; /* not yet acknowledged */
+	uint64_t first_acked;       /* bytes of first that are */
+	struct frame *unsent;       /* in that list; NULL: all is sent */
+	size_t unsent_at;           /* bytes of it that are */
+};
+
+enum connection_state {
+	CONNECTION_HANDSHAKE,
+	CONNECTION_OPEN,
+	CONNECTION_ENDED,    /* how is known; it is reported at the next turn */
+	CONNECTION_LINGERING /* reported; only the close packet and the ids are left */
+};
+
+/* What CONNECTION_CLOSE is to say, if one is to be sent. */
+enum farewell { FAREWELL_NONE, FAREWELL_DRAIN, FAREWELL_APPLICATION, FAREWELL_TRANSPORT };
+
+struct quic_connection {
+	struct quic_endpoint *endpoint;
+	struct quic_connection *prev, *next;
+	struct quic_connection *dirty_prev, *dirty_next;
+	bool dirty, incoming;
+	bool starved; /* a stream could not be opened: stream_credit is due */
+	bool reset;   /* by a stateless reset */
+	enum connection_state state;
+	ngtcp2_conn *conn; /* NULL when lingering */
+	struct tls_session tls;
+	struct id peer;
+	struct cid *cids, *tokens;
+	struct timer timer;
+	struct quic_stream *streams, *ready;
+	size_t queued;
+	void *data;
+
+	struct quic_close close;
+	enum farewell farewell;
+
+	/* Lingering. */
+	ngtcp2_path_storage path;
+	uint8_t *packet;
+	size_t packet_size;
+	unsigned heard; /* datagrams since */
+};
+
+struct quic_endpoint {
+	struct quic_config config;
+	struct tls tls;
+	uint8_t reset_key[32];
+	struct keyed keyed;
+	struct cids cids;   /* our connection ids */
+	struct cids tokens; /* the peers' stateless reset tokens */
+	struct timers timers;
+	struct udp udp;
+	uv_timer_t timer;
+	uv_idle_t turn;
+	struct quic_connection *connections; /* those that have not been reported as closed */
+	struct quic_connection *lingering;
+	struct quic_connection *dirty;
+	size_t count, lingering_count, handles;
+	uint64_t stateless_second; /* in which stateless_count were answered */
+	unsigned stateless_count;
+	bool closing;
+	uint64_t close_deadline;
+	void (*done)(void *context);
+	void *done_context;
+	uint8_t tx[UDP_SEND_SIZE];
+};
+
+/* endpoint.c */
+
+/* One datagram from path (path->user_data: the socket, NULL: answers are lost): apart
+ * from sockets, so that a fuzzer can come in here. */
+void endpoint_receive(struct quic_endpoint *endpoint, const ngtcp2_path *path, uint8_t ecn,
+	const uint8_t *data, size_t size);
+void endpoint_mark(struct quic_endpoint *endpoint, struct quic_connection *connection);
+/* A new random id that leads to connection. ERROR_NOMEM. */
+int endpoint_new_cid(struct quic_endpoint *endpoint, struct quic_connection *connection,
+	ngtcp2_cid *cid, uint8_t token[NGTCP2_STATELESS_RESET_TOKENLEN]);
+
+/* connection.c */
+
+extern const ngtcp2_mem connection_mem;
+
+/* ERROR_NOMEM, ERROR_TLS, ERROR_QUIC. */
+int connection_dial(struct quic_endpoint *endpoint, const struct id *peer, const ngtcp2_path *path,
+	struct quic_connection **out);
+int connection_accept(struct quic_endpoint *endpoint, const ngtcp2_path *path,
+	const ngtcp2_pkt_hd *header, struct quic_connection **out);
+void connection_read(struct quic_connection *connection, const ngtcp2_path *path, uint8_t ecn,
+	const uint8_t *data, size_t size);
+void connection_expire(struct quic_connection *connection, uint64_t now);
+/* Writes what there is to send, or reports the end. */
+void connection_turn(struct quic_connection *connection);
+void connection_end(struct quic_connection *connection, const struct quic_close *close,
+	enum farewell farewell);
+/* Frees it with its streams, without a word. */
+void connection_free(struct quic_connection *connection);
+
+/* stream.c */
+
+struct quic_stream *stream_new(struct quic_connection *connection, int64_t id, bool incoming);
+/* Takes it from the connection and frees it with its frames. */
+void stream_free(struct quic_stream *stream);
+void stream_unready(struct quic_stream *stream);
+/* There is something to send, nothing is in the way: onto the ready list. */
+void stream_ready(struct quic_stream *stream);
+/* What is to be sent next, up to limit bytes (and somewhat more); fin: all of it. */
+size_t stream_vectors(const struct quic_stream *stream, ngtcp2_vec *vectors, size_t capacity,
+	size_t limit, bool *fin);
+void stream_sent(struct quic_stream *stream, size_t size, bool fin);
+void stream_acked(struct quic_stream *stream, uint64_t size);
+/* The peer does not want it: drops what was not sent. */
+void stream_shut(struct quic_stream *stream);
+
+#endif

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * QUIC as iroh speaks it: TLS 1.3 with raw public keys (RFC 7250) both ways, the
+ * Ed25519 key being the node id, one ALPN per protocol and network. ngtcp2 does
+ * the protocol, OpenSSL the TLS, our own sockets on the libuv loop the datagrams
+ * (recvmmsg with GRO, GSO where the kernel has it, PKTINFO: the reasons are in
+ * quic/README or udp.h).
+ *
+ * Everything here belongs to the thread of the loop. Callbacks are made from the
+ * loop, never from inside a call of this interface; inside a callback every call
+ * is allowed, quic_connection_close of the same connection included.
+ */
+#ifndef BRIDGE_QUIC_QUIC_H
+#define BRIDGE_QUIC_QUIC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "../address.h"
+#include "../counters.h"
+#include "../id.h"
+#include "../identity.h"
+#include "../message.h"
+
+struct quic_endpoint;
+struct quic_connection;
+struct quic_stream;
+
+/* Why a connection ended. */
+struct quic_close {
+	bool remote;      /* the other side closed it */
+	bool application; /* code is an application code, else a transport code */
+	bool timeout;     /* idle or handshake time-out: code means nothing */
+	uint64_t code;
+	char text[96]; /* for the log: what happened, in words */
+};
+
+struct quic_callbacks {
+	/* The handshake is complete and the peer's identity proven. A connection that
+	 * we dialled has proven to be the node that was dialled. */
+	void (*connected)(void *context, struct quic_connection *connection);
+	/* Asked while an incoming handshake runs, with the peer's proven id: false
+	 * refuses it. NULL: everybody is let in. */
+	bool (*accept)(void *context, const struct id *peer);
+	/* The connection is over; also for one that never came to connected. Its
+	 * pointer and those of its streams are invalid after this returns. */
+	void (*closed)(void *context, struct quic_connection *connection,
+		       const struct quic_close *close);
+	/* Bytes of a unidirectional stream that the peer opened, in order; fin: the
+	 * last ones (size may be 0). The bytes are valid during the call. Flow control
+	 * is renewed when the call returns. */
+	void (*stream_data)(void *context, struct quic_stream *stream, const uint8_t *data,
+			    size_t size, bool fin);
+	/* The stream is over (ours: all acknowledged or reset or stopped by the peer;
+	 * theirs: ended or reset). The pointer is invalid after this returns. Also
+	 * called for every open stream before closed. */
+	void (*stream_closed)(void *context, struct quic_stream *stream);
+	/* The peer grants further unidirectional streams. */
+	void (*stream_credit)(void *context, struct quic_connection *connection);
+};
+
+struct quic_config {
+	uv_loop_t *loop;
+	const struct identity *identity; /* must outlive the endpoint */
+	struct id alpn;                  /* the one protocol we speak; others get alert 120 */
+	size_t max_connections;
+	size_t max_streams; /* unidirectional streams granted per connection */
+	size_t max_queue;   /* bytes queued per connection before quic_stream_send says FULL */
+	struct counters *counters;
+	struct quic_callbacks callbacks;
+	void *context;
+};
+
+/* ERROR_NOMEM, ERROR_TLS. */
+int quic_endpoint_new(const struct quic_config *config, struct quic_endpoint **out);
+
+/* Binds one more socket (port 0: the system chooses); several may be bound, of both
+ * families. *bound (may be NULL) = the address with its real port.
+ * ERROR_ADDRESS_IN_USE, ERROR_PERMISSION, ERROR_SYSTEM (errno), ERROR_NOMEM. */
+int quic_endpoint_bind(struct quic_endpoint *endpoint, const struct address *address,
+		       struct address *bound);
+
+/* Closes every connection with application code 0 (one CONNECTION_CLOSE each), the
+ * sockets and handles, calls closed for each, and frees the endpoint once libuv has
+ * closed its handles; then calls done(context). */
+void quic_endpoint_close(struct quic_endpoint *endpoint, void (*done)(void *context),
+			 void *context);
+
+/* Dials. connected or closed follows. ERROR_LIMIT, ERROR_NOT_FOUND (no socket of
+ * that family), ERROR_NOMEM, ERROR_TLS, ERROR_QUIC. */
+int quic_connect(struct quic_endpoint *endpoint, const struct id *peer,
+		 const struct address *address, struct quic_connection **out);
+
+/* Ends it with an application code; what is queued is not sent. closed follows from
+ * the loop. Fine to call twice. */
+void quic_connection_close(struct quic_connection *connection, uint64_t code);
+
+const struct id *quic_connection_peer(const struct quic_connection *connection);
+bool quic_connection_incoming(const struct quic_connection *connection);
+struct address quic_connection_address(const struct quic_connection *connection);
+/* For the owner's use. */
+void quic_connection_set_data(struct quic_connection *connection, void *data);
+void *quic_connection_data(const struct quic_connection *connection);
+size_t quic_connection_queued(const struct quic_connection *connection); /* bytes not yet acknowledged */
+
+/* Opens a unidirectional stream. ERROR_NO_STREAM_CREDIT (stream_credit follows),
+ * ERROR_CLOSED, ERROR_NOMEM. */
+int quic_stream_open(struct quic_connection *connection, struct quic_stream **out);
+
+/* Queues one frame; on success the stream owns it until it is acknowledged.
+ * ERROR_FULL (droppable frames only), ERROR_CLOSED, ERROR_NOMEM: then the frame
+ * stays the caller's. */
+int quic_stream_send(struct quic_stream *stream, struct frame *frame);
+/* Ends our stream after what is queued. */
+void quic_stream_finish(struct quic_stream *stream);
+/* Tells the peer to stop sending on its stream and ignores what still comes. */
+void quic_stream_stop(struct quic_stream *stream, uint64_t code);
+
+struct quic_connection *quic_stream_connection(const struct quic_stream *stream);
+bool quic_stream_incoming(const struct quic_stream *stream);
+void quic_stream_set_data(struct quic_stream *stream, void *data);
+void *quic_stream_data(const struct quic_stream *stream);
+
+#endif

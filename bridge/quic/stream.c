@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+#include <utlist.h>
+
+#include "../error.h"
+#include "../memory.h"
+#include "internal.h"
+
+struct quic_stream *stream_new(struct quic_connection *connection, int64_t id, bool incoming)
+{
+	struct quic_stream *stream = memory_zalloc(sizeof *stream);
+
+	if (!stream)
+		return NULL;
+	stream->connection = connection;
+	stream->id = id;
+	stream->incoming = incoming;
+	DL_APPEND(connection->streams, stream);
+	return stream;
+}
+
+void stream_free(struct quic_stream *stream)
+{
+	struct quic_connection *connection = stream->connection;
+
+	while (stream->first) {
+		struct frame *frame = stream->first;
+
+		stream->first = frame->next;
+		connection->queued -= frame_size(frame);
+		frame_free(frame);
+	}
+	stream_unready(stream);
+	DL_DELETE(connection->streams, stream);
+	memory_free(stream);
+}
+
+void stream_unready(struct quic_stream *stream)
+{
+	if (!stream->ready)
+		return;
+	stream->ready = false;
+	DL_DELETE2(stream->connection->ready, stream, ready_prev, ready_next);
+}
+
+void stream_ready(struct quic_stream *stream)
+{
+	if (stream->ready || stream->blocked || stream->shut ||
+		!(stream->unsent || (stream->finish && !stream->fin_sent)))
+		return;
+	stream->ready = true;
+	DL_APPEND2(stream->connection->ready, stream, ready_prev, ready_next);
+}
+
+size_t stream_vectors(const struct quic_stream *stream, ngtcp2_vec *vectors, size_t capacity,
+	size_t limit, bool *fin)
+{
+	struct frame *frame = stream->unsent;
+	size_t skip = stream->unsent_at, count = 0, total = 0;
+
+	for (; frame && count + 3 <= capacity && total < limit; frame = frame->next) {
+		const ngtcp2_vec parts[] = {
+			{frame->head, frame->head_size},
+			{frame->body ? frame->body->content : NULL,
+				frame->body ? frame->body->size : 0},
+			{frame->tail, frame->tail_size},
+		};
+
+		for (size_t i = 0; i < 3; i++) {
+			if (parts[i].len <= skip) {
+				skip -= parts[i].len;
+				continue;
+			}
+			vectors[count].base = parts[i].base + skip;
+			vectors[count].len = parts[i].len - skip;
+			total += vectors[count++].len;
+			skip = 0;
+		}
+	}
+	*fin = !frame && stream->finish;
+	return count;
+}
+
+void stream_sent(struct quic_stream *stream, size_t size, bool fin)
+{
+	stream->unsent_at += size;
+	while (stream->unsent && stream->unsent_at >= frame_size(stream->unsent)) {
+		stream->unsent_at -= frame_size(stream->unsent);
+		stream->unsent = stream->unsent->next;
+	}
+	/* The end went along only if everything before it did. */
+	if (fin && !stream->unsent)
+		stream->fin_sent = true;
+	if (!stream->unsent && (!stream->finish || stream->fin_sent))
+		stream_unready(stream);
+}
+
+void stream_acked(struct quic_stream *stream, uint64_t size)
+{
+	stream->first_acked += size;
+	while (stream->first && stream->first != stream->unsent &&
+		stream->first_acked >= frame_size(stream->first)) {
+		struct frame *frame = stream->first;
+
+		stream->first = frame->next;
+		stream->first_acked -= frame_size(frame);
+		stream->connection->queued -= frame_size(frame);
+		frame_free(frame);
+	}
+	if (!stream->first)
+		stream->last = NULL;
+}
+
+void stream_shut(struct quic_stream *stream)
+{
+	struct frame **at = &stream->first, *frame;
+
+	stream->shut = true;
+	stream_unready(stream);
+	/* What is on its way stays until ngtcp2 has closed the stream. A frame that is sent
+	 * in part is on its way. */
+	stream->last = NULL;
+	while (*at && (*at != stream->unsent || stream->unsent_at > 0)) {
+		bool in_part = *at == stream->unsent;
+
+		stream->last = *at;
+		at = &(*at)->next;
+		if (in_part)
+			break;
+	}
+	frame = *at;
+	*at = NULL;
+	stream->unsent = NULL;
+	while (frame) {
+		struct frame *next = frame->next;
+
+		stream->connection->queued -= frame_size(frame);
+		frame_free(frame);
+		frame = next;
+	}
+}
+
+int quic_stream_open(struct quic_connection *connection, struct quic_stream **out)
+{
+	struct quic_stream *stream;
+	int rv;
+
+	*out = NULL;
+	if (connection->state >= CONNECTION_ENDED)
+		return ERROR_CLOSED;
+	stream = stream_new(connection, -1, false);
+	if (!stream)
+		return ERROR_NOMEM;
+	rv = ngtcp2_conn_open_uni_stream(connection->conn, &stream->id, stream);
+	if (rv != 0) {
+		stream_free(stream);
+		if (rv != NGTCP2_ERR_STREAM_ID_BLOCKED)
+			return ERROR_NOMEM;
+		connection->starved = true;
+		return ERROR_NO_STREAM_CREDIT;
+	}
+	*out = stream;
+	return 0;
+}
+
+int quic_stream_send(struct quic_stream *stream, struct frame *frame)
+{
+	struct quic_connection *connection = stream->connection;
+	size_t size = frame_size(frame), limit = connection->endpoint->config.max_queue;
+
+	if (connection->state >= CONNECTION_ENDED || stream->incoming || stream->shut ||
+		stream->finish)
+		return ERROR_CLOSED;
+	if (frame->droppable && connection->queued + size > limit)
+		return ERROR_FULL;
+	/* Control frames are not refused, but a peer that makes us answer and never reads
+	 * is not to fill our memory with them. */
+	if (connection->queued / 2 > limit) {
+		struct quic_close close = {.application = true, .text = "peer does not read"};
+
+		connection_end(connection, &close, FAREWELL_APPLICATION);
+		return ERROR_CLOSED;
+	}
+	frame->next = NULL;
+	if (stream->last)
+		stream->last->next = frame;
+	else
+		stream->first = frame;
+	stream->last = frame;
+	if (!stream->unsent) {
+		stream->unsent = frame;
+		stream->unsent_at = 0;
+	}
+	connection->queued += size;
+	stream_ready(stream);
+	endpoint_mark(connection->endpoint, connection);
+	return 0;
+}
+
+void quic_stream_finish(struct quic_stream *stream)
+{
+	if (stream->incoming || stream->finish || stream->connection->state >= CONNECTION_ENDED)
+		return;
+	stream->finish = true;
+	stream_ready(stream);
+	endpoint_mark(stream->connection->endpoint, stream->connection);
+}
+
+void quic_stream_stop(struct quic_stream *stream, uint64_t code)
+{
+	if (!stream->incoming || stream->shut || stream->connection->state >= CONNECTION_ENDED)
+		return;
+	stream->shut = true;
+	(void)ngtcp2_conn_shutdown_stream_read(stream->connection->conn, 0, stream->id, code);
+	endpoint_mark(stream->connection->endpoint, stream->connection);
+}
+
+struct quic_connection *quic_stream_connection(const struct quic_stream *stream)
+{
+	return stream->connection;
+}
+
+bool quic_stream_incoming(const struct quic_stream *stream)
+{
+	return stream->incoming;
+}
+
+void quic_stream_set_data(struct quic_stream *stream, void *data)
+{
+	stream->data = data;
+}
+
+void *quic_stream_data(const struct quic_stream *stream)
+{
+	return stream->data;
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * TLS 1.3 as iroh uses it below QUIC: raw public keys (RFC 7250) both ways, Ed25519
+ * only, one ALPN, no tickets (a resumed session would skip the verification).
+ *
+ * The order of the calls and what must not be left out is from runs against iroh 0.98
+ * and 1.4; the comments in tls.c say which.
+ */
+#ifndef BRIDGE_QUIC_TLS_H
+#define BRIDGE_QUIC_TLS_H
+
+#include <ngtcp2/ngtcp2_crypto.h>
+#include <ngtcp2/ngtcp2_crypto_ossl.h>
+#include <openssl/types.h>
+#include <stdbool.h>
+
+#include "../id.h"
+#include "../identity.h"
+
+struct tls {
+	SSL_CTX *client, *server;
+	uint8_t protocols[1 + ID_SIZE]; /* our ALPN with its length before it */
+};
+
+/* One connection's side of it. Must not move: OpenSSL holds its address. */
+struct tls_session {
+	ngtcp2_crypto_conn_ref reference; /* ours is first: what SSL_get_app_data returns */
+	ngtcp2_crypto_ossl_ctx *context;  /* ngtcp2's native handle */
+	const struct id *expected;        /* the node that was dialled; NULL: anybody */
+	bool wrong_peer;                  /* verification met another key than the expected */
+};
+
+/* ERROR_TLS. */
+int tls_init(struct tls *tls, const struct identity *identity, const struct id *alpn);
+void tls_clear(struct tls *tls);
+
+/* Prepares a client's session when expected is given, else a server's; get_conn and
+ * user_data are for ngtcp2's crypto helper. ERROR_TLS, ERROR_NOMEM. */
+int tls_session_init(struct tls_session *session, const struct tls *tls, const struct id *expected,
+	ngtcp2_crypto_get_conn get_conn, void *user_data);
+
+/* No callback is made after tls_session_detach, so that the ngtcp2 connection can go;
+ * tls_session_clear is to follow that. */
+void tls_session_detach(struct tls_session *session);
+void tls_session_clear(struct tls_session *session);
+
+/* After the handshake: the key that the peer has proven to hold. ERROR_TLS. */
+int tls_session_peer(const struct tls_session *session, struct id *peer);
+/* Whether our protocol was agreed on: OpenSSL lets a client without ALPN through. */
+bool tls_session_has_protocol(const struct tls_session *session);
+
+#endif

@@ -1,0 +1,537 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+#include "udp.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/udp.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "../error.h"
+#include "../memory.h"
+
+/* With GRO one slot may hold 64 KiB. One recvmmsg per readiness: then the loop turns, and
+ * what came is answered. */
+#define RX_SLOTS 8
+#define RX_SLOT_SIZE 65536
+
+/* A burst of a few ms at a gigabit; the kernel caps it at its own limit. */
+#define SOCKET_BUFFER (2 << 20)
+
+union control {
+	uint8_t bytes[CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(int)) +
+		CMSG_SPACE(sizeof(int))];
+	struct cmsghdr align;
+};
+
+/* What the kernel would not take yet. */
+struct kept {
+	ngtcp2_path_storage path;
+	uint8_t ecn;
+	size_t at, size, segment;
+	uint8_t data[UDP_SEND_SIZE];
+};
+
+struct udp_socket {
+	uv_poll_t poll;
+	struct udp *udp;
+	struct udp_socket *next;
+	int fd;
+	bool wildcard, gso;
+	ngtcp2_sockaddr_union local;
+	struct kept *kept; /* made when first needed */
+	bool blocked;
+};
+
+static socklen_t sockaddr_size(const struct sockaddr *sa)
+{
+	return sa->sa_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
+}
+
+struct address udp_address(const struct sockaddr *sa)
+{
+	struct address address = {0};
+
+	if (sa->sa_family == AF_INET) {
+		const struct sockaddr_in *in = (const struct sockaddr_in *)sa;
+
+		address.family = 4;
+		memcpy(address.ip, &in->sin_addr, 4);
+		address.port = ntohs(in->sin_port);
+	} else if (sa->sa_family == AF_INET6) {
+		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)sa;
+
+		address.family = 6;
+		memcpy(address.ip, &in6->sin6_addr, 16);
+		address.port = ntohs(in6->sin6_port);
+	}
+	return address;
+}
+
+static void to_sockaddr(const struct address *address, ngtcp2_sockaddr_union *out)
+{
+	memset(out, 0, sizeof *out);
+	if (address->family == 4) {
+		out->in.sin_family = AF_INET;
+		memcpy(&out->in.sin_addr, address->ip, 4);
+		out->in.sin_port = htons(address->port);
+	} else {
+		out->in6.sin6_family = AF_INET6;
+		memcpy(&out->in6.sin6_addr, address->ip, 16);
+		out->in6.sin6_port = htons(address->port);
+	}
+}
+
+int udp_init(struct udp *udp)
+{
+	udp->sockets = NULL;
+	udp->blocked = 0;
+	udp->rx = memory_alloc(RX_SLOTS * RX_SLOT_SIZE);
+	return udp->rx ? 0 : ERROR_NOMEM;
+}
+
+void udp_clear(struct udp *udp)
+{
+	memory_free(udp->rx);
+	udp->rx = NULL;
+}
+
+/* Reads where a datagram was sent to, its ECN bits, and the size of GRO's segments. */
+static void read_control(struct msghdr *message, ngtcp2_sockaddr_union *local, bool wildcard,
+	uint8_t *ecn, size_t *segment)
+{
+	struct cmsghdr *control;
+
+	for (control = CMSG_FIRSTHDR(message); control; control = CMSG_NXTHDR(message, control)) {
+		const void *data = CMSG_DATA(control);
+
+		if (control->cmsg_level == IPPROTO_IP && control->cmsg_type == IP_PKTINFO) {
+			struct in_pktinfo info;
+
+			memcpy(&info, data, sizeof info);
+			if (wildcard)
+				local->in.sin_addr = info.ipi_addr;
+		} else if (control->cmsg_level == IPPROTO_IPV6 &&
+			control->cmsg_type == IPV6_PKTINFO) {
+			struct in6_pktinfo info;
+
+			memcpy(&info, data, sizeof info);
+			if (wildcard) {
+				local->in6.sin6_addr = info.ipi6_addr;
+				if (IN6_IS_ADDR_LINKLOCAL(&info.ipi6_addr))
+					local->in6.sin6_scope_id = info.ipi6_ifindex;
+			}
+		} else if (control->cmsg_level == IPPROTO_IP && control->cmsg_type == IP_TOS) {
+			*ecn = *(const uint8_t *)data & NGTCP2_ECN_MASK;
+		} else if (control->cmsg_level == IPPROTO_IPV6 &&
+			control->cmsg_type == IPV6_TCLASS) {
+			int class;
+
+			memcpy(&class, data, sizeof class);
+			*ecn = (uint8_t)class & NGTCP2_ECN_MASK;
+		} else if (control->cmsg_level == SOL_UDP && control->cmsg_type == UDP_GRO) {
+			int size;
+
+			memcpy(&size, data, sizeof size);
+			if (size > 0)
+				*segment = (size_t)size;
+		}
+	}
+}
+
+static void receive(struct udp_socket *socket)
+{
+	struct udp *udp = socket->udp;
+	struct mmsghdr messages[RX_SLOTS];
+	struct iovec vectors[RX_SLOTS];
+	ngtcp2_sockaddr_union remotes[RX_SLOTS];
+	union control controls[RX_SLOTS];
+	int i, count;
+
+	memset(messages, 0, sizeof messages);
+	for (i = 0; i < RX_SLOTS; i++) {
+		vectors[i].iov_base = udp->rx + (size_t)i * RX_SLOT_SIZE;
+		vectors[i].iov_len = RX_SLOT_SIZE;
+		messages[i].msg_hdr.msg_iov = &vectors[i];
+		messages[i].msg_hdr.msg_iovlen = 1;
+		messages[i].msg_hdr.msg_name = &remotes[i];
+		messages[i].msg_hdr.msg_namelen = sizeof remotes[i];
+		messages[i].msg_hdr.msg_control = &controls[i];
+		messages[i].msg_hdr.msg_controllen = sizeof controls[i];
+	}
+	count = recvmmsg(socket->fd, messages, RX_SLOTS, 0, NULL);
+	for (i = 0; i < count; i++) {
+		struct msghdr *message = &messages[i].msg_hdr;
+		const uint8_t *data = vectors[i].iov_base;
+		size_t size = messages[i].msg_len, segment = size;
+		ngtcp2_sockaddr_union local = socket->local;
+		uint8_t ecn = 0;
+		ngtcp2_path path;
+
+		if (message->msg_flags & (MSG_TRUNC | MSG_CTRUNC) || size == 0)
+			continue;
+		read_control(message, &local, socket->wildcard, &ecn, &segment);
+		path.local.addr = &local.sa;
+		path.local.addrlen = sockaddr_size(&local.sa);
+		path.remote.addr = &remotes[i].sa;
+		path.remote.addrlen = sockaddr_size(&remotes[i].sa);
+		path.user_data = socket;
+		while (size > 0) {
+			size_t n = size < segment ? size : segment;
+
+			udp->receive(udp->context, &path, ecn, data, n);
+			data += n;
+			size -= n;
+		}
+	}
+}
+
+/* IP_PKTINFO or IPV6_PKTINFO with the source, unless the system is to choose. */
+static void *add_source(struct msghdr *message, struct cmsghdr *control, const struct sockaddr *local)
+{
+	if (local->sa_family == AF_INET) {
+		struct in_pktinfo info = {
+			.ipi_spec_dst = ((const struct sockaddr_in *)local)->sin_addr};
+
+		if (info.ipi_spec_dst.s_addr == INADDR_ANY)
+			return control;
+		control->cmsg_level = IPPROTO_IP;
+		control->cmsg_type = IP_PKTINFO;
+		control->cmsg_len = CMSG_LEN(sizeof info);
+		memcpy(CMSG_DATA(control), &info, sizeof info);
+		message->msg_controllen += CMSG_SPACE(sizeof info);
+	} else {
+		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)local;
+		struct in6_pktinfo info = {
+			.ipi6_addr = in6->sin6_addr, .ipi6_ifindex = in6->sin6_scope_id};
+
+		if (IN6_IS_ADDR_UNSPECIFIED(&info.ipi6_addr))
+			return control;
+		control->cmsg_level = IPPROTO_IPV6;
+		control->cmsg_type = IPV6_PKTINFO;
+		control->cmsg_len = CMSG_LEN(sizeof info);
+		memcpy(CMSG_DATA(control), &info, sizeof info);
+		message->msg_controllen += CMSG_SPACE(sizeof info);
+	}
+	return (uint8_t *)message->msg_control + message->msg_controllen;
+}
+
+static ssize_t send_once(const struct udp_socket *socket, const ngtcp2_path *path, uint8_t ecn,
+	const uint8_t *data, size_t size, size_t segment)
+{
+	union control controls;
+	struct iovec vector = {(void *)data, size};
+	struct msghdr message = {0};
+	struct cmsghdr *control = &controls.align;
+	ssize_t n;
+
+	memset(&controls, 0, sizeof controls);
+	message.msg_name = path->remote.addr;
+	message.msg_namelen = path->remote.addrlen;
+	message.msg_iov = &vector;
+	message.msg_iovlen = 1;
+	message.msg_control = &controls;
+	if (socket->wildcard)
+		control = add_source(&message, control, path->local.addr);
+	if (ecn) {
+		int class = ecn;
+		bool v4 = path->remote.addr->sa_family == AF_INET;
+
+		control->cmsg_level = v4 ? IPPROTO_IP : IPPROTO_IPV6;
+		control->cmsg_type = v4 ? IP_TOS : IPV6_TCLASS;
+		control->cmsg_len = CMSG_LEN(sizeof class);
+		memcpy(CMSG_DATA(control), &class, sizeof class);
+		message.msg_controllen += CMSG_SPACE(sizeof class);
+		control = (void *)(controls.bytes + message.msg_controllen);
+	}
+	if (size > segment) {
+		uint16_t value = (uint16_t)segment;
+
+		control->cmsg_level = SOL_UDP;
+		control->cmsg_type = UDP_SEGMENT;
+		control->cmsg_len = CMSG_LEN(sizeof value);
+		memcpy(CMSG_DATA(control), &value, sizeof value);
+		message.msg_controllen += CMSG_SPACE(sizeof value);
+	}
+	if (message.msg_controllen == 0)
+		message.msg_control = NULL;
+	do
+		n = sendmsg(socket->fd, &message, 0);
+	while (n < 0 && errno == EINTR);
+	return n;
+}
+
+/* Returns how many bytes are done with: sent, or lost because the kernel refused them.
+ * Less than size: it takes no more now. */
+static size_t send_some(struct udp_socket *socket, const ngtcp2_path *path, uint8_t ecn,
+	const uint8_t *data, size_t size, size_t segment)
+{
+	bool gso = socket->gso;
+	size_t done = 0;
+
+	while (done < size) {
+		size_t left = size - done;
+		size_t n = gso || left < segment ? left : segment;
+
+		if (send_once(socket, path, ecn, data + done, n, segment) < 0) {
+			if (errno == EAGAIN || errno == EWOULDBLOCK)
+				break;
+			if (n > segment) {
+				/* EIO: this device cannot checksum segments, ever. Others (EINVAL,
+				 * EMSGSIZE: segment and path do not fit) are for this train only. */
+				if (errno == EIO)
+					socket->gso = false;
+				gso = false;
+				continue;
+			}
+			/* EMSGSIZE is what a probe for a larger MTU gets; no route, no buffer,
+			 * a firewall: lost like a datagram further on. */
+		}
+		done += n;
+	}
+	return done;
+}
+
+static void poll_events(struct udp_socket *socket);
+
+bool udp_send(const ngtcp2_path *path, uint8_t ecn, const uint8_t *data, size_t size, size_t segment)
+{
+	struct udp_socket *socket = path->user_data;
+	struct kept *kept;
+	size_t done;
+
+	if (!socket || socket->blocked)
+		return socket == NULL;
+	done = send_some(socket, path, ecn, data, size, segment);
+	if (done == size)
+		return true;
+	if (!socket->kept)
+		socket->kept = memory_alloc(sizeof *socket->kept);
+	kept = socket->kept;
+	if (!kept)
+		return true; /* lost */
+	ngtcp2_path_storage_zero(&kept->path);
+	ngtcp2_path_copy(&kept->path.path, path);
+	kept->ecn = ecn;
+	kept->at = 0;
+	kept->size = size - done;
+	kept->segment = segment;
+	memcpy(kept->data, data + done, size - done);
+	socket->blocked = true;
+	socket->udp->blocked++;
+	poll_events(socket);
+	return false;
+}
+
+static void send_kept(struct udp_socket *socket)
+{
+	struct kept *kept = socket->kept;
+
+	kept->at += send_some(socket, &kept->path.path, kept->ecn, kept->data + kept->at,
+		kept->size - kept->at, kept->segment);
+	if (kept->at < kept->size)
+		return;
+	socket->blocked = false;
+	poll_events(socket);
+	if (--socket->udp->blocked == 0)
+		socket->udp->writable(socket->udp->context);
+}
+
+static void on_poll(uv_poll_t *poll, int status, int events)
+{
+	struct udp_socket *socket = poll->data;
+
+	/* An error (UV_EBADF and the like) has no remedy here; reading clears a pending
+	 * socket error. */
+	if (status < 0 || events & UV_READABLE)
+		receive(socket);
+	if (events & UV_WRITABLE && socket->blocked)
+		send_kept(socket);
+}
+
+static void poll_events(struct udp_socket *socket)
+{
+	uv_poll_start(&socket->poll, UV_READABLE | (socket->blocked ? UV_WRITABLE : 0), on_poll);
+}
+
+static int system_error(int error)
+{
+	switch (error) {
+	case EADDRINUSE:
+		return ERROR_ADDRESS_IN_USE;
+	case EACCES:
+	case EPERM:
+		return ERROR_PERMISSION;
+	case ENOMEM:
+	case ENOBUFS:
+		return ERROR_NOMEM;
+	default:
+		return ERROR_SYSTEM;
+	}
+}
+
+static void enable(int fd, int level, int option, int value)
+{
+	(void)setsockopt(fd, level, option, &value, sizeof value);
+}
+
+static void configure(struct udp_socket *socket)
+{
+	int fd = socket->fd, zero = 0;
+
+	enable(fd, SOL_SOCKET, SO_RCVBUF, SOCKET_BUFFER);
+	enable(fd, SOL_SOCKET, SO_SNDBUF, SOCKET_BUFFER);
+	if (socket->local.sa.sa_family == AF_INET) {
+		enable(fd, IPPROTO_IP, IP_PKTINFO, 1);
+		enable(fd, IPPROTO_IP, IP_RECVTOS, 1);
+		/* Never fragmented, and larger probes go out: ngtcp2 finds the MTU. */
+		enable(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE);
+	} else {
+		enable(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
+		enable(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
+		enable(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE);
+	}
+	enable(fd, SOL_UDP, UDP_GRO, 1);
+	socket->gso = setsockopt(fd, SOL_UDP, UDP_SEGMENT, &zero, sizeof zero) == 0;
+}
+
+static void free_socket(uv_handle_t *handle)
+{
+	struct udp_socket *socket = handle->data;
+	struct udp *udp = socket->udp;
+
+	close(socket->fd);
+	memory_free(socket->kept);
+	memory_free(socket);
+	if (udp)
+		udp->closed(udp->context);
+}
+
+int udp_open(struct udp *udp, const struct address *address, struct address *bound)
+{
+	struct udp_socket *s = memory_zalloc(sizeof *s);
+	socklen_t size = sizeof s->local;
+	int rv;
+
+	if (!s)
+		return ERROR_NOMEM;
+	to_sockaddr(address, &s->local);
+	s->fd = socket(s->local.sa.sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (s->fd < 0) {
+		rv = system_error(errno);
+		memory_free(s);
+		return rv;
+	}
+	/* The IPv4 socket beside it has the same port. */
+	if (s->local.sa.sa_family == AF_INET6)
+		enable(s->fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+	if (bind(s->fd, &s->local.sa, sockaddr_size(&s->local.sa)) < 0 ||
+		getsockname(s->fd, &s->local.sa, &size) < 0) {
+		int error = errno;
+
+		close(s->fd);
+		memory_free(s);
+		errno = error;
+		return system_error(error);
+	}
+	configure(s);
+	s->wildcard = s->local.sa.sa_family == AF_INET
+			      ? s->local.in.sin_addr.s_addr == INADDR_ANY
+			      : IN6_IS_ADDR_UNSPECIFIED(&s->local.in6.sin6_addr);
+	rv = uv_poll_init(udp->loop, &s->poll, s->fd);
+	if (rv < 0) {
+		close(s->fd);
+		memory_free(s);
+		errno = -rv;
+		return system_error(-rv);
+	}
+	s->poll.data = s;
+	rv = uv_poll_start(&s->poll, UV_READABLE, on_poll);
+	if (rv < 0) {
+		uv_close((uv_handle_t *)&s->poll, free_socket);
+		errno = -rv;
+		return system_error(-rv);
+	}
+	s->udp = udp;
+	s->next = udp->sockets;
+	udp->sockets = s;
+	if (bound)
+		*bound = udp_address(&s->local.sa);
+	return 0;
+}
+
+size_t udp_close(struct udp *udp)
+{
+	size_t count = 0;
+
+	while (udp->sockets) {
+		struct udp_socket *socket = udp->sockets;
+
+		udp->sockets = socket->next;
+		uv_close((uv_handle_t *)&socket->poll, free_socket);
+		count++;
+	}
+	udp->blocked = 0;
+	return count;
+}
+
+/* Which of our addresses the system would send from: asked of a socket that sends
+ * nothing. */
+static int source_for(const ngtcp2_sockaddr_union *remote, ngtcp2_sockaddr_union *source)
+{
+	socklen_t size = sizeof *source;
+	int fd = socket(remote->sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int rv = 0;
+
+	memset(source, 0, sizeof *source);
+	if (fd < 0)
+		return ERROR_NOT_FOUND;
+	if (connect(fd, &remote->sa, sockaddr_size(&remote->sa)) < 0 ||
+		getsockname(fd, &source->sa, &size) < 0)
+		rv = ERROR_NOT_FOUND;
+	close(fd);
+	return rv;
+}
+
+/* How well a socket suits for sending from source: 0 not at all. */
+static int suits(const struct udp_socket *socket, const ngtcp2_sockaddr_union *source)
+{
+	struct address ours, wanted;
+
+	if (socket->local.sa.sa_family != source->sa.sa_family)
+		return 0;
+	ours = udp_address(&socket->local.sa);
+	wanted = udp_address(&source->sa);
+	if (memcmp(ours.ip, wanted.ip, sizeof ours.ip) == 0)
+		return 3;
+	if (socket->wildcard)
+		return 2;
+	return address_is_loopback(&ours) == address_is_loopback(&wanted);
+}
+
+int udp_route(const struct udp *udp, const struct address *remote, ngtcp2_path_storage *path)
+{
+	ngtcp2_sockaddr_union to, source;
+	struct udp_socket *socket, *best = NULL;
+	int rv;
+
+	to_sockaddr(remote, &to);
+	rv = source_for(&to, &source);
+	if (rv)
+		return rv;
+	for (socket = udp->sockets; socket; socket = socket->next)
+		if (suits(socket, &source) > (best ? suits(best, &source) : 0))
+			best = socket;
+	if (!best)
+		return ERROR_NOT_FOUND;
+	if (!best->wildcard)
+		source = best->local;
+	else if (source.sa.sa_family == AF_INET)
+		source.in.sin_port = best->local.in.sin_port;
+	else
+		source.in6.sin6_port = best->local.in6.sin6_port;
+	ngtcp2_path_storage_init(path, &source.sa, sockaddr_size(&source.sa), &to.sa,
+		sockaddr_size(&to.sa), best);
+	return 0;
+}

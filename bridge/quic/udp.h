@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * UDP sockets on the libuv loop.
+ *
+ * Not uv_udp_t: that gives no control messages, and they are what is needed here: the
+ * address a datagram was sent to (so that the answer leaves from it: an iroh client
+ * sends its first datagrams to every address it knows of us, and QUIC pins the path of
+ * the one that came first), the ECN bits, and the segment size of GRO. With GRO and GSO
+ * a byte costs about a third of what it does without.
+ */
+#ifndef BRIDGE_QUIC_UDP_H
+#define BRIDGE_QUIC_UDP_H
+
+#include <ngtcp2/ngtcp2.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "../address.h"
+
+/* Most bytes of one udp_send: below the 65,507 of UDP over IPv4, and at most 64 segments
+ * of 1200 (UDP_MAX_SEGMENTS of the kernel). */
+#define UDP_SEND_SIZE 64512
+
+struct udp_socket;
+
+struct udp {
+	uv_loop_t *loop;
+	struct udp_socket *sockets;
+	size_t blocked; /* sockets that wait for the kernel */
+	uint8_t *rx;    /* shared by the sockets: all on one thread */
+	/* One datagram; path->user_data is the socket, valid during the call. */
+	void (*receive)(void *context, const ngtcp2_path *path, uint8_t ecn, const uint8_t *data,
+		size_t size);
+	/* The last blocked socket has sent what it kept. */
+	void (*writable)(void *context);
+	void (*closed)(void *context); /* one socket is gone, after udp_close */
+	void *context;
+};
+
+/* loop, callbacks and context are set by the caller. ERROR_NOMEM. */
+int udp_init(struct udp *udp);
+void udp_clear(struct udp *udp);
+
+/* ERROR_ADDRESS_IN_USE, ERROR_PERMISSION, ERROR_SYSTEM, ERROR_NOMEM. */
+int udp_open(struct udp *udp, const struct address *address, struct address *bound);
+
+/* Closes all; closed follows from the loop for each. Returns how many. */
+size_t udp_close(struct udp *udp);
+
+/* The path (socket, local and remote address) for reaching remote. ERROR_NOT_FOUND: no
+ * socket that could, or no route. */
+int udp_route(const struct udp *udp, const struct address *remote, ngtcp2_path_storage *path);
+
+/* Sends size bytes as datagrams of segment bytes (the last may be shorter) along path.
+ * false: the kernel takes no more now, what is left is kept and sent later; nothing more
+ * is to be sent before writable was called. What the kernel refuses otherwise is lost,
+ * as datagrams are. */
+bool udp_send(const ngtcp2_path *path, uint8_t ecn, const uint8_t *data, size_t size,
+	size_t segment);
+
+/* IPv4 or IPv6, as a plain value; a scope id is not kept. */
+struct address udp_address(const struct sockaddr *sa);
+
+#endif

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Name look-ups of configured peers, through libuv's thread pool: where each of a peer's
+ * hosts is to be found now. Literal addresses are answered without asking anybody. One
+ * look-up per peer at a time. The loop's thread.
+ */
+#ifndef BRIDGE_RESOLVER_H
+#define BRIDGE_RESOLVER_H
+
+#include <uv.h>
+
+#include "node.h"
+
+struct resolver;
+struct resolution;
+
+/* All addresses of all the peer's hosts; none: failure says why, naming the host. */
+typedef void resolver_answer(void *context, const struct id *node, const struct address *addresses,
+			     size_t count, const char *failure);
+
+/* ERROR_NOMEM. */
+int resolver_new(uv_loop_t *loop, resolver_answer *answer, void *context, struct resolver **out);
+/* No answers from now on; look-ups under way are cancelled where they can be. */
+void resolver_stop(struct resolver *resolver);
+/* When the loop has ended. Frees the resolutions too. NULL is fine. */
+void resolver_free(struct resolver *resolver);
+
+/* The peer's look-up, not begun. ERROR_NOMEM. */
+int resolution_new(struct resolver *resolver, const struct node_peer *peer,
+		   struct resolution **out);
+/* Nothing if it is under way. The answer comes from the loop. */
+void resolution_start(struct resolution *resolution);
+
+#endif

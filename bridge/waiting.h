@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Messages that wait for an overlay's first neighbour, in order: at most so many per
+ * overlay (the oldest gives way), for at most so long, and at most LIMIT_WAITING_BYTES
+ * in all. What is lost that way is counted by its reason. No IO; one thread.
+ */
+#ifndef BRIDGE_WAITING_H
+#define BRIDGE_WAITING_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "counters.h"
+#include "message.h"
+
+/* What all queues of a node share. */
+struct waiting_room {
+	size_t limit;    /* messages per queue */
+	uint64_t age_ns; /* how long a message waits */
+	size_t bytes, max_bytes;
+	struct counters *counters;
+};
+
+struct waiting {
+	struct waiting_message *first, *last;
+	size_t count;
+};
+
+/* Takes a reference of its own. ERROR_NOMEM, ERROR_FULL (counted). */
+int waiting_push(struct waiting_room *room, struct waiting *waiting, uint64_t now,
+		 struct message *message);
+/* The oldest, whose reference is the caller's now; NULL when there is none. */
+struct message *waiting_pop(struct waiting_room *room, struct waiting *waiting);
+/* Drops what has waited too long; returns when to call again, UINT64_MAX for never. */
+uint64_t waiting_expire(struct waiting_room *room, struct waiting *waiting, uint64_t now);
+/* Drops all for this reason; returns how many. */
+size_t waiting_drop(struct waiting_room *room, struct waiting *waiting, enum counter reason);
+
+#endif

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * All that the rest of plugin/ sees of the broker. What is behind it depends on the
+ * broker's version (broker_21.c: Mosquitto 2.1); the rest can be tested without one.
+ * Everything belongs to the broker's main thread.
+ */
+#ifndef PLUGIN_BROKER_H
+#define PLUGIN_BROKER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum broker_level { BROKER_DEBUG, BROKER_INFO, BROKER_NOTICE, BROKER_WARNING, BROKER_ERROR };
+
+/* What the broker is to do with a message that a client has published. */
+enum broker_verdict {
+	BROKER_CARRY_ON,
+	BROKER_REFUSE_NOT_AUTHORISED, /* MQTT 5 reason 0x87 */
+	BROKER_REFUSE_QUOTA,          /* MQTT 5 reason 0x97 */
+};
+
+struct broker_message {
+	const char *client; /* client id */
+	const char *topic;
+	const void *payload; /* NULL when size is 0 */
+	size_t size;
+	uint8_t qos;
+	bool retain;
+};
+
+/* What happens in the broker. Strings are valid during the call. */
+struct broker_events {
+	/* A filter was subscribed (the raw filter, $share/<group>/ included), the ACL has
+	 * agreed; again for every re-subscribe. */
+	void (*subscribed)(void *context, const char *client, const char *filter, uint8_t qos);
+	/* Also for a filter that was never subscribed. */
+	void (*unsubscribed)(void *context, const char *client, const char *filter);
+	/* A session begins or goes on; kept: with the subscriptions it had. */
+	void (*connected)(void *context, const char *client, bool kept);
+	/* The client is gone, its session and subscriptions stay. */
+	void (*offline)(void *context, const char *client);
+	/* The session is gone with its subscriptions. */
+	void (*gone)(void *context, const char *client);
+	enum broker_verdict (*message)(void *context, const struct broker_message *message);
+	/* Once per turn of the broker's loop, at least ten times per second. */
+	void (*tick)(void *context);
+};
+
+/* Registers for the events; identifier is the one of the plugin's entry point. Returns
+ * the broker's error code, 0 for success. */
+int broker_register(void *identifier, const struct broker_events *events, void *context);
+
+/* Publishes; the bytes are copied. False if the broker refuses. */
+bool broker_publish(const char *topic, const void *payload, size_t size, uint8_t qos, bool retain);
+
+/* Whether the session of an offline client still exists. */
+bool broker_has_session(const char *client);
+
+/* Where the broker keeps its database, NULL if nowhere. */
+const char *broker_persistence_location(void);
+
+/* Lines below this level are not logged. */
+void broker_log_from(enum broker_level level);
+__attribute__((format(printf, 2, 3))) void broker_log(enum broker_level level, const char *format,
+						      ...);
+
+#endif

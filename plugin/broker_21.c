@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Mosquitto 2.1: the only file that calls mosquitto_*. Which events there are and which
+ * of them lie was measured; what is relied on here:
+ * - SUBSCRIBE comes after the ACL, for each filter; data.clientid is NULL.
+ * - DISCONNECT means that the session is gone, but for reason 142 (taken over), which is
+ *   followed by CONNECT without any SUBSCRIBE; there, the client's count of subscriptions
+ *   tells whether it has kept its session. CLIENT_OFFLINE means a session that is kept.
+ * - A client pointer is reused at once: the client id is the name of a session.
+ */
+#include "broker.h"
+
+#include <mosquitto/broker.h>
+#include <mosquitto/broker_plugin.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#define REASON_TAKEN_OVER 142
+
+static struct broker_events handlers;
+static void *handlers_context;
+static enum broker_level log_from = BROKER_INFO;
+
+static int on_subscribe(int event, void *data, void *userdata)
+{
+	const struct mosquitto_evt_subscribe *subscribe = data;
+	const char *client = mosquitto_client_id(subscribe->client);
+
+	if (client && subscribe->data.topic_filter)
+		handlers.subscribed(handlers_context, client, subscribe->data.topic_filter,
+				    subscribe->data.options & 0x03);
+	return MOSQ_ERR_SUCCESS;
+}
+
+static int on_unsubscribe(int event, void *data, void *userdata)
+{
+	const struct mosquitto_evt_unsubscribe *unsubscribe = data;
+	const char *client = mosquitto_client_id(unsubscribe->client);
+
+	if (client && unsubscribe->data.topic_filter)
+		handlers.unsubscribed(handlers_context, client, unsubscribe->data.topic_filter);
+	return MOSQ_ERR_SUCCESS;
+}
+
+static int on_connect(int event, void *data, void *userdata)
+{
+	const struct mosquitto_evt_connect *connect = data;
+	const char *client = mosquitto_client_id(connect->client);
+
+	if (client)
+		handlers.connected(handlers_context, client,
+				   mosquitto_client_sub_count(connect->client) > 0);
+	return MOSQ_ERR_SUCCESS;
+}
+
+static int on_disconnect(int event, void *data, void *userdata)
+{
+	const struct mosquitto_evt_disconnect *disconnect = data;
+	const char *client = mosquitto_client_id(disconnect->client);
+
+	if (client && disconnect->reason != REASON_TAKEN_OVER)
+		handlers.gone(handlers_context, client);
+	return MOSQ_ERR_SUCCESS;
+}
+
+static int on_offline(int event, void *data, void *userdata)
+{
+	const struct mosquitto_evt_client_offline *offline = data;
+	const char *client = mosquitto_client_id(offline->client);
+
+	if (client)
+		handlers.offline(handlers_context, client);
+	return MOSQ_ERR_SUCCESS;
+}
+
+static int on_message(int event, void *data, void *userdata)
+{
+	const struct mosquitto_evt_message *evt = data;
+	const char *client = evt->client ? mosquitto_client_id(evt->client) : NULL;
+	struct broker_message message = {
+		.client = client ? client : "",
+		.topic = evt->topic,
+		.payload = evt->payload,
+		.size = evt->payloadlen,
+		.qos = evt->qos,
+		.retain = evt->retain,
+	};
+
+	switch (handlers.message(handlers_context, &message)) {
+	case BROKER_REFUSE_NOT_AUTHORISED:
+		return MOSQ_ERR_ACL_DENIED;
+	case BROKER_REFUSE_QUOTA:
+		return MOSQ_ERR_QUOTA_EXCEEDED;
+	case BROKER_CARRY_ON:
+		break;
+	}
+	return MOSQ_ERR_SUCCESS;
+}
+
+static int on_tick(int event, void *data, void *userdata)
+{
+	/* next_s and next_ms stay untouched: then TICK runs on every turn. */
+	handlers.tick(handlers_context);
+	return MOSQ_ERR_SUCCESS;
+}
+
+int broker_register(void *identifier, const struct broker_events *events, void *context)
+{
+	static const struct {
+		int event;
+		MOSQ_FUNC_generic_callback callback;
+	} callbacks[] = {
+		{MOSQ_EVT_SUBSCRIBE, on_subscribe},   {MOSQ_EVT_UNSUBSCRIBE, on_unsubscribe},
+		{MOSQ_EVT_CONNECT, on_connect},       {MOSQ_EVT_DISCONNECT, on_disconnect},
+		{MOSQ_EVT_CLIENT_OFFLINE, on_offline}, {MOSQ_EVT_MESSAGE_IN, on_message},
+		{MOSQ_EVT_TICK, on_tick},
+	};
+	int status;
+
+	handlers = *events;
+	handlers_context = context;
+	for (size_t i = 0; i < sizeof callbacks / sizeof callbacks[0]; i++) {
+		status = mosquitto_callback_register(identifier, callbacks[i].event,
+						     callbacks[i].callback, NULL, NULL);
+		if (status != MOSQ_ERR_SUCCESS)
+			return status;
+	}
+	return MOSQ_ERR_SUCCESS;
+}
+
+bool broker_publish(const char *topic, const void *payload, size_t size, uint8_t qos, bool retain)
+{
+	return mosquitto_broker_publish_copy(NULL, topic, (int)size, payload, qos, retain, NULL) ==
+	       MOSQ_ERR_SUCCESS;
+}
+
+bool broker_has_session(const char *client)
+{
+	return mosquitto_client(client) != NULL;
+}
+
+const char *broker_persistence_location(void)
+{
+	return mosquitto_persistence_location();
+}
+
+void broker_log_from(enum broker_level level)
+{
+	log_from = level;
+}
+
+void broker_log(enum broker_level level, const char *format, ...)
+{
+	static const int levels[] = {
+		[BROKER_DEBUG] = MOSQ_LOG_DEBUG,     [BROKER_INFO] = MOSQ_LOG_INFO,
+		[BROKER_NOTICE] = MOSQ_LOG_NOTICE,   [BROKER_WARNING] = MOSQ_LOG_WARNING,
+		[BROKER_ERROR] = MOSQ_LOG_ERR,
+	};
+	char line[1024];
+	va_list arguments;
+
+	if (level < log_from)
+		return;
+	va_start(arguments, format);
+	vsnprintf(line, sizeof line, format, arguments);
+	va_end(arguments);
+	mosquitto_log_printf(levels[level], "p2panda: %s", line);
+}

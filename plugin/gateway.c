@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+#include "gateway.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "../bridge/bytes/hex.h"
+#include "../bridge/memory.h"
+#include "inbound.h"
+#include "interest.h"
+#include "outbound.h"
+#include "status.h"
+#include "topic.h"
+#include "waker.h"
+
+#define SECOND_NS UINT64_C(1000000000)
+
+struct gateway {
+	struct identity identity;
+	struct node *node;
+	struct waker *waker;
+	struct interest *interest;
+	struct outbound outbound;
+	struct status status;
+	bool has_status;
+	uint8_t delivery_qos;
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * SECOND_NS + (uint64_t)now.tv_nsec;
+}
+
+/* ---- what happens in the broker ---- */
+
+static void on_subscribed(void *context, const char *client, const char *filter, uint8_t qos)
+{
+	struct gateway *gateway = context;
+	struct id topic;
+
+	switch (topic_parse(filter, &topic)) {
+	case TOPIC_OVERLAY:
+		if (interest_subscribed(gateway->interest, client, filter, &topic, qos))
+			broker_log(BROKER_WARNING, "overlay %s: not joined for client %s: %s",
+				   topic_short(&topic).text, client, error_text(ERROR_NOMEM));
+		break;
+	case TOPIC_MALFORMED:
+		broker_log(BROKER_NOTICE,
+			   "client %s subscribed %.18s..., which is no overlay (p2panda/<64 "
+			   "lower-case hex digits>): an ordinary local subscription",
+			   client, filter);
+		break;
+	case TOPIC_WILDCARD:
+	case TOPIC_FOREIGN:
+		break;
+	}
+}
+
+static void on_unsubscribed(void *context, const char *client, const char *filter)
+{
+	interest_unsubscribed(((struct gateway *)context)->interest, client, filter);
+}
+
+static void on_connected(void *context, const char *client, bool kept)
+{
+	interest_connected(((struct gateway *)context)->interest, client, kept);
+}
+
+static void on_offline(void *context, const char *client)
+{
+	interest_offline(((struct gateway *)context)->interest, client);
+}
+
+static void on_gone(void *context, const char *client)
+{
+	interest_gone(((struct gateway *)context)->interest, client);
+}
+
+static enum broker_verdict on_message(void *context, const struct broker_message *message)
+{
+	return outbound_message(&((struct gateway *)context)->outbound, now_ns(), message);
+}
+
+static void on_tick(void *context)
+{
+	struct gateway *gateway = context;
+	uint64_t now = now_ns();
+	size_t drained;
+
+	waker_heard(gateway->waker);
+	interest_tick(gateway->interest, now);
+	drained = inbound_drain(gateway->node, gateway->delivery_qos);
+	if (!gateway->has_status) {
+		/* Publishing is possible from the first TICK on. */
+		status_begin(&gateway->status, gateway->node, &gateway->identity.id);
+		gateway->has_status = true;
+	}
+	status_tick(&gateway->status, now);
+	waker_again(gateway->waker, drained > 0);
+}
+
+/* ---- what interest wants ---- */
+
+static void join(void *context, const struct id *topic)
+{
+	node_join(((struct gateway *)context)->node, topic);
+}
+
+static void leave(void *context, const struct id *topic)
+{
+	node_leave(((struct gateway *)context)->node, topic);
+}
+
+static bool has_session(void *context, const char *client)
+{
+	return broker_has_session(client);
+}
+
+/* ---- beginning and end ---- */
+
+static bool make_state_dir(const char *path)
+{
+	struct stat status;
+
+	if (mkdir(path, 0700) == 0 || (errno == EEXIST && stat(path, &status) == 0 &&
+				       S_ISDIR(status.st_mode)))
+		return true;
+	broker_log(BROKER_ERROR, "state_dir %s cannot be made: %s", path,
+		   errno == EEXIST ? "it is not a folder" : strerror(errno));
+	return false;
+}
+
+static bool load_identity(struct gateway *gateway, const struct options *options)
+{
+	char reason[IDENTITY_REASON_SIZE];
+	char id[ID_HEX_SIZE + 1];
+
+	if (identity_load(options->identity_file, &gateway->identity, reason)) {
+		broker_log(BROKER_ERROR, "identity_file %s: %s", options->identity_file, reason);
+		return false;
+	}
+	broker_log(BROKER_NOTICE, "node id %s",
+		   hex_encode(gateway->identity.id.bytes, ID_SIZE, id));
+	return true;
+}
+
+static bool start_node(struct gateway *gateway, const struct options *options)
+{
+	struct node_config config = {
+		.identity = &gateway->identity,
+		.network = options->network,
+		.binds = options->binds,
+		.binds_count = options->binds_count,
+		.binds_all = options->binds_explicit,
+		.peers = options->peers,
+		.peers_count = options->peers_count,
+		.state_dir = options->state_dir,
+		.max_overlays = options->max_overlays,
+		.queue_limit = options->queue_limit,
+		.queue_age_ns = options->queue_age * SECOND_NS,
+		.cache_bytes = options->cache_bytes,
+		.wake = waker_kick,
+		.context = gateway->waker,
+	};
+	char reason[NODE_REASON_SIZE];
+
+	for (size_t i = 0; i < options->peers_count; i++) {
+		if (id_equal(&options->peers[i].id, &gateway->identity.id)) {
+			broker_log(BROKER_ERROR,
+				   "plugin_opt_peer names this node's own id; it takes other nodes");
+			return false;
+		}
+	}
+	if (node_start(&config, &gateway->node, reason) == ERROR_NONE)
+		return true;
+	broker_log(BROKER_ERROR, "%s", reason);
+	return false;
+}
+
+static bool make_interest(struct gateway *gateway, const struct options *options)
+{
+	struct interest_actions actions = {join, leave, has_session, gateway};
+	struct random random = random_system();
+	int error = interest_new(&actions, &random, options->publish_linger * SECOND_NS,
+				 &gateway->interest);
+
+	for (size_t i = 0; !error && i < options->topics_count; i++)
+		error = interest_fix(gateway->interest, &options->topics[i]);
+	if (error)
+		broker_log(BROKER_ERROR, "%s", error_text(error));
+	return !error;
+}
+
+static bool register_events(struct gateway *gateway, void *identifier)
+{
+	static const struct broker_events events = {
+		on_subscribed, on_unsubscribed, on_connected, on_offline,
+		on_gone,       on_message,      on_tick,
+	};
+	int status = broker_register(identifier, &events, gateway);
+
+	if (status)
+		broker_log(BROKER_ERROR, "the broker refuses the plugin's events (error %d)", status);
+	return status == 0;
+}
+
+static bool make_waker(struct gateway *gateway)
+{
+	gateway->waker = waker_new();
+	if (!gateway->waker) {
+		broker_log(BROKER_ERROR, "%s", error_text(ERROR_NOMEM));
+		return false;
+	}
+	if (waker_signal(gateway->waker) == 0)
+		broker_log(BROKER_WARNING, "no signal is free to wake the broker: messages that "
+					   "arrive may wait up to 100 ms");
+	else if (waker_signal(gateway->waker) != SIGURG)
+		broker_log(BROKER_NOTICE, "SIGURG is taken: signal %d wakes the broker",
+			   waker_signal(gateway->waker));
+	return true;
+}
+
+bool gateway_start(void *identifier, const struct options *options, struct gateway **out)
+{
+	struct gateway *gateway = memory_zalloc(sizeof *gateway);
+
+	if (!gateway) {
+		broker_log(BROKER_ERROR, "%s", error_text(ERROR_NOMEM));
+		return false;
+	}
+	gateway->delivery_qos = (uint8_t)options->delivery_qos;
+	if (!make_state_dir(options->state_dir) || !load_identity(gateway, options) ||
+	    !make_waker(gateway) || !start_node(gateway, options) ||
+	    !make_interest(gateway, options) || !register_events(gateway, identifier)) {
+		gateway_stop(gateway);
+		return false;
+	}
+	gateway->outbound = (struct outbound){.node = gateway->node, .interest = gateway->interest};
+	*out = gateway;
+	return true;
+}
+
+void gateway_stop(struct gateway *gateway)
+{
+	if (!gateway)
+		return;
+	node_stop(gateway->node);
+	waker_free(gateway->waker);
+	interest_free(gateway->interest);
+	identity_clear(&gateway->identity);
+	memory_free(gateway);
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * From the overlays to the broker: takes the node's events, publishes what arrived, logs
+ * what is to be logged. The broker's thread.
+ */
+#ifndef PLUGIN_INBOUND_H
+#define PLUGIN_INBOUND_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../bridge/node.h"
+
+/* At most so many events per turn of the broker's loop: a subscriber's queue beyond its
+ * socket buffer is max_queued_messages (1000), what is more is dropped by the broker. */
+#define INBOUND_PER_TURN 500
+
+/* Returns how many events were taken; fewer than INBOUND_PER_TURN: there are none left. */
+size_t inbound_drain(struct node *node, uint8_t qos);
+
+#endif

@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+#include "interest.h"
+
+#include <string.h>
+
+#include "../bridge/error.h"
+#include "../bridge/keyed.h"
+
+#define SECOND_NS UINT64_C(1000000000)
+
+struct overlay {
+	struct id topic;
+	size_t holders;
+	bool fixed;
+	bool had_holder;       /* since it was joined: its last one's going ends it */
+	uint64_t linger_until; /* 0: no publisher holds it */
+	UT_hash_handle hh;
+};
+
+struct subscription {
+	struct overlay *overlay;
+	uint8_t qos;
+	bool stale; /* its session is gone; forgotten at TICK if not renewed until then */
+	bool holds; /* counted in overlay->holders */
+	UT_hash_handle hh;
+	char filter[];
+};
+
+struct client {
+	struct subscription *subscriptions;
+	bool offline;
+	UT_hash_handle hh;
+	char id[];
+};
+
+struct interest {
+	struct interest_actions actions;
+	struct keyed keyed;
+	uint64_t linger_ns;
+	struct overlay *overlays;
+	struct client *clients;
+	size_t offline_clients;
+	bool dirty;             /* something may have to be left or forgotten */
+	uint64_t linger_next;   /* when the first linger ends; may be too early */
+	uint64_t sessions_next; /* when offline sessions are looked at */
+};
+
+int interest_new(const struct interest_actions *actions, const struct random *random,
+		 uint64_t linger_ns, struct interest **out)
+{
+	struct interest *interest = memory_zalloc(sizeof *interest);
+
+	if (!interest)
+		return ERROR_NOMEM;
+	interest->actions = *actions;
+	interest->linger_ns = linger_ns;
+	interest->linger_next = UINT64_MAX;
+	keyed_init(&interest->keyed, random);
+	*out = interest;
+	return ERROR_NONE;
+}
+
+static void forget_subscription(struct interest *interest, struct client *client,
+				struct subscription *subscription)
+{
+	if (subscription->holds)
+		subscription->overlay->holders--;
+	HASH_DELETE(hh, client->subscriptions, subscription);
+	memory_free(subscription);
+	interest->dirty = true;
+}
+
+static void forget_client(struct interest *interest, struct client *client)
+{
+	struct subscription *subscription, *next;
+
+	HASH_ITER(hh, client->subscriptions, subscription, next)
+		forget_subscription(interest, client, subscription);
+	if (client->offline)
+		interest->offline_clients--;
+	HASH_DELETE(hh, interest->clients, client);
+	memory_free(client);
+}
+
+void interest_free(struct interest *interest)
+{
+	struct client *client, *next_client;
+	struct overlay *overlay, *next_overlay;
+
+	if (!interest)
+		return;
+	HASH_ITER(hh, interest->clients, client, next_client)
+		forget_client(interest, client);
+	HASH_ITER(hh, interest->overlays, overlay, next_overlay)
+	{
+		HASH_DELETE(hh, interest->overlays, overlay);
+		memory_free(overlay);
+	}
+	memory_free(interest);
+}
+
+static struct overlay *find_overlay(struct interest *interest, const struct id *topic)
+{
+	struct overlay *overlay;
+
+	HASH_FIND_BYHASHVALUE(hh, interest->overlays, topic, sizeof *topic,
+			      keyed_hash(&interest->keyed, topic, sizeof *topic), overlay);
+	return overlay;
+}
+
+static struct overlay *find_or_join(struct interest *interest, const struct id *topic)
+{
+	struct overlay *overlay = find_overlay(interest, topic);
+
+	if (overlay)
+		return overlay;
+	overlay = memory_zalloc(sizeof *overlay);
+	if (!overlay)
+		return NULL;
+	overlay->topic = *topic;
+	HASH_ADD_KEYPTR_BYHASHVALUE(hh, interest->overlays, &overlay->topic, sizeof overlay->topic,
+				    keyed_hash(&interest->keyed, topic, sizeof *topic), overlay);
+	if (!overlay->hh.tbl) {
+		memory_free(overlay);
+		return NULL;
+	}
+	interest->actions.join(interest->actions.context, topic);
+	return overlay;
+}
+
+static struct client *find_client(struct interest *interest, const char *id)
+{
+	struct client *client;
+	size_t size = strlen(id);
+
+	HASH_FIND_BYHASHVALUE(hh, interest->clients, id, size,
+			      keyed_hash(&interest->keyed, id, size), client);
+	return client;
+}
+
+static struct client *find_or_add_client(struct interest *interest, const char *id)
+{
+	struct client *client = find_client(interest, id);
+	size_t size = strlen(id);
+
+	if (client)
+		return client;
+	client = memory_zalloc(sizeof *client + size + 1);
+	if (!client)
+		return NULL;
+	memcpy(client->id, id, size + 1);
+	HASH_ADD_KEYPTR_BYHASHVALUE(hh, interest->clients, client->id, size,
+				    keyed_hash(&interest->keyed, id, size), client);
+	if (!client->hh.tbl) {
+		memory_free(client);
+		return NULL;
+	}
+	return client;
+}
+
+static struct subscription *find_subscription(struct interest *interest, struct client *client,
+					      const char *filter)
+{
+	struct subscription *subscription;
+	size_t size = strlen(filter);
+
+	HASH_FIND_BYHASHVALUE(hh, client->subscriptions, filter, size,
+			      keyed_hash(&interest->keyed, filter, size), subscription);
+	return subscription;
+}
+
+static struct subscription *find_or_add_subscription(struct interest *interest,
+						     struct client *client, const char *filter,
+						     struct overlay *overlay)
+{
+	struct subscription *subscription = find_subscription(interest, client, filter);
+	size_t size = strlen(filter);
+
+	if (subscription)
+		return subscription;
+	subscription = memory_zalloc(sizeof *subscription + size + 1);
+	if (!subscription)
+		return NULL;
+	memcpy(subscription->filter, filter, size + 1);
+	subscription->overlay = overlay;
+	HASH_ADD_KEYPTR_BYHASHVALUE(hh, client->subscriptions, subscription->filter, size,
+				    keyed_hash(&interest->keyed, filter, size), subscription);
+	if (!subscription->hh.tbl) {
+		memory_free(subscription);
+		return NULL;
+	}
+	return subscription;
+}
+
+/* Counts the subscription as a holder, or not any more, by what is known now. */
+static void recount(struct interest *interest, const struct client *client,
+		    struct subscription *subscription)
+{
+	bool holds = !subscription->stale && (!client->offline || subscription->qos >= 1);
+
+	if (holds == subscription->holds)
+		return;
+	subscription->holds = holds;
+	if (holds) {
+		subscription->overlay->holders++;
+		subscription->overlay->had_holder = true;
+	} else {
+		subscription->overlay->holders--;
+		interest->dirty = true;
+	}
+}
+
+static void recount_all(struct interest *interest, struct client *client)
+{
+	struct subscription *subscription, *next;
+
+	HASH_ITER(hh, client->subscriptions, subscription, next)
+		recount(interest, client, subscription);
+}
+
+int interest_fix(struct interest *interest, const struct id *topic)
+{
+	struct overlay *overlay = find_or_join(interest, topic);
+
+	if (!overlay)
+		return ERROR_NOMEM;
+	overlay->fixed = true;
+	return ERROR_NONE;
+}
+
+int interest_subscribed(struct interest *interest, const char *client_id, const char *filter,
+			const struct id *topic, uint8_t qos)
+{
+	struct overlay *overlay = find_or_join(interest, topic);
+	struct client *client = overlay ? find_or_add_client(interest, client_id) : NULL;
+	struct subscription *subscription = NULL;
+
+	if (client)
+		subscription = find_or_add_subscription(interest, client, filter, overlay);
+	if (!subscription) {
+		interest->dirty = true;
+		return ERROR_NOMEM;
+	}
+	subscription->qos = qos;
+	subscription->stale = false;
+	recount(interest, client, subscription);
+	return ERROR_NONE;
+}
+
+void interest_unsubscribed(struct interest *interest, const char *client_id, const char *filter)
+{
+	struct client *client = find_client(interest, client_id);
+	struct subscription *subscription =
+		client ? find_subscription(interest, client, filter) : NULL;
+
+	if (!subscription)
+		return;
+	forget_subscription(interest, client, subscription);
+	if (!client->subscriptions)
+		forget_client(interest, client);
+}
+
+static void set_offline(struct interest *interest, struct client *client, bool offline)
+{
+	if (client->offline != offline) {
+		client->offline = offline;
+		interest->offline_clients += offline ? 1 : (size_t)-1;
+	}
+	recount_all(interest, client);
+}
+
+static void make_stale(struct interest *interest, struct client *client)
+{
+	struct subscription *subscription, *next;
+
+	HASH_ITER(hh, client->subscriptions, subscription, next)
+		subscription->stale = true;
+	interest->dirty = true;
+}
+
+void interest_connected(struct interest *interest, const char *client_id, bool kept)
+{
+	struct client *client = find_client(interest, client_id);
+
+	if (!client)
+		return;
+	if (!kept)
+		make_stale(interest, client);
+	set_offline(interest, client, false);
+}
+
+void interest_offline(struct interest *interest, const char *client_id)
+{
+	struct client *client = find_client(interest, client_id);
+
+	if (client)
+		set_offline(interest, client, true);
+}
+
+void interest_gone(struct interest *interest, const char *client_id)
+{
+	struct client *client = find_client(interest, client_id);
+
+	if (client)
+		make_stale(interest, client);
+}
+
+int interest_published(struct interest *interest, uint64_t now_ns, const struct id *topic)
+{
+	struct overlay *overlay = find_or_join(interest, topic);
+
+	if (!overlay)
+		return ERROR_NOMEM;
+	if (overlay->holders > 0 || overlay->fixed)
+		return ERROR_NONE;
+	overlay->linger_until = now_ns + interest->linger_ns;
+	if (overlay->linger_until < interest->linger_next)
+		interest->linger_next = overlay->linger_until;
+	return ERROR_NONE;
+}
+
+/* A session that has expired raises no event. */
+static void look_at_sessions(struct interest *interest, uint64_t now_ns)
+{
+	struct client *client, *next;
+
+	if (interest->offline_clients == 0 || now_ns < interest->sessions_next)
+		return;
+	interest->sessions_next = now_ns + SECOND_NS;
+	HASH_ITER(hh, interest->clients, client, next)
+	{
+		if (client->offline &&
+		    !interest->actions.has_session(interest->actions.context, client->id))
+			forget_client(interest, client);
+	}
+}
+
+static void forget_stale(struct interest *interest)
+{
+	struct client *client, *next_client;
+	struct subscription *subscription, *next;
+
+	HASH_ITER(hh, interest->clients, client, next_client)
+	{
+		HASH_ITER(hh, client->subscriptions, subscription, next)
+		{
+			if (subscription->stale)
+				forget_subscription(interest, client, subscription);
+		}
+		if (!client->subscriptions)
+			forget_client(interest, client);
+	}
+}
+
+static bool is_held(const struct overlay *overlay, uint64_t now_ns)
+{
+	if (overlay->fixed || overlay->holders > 0)
+		return true;
+	/* The last subscriber's going ends it, whoever has published lately. */
+	return !overlay->had_holder && overlay->linger_until > now_ns;
+}
+
+void interest_tick(struct interest *interest, uint64_t now_ns)
+{
+	struct overlay *overlay, *next;
+
+	look_at_sessions(interest, now_ns);
+	if (!interest->dirty && now_ns < interest->linger_next)
+		return;
+	forget_stale(interest);
+	interest->dirty = false;
+	interest->linger_next = UINT64_MAX;
+	HASH_ITER(hh, interest->overlays, overlay, next)
+	{
+		if (is_held(overlay, now_ns)) {
+			if (overlay->holders == 0 && !overlay->fixed &&
+			    overlay->linger_until < interest->linger_next)
+				interest->linger_next = overlay->linger_until;
+			continue;
+		}
+		interest->actions.leave(interest->actions.context, &overlay->topic);
+		HASH_DELETE(hh, interest->overlays, overlay);
+		memory_free(overlay);
+	}
+}

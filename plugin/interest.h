@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Who holds which overlay. A session holds the overlays of its subscriptions; while it is
+ * offline only those it subscribed at QoS >= 1 (it wants messages queued). The option
+ * 'topic' holds for good, a publisher without subscribers for publish_linger seconds.
+ *
+ * Joining happens at once, leaving is decided at TICK, so that a take-over does not flap.
+ * Knows neither broker nor node: what is to be done goes through struct interest_actions.
+ * The broker's thread.
+ */
+#ifndef PLUGIN_INTEREST_H
+#define PLUGIN_INTEREST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../bridge/id.h"
+#include "../bridge/random.h"
+
+struct interest;
+
+struct interest_actions {
+	void (*join)(void *context, const struct id *topic);
+	void (*leave)(void *context, const struct id *topic);
+	/* Whether the session of an offline client still exists (its expiry raises no
+	 * event, so it is asked for). */
+	bool (*has_session)(void *context, const char *client);
+	void *context;
+};
+
+/* linger_ns: how long a publish alone holds an overlay. ERROR_NOMEM. */
+int interest_new(const struct interest_actions *actions, const struct random *random,
+		 uint64_t linger_ns, struct interest **out);
+void interest_free(struct interest *interest);
+
+/* Joined now and never left. ERROR_NOMEM. */
+int interest_fix(struct interest *interest, const struct id *topic);
+
+/* ERROR_NOMEM: then the subscription holds nothing. */
+int interest_subscribed(struct interest *interest, const char *client, const char *filter,
+			const struct id *topic, uint8_t qos);
+void interest_unsubscribed(struct interest *interest, const char *client, const char *filter);
+void interest_connected(struct interest *interest, const char *client, bool kept);
+void interest_offline(struct interest *interest, const char *client);
+void interest_gone(struct interest *interest, const char *client);
+
+/* A message is to be published there now. ERROR_NOMEM. */
+int interest_published(struct interest *interest, uint64_t now_ns, const struct id *topic);
+
+/* Leaves what nobody holds any more. */
+void interest_tick(struct interest *interest, uint64_t now_ns);
+
+#endif

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+#include "options.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../bridge/bytes/hex.h"
+#include "../bridge/memory.h"
+
+struct option {
+	const char *key;
+	bool repeatable;
+	const char *accepted;
+	/* For those that are a number in a range. */
+	size_t offset;
+	uint64_t least, most, otherwise;
+	/* For the others. */
+	bool (*parse)(struct options *options, const char *value);
+};
+
+static bool parse_path(char out[OPTIONS_PATH_SIZE], const char *value)
+{
+	if (value[0] != '/' || strlen(value) >= OPTIONS_PATH_SIZE)
+		return false;
+	strcpy(out, value);
+	return true;
+}
+
+static bool parse_state_dir(struct options *options, const char *value)
+{
+	return parse_path(options->state_dir, value);
+}
+
+static bool parse_identity_file(struct options *options, const char *value)
+{
+	return parse_path(options->identity_file, value);
+}
+
+static bool parse_id(struct id *out, const char *value)
+{
+	return strlen(value) == ID_HEX_SIZE && hex_decode(value, out->bytes, ID_SIZE) == 0;
+}
+
+static bool parse_network_id(struct options *options, const char *value)
+{
+	return parse_id(&options->network, value);
+}
+
+static bool parse_bind(struct options *options, const char *value)
+{
+	if (options->binds_count == OPTIONS_BINDS ||
+	    address_parse(value, &options->binds[options->binds_count]) != ERROR_NONE)
+		return false;
+	options->binds_count++;
+	options->binds_explicit = true;
+	return true;
+}
+
+/* "host:port" or "[v6]:port" up to end; no port 0. */
+static bool parse_host(struct node_host *host, const char *text, const char *end)
+{
+	const char *colon = NULL, *from = text, *to;
+	char *rest;
+	unsigned long port;
+
+	for (const char *at = text; at < end; at++)
+		if (*at == ':')
+			colon = at;
+	if (!colon)
+		return false;
+	to = colon;
+	if (*from == '[') {
+		if (to[-1] != ']' || to - from < 3)
+			return false;
+		from++;
+		to--;
+	} else if (memchr(from, ':', (size_t)(to - from))) {
+		return false;
+	}
+	if (to <= from || to - from >= NODE_HOST_SIZE || colon[1] < '0' || colon[1] > '9')
+		return false;
+	port = strtoul(colon + 1, &rest, 10);
+	if (rest != end || port == 0 || port > 65535)
+		return false;
+	memcpy(host->host, from, (size_t)(to - from));
+	host->host[to - from] = 0;
+	host->port = (uint16_t)port;
+	return true;
+}
+
+static bool parse_peer(struct options *options, const char *value)
+{
+	struct node_peer peer = {0}, *grown;
+	const char *at = value + ID_HEX_SIZE, *end;
+
+	if (strlen(value) <= ID_HEX_SIZE || *at != '@' ||
+	    hex_decode(value, peer.id.bytes, ID_SIZE) != ERROR_NONE)
+		return false;
+	do {
+		at++;
+		end = at + strcspn(at, ",");
+		if (peer.hosts_count == NODE_PEER_HOSTS ||
+		    !parse_host(&peer.hosts[peer.hosts_count++], at, end))
+			return false;
+		at = end;
+	} while (*at);
+	for (size_t i = 0; i < options->peers_count; i++)
+		if (id_equal(&options->peers[i].id, &peer.id))
+			return false;
+	grown = memory_realloc(options->peers, (options->peers_count + 1) * sizeof *grown);
+	if (!grown)
+		return false;
+	options->peers = grown;
+	options->peers[options->peers_count++] = peer;
+	return true;
+}
+
+static bool parse_topic(struct options *options, const char *value)
+{
+	struct id topic, *grown;
+
+	if (!parse_id(&topic, value))
+		return false;
+	for (size_t i = 0; i < options->topics_count; i++)
+		if (id_equal(&options->topics[i], &topic))
+			return false;
+	grown = memory_realloc(options->topics, (options->topics_count + 1) * sizeof *grown);
+	if (!grown)
+		return false;
+	options->topics = grown;
+	options->topics[options->topics_count++] = topic;
+	return true;
+}
+
+static bool parse_log_level(struct options *options, const char *value)
+{
+	static const char *const names[] = {
+		[BROKER_DEBUG] = "debug",     [BROKER_INFO] = "information",
+		[BROKER_NOTICE] = "notice",   [BROKER_WARNING] = "warning",
+		[BROKER_ERROR] = "error",
+	};
+
+	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+		if (strcmp(value, names[i]) == 0) {
+			options->log_level = (enum broker_level)i;
+			return true;
+		}
+	}
+	return false;
+}
+
+#define NUMBER(name, least, most, otherwise, unit)                                                 \
+	{                                                                                          \
+		#name, false, unit " from " #least " to " #most, offsetof(struct options, name),   \
+			least, most, otherwise, NULL                                               \
+	}
+
+static const struct option table[] = {
+	{"state_dir", false, "an absolute path of a folder", 0, 0, 0, 0, parse_state_dir},
+	{"identity_file", false, "an absolute path", 0, 0, 0, 0, parse_identity_file},
+	{"network_id", false, "64 lower-case hex digits", 0, 0, 0, 0, parse_network_id},
+	{"bind", true, "<IPv4 address>:<port> or [<IPv6 address>]:<port>, at most 16", 0, 0, 0, 0,
+	 parse_bind},
+	{"peer", true,
+	 "<64 lower-case hex digits>@<host>:<port>[,<host>:<port>...] with at most 8 hosts, an IPv6 "
+	 "address in [], each node once",
+	 0, 0, 0, 0, parse_peer},
+	{"topic", true, "64 lower-case hex digits, each topic once", 0, 0, 0, 0, parse_topic},
+	{"log_level", false, "debug, information, notice, warning or error", 0, 0, 0, 0,
+	 parse_log_level},
+	NUMBER(publish_linger, 0, 86400, 30, "seconds"),
+	NUMBER(delivery_qos, 0, 2, 1, "a QoS"),
+	NUMBER(queue_limit, 0, 65536, LIMIT_WAITING, "a number of messages"),
+	NUMBER(queue_age, 1, 3600, LIMIT_WAITING_AGE_S, "seconds"),
+	NUMBER(max_overlays, 1, 100000, LIMIT_OVERLAYS, "a number"),
+	NUMBER(cache_bytes, 0, 1073741824, LIMIT_CACHE_BYTES, "bytes"),
+};
+
+#define TABLE_SIZE (sizeof table / sizeof table[0])
+
+static uint64_t *number_of(struct options *options, const struct option *option)
+{
+	return (uint64_t *)(void *)((char *)options + option->offset);
+}
+
+static bool parse_number(struct options *options, const struct option *option, const char *value)
+{
+	char *rest;
+	unsigned long long number;
+
+	if (value[0] < '0' || value[0] > '9')
+		return false;
+	errno = 0;
+	number = strtoull(value, &rest, 10);
+	if (errno || *rest || number < option->least || number > option->most)
+		return false;
+	*number_of(options, option) = number;
+	return true;
+}
+
+static const struct option *find(const char *key)
+{
+	for (size_t i = 0; i < TABLE_SIZE; i++)
+		if (strcmp(table[i].key, key) == 0)
+			return &table[i];
+	return NULL;
+}
+
+static void unknown(const char *key, char reason[OPTIONS_REASON_SIZE])
+{
+	size_t used;
+
+	snprintf(reason, OPTIONS_REASON_SIZE, "plugin_opt_%.64s is not an option; there are", key);
+	for (size_t i = 0; i < TABLE_SIZE; i++) {
+		used = strlen(reason);
+		snprintf(reason + used, OPTIONS_REASON_SIZE - used, "%s %s", i ? "," : "",
+			 table[i].key);
+	}
+}
+
+static bool parse_one(struct options *options, const struct option_text *text, bool *seen,
+		      char reason[OPTIONS_REASON_SIZE])
+{
+	const struct option *option = find(text->key);
+	const char *value = text->value ? text->value : "";
+
+	if (!option) {
+		unknown(text->key, reason);
+		return false;
+	}
+	if (!option->repeatable && seen[option - table]) {
+		snprintf(reason, OPTIONS_REASON_SIZE,
+			 "plugin_opt_%s is given twice (again as '%.128s'); it is accepted once",
+			 option->key, value);
+		return false;
+	}
+	seen[option - table] = true;
+	if (option->parse ? option->parse(options, value) : parse_number(options, option, value))
+		return true;
+	snprintf(reason, OPTIONS_REASON_SIZE, "plugin_opt_%s '%.256s' is not accepted; it takes %s",
+		 option->key, value, option->accepted);
+	return false;
+}
+
+static bool fill_in(struct options *options, const char *persistence_location,
+		    char reason[OPTIONS_REASON_SIZE])
+{
+	size_t size = persistence_location ? strlen(persistence_location) : 0;
+	const char *slash = size > 0 && persistence_location[size - 1] == '/' ? "" : "/";
+
+	if (!options->state_dir[0]) {
+		if (size == 0 || size + sizeof "/p2panda/identity.pem" > OPTIONS_PATH_SIZE) {
+			snprintf(reason, OPTIONS_REASON_SIZE,
+				 "no place for the state: give plugin_opt_state_dir (an absolute "
+				 "path of a folder) or the broker's persistence_location");
+			return false;
+		}
+		snprintf(options->state_dir, sizeof options->state_dir, "%s%sp2panda",
+			 persistence_location, slash);
+	}
+	if (!options->identity_file[0] &&
+	    (size_t)snprintf(options->identity_file, sizeof options->identity_file,
+			     "%s/identity.pem", options->state_dir) >= sizeof options->identity_file) {
+		snprintf(reason, OPTIONS_REASON_SIZE, "plugin_opt_state_dir is too long");
+		return false;
+	}
+	if (options->binds_count == 0) {
+		options->binds[0] = (struct address){.family = 4, .port = OPTIONS_DEFAULT_PORT};
+		options->binds[1] = (struct address){.family = 6, .port = OPTIONS_DEFAULT_PORT};
+		options->binds_count = 2;
+	}
+	return true;
+}
+
+bool options_parse(const struct option_text *texts, size_t count,
+		   const char *persistence_location, struct options *out,
+		   char reason[OPTIONS_REASON_SIZE])
+{
+	bool seen[TABLE_SIZE] = {false};
+
+	memset(out, 0, sizeof *out);
+	out->network = identity_default_network;
+	out->log_level = BROKER_INFO;
+	for (size_t i = 0; i < TABLE_SIZE; i++)
+		if (!table[i].parse)
+			*number_of(out, &table[i]) = table[i].otherwise;
+	for (size_t i = 0; i < count; i++)
+		if (!parse_one(out, &texts[i], seen, reason))
+			return false;
+	return fill_in(out, persistence_location, reason);
+}
+
+void options_clear(struct options *options)
+{
+	memory_free(options->peers);
+	memory_free(options->topics);
+	memset(options, 0, sizeof *options);
+}

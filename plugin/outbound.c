@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+#include "outbound.h"
+
+#include "topic.h"
+
+#define SECOND_NS UINT64_C(1000000000)
+
+static enum broker_verdict refuse(struct outbound *outbound, uint64_t now_ns,
+				  const struct broker_message *message, enum counter reason,
+				  const char *why, enum broker_verdict verdict)
+{
+	counters_add(node_counters(outbound->node), reason, 1);
+	if (now_ns - outbound->refusal_logged_ns < SECOND_NS) {
+		outbound->refusals_unlogged++;
+		return verdict;
+	}
+	broker_log(BROKER_NOTICE, "refused a message of client %s to %.18s: %s", message->client,
+		   message->topic, why);
+	if (outbound->refusals_unlogged > 0)
+		broker_log(BROKER_NOTICE, "refused %llu more messages since the last line",
+			   (unsigned long long)outbound->refusals_unlogged);
+	outbound->refusal_logged_ns = now_ns;
+	outbound->refusals_unlogged = 0;
+	return verdict;
+}
+
+static void carry(struct outbound *outbound, uint64_t now_ns, const struct id *topic,
+		  const struct broker_message *message)
+{
+	struct counters *counters = node_counters(outbound->node);
+	int error = interest_published(outbound->interest, now_ns, topic);
+
+	if (!error)
+		error = node_publish(outbound->node, topic, message->payload, message->size);
+	counters_add(counters, COUNTER_IN, 1);
+	if (error == ERROR_FULL)
+		counters_add(counters, COUNTER_DROPPED_MAILBOX, 1);
+	else if (error)
+		counters_add(counters, COUNTER_DROPPED_NO_MEMORY, 1);
+}
+
+enum broker_verdict outbound_message(struct outbound *outbound, uint64_t now_ns,
+				     const struct broker_message *message)
+{
+	struct id topic;
+
+	switch (topic_parse(message->topic, &topic)) {
+	case TOPIC_FOREIGN:
+		return BROKER_CARRY_ON;
+	case TOPIC_WILDCARD:
+	case TOPIC_MALFORMED:
+		return refuse(outbound, now_ns, message, COUNTER_DROPPED_MALFORMED_TOPIC,
+			      "the topic is not p2panda/<64 lower-case hex digits>",
+			      BROKER_REFUSE_NOT_AUTHORISED);
+	case TOPIC_OVERLAY:
+		break;
+	}
+	if (message->size > LIMIT_CONTENT)
+		return refuse(outbound, now_ns, message, COUNTER_DROPPED_TOO_LARGE,
+			      "the payload is larger than 4057 bytes", BROKER_REFUSE_QUOTA);
+	/* An empty retained message clears the retained one: a matter of this broker. */
+	if (message->retain && message->size == 0)
+		return BROKER_CARRY_ON;
+	carry(outbound, now_ns, &topic, message);
+	return BROKER_CARRY_ON;
+}

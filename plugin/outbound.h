@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * From the broker to the overlays: what becomes of a message that a client publishes.
+ * What an overlay can never carry is refused for everyone; what it cannot carry now still
+ * reaches local subscribers and is counted. The broker's thread.
+ */
+#ifndef PLUGIN_OUTBOUND_H
+#define PLUGIN_OUTBOUND_H
+
+#include "../bridge/node.h"
+#include "broker.h"
+#include "interest.h"
+
+struct outbound {
+	struct node *node;
+	struct interest *interest;
+	uint64_t refusal_logged_ns; /* refusals are logged once per second at most */
+	uint64_t refusals_unlogged;
+};
+
+enum broker_verdict outbound_message(struct outbound *outbound, uint64_t now_ns,
+				     const struct broker_message *message);
+
+#endif

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* The entry points, nothing else. */
+#include <mosquitto/broker.h>
+#include <mosquitto/broker_plugin.h>
+
+#include "../bridge/memory.h"
+#include "gateway.h"
+
+#define EXPORT __attribute__((visibility("default")))
+
+/* A broker has one node: its identity, sockets and topics are not to be shared. */
+static struct gateway *gateway;
+
+EXPORT int mosquitto_plugin_version(int count, const int *versions)
+{
+	for (int i = 0; i < count; i++)
+		if (versions[i] == MOSQ_PLUGIN_VERSION)
+			return MOSQ_PLUGIN_VERSION;
+	return -1;
+}
+
+static bool read_options(const struct mosquitto_opt *given, int count, struct options *options)
+{
+	struct option_text *texts = memory_zalloc(((size_t)count + 1) * sizeof *texts);
+	char reason[OPTIONS_REASON_SIZE] = "out of memory";
+	bool good = false;
+
+	if (texts) {
+		for (int i = 0; i < count; i++)
+			texts[i] = (struct option_text){given[i].key, given[i].value};
+		good = options_parse(texts, (size_t)count, broker_persistence_location(), options,
+				     reason);
+	}
+	if (!good)
+		broker_log(BROKER_ERROR, "%s", reason);
+	memory_free(texts);
+	return good;
+}
+
+EXPORT int mosquitto_plugin_init(mosquitto_plugin_id_t *identifier, void **userdata,
+				 struct mosquitto_opt *given, int count)
+{
+	struct options options = {0};
+	bool good;
+
+	if (gateway) {
+		broker_log(BROKER_ERROR, "the plugin is loaded already; a broker takes it once");
+		return MOSQ_ERR_INVAL;
+	}
+	mosquitto_plugin_set_info(identifier, "p2panda", PLUGIN_VERSION);
+	good = read_options(given, count, &options);
+	if (good) {
+		broker_log_from(options.log_level);
+		good = gateway_start(identifier, &options, &gateway);
+	}
+	*userdata = good ? gateway : NULL;
+	options_clear(&options);
+	return good ? MOSQ_ERR_SUCCESS : MOSQ_ERR_INVAL;
+}
+
+EXPORT int mosquitto_plugin_cleanup(void *userdata, struct mosquitto_opt *given, int count)
+{
+	if (!userdata)
+		return MOSQ_ERR_SUCCESS; /* a second load, or one that has failed */
+	gateway_stop(gateway);
+	gateway = NULL;
+	return MOSQ_ERR_SUCCESS;
+}

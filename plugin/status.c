@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+#include "status.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "../bridge/bytes/hex.h"
+#include "broker.h"
+
+#define SECOND_NS UINT64_C(1000000000)
+#define PREFIX "$SYS/broker/p2panda/"
+
+static const char *const counter_topics[] = {
+#define X(name, topic, meaning) PREFIX topic,
+	COUNTER_TABLE(X)
+#undef X
+};
+
+static void publish_text(const char *topic, const char *text)
+{
+	broker_publish(topic, text, strlen(text), 0, true);
+}
+
+static void publish_number(const char *topic, uint64_t number)
+{
+	char text[24];
+
+	snprintf(text, sizeof text, "%" PRIu64, number);
+	publish_text(topic, text);
+}
+
+static void publish_addresses(struct node *node)
+{
+	char text[16 * (ADDRESS_TEXT_SIZE + 1)] = "", one[ADDRESS_TEXT_SIZE];
+	size_t count, used;
+	const struct address *addresses = node_addresses(node, &count);
+
+	for (size_t i = 0; i < count; i++) {
+		used = strlen(text);
+		snprintf(text + used, sizeof text - used, "%s%s", i ? "," : "",
+			 address_format(&addresses[i], one));
+	}
+	publish_text(PREFIX "addresses", text);
+}
+
+static void publish_gauge(const char *topic, size_t *last, size_t now, bool always)
+{
+	if (*last == now && !always)
+		return;
+	*last = now;
+	publish_number(topic, now);
+}
+
+static void publish_changes(struct status *status, bool all)
+{
+	struct node *node = status->node;
+	uint64_t value;
+
+	publish_gauge(PREFIX "overlays", &status->overlays, node_overlays(node), all);
+	publish_gauge(PREFIX "neighbours", &status->neighbours, node_neighbours(node), all);
+	publish_gauge(PREFIX "connections", &status->connections, node_connections(node), all);
+	for (size_t i = 0; i < COUNTERS; i++) {
+		value = counters_get(node_counters(node), (enum counter)i);
+		if (value == status->counters[i] && !all)
+			continue;
+		status->counters[i] = value;
+		publish_number(counter_topics[i], value);
+	}
+}
+
+void status_begin(struct status *status, struct node *node, const struct id *me)
+{
+	char id[ID_HEX_SIZE + 1];
+
+	memset(status, 0, sizeof *status);
+	status->node = node;
+	publish_text(PREFIX "node_id", hex_encode(me->bytes, ID_SIZE, id));
+	publish_addresses(node);
+	publish_changes(status, true);
+}
+
+void status_tick(struct status *status, uint64_t now_ns)
+{
+	if (now_ns < status->next_ns)
+		return;
+	status->next_ns = now_ns + SECOND_NS;
+	publish_changes(status, false);
+}

@@ -1,0 +1,200 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
+#
+# Builds and runs test suites in the environment it is started in. tests/run.sh
+# sees to that environment and starts this; it sets
+#
+#   P2PANDA_TEST_OUT   folder for builds and logs
+#   CARGO_TARGET_DIR   where the Rust peers are built
+#
+# Each suite appends `<suite> <passed> <failed>` to $P2PANDA_TEST_OUT/results.
+set -u
+
+tree=$(cd "$(dirname "$0")/.." && pwd)
+out=$P2PANDA_TEST_OUT
+export PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin # mosquitto
+
+say() { echo "== $*"; }
+
+# result <suite> <passed> <failed>
+result() { echo "$1 $2 $3" >>"$out/results"; }
+
+# broken <suite> <why>: a suite that cannot run is a failure
+broken() {
+	say "$1 cannot run: $2"
+	result "$1" 0 1
+}
+
+# count <suite> <junit file>...
+count() {
+	local suite=$1 sums
+	shift
+	sums=$(python3 "$tree/tests/count.py" "$@") || sums="0 1"
+	# shellcheck disable=SC2086 # two numbers
+	result "$suite" $sums
+}
+
+# build <preset> [cmake option...]: into $out/<preset>, once per run
+declare -A built
+build() {
+	local preset=$1 dir=$out/$1 log=$out/$1.log begun=$SECONDS
+	shift
+	if [ -z "${built[$preset]:-}" ]; then
+		say "building $preset"
+		if (cd "$tree" && cmake --preset "$preset" -B "$dir" "$@") >"$log" 2>&1 &&
+			cmake --build "$dir" >>"$log" 2>&1; then
+			built[$preset]=yes
+			say "built $preset in $((SECONDS - begun)) s"
+		else
+			built[$preset]=no
+			tail -n 80 "$log"
+			say "building $preset failed (above: the end of $log)"
+		fi
+	fi
+	[ "${built[$preset]}" = yes ]
+}
+
+# A sanitized plugin stays mapped after the broker has closed it: the leak report
+# at the end could name no frame of it otherwise.
+build_sanitized() { build "$1" -DCMAKE_MODULE_LINKER_FLAGS=-Wl,-z,nodelete; }
+
+asan_options=strict_string_checks=1:detect_stack_use_after_return=1:check_initialization_order=1
+ubsan_options=print_stacktrace=1:halt_on_error=1
+
+# ctest_suite <suite> <preset>
+ctest_suite() {
+	local suite=$1 xml=$out/$1.xml
+	if [ "$2" = asan ]; then build_sanitized asan; else build "$2"; fi ||
+		{ broken "$suite" "its build failed"; return; }
+	rm -f "$xml"
+	ASAN_OPTIONS=$asan_options UBSAN_OPTIONS=$ubsan_options \
+		ctest --test-dir "$out/$2" -L "^$suite\$" --no-tests=error --output-on-failure \
+		--output-junit "$xml" --test-output-size-passed 10000000 \
+		--test-output-size-failed 10000000 --timeout 300 -j "$(nproc)"
+	count "$suite" "$xml"
+}
+
+# pytest_run <folder below tests> <preset> <junit file>; more by the environment
+pytest_run() {
+	rm -f "$3"
+	P2PANDA_PLUGIN=$out/$2/mosquitto_p2panda.so P2PANDA_PEER_DIR=${peer_dir:-} \
+		P2PANDA_PRELOAD=${P2PANDA_PRELOAD:-} P2PANDA_SANITIZER=${P2PANDA_SANITIZER:-none} \
+		timeout -k 10 1800 python3 -m pytest -v -p no:cacheprovider --tb=short \
+		--color=no --rootdir="$tree/tests" --junitxml="$3" "$tree/tests/$1" ||
+		say "pytest $1: exit status $?"
+}
+
+# The reference peers take ten minutes when new: started first, in the background.
+peers_pid=
+peer_dir=
+start_peers() {
+	say "building the Rust peers in the background (log: $out/peers.log)"
+	nice -n 19 "$tree/tests/interop/build.sh" >"$out/peers.dir" 2>"$out/peers.log" &
+	peers_pid=$!
+}
+
+# need_peers: waits for them; sets peer_dir; false when they could not be built
+need_peers() {
+	if [ -n "$peers_pid" ]; then
+		local begun=$SECONDS said=0
+		while kill -0 "$peers_pid" 2>/dev/null; do
+			if [ $((SECONDS - begun)) -ge "$said" ]; then
+				say "waiting for the Rust peers ($(tail -n 1 "$out/peers.log" | cut -c 1-100))"
+				said=$((SECONDS - begun + 30))
+			fi
+			sleep 0.2
+		done
+		if wait "$peers_pid"; then
+			peer_dir=$(tail -n 1 "$out/peers.dir")
+		else
+			tail -n 40 "$out/peers.log"
+			say "the Rust peers could not be built (above: the end of $out/peers.log)"
+		fi
+		peers_pid=
+	fi
+	[ -n "$peer_dir" ]
+}
+
+suite_unit() { ctest_suite unit asan; }
+suite_vectors() { ctest_suite vectors asan; }
+suite_fuzz() { ctest_suite fuzz fuzz; }
+
+suite_broker() {
+	build release || { broken broker "its build failed"; return; }
+	pytest_run broker release "$out/broker.xml"
+	count broker "$out/broker.xml"
+}
+
+suite_interop() {
+	build release || { broken interop "its build failed"; return; }
+	need_peers || { broken interop "no Rust peers"; return; }
+	pytest_run interop release "$out/interop.xml"
+	count interop "$out/interop.xml"
+}
+
+# reports <name>: a report with a frame of ours is a failure. The broker itself and
+# the libraries are not built with the sanitizer: what is theirs alone is not.
+reports() {
+	local file ours=0 others=0
+	for file in "$out/reports/$1".*; do
+		[ -s "$file" ] || continue
+		if grep -Eq '^ +#[0-9]+ .*(mosquitto_p2panda|/(bridge|plugin)/)|/(bridge|plugin)/.*runtime error' "$file"; then
+			ours=$((ours + 1))
+			say "$1 report with a frame of ours ($file):"
+			head -n 60 "$file"
+		else
+			others=$((others + 1))
+		fi
+	done
+	[ "$others" = 0 ] || say "$others processes had $1 reports without a frame of ours ($out/reports)"
+	if [ "$ours" = 0 ]; then
+		result sanitizers 1 0
+	else
+		result sanitizers 0 "$ours"
+	fi
+}
+
+# The broker and interop suites with a sanitized plugin in the stock broker.
+# Reports go to files and leave exit statuses alone; reports() judges them.
+suite_sanitizers() {
+	local name library log folder
+	for name in asan tsan; do
+		build_sanitized "$name" || { broken sanitizers "the $name build failed"; continue; }
+		library=$(realpath "$(gcc -print-file-name="lib$name.so")")
+		[ -f "$library" ] || { broken sanitizers "gcc has no lib$name.so"; continue; }
+		rm -rf "$out/reports/$name".*
+		mkdir -p "$out/reports"
+		log=log_path=$out/reports/$name
+		for folder in broker interop; do
+			say "sanitizers: $folder with $name"
+			if [ "$folder" = interop ] && ! need_peers; then
+				broken sanitizers "no Rust peers"
+				continue
+			fi
+			P2PANDA_SANITIZER=$name P2PANDA_PRELOAD=$library \
+				ASAN_OPTIONS=$asan_options:$log LSAN_OPTIONS=exitcode=0 \
+				UBSAN_OPTIONS=$ubsan_options:$log \
+				TSAN_OPTIONS=second_deadlock_stack=1:halt_on_error=0:exitcode=0:$log \
+				pytest_run "$folder" "$name" "$out/$folder-$name.xml"
+			count sanitizers "$out/$folder-$name.xml"
+		done
+		reports "$name"
+	done
+}
+
+cd "$tree" || exit 1
+mkdir -p "$out"
+: >"$out/results"
+case " $* " in
+*" interop "* | *" sanitizers "*) start_peers ;;
+esac
+for suite in "$@"; do
+	begun=$SECONDS
+	say "suite $suite"
+	"suite_$suite"
+	awk -v suite="$suite" -v seconds=$((SECONDS - begun)) '$1 == suite { p += $2; f += $3 }
+		END { printf "== suite %s: passed %d, failed %d, in %d s\n", suite, p, f, seconds }' \
+		"$out/results"
+done
+exit 0

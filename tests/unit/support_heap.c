@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+#include "support_heap.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+#include "bridge/memory.h"
+
+static struct {
+	size_t blocks;
+	size_t countdown; /* 0: do not fail */
+	bool sticky;
+	bool failed;
+} heap;
+
+static bool fails(void)
+{
+	if (heap.failed && heap.sticky)
+		return true;
+	if (heap.countdown == 0 || --heap.countdown > 0)
+		return false;
+	heap.failed = true;
+	return true;
+}
+
+static void *heap_alloc(void *context, size_t size)
+{
+	void *block = fails() ? NULL : malloc(size);
+
+	(void)context;
+	heap.blocks += block != NULL;
+	return block;
+}
+
+static void *heap_realloc(void *context, void *block, size_t size)
+{
+	void *moved = fails() ? NULL : realloc(block, size);
+
+	(void)context;
+	heap.blocks += !block && moved;
+	return moved;
+}
+
+static void heap_free(void *context, void *block)
+{
+	(void)context;
+	heap.blocks -= block != NULL;
+	free(block);
+}
+
+static const struct memory counting = {heap_alloc, heap_realloc, heap_free, NULL};
+
+void heap_begin(void)
+{
+	heap.blocks = 0;
+	heap_fail(0, false);
+	memory_set(&counting);
+}
+
+void heap_fail(size_t n, bool sticky)
+{
+	heap.countdown = n;
+	heap.sticky = sticky;
+	heap.failed = false;
+}
+
+bool heap_has_failed(void)
+{
+	return heap.failed;
+}
+
+size_t heap_blocks(void)
+{
+	return heap.blocks;
+}
+
+void heap_end(void)
+{
+	memory_set(NULL);
+	assert_int_equal(heap.blocks, 0);
+}

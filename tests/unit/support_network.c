@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+#include "support_network.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "bridge/error.h"
+
+struct packet {
+	uint64_t at;
+	size_t from, to;
+	bool lost_peer; /* no bytes: from has been without a connection for a while */
+	struct packet *next;
+	size_t size;
+	uint8_t bytes[];
+};
+
+struct id network_id(size_t node)
+{
+	struct id id;
+
+	memset(id.bytes, (int)node + 1, ID_SIZE);
+	return id;
+}
+
+size_t network_node(const struct id *id)
+{
+	return (size_t)id->bytes[0] - 1;
+}
+
+static void start_node(struct network *network, size_t node)
+{
+	struct network_node *n = &network->nodes[node];
+	struct gossip_config config = {.me = network_id(node),
+		.random = network->random,
+		.counters = &n->counters,
+		.max_overlays = 10,
+		.cache_bytes = 1u << 20};
+	struct address address = {.family = 4, .ip = {10, 0, 0, (uint8_t)node}, .port = 2022};
+
+	assert_int_equal(gossip_new(&config, &n->gossip), 0);
+	assert_int_equal(gossip_set_addresses(n->gossip, &address, 1), 0);
+	assert_int_equal(gossip_join(n->gossip, network->now, &network->topic), 0);
+	n->up = true;
+}
+
+void network_start(struct network *network, size_t count, uint64_t seed)
+{
+	assert_true(count <= NETWORK_NODES);
+	memset(network, 0, sizeof *network);
+	network->seed = seed;
+	network->random = random_seeded(&network->seed);
+	network->count = count;
+	network->latency = 5 * NETWORK_MS;
+	network->now = 1000 * NETWORK_MS;
+	memset(network->topic.bytes, 0xaa, ID_SIZE);
+	for (size_t i = 0; i < count; i++)
+		start_node(network, i);
+}
+
+void network_stop(struct network *network)
+{
+	for (size_t i = 0; i < network->count; i++)
+		gossip_free(network->nodes[i].gossip);
+	while (network->packets) {
+		struct packet *next = network->packets->next;
+
+		free(network->packets);
+		network->packets = next;
+	}
+}
+
+static void post(struct network *network, struct packet *packet, uint64_t delay)
+{
+	struct packet **at = &network->packets;
+
+	packet->at = network->now + delay;
+	while (*at && (*at)->at <= packet->at)
+		at = &(*at)->next;
+	packet->next = *at;
+	*at = packet;
+}
+
+static uint64_t pair_latency(const struct network *network, size_t a, size_t b)
+{
+	uint64_t state = (a < b ? a * 64 + b : b * 64 + a) + 7;
+	struct random random = random_seeded(&state);
+
+	return network->latency + random_below(&random, network->latency);
+}
+
+static void trace(struct network *network, uint64_t value)
+{
+	network->trace = (network->trace ^ value) * UINT64_C(0x100000001b3);
+}
+
+static void send_frame(struct network *network, size_t from, size_t to, struct frame *frame)
+{
+	struct packet *packet = malloc(sizeof *packet + frame_size(frame));
+	struct wire_message message;
+	uint8_t *at;
+
+	assert_non_null(packet);
+	*packet = (struct packet){.from = from, .to = to};
+	/* The core works on bodies: the length is the streams' business. */
+	packet->size = frame_size(frame) - 4;
+	at = packet->bytes;
+	memcpy(at, frame->head + 4, frame->head_size - 4);
+	at += frame->head_size - 4;
+	if (frame->body) {
+		memcpy(at, frame->body->content, frame->body->size);
+		at += frame->body->size;
+	}
+	memcpy(at, frame->tail, frame->tail_size);
+	assert_true(packet->size < LIMIT_FRAME);
+	assert_int_equal(wire_decode(packet->bytes, packet->size, &message), 0);
+	network->nodes[from].sent[message.type]++;
+	network->nodes[from].sent_bytes += (unsigned)packet->size;
+	trace(network, network->now);
+	trace(network, from << 16 | to << 8 | message.type);
+	if (network->loses && network->loses(network, from, to, &message))
+		free(packet);
+	else
+		post(network, packet, pair_latency(network, from, to));
+}
+
+void network_effects(struct network *network, size_t node)
+{
+	struct network_node *n = &network->nodes[node];
+	struct gossip_effect effect;
+	unsigned number;
+
+	while (gossip_effect(n->gossip, &effect)) {
+		switch (effect.type) {
+		case GOSSIP_SEND:
+			assert_true(network_node(&effect.peer) != node);
+			if (network_node(&effect.peer) < network->count)
+				send_frame(network, node, network_node(&effect.peer), effect.frame);
+			frame_free(effect.frame);
+			break;
+		case GOSSIP_DELIVER:
+			memcpy(&number, effect.message->content, sizeof number);
+			assert_true(number < NETWORK_MESSAGES);
+			n->delivered[number]++;
+			message_unref(effect.message);
+			break;
+		case GOSSIP_NEIGHBOUR_UP:
+			n->ups++;
+			break;
+		case GOSSIP_NEIGHBOUR_DOWN:
+			n->downs++;
+			break;
+		case GOSSIP_RELEASE:
+			n->releases++;
+			break;
+		case GOSSIP_PEER_ADDRESSES:
+			assert_int_equal(effect.addresses_count, 1);
+			assert_int_equal(effect.addresses[0].ip[3], network_node(&effect.peer));
+			n->hearsay++;
+			break;
+		}
+	}
+}
+
+void network_ask(struct network *network, size_t node, size_t peer)
+{
+	struct id id = network_id(peer);
+
+	assert_int_equal(
+		gossip_ask(network->nodes[node].gossip, network->now, &network->topic, &id), 0);
+	network_effects(network, node);
+}
+
+void network_publish(struct network *network, size_t node, unsigned number)
+{
+	struct message *message = message_new(&number, sizeof number);
+
+	assert_non_null(message);
+	assert_int_equal(gossip_publish(network->nodes[node].gossip, network->now, &network->topic,
+				 message, NULL),
+		0);
+	message_unref(message);
+	network->nodes[node].delivered[number]++;
+	network_effects(network, node);
+}
+
+static void arrive(struct network *network, struct packet *packet)
+{
+	struct network_node *to = &network->nodes[packet->to];
+	struct id from = network_id(packet->from);
+
+	if (to->up && packet->lost_peer)
+		gossip_peer_lost(to->gossip, network->now, &from);
+	else if (to->up && network->nodes[packet->from].up)
+		assert_int_equal(gossip_receive(to->gossip, network->now, &from, &network->topic,
+					 packet->bytes, packet->size),
+			0);
+	network_effects(network, packet->to);
+	free(packet);
+}
+
+void network_run(struct network *network, uint64_t duration)
+{
+	uint64_t end = network->now + duration;
+
+	for (;;) {
+		uint64_t next = network->packets ? network->packets->at : UINT64_MAX;
+		size_t due = network->count;
+
+		for (size_t i = 0; i < network->count; i++) {
+			struct network_node *n = &network->nodes[i];
+
+			if (n->up && gossip_deadline(n->gossip) < next) {
+				next = gossip_deadline(n->gossip);
+				due = i;
+			}
+		}
+		if (next > end)
+			break;
+		if (next > network->now)
+			network->now = next;
+		if (due < network->count) {
+			gossip_tick(network->nodes[due].gossip, network->now);
+			/* Its deadline has passed for good, or the loop would not end. */
+			assert_true(gossip_deadline(network->nodes[due].gossip) > network->now);
+			network_effects(network, due);
+		} else {
+			struct packet *packet = network->packets;
+
+			network->packets = packet->next;
+			arrive(network, packet);
+		}
+	}
+	network->now = end;
+}
+
+void network_kill(struct network *network, size_t node)
+{
+	network->nodes[node].up = false;
+	for (size_t i = 0; i < network->count; i++) {
+		struct packet *packet = malloc(sizeof *packet);
+
+		assert_non_null(packet);
+		*packet = (struct packet){.from = node, .to = i, .lost_peer = true};
+		post(network, packet, 1000 * NETWORK_MS);
+	}
+}
+
+void network_restart(struct network *network, size_t node)
+{
+	gossip_free(network->nodes[node].gossip);
+	memset(&network->nodes[node], 0, sizeof network->nodes[node]);
+	start_node(network, node);
+}
+
+void network_leave(struct network *network, size_t node)
+{
+	struct network_node *n = &network->nodes[node];
+
+	assert_int_equal(gossip_leave(n->gossip, network->now, &network->topic), 0);
+	network_effects(network, node);
+}
+
+int network_reached(const struct network *network, unsigned number)
+{
+	int reached = 0;
+
+	for (size_t i = 0; i < network->count; i++) {
+		if (!network->nodes[i].up)
+			continue;
+		if (network->nodes[i].delivered[number] > 1)
+			return -1;
+		reached += network->nodes[i].delivered[number] == 1;
+	}
+	return reached;
+}
+
+static bool are_neighbours(const struct network *network, size_t a, size_t b)
+{
+	struct id peer = network_id(b);
+
+	return gossip_is_neighbour(network->nodes[a].gossip, &network->topic, &peer);
+}
+
+bool network_is_symmetric(const struct network *network)
+{
+	for (size_t a = 0; a < network->count; a++) {
+		for (size_t b = 0; b < network->count; b++) {
+			if (network->nodes[a].up && are_neighbours(network, a, b) &&
+				!(network->nodes[b].up && are_neighbours(network, b, a)))
+				return false;
+		}
+	}
+	return true;
+}
+
+bool network_is_connected(const struct network *network)
+{
+	bool seen[NETWORK_NODES] = {false};
+	size_t todo[NETWORK_NODES];
+	size_t count = 0, first = 0;
+
+	while (first < network->count && !network->nodes[first].up)
+		first++;
+	todo[count++] = first;
+	seen[first] = true;
+	while (count > 0) {
+		size_t node = todo[--count];
+
+		for (size_t peer = 0; peer < network->count; peer++) {
+			if (!seen[peer] && network->nodes[peer].up &&
+				are_neighbours(network, node, peer)) {
+				seen[peer] = true;
+				todo[count++] = peer;
+			}
+		}
+	}
+	for (size_t i = 0; i < network->count; i++) {
+		if (network->nodes[i].up && !seen[i])
+			return false;
+	}
+	return true;
+}
+
+unsigned network_sent(const struct network *network, enum wire_type type)
+{
+	unsigned sent = 0;
+
+	for (size_t i = 0; i < network->count; i++)
+		sent += network->nodes[i].sent[type];
+	return sent;
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * A small deterministic network of gossip cores: virtual time, one seed, constant
+ * latency per pair (so frames of a pair stay in order), all on one topic. What it
+ * carries are the bytes of the frames.
+ */
+#ifndef TESTS_UNIT_SUPPORT_NETWORK_H
+#define TESTS_UNIT_SUPPORT_NETWORK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "bridge/gossip/gossip.h"
+#include "bridge/gossip/wire.h"
+
+#define NETWORK_NODES    32
+#define NETWORK_MESSAGES 512
+#define NETWORK_MS       UINT64_C(1000000)
+
+struct packet;
+
+struct network_node {
+	struct gossip *gossip;
+	struct counters counters;
+	bool up;
+	unsigned delivered[NETWORK_MESSAGES]; /* times, by the number in the content */
+	unsigned ups, downs, releases, hearsay;
+	unsigned sent[WIRE_IHAVE + 1]; /* frames, by type */
+	unsigned sent_bytes;
+};
+
+struct network {
+	uint64_t now;
+	uint64_t seed;
+	struct random random;
+	struct id topic;
+	size_t count;
+	struct network_node nodes[NETWORK_NODES];
+	struct packet *packets; /* by time of arrival */
+	uint64_t latency;       /* least; up to twice as long, constant for a pair */
+	uint64_t trace;         /* a hash of all that was sent, to compare runs */
+	/* Frames for which it says true get lost; may be NULL. */
+	bool (*loses)(struct network *network, size_t from, size_t to,
+		const struct wire_message *message);
+	void *context;
+};
+
+/* All nodes exist and have joined. The caller's struct; network_stop frees. */
+void network_start(struct network *network, size_t count, uint64_t seed);
+void network_stop(struct network *network);
+
+struct id network_id(size_t node);
+/* Whose id it is. */
+size_t network_node(const struct id *id);
+
+void network_ask(struct network *network, size_t node, size_t peer);
+/* Publishes message number from node; it counts as delivered there. */
+void network_publish(struct network *network, size_t node, unsigned number);
+/* Runs for that long. */
+void network_run(struct network *network, uint64_t duration);
+/* Carries out what a node's core wants done: after each call to the core. */
+void network_effects(struct network *network, size_t node);
+/* It stops without a word; the others learn it a second later. */
+void network_kill(struct network *network, size_t node);
+/* It comes back as another process with the same key, knowing nothing. */
+void network_restart(struct network *network, size_t node);
+void network_leave(struct network *network, size_t node);
+
+/* Nodes that are up and got it; -1 when one got it twice. */
+int network_reached(const struct network *network, unsigned number);
+/* Whether every neighbour of a node that is up takes it for a neighbour too. */
+bool network_is_symmetric(const struct network *network);
+/* Whether the nodes that are up hang together. */
+bool network_is_connected(const struct network *network);
+unsigned network_sent(const struct network *network, enum wire_type type);
+
+#endif

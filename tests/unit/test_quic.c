@@ -1,0 +1,1033 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Two endpoints and more on loopback, in one loop. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "bridge/error.h"
+#include "bridge/limits.h"
+#include "bridge/memory.h"
+#include "bridge/quic/quic.h"
+
+#define MAX_BINDS 3
+#define MAX_CLOSES 128
+
+/* One node of the test. */
+struct side {
+	uv_loop_t *loop;
+	struct identity identity;
+	struct counters counters;
+	struct quic_endpoint *endpoint;
+	struct address bound[MAX_BINDS];
+	size_t binds;
+	bool refuse;    /* accept says no */
+	bool close_now; /* connected closes at once */
+	bool stop_now;  /* the first bytes of a stream make us stop it */
+	struct id asked;
+	struct quic_connection *connection; /* the last that came about */
+	size_t connected, closed, stream_closed, credit, finished;
+	struct quic_close closes[MAX_CLOSES];
+	uint64_t received;
+	bool damaged, done;
+};
+
+struct test {
+	uv_loop_t loop;
+	uv_timer_t tick;
+	struct side a, b;
+};
+
+/* --- What streams carry --- */
+
+static uint8_t pattern(uint64_t offset)
+{
+	return (uint8_t)(offset * 167 ^ offset >> 8 ^ offset >> 16);
+}
+
+struct reader {
+	uint64_t offset;
+};
+
+static struct frame *make_frame(uint64_t *offset, size_t size, bool droppable)
+{
+	size_t head = size < 20 ? size : 20, tail = size > 100 ? 3 : 0, i;
+	struct frame *frame = frame_new(head);
+
+	assert_non_null(frame);
+	for (i = 0; i < head; i++)
+		frame->head[i] = pattern((*offset)++);
+	if (size > head) {
+		uint8_t body[5000];
+
+		for (i = 0; i < size - head - tail; i++)
+			body[i] = pattern((*offset)++);
+		frame->body = message_new(body, size - head - tail);
+		assert_non_null(frame->body);
+	}
+	frame->tail_size = (uint8_t)tail;
+	for (i = 0; i < tail; i++)
+		frame->tail[i] = pattern((*offset)++);
+	frame->droppable = droppable;
+	assert_int_equal(frame_size(frame), size);
+	return frame;
+}
+
+/* --- Callbacks --- */
+
+static void on_connected(void *context, struct quic_connection *connection)
+{
+	struct side *side = context;
+
+	side->connection = connection;
+	side->connected++;
+	if (side->close_now)
+		quic_connection_close(connection, 7);
+}
+
+static bool on_accept(void *context, const struct id *peer)
+{
+	struct side *side = context;
+
+	side->asked = *peer;
+	return !side->refuse;
+}
+
+static void on_closed(
+	void *context, struct quic_connection *connection, const struct quic_close *close)
+{
+	struct side *side = context;
+
+	if (connection == side->connection)
+		side->connection = NULL;
+	(void)quic_connection_address(connection);
+	quic_connection_close(connection, 1); /* allowed, does nothing */
+	if (side->closed < MAX_CLOSES)
+		side->closes[side->closed] = *close;
+	side->closed++;
+}
+
+static void on_stream_data(
+	void *context, struct quic_stream *stream, const uint8_t *data, size_t size, bool fin)
+{
+	struct side *side = context;
+	struct reader *reader = quic_stream_data(stream);
+
+	assert_true(quic_stream_incoming(stream));
+	if (!reader) {
+		reader = calloc(1, sizeof *reader);
+		assert_non_null(reader);
+		quic_stream_set_data(stream, reader);
+	}
+	for (size_t i = 0; i < size; i++)
+		if (data[i] != pattern(reader->offset++))
+			side->damaged = true;
+	side->received += size;
+	side->finished += fin;
+	if (side->stop_now)
+		quic_stream_stop(stream, 5);
+}
+
+static void on_stream_closed(void *context, struct quic_stream *stream)
+{
+	struct side *side = context;
+
+	if (quic_stream_incoming(stream))
+		free(quic_stream_data(stream));
+	side->stream_closed++;
+}
+
+static void on_stream_credit(void *context, struct quic_connection *connection)
+{
+	struct side *side = context;
+
+	side->credit++;
+}
+
+/* --- The loop --- */
+
+static void on_tick(uv_timer_t *timer)
+{
+}
+
+static bool run_until(struct test *test, bool (*condition)(struct test *), unsigned milliseconds)
+{
+	uint64_t end = uv_hrtime() + milliseconds * 1000000ull;
+
+	while (!condition(test)) {
+		if (uv_hrtime() > end)
+			return false;
+		uv_run(&test->loop, UV_RUN_ONCE);
+	}
+	return true;
+}
+
+static bool never(struct test *test)
+{
+	return false;
+}
+
+static bool both_connected(struct test *test)
+{
+	return test->a.connected && test->b.connected;
+}
+
+static bool a_closed(struct test *test)
+{
+	return test->a.closed > 0;
+}
+
+static bool both_closed(struct test *test)
+{
+	return test->a.closed && test->b.closed;
+}
+
+static bool both_done(struct test *test)
+{
+	return test->a.done && test->b.done;
+}
+
+static void on_done(void *context)
+{
+	struct side *side = context;
+
+	side->done = true;
+	side->endpoint = NULL;
+}
+
+static void open_side(struct test *test, struct side *side, const char *protocol)
+{
+	struct quic_config config = {
+		.loop = &test->loop,
+		.identity = &side->identity,
+		.max_connections = 64,
+		.max_streams = 100,
+		.max_queue = 16 << 20,
+		.counters = &side->counters,
+		.callbacks = {on_connected, on_accept, on_closed, on_stream_data, on_stream_closed,
+			on_stream_credit},
+		.context = side,
+	};
+
+	identity_alpn(protocol, &identity_default_network, &config.alpn);
+	side->loop = &test->loop;
+	side->done = false;
+	assert_int_equal(quic_endpoint_new(&config, &side->endpoint), 0);
+}
+
+static void bind_side(struct side *side, const char *text)
+{
+	struct address address;
+
+	assert_int_equal(address_parse(text, &address), 0);
+	assert_int_equal(
+		quic_endpoint_bind(side->endpoint, &address, &side->bound[side->binds++]), 0);
+	assert_int_not_equal(side->bound[side->binds - 1].port, 0);
+}
+
+static void make_identity(struct side *side, uint8_t seed)
+{
+	uint8_t secret[IDENTITY_SECRET_SIZE] = {seed, 1, 2, 3};
+
+	assert_int_equal(identity_from_secret(secret, &side->identity), 0);
+}
+
+static int setup(void **state)
+{
+	struct test *test = calloc(1, sizeof *test);
+
+	assert_non_null(test);
+	assert_int_equal(uv_loop_init(&test->loop), 0);
+	uv_timer_init(&test->loop, &test->tick);
+	uv_timer_start(&test->tick, on_tick, 20, 20); /* so that run_until looks at the time */
+	make_identity(&test->a, 1);
+	make_identity(&test->b, 2);
+	*state = test;
+	return 0;
+}
+
+static void close_sides(struct test *test)
+{
+	uint64_t start = uv_hrtime();
+
+	test->a.done = !test->a.endpoint;
+	test->b.done = !test->b.endpoint;
+	if (test->a.endpoint)
+		quic_endpoint_close(test->a.endpoint, on_done, &test->a);
+	if (test->b.endpoint)
+		quic_endpoint_close(test->b.endpoint, on_done, &test->b);
+	assert_true(run_until(test, both_done, 5000));
+	assert_true(uv_hrtime() - start < 100000000ull);
+}
+
+static int teardown(void **state)
+{
+	struct test *test = *state;
+
+	close_sides(test);
+	uv_close((uv_handle_t *)&test->tick, NULL);
+	uv_run(&test->loop, UV_RUN_DEFAULT);
+	assert_int_equal(uv_loop_close(&test->loop), 0);
+	identity_clear(&test->a.identity);
+	identity_clear(&test->b.identity);
+	free(test);
+	return 0;
+}
+
+static void open_both(struct test *test, const char *address)
+{
+	open_side(test, &test->a, PROTOCOL_GOSSIP);
+	open_side(test, &test->b, PROTOCOL_GOSSIP);
+	bind_side(&test->a, address);
+	bind_side(&test->b, address);
+}
+
+static struct quic_connection *dial(struct side *from, const struct side *to)
+{
+	struct quic_connection *connection;
+
+	assert_int_equal(
+		quic_connect(from->endpoint, &to->identity.id, &to->bound[0], &connection), 0);
+	return connection;
+}
+
+static void connect_both(struct test *test)
+{
+	open_both(test, "127.0.0.1:0");
+	dial(&test->a, &test->b);
+	assert_true(run_until(test, both_connected, 3000));
+}
+
+/* --- Tests --- */
+
+static void handshake(struct test *test, const char *address)
+{
+	struct address seen;
+	struct quic_connection *connection;
+
+	open_both(test, address);
+	connection = dial(&test->a, &test->b);
+	assert_int_equal(test->a.connected, 0); /* never from inside a call */
+	assert_true(run_until(test, both_connected, 3000));
+	assert_ptr_equal(test->a.connection, connection);
+	assert_false(quic_connection_incoming(connection));
+	assert_true(quic_connection_incoming(test->b.connection));
+	assert_true(id_equal(quic_connection_peer(connection), &test->b.identity.id));
+	assert_true(id_equal(quic_connection_peer(test->b.connection), &test->a.identity.id));
+	assert_true(id_equal(&test->b.asked, &test->a.identity.id));
+	seen = quic_connection_address(connection);
+	assert_int_equal(address_compare(&seen, &test->b.bound[0]), 0);
+	seen = quic_connection_address(test->b.connection);
+	assert_int_equal(address_compare(&seen, &test->a.bound[0]), 0);
+}
+
+static void handshake_v4(void **state)
+{
+	handshake(*state, "127.0.0.1:0");
+}
+
+static void handshake_v6(void **state)
+{
+	handshake(*state, "[::1]:0");
+}
+
+static void handshakes_are_quick(void **state)
+{
+	struct test *test = *state;
+	uint64_t start = uv_hrtime();
+
+	connect_both(test);
+	/* Two round trips, no timer in them. */
+	assert_true(uv_hrtime() - start < 500000000ull);
+}
+
+static void wrong_id_is_refused(void **state)
+{
+	struct test *test = *state;
+	struct quic_connection *connection;
+
+	open_both(test, "127.0.0.1:0");
+	assert_int_equal(quic_connect(test->a.endpoint, &test->a.identity.id, &test->b.bound[0],
+				 &connection),
+		0);
+	assert_true(run_until(test, both_closed, 3000));
+	assert_int_equal(test->a.connected + test->b.connected, 0);
+	assert_string_equal(test->a.closes[0].text, "peer is not the dialled node");
+	assert_false(test->a.closes[0].remote);
+	assert_true(test->b.closes[0].remote);
+	assert_non_null(strstr(test->b.closes[0].text, "does not accept our key"));
+	assert_int_equal(counters_get(&test->a.counters, COUNTER_HANDSHAKES_REFUSED), 1);
+}
+
+static void wrong_protocol_is_refused(void **state)
+{
+	struct test *test = *state;
+
+	open_side(test, &test->a, PROTOCOL_GOSSIP);
+	open_side(test, &test->b, PROTOCOL_DISCOVERY);
+	bind_side(&test->a, "127.0.0.1:0");
+	bind_side(&test->b, "127.0.0.1:0");
+	dial(&test->a, &test->b);
+	assert_true(run_until(test, both_closed, 3000));
+	assert_int_equal(test->a.connected + test->b.connected, 0);
+	assert_int_equal(test->a.closes[0].code, 0x178);
+	assert_true(test->a.closes[0].remote);
+	assert_non_null(strstr(test->a.closes[0].text, "no common protocol (other network id?)"));
+	assert_string_equal(
+		test->b.closes[0].text, "no common protocol (other network id?)");
+	assert_int_equal(counters_get(&test->b.counters, COUNTER_HANDSHAKES_REFUSED), 1);
+}
+
+static void accept_refuses(void **state)
+{
+	struct test *test = *state;
+
+	open_both(test, "127.0.0.1:0");
+	test->b.refuse = true;
+	dial(&test->a, &test->b);
+	assert_true(run_until(test, both_closed, 3000));
+	assert_int_equal(test->b.connected, 0);
+	assert_string_equal(test->b.closes[0].text, "refused: not let in");
+	assert_int_equal(test->a.closes[0].code, 0x131);
+	assert_non_null(strstr(test->a.closes[0].text, "it does not let us in"));
+	assert_int_equal(counters_get(&test->b.counters, COUNTER_HANDSHAKES_REFUSED), 1);
+}
+
+static void nobody_there(void **state)
+{
+	struct test *test = *state;
+	uint64_t start = uv_hrtime();
+	struct address address;
+	struct quic_connection *connection;
+
+	open_side(test, &test->a, PROTOCOL_GOSSIP);
+	bind_side(&test->a, "127.0.0.1:0");
+	assert_int_equal(address_parse("127.0.0.1:9", &address), 0);
+	assert_int_equal(quic_connect(test->a.endpoint, &test->b.identity.id, &address,
+				 &connection),
+		0);
+	assert_true(run_until(test, a_closed, 7000));
+	assert_true(uv_hrtime() - start > 4000000000ull);
+	assert_true(test->a.closes[0].timeout);
+	assert_string_equal(test->a.closes[0].text, "handshake timed out");
+}
+
+static void no_socket_of_that_family(void **state)
+{
+	struct test *test = *state;
+	struct quic_connection *connection;
+	struct address address;
+
+	open_side(test, &test->a, PROTOCOL_GOSSIP);
+	bind_side(&test->a, "127.0.0.1:0");
+	assert_int_equal(address_parse("[::1]:4242", &address), 0);
+	assert_int_equal(quic_connect(test->a.endpoint, &test->b.identity.id, &address,
+				 &connection),
+		ERROR_NOT_FOUND);
+	assert_null(connection);
+}
+
+static void bind_errors(void **state)
+{
+	struct test *test = *state;
+	struct address address;
+
+	open_both(test, "127.0.0.1:0");
+	assert_int_equal(quic_endpoint_bind(test->a.endpoint, &test->b.bound[0], NULL),
+		ERROR_ADDRESS_IN_USE);
+	assert_int_equal(address_parse("192.0.2.1:0", &address), 0);
+	assert_int_equal(quic_endpoint_bind(test->a.endpoint, &address, NULL), ERROR_SYSTEM);
+}
+
+static size_t expected_bytes;
+
+static bool both_received(struct test *test)
+{
+	return test->a.received >= expected_bytes && test->b.received >= expected_bytes;
+}
+
+static void frames_both_ways(struct test *test, size_t count, size_t size)
+{
+	struct side *sides[] = {&test->a, &test->b};
+
+	connect_both(test);
+	expected_bytes = count * size;
+	for (size_t s = 0; s < 2; s++) {
+		struct quic_connection *connection = sides[s]->connection;
+		struct quic_stream *stream;
+		uint64_t offset = 0;
+
+		assert_int_equal(quic_stream_open(connection, &stream), 0);
+		assert_ptr_equal(quic_stream_connection(stream), connection);
+		for (size_t i = 0; i < count; i++)
+			assert_int_equal(
+				quic_stream_send(stream, make_frame(&offset, size, true)), 0);
+		assert_int_equal(quic_connection_queued(connection), expected_bytes);
+		quic_stream_finish(stream);
+	}
+	assert_true(run_until(test, both_received, 60000));
+	for (int i = 0; i < 100 && quic_connection_queued(test->a.connection) +
+				 quic_connection_queued(test->b.connection) > 0;
+		i++)
+		uv_run(&test->loop, UV_RUN_ONCE);
+	run_until(test, never, 50);
+	for (size_t s = 0; s < 2; s++) {
+		assert_false(sides[s]->damaged);
+		assert_int_equal(sides[s]->received, expected_bytes);
+		assert_int_equal(sides[s]->finished, 1);
+		assert_int_equal(sides[s]->stream_closed, 2);
+		assert_int_equal(quic_connection_queued(sides[s]->connection), 0);
+	}
+}
+
+static void small_frames(void **state)
+{
+	frames_both_ways(*state, 20000, 200);
+}
+
+static void large_frames(void **state)
+{
+	frames_both_ways(*state, 1000, 4057);
+}
+
+static void tiny_frames(void **state)
+{
+	frames_both_ways(*state, 2000, 1);
+}
+
+static void many_streams_at_once(void **state)
+{
+	struct test *test = *state;
+
+	connect_both(test);
+	expected_bytes = 0;
+	for (int s = 0; s < 90; s++) {
+		struct quic_stream *stream;
+		uint64_t offset = 0;
+
+		assert_int_equal(quic_stream_open(test->a.connection, &stream), 0);
+		for (int i = 0; i < 100; i++)
+			assert_int_equal(quic_stream_send(stream,
+						 make_frame(&offset, (size_t)(1 + i * 7 % 500),
+							 true)),
+				0);
+		quic_stream_finish(stream);
+		expected_bytes += offset;
+	}
+	test->a.received = expected_bytes;
+	assert_true(run_until(test, both_received, 20000));
+	assert_false(test->b.damaged);
+	assert_int_equal(test->b.received, expected_bytes);
+	assert_int_equal(test->b.finished, 90);
+}
+
+static bool b_has_bytes(struct test *test)
+{
+	return test->b.received >= expected_bytes;
+}
+
+static bool a_has_credit(struct test *test)
+{
+	return test->a.credit > 0;
+}
+
+static void streams_beyond_the_grant(void **state)
+{
+	struct test *test = *state;
+	struct quic_stream *streams[130] = {0};
+	size_t open = 0;
+
+	connect_both(test);
+	for (; open < 130; open++) {
+		uint64_t offset = 0;
+
+		if (quic_stream_open(test->a.connection, &streams[open]) != 0)
+			break;
+		assert_int_equal(
+			quic_stream_send(streams[open], make_frame(&offset, 10, true)), 0);
+	}
+	assert_int_equal(open, 100);
+	assert_int_equal(quic_stream_open(test->a.connection, &streams[100]),
+		ERROR_NO_STREAM_CREDIT);
+	expected_bytes = 1000;
+	assert_true(run_until(test, b_has_bytes, 3000));
+	assert_int_equal(test->a.credit, 0);
+	/* Thirty that end make room for thirty more. */
+	for (size_t i = 0; i < 30; i++)
+		quic_stream_finish(streams[i]);
+	while (open < 130) {
+		uint64_t offset = 0;
+		int rv;
+
+		test->a.credit = 0;
+		rv = quic_stream_open(test->a.connection, &streams[open]);
+		if (rv == ERROR_NO_STREAM_CREDIT) {
+			assert_true(run_until(test, a_has_credit, 3000));
+			continue;
+		}
+		assert_int_equal(rv, 0);
+		assert_int_equal(
+			quic_stream_send(streams[open++], make_frame(&offset, 10, true)), 0);
+	}
+	expected_bytes = 1300;
+	assert_true(run_until(test, b_has_bytes, 3000));
+	assert_int_equal(test->b.received, 1300);
+}
+
+static bool a_stream_closed(struct test *test)
+{
+	return test->a.stream_closed > 0;
+}
+
+static void finish_without_data(void **state)
+{
+	struct test *test = *state;
+	struct quic_stream *stream;
+	struct frame *frame;
+	uint64_t offset = 0;
+
+	connect_both(test);
+	assert_int_equal(quic_stream_open(test->a.connection, &stream), 0);
+	quic_stream_finish(stream);
+	quic_stream_finish(stream);
+	frame = make_frame(&offset, 1, false);
+	assert_int_equal(quic_stream_send(stream, frame), ERROR_CLOSED);
+	frame_free(frame); /* it stayed ours */
+	assert_true(run_until(test, a_stream_closed, 3000));
+	assert_int_equal(test->b.finished, 1);
+	assert_int_equal(test->b.received, 0);
+}
+
+static void peer_stops_a_stream(void **state)
+{
+	struct test *test = *state;
+	struct quic_stream *stream;
+	uint64_t offset = 0;
+
+	connect_both(test);
+	test->b.stop_now = true;
+	assert_int_equal(quic_stream_open(test->a.connection, &stream), 0);
+	for (int i = 0; i < 1000; i++)
+		assert_int_equal(quic_stream_send(stream, make_frame(&offset, 4000, true)), 0);
+	assert_true(run_until(test, a_stream_closed, 3000));
+	assert_true(test->b.received < offset);
+	assert_int_equal(quic_connection_queued(test->a.connection), 0);
+	/* The connection is as good as before. */
+	test->b.stop_now = false;
+	test->b.received = 0;
+	offset = 0;
+	expected_bytes = 100000;
+	assert_int_equal(quic_stream_open(test->a.connection, &stream), 0);
+	for (int i = 0; i < 100; i++)
+		assert_int_equal(quic_stream_send(stream, make_frame(&offset, 1000, true)), 0);
+	assert_true(run_until(test, b_has_bytes, 3000));
+	assert_false(test->b.damaged);
+}
+
+static void full_queue(void **state)
+{
+	struct test *test = *state;
+	struct quic_stream *stream;
+	struct frame *frame;
+	uint64_t offset = 0;
+	int rv;
+
+	connect_both(test);
+	assert_int_equal(quic_stream_open(test->a.connection, &stream), 0);
+	for (;;) {
+		frame = make_frame(&offset, 4000, true);
+		rv = quic_stream_send(stream, frame);
+		if (rv)
+			break;
+	}
+	assert_int_equal(rv, ERROR_FULL);
+	assert_in_range(quic_connection_queued(test->a.connection), (16 << 20) - 4000, 16 << 20);
+	frame->droppable = false;
+	assert_int_equal(quic_stream_send(stream, frame), 0);
+	expected_bytes = offset;
+	assert_true(run_until(test, b_has_bytes, 60000));
+	assert_false(test->b.damaged);
+}
+
+/* Control frames are not refused, but not kept without end either. */
+static void peer_that_does_not_read(void **state)
+{
+	struct test *test = *state;
+	struct quic_stream *stream;
+	struct frame *frame;
+	uint64_t offset = 0;
+	int rv;
+
+	connect_both(test);
+	assert_int_equal(quic_stream_open(test->a.connection, &stream), 0);
+	do {
+		frame = make_frame(&offset, 4000, false);
+		rv = quic_stream_send(stream, frame);
+	} while (rv == 0);
+	frame_free(frame);
+	assert_int_equal(rv, ERROR_CLOSED);
+	assert_in_range(offset, 32 << 20, 33 << 20);
+	assert_true(run_until(test, both_closed, 5000));
+	assert_string_equal(test->a.closes[0].text, "peer does not read");
+	assert_int_equal(test->a.stream_closed, 1);
+}
+
+static void close_code_is_seen(void **state)
+{
+	struct test *test = *state;
+	struct quic_stream *stream;
+
+	connect_both(test);
+	assert_int_equal(quic_stream_open(test->a.connection, &stream), 0);
+	quic_connection_close(test->a.connection, 42);
+	quic_connection_close(test->a.connection, 43);
+	assert_int_equal(quic_stream_open(test->a.connection, &stream), ERROR_CLOSED);
+	assert_int_equal(test->a.closed, 0); /* never from inside a call */
+	assert_true(run_until(test, both_closed, 1000));
+	assert_int_equal(test->a.stream_closed, 1);
+	assert_false(test->a.closes[0].remote);
+	assert_true(test->a.closes[0].application);
+	assert_int_equal(test->a.closes[0].code, 42);
+	assert_string_equal(test->a.closes[0].text, "closed by us: code 42");
+	assert_true(test->b.closes[0].remote);
+	assert_true(test->b.closes[0].application);
+	assert_int_equal(test->b.closes[0].code, 42);
+	assert_string_equal(test->b.closes[0].text, "closed by peer: code 42");
+	run_until(test, never, 50);
+	assert_int_equal(test->a.closed + test->b.closed, 2);
+}
+
+static void close_from_inside_connected(void **state)
+{
+	struct test *test = *state;
+
+	open_both(test, "127.0.0.1:0");
+	test->b.close_now = true;
+	dial(&test->a, &test->b);
+	assert_true(run_until(test, both_closed, 1000));
+	assert_int_equal(test->a.closes[0].code, 7);
+	assert_int_equal(test->b.connected, 1);
+}
+
+static void close_before_connected(void **state)
+{
+	struct test *test = *state;
+
+	open_both(test, "127.0.0.1:0");
+	quic_connection_close(dial(&test->a, &test->b), 3);
+	assert_true(run_until(test, a_closed, 1000));
+	assert_int_equal(test->a.connected, 0);
+	run_until(test, never, 50);
+	assert_int_equal(test->b.connected, 0);
+}
+
+static void endpoint_close_tells_everybody(void **state)
+{
+	struct test *test = *state;
+	struct quic_stream *stream;
+	uint64_t offset = 0;
+
+	open_both(test, "127.0.0.1:0");
+	for (int i = 0; i < 40; i++)
+		dial(i % 2 ? &test->a : &test->b, i % 2 ? &test->b : &test->a);
+	while (test->a.connected < 40 || test->b.connected < 40)
+		uv_run(&test->loop, UV_RUN_ONCE);
+	assert_int_equal(quic_stream_open(test->a.connection, &stream), 0);
+	for (int i = 0; i < 1000; i++)
+		assert_int_equal(quic_stream_send(stream, make_frame(&offset, 4000, true)), 0);
+	quic_endpoint_close(test->a.endpoint, on_done, &test->a);
+	while (!test->a.done || test->b.closed < 40)
+		uv_run(&test->loop, UV_RUN_ONCE);
+	assert_int_equal(test->a.closed, 40);
+	for (int i = 0; i < 40; i++) {
+		assert_true(test->b.closes[i].remote && test->b.closes[i].application);
+		assert_int_equal(test->b.closes[i].code, 0);
+	}
+}
+
+static void connection_limit(void **state)
+{
+	struct test *test = *state;
+	struct quic_connection *connection;
+
+	open_both(test, "127.0.0.1:0");
+	for (int i = 0; i < 64; i++)
+		dial(&test->a, &test->b);
+	assert_int_equal(quic_connect(test->a.endpoint, &test->b.identity.id, &test->b.bound[0],
+				 &connection),
+		ERROR_LIMIT);
+	while (test->a.connected < 64 || test->b.connected < 64)
+		uv_run(&test->loop, UV_RUN_ONCE);
+	/* b is full too: what comes in beside them is refused at once. */
+	{
+		struct side third = {0};
+
+		make_identity(&third, 3);
+		open_side(test, &third, PROTOCOL_GOSSIP);
+		bind_side(&third, "127.0.0.1:0");
+		dial(&third, &test->b);
+		while (!third.closed)
+			uv_run(&test->loop, UV_RUN_ONCE);
+		assert_int_equal(third.closes[0].code, 2);
+		assert_non_null(strstr(third.closes[0].text, "connection refused"));
+		quic_endpoint_close(third.endpoint, on_done, &third);
+		while (!third.done)
+			uv_run(&test->loop, UV_RUN_ONCE);
+		identity_clear(&third.identity);
+	}
+	assert_true(counters_get(&test->a.counters, COUNTER_LIMIT_CONNECTIONS) == 1);
+	assert_true(counters_get(&test->b.counters, COUNTER_LIMIT_CONNECTIONS) >= 1);
+}
+
+/* The answer leaves from the address that was dialled, whichever the system prefers. */
+static void wildcard(void **state)
+{
+	static const char *const addresses[] = {"127.0.0.1", "127.0.0.2", "127.0.0.3"};
+	struct test *test = *state;
+
+	open_side(test, &test->a, PROTOCOL_GOSSIP);
+	open_side(test, &test->b, PROTOCOL_GOSSIP);
+	bind_side(&test->a, "0.0.0.0:0");
+	bind_side(&test->b, "0.0.0.0:0");
+	for (size_t i = 0; i < 3; i++) {
+		struct quic_connection *connection;
+		struct address address, seen;
+		char text[ADDRESS_TEXT_SIZE];
+
+		snprintf(text, sizeof text, "%s:%u", addresses[i], test->b.bound[0].port);
+		assert_int_equal(address_parse(text, &address), 0);
+		test->a.connected = test->b.connected = 0;
+		assert_int_equal(quic_connect(test->a.endpoint, &test->b.identity.id, &address,
+					 &connection),
+			0);
+		assert_true(run_until(test, both_connected, 1000));
+		seen = quic_connection_address(connection);
+		assert_int_equal(address_compare(&seen, &address), 0);
+	}
+}
+
+static void wildcard_v6(void **state)
+{
+	struct test *test = *state;
+	struct quic_connection *connection;
+	struct address address;
+	char text[ADDRESS_TEXT_SIZE];
+
+	open_side(test, &test->a, PROTOCOL_GOSSIP);
+	open_side(test, &test->b, PROTOCOL_GOSSIP);
+	/* Both families on one port. */
+	bind_side(&test->b, "0.0.0.0:0");
+	snprintf(text, sizeof text, "[::]:%u", test->b.bound[0].port);
+	bind_side(&test->b, text);
+	bind_side(&test->a, "0.0.0.0:0");
+	bind_side(&test->a, "[::]:0");
+	snprintf(text, sizeof text, "[::1]:%u", test->b.bound[1].port);
+	assert_int_equal(address_parse(text, &address), 0);
+	assert_int_equal(
+		quic_connect(test->a.endpoint, &test->b.identity.id, &address, &connection), 0);
+	assert_true(run_until(test, both_connected, 1000));
+	assert_int_equal(quic_connection_address(test->b.connection).family, 6);
+}
+
+static void garbage(void **state)
+{
+	struct test *test = *state;
+	struct sockaddr_in to = {.sin_family = AF_INET};
+	uint8_t data[1500];
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+	uint64_t seed = 1;
+
+	connect_both(test);
+	to.sin_port = htons(test->b.bound[0].port);
+	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	for (int i = 0; i < 20000; i++) {
+		size_t size;
+
+		for (size_t j = 0; j < sizeof data; j += 8) {
+			seed = seed * 6364136223846793005u + 1442695040888963407u;
+			memcpy(data + j, &seed, sizeof data - j < 8 ? sizeof data - j : 8);
+		}
+		size = (size_t)(seed >> 33) % (sizeof data + 1);
+		if (i % 3 == 0) { /* long header, version 1 */
+			data[0] |= 0xc0;
+			memcpy(data + 1, "\0\0\0\1", 4);
+			data[5] = (uint8_t)(i % 24);
+		}
+		(void)sendto(fd, data, size, 0, (struct sockaddr *)&to, sizeof to);
+		if (i % 50 == 0)
+			uv_run(&test->loop, UV_RUN_NOWAIT);
+	}
+	close(fd);
+	assert_int_equal(test->a.closed + test->b.closed, 0);
+	{
+		struct quic_stream *stream;
+		uint64_t offset = 0;
+
+		assert_int_equal(quic_stream_open(test->a.connection, &stream), 0);
+		assert_int_equal(quic_stream_send(stream, make_frame(&offset, 500, true)), 0);
+		expected_bytes = 500;
+		assert_true(run_until(test, b_has_bytes, 3000));
+	}
+}
+
+/* b is gone without a word and comes back with the same key and address: a learns it by
+ * the answer to its next packet. */
+static void restart_is_noticed(void **state)
+{
+	struct test *test = *state;
+	struct side ghost = {0};
+	struct quic_stream *stream;
+	uint64_t offset = 0, start;
+	char text[ADDRESS_TEXT_SIZE];
+	int fd;
+
+	connect_both(test);
+	/* As if the process had died: b's socket is replaced below its feet by one that
+	 * receives nothing, then its port is bound again. */
+	address_format(&test->b.bound[0], text);
+	fd = socket(AF_INET, SOCK_DGRAM, 0);
+	for (int other = 3; other < fd; other++) {
+		struct sockaddr_in name;
+		socklen_t size = sizeof name;
+
+		if (getsockname(other, (struct sockaddr *)&name, &size) == 0 &&
+			name.sin_family == AF_INET &&
+			ntohs(name.sin_port) == test->b.bound[0].port)
+			assert_int_equal(dup2(fd, other), other);
+	}
+	close(fd);
+	make_identity(&ghost, 2);
+	open_side(test, &ghost, PROTOCOL_GOSSIP);
+	bind_side(&ghost, text);
+	start = uv_hrtime();
+	assert_int_equal(quic_stream_open(test->a.connection, &stream), 0);
+	assert_int_equal(quic_stream_send(stream, make_frame(&offset, 1, true)), 0);
+	assert_true(run_until(test, a_closed, 3000));
+	assert_true(uv_hrtime() - start < 500000000ull);
+	assert_true(test->a.closes[0].remote);
+	assert_non_null(strstr(test->a.closes[0].text, "restarted"));
+	quic_endpoint_close(ghost.endpoint, on_done, &ghost);
+	while (!ghost.done)
+		uv_run(&test->loop, UV_RUN_ONCE);
+	identity_clear(&ghost.identity);
+}
+
+/* Nothing but keep-alives, and no timer that fires more often. */
+static void idle_stays_open(void **state)
+{
+	struct test *test = *state;
+
+	connect_both(test);
+	run_until(test, never, 11500);
+	assert_int_equal(test->a.closed + test->b.closed, 0);
+}
+
+/* --- No memory --- */
+
+static size_t allocations, failing;
+
+static void *failing_alloc(void *context, size_t size)
+{
+	return allocations++ == failing ? NULL : malloc(size);
+}
+
+static void *failing_realloc(void *context, void *block, size_t size)
+{
+	return allocations++ == failing ? NULL : realloc(block, size);
+}
+
+static void failing_free(void *context, void *block)
+{
+	free(block);
+}
+
+/* Each allocation of making an endpoint and dialling fails in turn. */
+static void no_memory(void **state)
+{
+	static const struct memory memory = {failing_alloc, failing_realloc, failing_free, NULL};
+	struct test *test = *state;
+	bool complete = false;
+
+	memory_set(&memory);
+	for (failing = 0; !complete; failing++) {
+		struct quic_config config = {
+			.loop = &test->loop,
+			.identity = &test->a.identity,
+			.max_connections = 4,
+			.max_streams = 4,
+			.max_queue = 1000,
+			.counters = &test->a.counters,
+			.callbacks = {on_connected, on_accept, on_closed, on_stream_data,
+				on_stream_closed, on_stream_credit},
+			.context = &test->a,
+		};
+		struct quic_endpoint *endpoint;
+		struct quic_connection *connection;
+		struct address address;
+
+		allocations = 0;
+		test->a.done = false;
+		if (quic_endpoint_new(&config, &endpoint) != 0)
+			continue;
+		assert_int_equal(address_parse("127.0.0.1:0", &address), 0);
+		if (quic_endpoint_bind(endpoint, &address, &address) == 0)
+			complete = quic_connect(endpoint, &test->b.identity.id, &address,
+					   &connection) == 0;
+		for (int i = 0; i < 20; i++)
+			uv_run(&test->loop, UV_RUN_NOWAIT);
+		quic_endpoint_close(endpoint, on_done, &test->a);
+		while (!test->a.done)
+			uv_run(&test->loop, UV_RUN_ONCE);
+		complete = complete && allocations <= failing;
+	}
+	memory_set(NULL);
+	assert_true(failing > 20);
+}
+
+int main(int argc, char **argv)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(handshake_v4),
+		TEST(handshake_v6),
+		TEST(handshakes_are_quick),
+		TEST(wrong_id_is_refused),
+		TEST(wrong_protocol_is_refused),
+		TEST(accept_refuses),
+		TEST(nobody_there),
+		TEST(no_socket_of_that_family),
+		TEST(bind_errors),
+		TEST(small_frames),
+		TEST(large_frames),
+		TEST(tiny_frames),
+		TEST(many_streams_at_once),
+		TEST(streams_beyond_the_grant),
+		TEST(finish_without_data),
+		TEST(peer_stops_a_stream),
+		TEST(full_queue),
+		TEST(peer_that_does_not_read),
+		TEST(close_code_is_seen),
+		TEST(close_from_inside_connected),
+		TEST(close_before_connected),
+		TEST(endpoint_close_tells_everybody),
+		TEST(connection_limit),
+		TEST(wildcard),
+		TEST(wildcard_v6),
+		TEST(garbage),
+		TEST(restart_is_noticed),
+		TEST(idle_stays_open),
+		TEST(no_memory),
+	};
+
+	if (argc > 1)
+		cmocka_set_test_filter(argv[1]);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
