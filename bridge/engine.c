@@ -16,6 +16,7 @@
 #include "peers/link.h"
 #include "quic/quic.h"
 #include "resolver.h"
+#include "store.h"
 #include "waiting.h"
 
 #define MS UINT64_C(1000000)
@@ -68,6 +69,7 @@ struct engine {
 	struct book *book;
 	struct quic_endpoint *endpoint;
 	struct resolver *resolver;
+	struct store *store;
 	struct overlay *overlays;
 	struct waiting_room room;
 	uint64_t waiting_due;
@@ -201,6 +203,15 @@ static void expire_waiting(struct engine *engine, uint64_t now)
 
 /* ---- effects of the cores ---- */
 
+/* For the time after a crash. */
+static void remember(struct engine *engine, const struct id *topic, const struct id *peer)
+{
+	struct address addresses[BOOK_CANDIDATES];
+
+	store_remember(engine->store, topic, peer, addresses,
+		       book_candidates(engine->book, peer, addresses));
+}
+
 static void on_neighbour_up(struct engine *engine, const struct id *topic, const struct id *peer)
 {
 	joiner_answered(engine->joiner, topic, peer);
@@ -210,6 +221,7 @@ static void on_neighbour_up(struct engine *engine, const struct id *topic, const
 	emit(engine, NODE_NEIGHBOUR_UP, topic, peer, NULL);
 	log_line(engine, NODE_LOG_DEBUG, "overlay %s: neighbour %s is up", short_id(topic).text,
 		 short_id(peer).text);
+	remember(engine, topic, peer);
 	send_waiting(engine, topic);
 }
 
@@ -225,6 +237,7 @@ static void on_neighbour_down(struct engine *engine, const struct id *topic, con
 static void on_peer_addresses(struct engine *engine, const struct gossip_effect *effect)
 {
 	struct quic_connection *source = links_connection(engine->links, &effect->source);
+	struct overlay *overlay, *next;
 	struct address address;
 	bool loopback = false;
 
@@ -234,6 +247,11 @@ static void on_peer_addresses(struct engine *engine, const struct gossip_effect 
 	}
 	book_hear(engine->book, now_ns(engine), &effect->peer, effect->addresses,
 		  effect->addresses_count, loopback);
+	HASH_ITER(hh, engine->overlays, overlay, next)
+	{
+		if (gossip_is_neighbour(engine->gossip, &overlay->topic, &effect->peer))
+			remember(engine, &overlay->topic, &effect->peer);
+	}
 }
 
 static bool gossip_effects(struct engine *engine)
@@ -708,6 +726,27 @@ static void want_trusted(struct engine *engine, const struct id *topic)
 	}
 }
 
+struct recall {
+	struct engine *engine;
+	const struct id *topic;
+};
+
+static void recall(void *context, const struct id *node, const struct address *addresses,
+		   size_t addresses_count)
+{
+	struct recall *recall = context;
+	struct engine *engine = recall->engine;
+	uint64_t now = now_ns(engine);
+	bool linked = links_linked(engine->links, node);
+
+	/* It was a neighbour here, so that this topic is no secret to it. Its addresses
+	 * have worked, loopback or not. */
+	book_hear(engine->book, now, node, addresses, addresses_count, true);
+	joiner_add(engine->joiner, now, recall->topic, node, linked);
+	if (!linked)
+		dialer_want(engine->dialer, now, node, false);
+}
+
 void engine_join(struct engine *engine, const struct id *topic)
 {
 	struct overlay *overlay = find_overlay(engine, topic);
@@ -735,6 +774,7 @@ void engine_join(struct engine *engine, const struct id *topic)
 	}
 	atomic_fetch_add(engine->owner.overlays, 1);
 	want_trusted(engine, topic);
+	store_each(engine->store, topic, recall, &(struct recall){engine, topic});
 	pump(engine);
 }
 
@@ -878,6 +918,7 @@ void engine_free(struct engine *engine)
 	joiner_free(engine->joiner);
 	book_free(engine->book);
 	resolver_free(engine->resolver);
+	store_free(engine->store);
 	memory_free(engine->trusted);
 	memory_free(engine);
 }
@@ -982,6 +1023,7 @@ int engine_new(const struct node_config *config, const struct engine_owner *owne
 {
 	struct address own[LIMIT_ADDRESSES_PER_NODE];
 	struct engine *engine = memory_zalloc(sizeof *engine);
+	char remark[STORE_REASON_SIZE];
 	size_t own_count;
 	int error = ERROR_NOMEM;
 
@@ -1001,7 +1043,11 @@ int engine_new(const struct node_config *config, const struct engine_owner *owne
 	};
 	keyed_init(&engine->keyed, &engine->random);
 	*out = engine;
-	error = make_cores(engine, config);
+	error = store_open(config->state_dir, loop, &engine->store, remark);
+	if (!error && remark[0])
+		log_line(engine, NODE_LOG_WARNING, "%s", remark);
+	if (!error)
+		error = make_cores(engine, config);
 	if (!error)
 		error = make_endpoint(engine, config);
 	if (error) {

@@ -64,6 +64,11 @@
 /* Known peers in memory. */
 #define LIMIT_PEERS 1024
 
+/* Neighbours remembered on disk: enough to find back into an overlay whose nodes come
+ * and go. */
+#define LIMIT_REMEMBERED_PER_TOPIC 8
+#define LIMIT_REMEMBERED 4096
+
 /* Leaving and stopping take at most this long. */
 #define LIMIT_FAREWELL_MS 1000
 

@@ -99,10 +99,16 @@ static void accept_initial(struct quic_endpoint *endpoint, const ngtcp2_path *pa
 
 	if (endpoint->closing || ngtcp2_accept(&header, data, size) != 0)
 		return;
-	if (endpoint->count >= endpoint->config.max_connections)
+	if (endpoint->count >= endpoint->config.max_connections) {
 		refuse_connection(endpoint, path, &header);
-	else if (connection_accept(endpoint, path, &header, &connection) == 0)
-		connection_read(connection, path, ecn, data, size);
+		return;
+	}
+	if (connection_accept(endpoint, path, &header, &connection))
+		return;
+	connection_read(connection, path, ecn, data, size);
+	/* Not a handshake at all: nobody needs to hear of it. */
+	if (connection->state == CONNECTION_ENDED && connection->farewell == FAREWELL_NONE)
+		connection_free(connection);
 }
 
 void endpoint_receive(struct quic_endpoint *endpoint, const ngtcp2_path *path, uint8_t ecn,

@@ -68,7 +68,7 @@ static void asking_each_other_ends(void **state)
 		network_run(&network, 50 * S);
 		assert_true(network_is_symmetric(&network));
 		assert_true(network_is_connected(&network));
-		assert_in_range(network_sent(&network, WIRE_NEIGHBOR), 2, 8);
+		assert_true(network_sent(&network, WIRE_NEIGHBOR) <= 8);
 		network_stop(&network);
 	}
 }
@@ -165,7 +165,8 @@ static void a_tree_forms(void **state)
 		network_publish(&network, 0, i);
 		network_run(&network, 200 * NETWORK_MS);
 	}
-	assert_in_range(network_sent(&network, WIRE_GOSSIP) - before, 50 * 19, 50 * 19 * 11 / 10);
+	assert_true(network_sent(&network, WIRE_GOSSIP) - before >= 50 * 19);
+	assert_true(network_sent(&network, WIRE_GOSSIP) - before <= 50 * 19 * 11 / 10);
 	assert_true(network_sent(&network, WIRE_IHAVE) > 0);
 	network_stop(&network);
 }

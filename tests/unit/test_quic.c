@@ -334,8 +334,22 @@ static void handshake_v4(void **state)
 	handshake(*state, "127.0.0.1:0");
 }
 
+/* Containers often have no IPv6, not even on loopback. */
+static void need_v6(void)
+{
+	struct sockaddr_in6 name = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+	int fd = socket(AF_INET6, SOCK_DGRAM, 0);
+	int rv = fd < 0 ? -1 : bind(fd, (struct sockaddr *)&name, sizeof name);
+
+	if (fd >= 0)
+		close(fd);
+	if (rv < 0)
+		skip();
+}
+
 static void handshake_v6(void **state)
 {
+	need_v6();
 	handshake(*state, "[::1]:0");
 }
 
@@ -649,7 +663,8 @@ static void full_queue(void **state)
 			break;
 	}
 	assert_int_equal(rv, ERROR_FULL);
-	assert_in_range(quic_connection_queued(test->a.connection), (16 << 20) - 4000, 16 << 20);
+	assert_true(quic_connection_queued(test->a.connection) > (16 << 20) - 4000);
+	assert_true(quic_connection_queued(test->a.connection) <= 16 << 20);
 	frame->droppable = false;
 	assert_int_equal(quic_stream_send(stream, frame), 0);
 	expected_bytes = offset;
@@ -674,7 +689,7 @@ static void peer_that_does_not_read(void **state)
 	} while (rv == 0);
 	frame_free(frame);
 	assert_int_equal(rv, ERROR_CLOSED);
-	assert_in_range(offset, 32 << 20, 33 << 20);
+	assert_true(offset > 32 << 20 && offset < 33 << 20);
 	assert_true(run_until(test, both_closed, 5000));
 	assert_string_equal(test->a.closes[0].text, "peer does not read");
 	assert_int_equal(test->a.stream_closed, 1);
@@ -821,6 +836,7 @@ static void wildcard_v6(void **state)
 	struct address address;
 	char text[ADDRESS_TEXT_SIZE];
 
+	need_v6();
 	open_side(test, &test->a, PROTOCOL_GOSSIP);
 	open_side(test, &test->b, PROTOCOL_GOSSIP);
 	/* Both families on one port. */
