@@ -589,14 +589,19 @@ static struct inlet *inlet_of(struct engine *engine, struct quic_stream *stream)
 	return inlet;
 }
 
+/* What cannot be decoded ends the stream; running out of memory does not. */
 static int on_frame(struct engine *engine, struct inlet *inlet, const uint8_t *body, size_t size)
 {
 	int error;
 
-	if (inlet->has_topic)
-		return gossip_receive(engine->gossip, now_ns(engine), &inlet->route->peer,
-				      &inlet->topic, body, size);
+	if (inlet->has_topic) {
+		error = gossip_receive(engine->gossip, now_ns(engine), &inlet->route->peer,
+				       &inlet->topic, body, size);
+		return error == ERROR_NOMEM ? ERROR_NONE : error;
+	}
 	error = frame_decode_header(body, size, &inlet->topic);
+	if (error)
+		count(engine, COUNTER_BAD_FRAME);
 	inlet->has_topic = !error;
 	return error;
 }
@@ -607,17 +612,19 @@ static int on_bytes(struct engine *engine, struct quic_stream *stream, const uin
 	struct inlet *inlet = inlet_of(engine, stream);
 	const uint8_t *body;
 	size_t body_size;
-	int error;
+	int error, frames;
 
 	if (!inlet)
 		return ERROR_NOMEM;
-	while ((error = frame_reader_next(&inlet->reader, &data, &size, &body, &body_size)) == 1) {
+	while ((frames = frame_reader_next(&inlet->reader, &data, &size, &body, &body_size)) == 1) {
 		error = on_frame(engine, inlet, body, body_size);
 		if (error)
-			break;
+			return error;
 		gossip_effects(engine);
 	}
-	return error;
+	if (frames == ERROR_TOO_LARGE)
+		count(engine, COUNTER_BAD_FRAME);
+	return frames;
 }
 
 static void on_stream_data(void *context, struct quic_stream *stream, const uint8_t *data,
@@ -632,7 +639,6 @@ static void on_stream_data(void *context, struct quic_stream *stream, const uint
 		return; /* being closed */
 	error = on_bytes(engine, stream, data, size);
 	if (error) {
-		count(engine, COUNTER_BAD_FRAME);
 		log_line(engine, NODE_LOG_DEBUG, "peer %s: stream stopped: %s",
 			 short_id(&route->peer).text, error_text(error));
 		quic_stream_stop(stream, 1);

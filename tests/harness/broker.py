@@ -1,0 +1,324 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""A stock Mosquitto with the plugin, as an object for the tests.
+
+    a, b = Broker(tmp_path / "a"), Broker(tmp_path / "b")
+    a.add_peer(b)
+    a.start(), b.start()
+
+Identity and ports are fixed when the object is made, so brokers can name each other
+before any of them runs.
+"""
+
+import contextlib
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import settings
+from identity import make_identity
+from mqtt import Client
+from ports import free_port
+from settings import PATIENCE
+
+STATUS = "$SYS/broker/p2panda/"
+OUR_FRAME = re.compile(
+    r"^ +#\d+ .*(mosquitto_p2panda|/(bridge|plugin)/)|/(bridge|plugin)/.*runtime error", re.M
+)
+_RUNNING = re.compile(r"mosquitto version \S+ running")
+
+
+class BrokerTimeout(AssertionError):
+    """The awaited did not happen in time."""
+
+
+def _program() -> str:
+    for folder in [*os.environ.get("PATH", "").split(":"), "/usr/local/sbin", "/usr/sbin"]:
+        path = pathlib.Path(folder, "mosquitto")
+        if folder and path.is_file():
+            return str(path)
+    raise RuntimeError("there is no mosquitto in PATH")
+
+
+def _report_path() -> str:
+    """Where the sanitizers' options say that reports go; "" for the broker's stderr."""
+    for name in ("ASAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS"):
+        found = re.search(r"log_path=([^:]+)", os.environ.get(name, ""))
+        if found:
+            return found[1]
+    return ""
+
+
+class Broker:
+    """One broker process.
+
+    folder    its own, made here
+    options   (key, value) pairs of the plugin; state_dir and bind are given here
+              unless they are named
+    lines     further lines of the broker's configuration
+    bind      hosts of the QUIC port
+    identity  make one beforehand (else the plugin does, and id is known after start)
+    """
+
+    def __init__(
+        self,
+        folder: pathlib.Path,
+        options: Iterable[tuple[str, str]] = (),
+        lines: Iterable[str] = (),
+        bind: Iterable[str] = ("127.0.0.1",),
+        identity: bool = True,
+    ):
+        self.folder = folder
+        self.name = folder.name
+        self.state_dir = folder / "state"
+        self.state_dir.mkdir(parents=True, mode=0o700)
+        self.mqtt_port = free_port()
+        self.quic_port = free_port()
+        self.bind = list(bind)
+        self.options = list(options)
+        self.lines = list(lines)
+        self.id = make_identity(self.state_dir / "identity.pem") if identity else ""
+        self.process: subprocess.Popen | None = None
+        self.up_at = 0.0  # time.monotonic() of the last start's readiness
+        self._monitor: Client | None = None
+        self._clients: list[Client] = []
+        self._reader: threading.Thread | None = None
+        # Guarded by _changed.
+        self._changed = threading.Condition()
+        self._log: list[str] = []
+        self._started_at_line = 0
+        self._ended = True
+
+    # -- configuration -------------------------------------------------------
+
+    def address(self, host: str = "127.0.0.1") -> str:
+        """Where other nodes reach this one."""
+        return f"[{host}]:{self.quic_port}" if ":" in host else f"{host}:{self.quic_port}"
+
+    def add_peer(self, peer: "Broker | str", *addresses: str):
+        """Names a trusted node: a broker, or an id and addresses."""
+        if isinstance(peer, Broker):
+            addresses = addresses or (peer.address(),)
+            peer = peer.id
+        self.options.append(("peer", f"{peer}@{','.join(addresses)}"))
+
+    def config(self) -> str:
+        keys = {key for key, _ in self.options}
+        given = []
+        if "state_dir" not in keys:
+            given.append(("state_dir", str(self.state_dir)))
+        if "bind" not in keys:
+            given += [("bind", self.address(host)) for host in self.bind]
+        return "\n".join(
+            [
+                "user root",
+                f"listener {self.mqtt_port} 127.0.0.1",
+                "allow_anonymous true",
+                "log_dest stderr",
+                "log_type all",
+                *self.lines,
+                f"plugin {settings.plugin()}",
+                *(f"plugin_opt_{key} {value}" for key, value in given + self.options),
+                "",
+            ]
+        )
+
+    # -- the process ---------------------------------------------------------
+
+    def spawn(self, config: str | None = None):
+        """Starts the process without waiting for anything."""
+        assert self.process is None or self.process.poll() is not None, "it runs already"
+        self._reap()
+        path = self.folder / "mosquitto.conf"
+        path.write_text(self.config() if config is None else config)
+        environment = dict(os.environ)
+        if settings.PRELOAD:
+            environment["LD_PRELOAD"] = settings.PRELOAD
+        with self._changed:
+            self._started_at_line = len(self._log)
+            self._ended = False
+        self.process = subprocess.Popen(
+            [_program(), "-c", str(path)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            text=True,
+            errors="replace",
+        )
+        self._reader = threading.Thread(target=self._read, args=(self.process,), daemon=True)
+        self._reader.start()
+
+    def start(self, config: str | None = None) -> "Broker":
+        """Starts the process and waits until it serves clients."""
+        self.spawn(config)
+        try:
+            self.wait_log(_RUNNING)
+            self.up_at = time.monotonic()
+            self._monitor = Client(self.mqtt_port)
+            self._monitor.subscribe(STATUS + "#")
+            self.id = self._monitor.wait(
+                lambda: self._status_now().get("node_id"), what="status topics"
+            )
+        except BaseException:
+            self.kill()
+            raise
+        return self
+
+    def _read(self, process: subprocess.Popen):
+        for line in process.stdout:
+            with self._changed:
+                self._log.append(line.rstrip("\n"))
+                self._changed.notify_all()
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def _reap(self):
+        for client in [*self._clients, self._monitor]:
+            if client is not None:
+                client.close()
+        self._clients, self._monitor = [], None
+        if self.process is not None:
+            self.process.wait()
+            self._reader.join()
+            self.process.stdout.close()
+
+    def wait_end(self, timeout: float | None = None) -> int:
+        """Waits for the end of the process; returns its exit status."""
+        try:
+            status = self.process.wait(PATIENCE if timeout is None else timeout)
+        except subprocess.TimeoutExpired:
+            raise BrokerTimeout(f"{self.name} does not end; {self.tail()}") from None
+        self._reap()
+        return status
+
+    def terminate(self) -> float:
+        """Sends SIGTERM; returns when."""
+        sent = time.monotonic()
+        self.process.send_signal(signal.SIGTERM)
+        return sent
+
+    def stop(self):
+        """Ends the broker as a system would. It must end well."""
+        if self.process is None or self.process.returncode is not None:
+            return
+        self.terminate()
+        status = self.wait_end()
+        assert status == 0, f"{self.name}: exit status {status}; {self.tail()}"
+        self.assert_no_report()
+
+    def kill(self):
+        """kill -9."""
+        if self.process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            self.process.kill()
+        self._reap()
+
+    def assert_no_report(self):
+        """No sanitizer has had something to say about our code."""
+        text = "\n".join(self.log())
+        path = _report_path()
+        if path:
+            with contextlib.suppress(FileNotFoundError):
+                text += pathlib.Path(f"{path}.{self.process.pid}").read_text(errors="replace")
+        assert not OUR_FRAME.search(text), f"{self.name}: a sanitizer reports\n{text[-6000:]}"
+
+    # -- clients -------------------------------------------------------------
+
+    def client(self, *topics: str, qos: int = 1, **options: Any) -> Client:
+        """A client of this broker that ends with it, subscribed to these topics."""
+        client = Client(self.mqtt_port, **options)
+        self._clients.append(client)
+        for topic in topics:
+            reason = client.subscribe(topic, qos)
+            assert not reason.is_failure, f"{topic}: {reason}"
+        return client
+
+    # -- log -----------------------------------------------------------------
+
+    def log(self) -> list[str]:
+        """The log since the last start."""
+        with self._changed:
+            return self._log[self._started_at_line :]
+
+    def whole_log(self) -> list[str]:
+        """The log of all starts."""
+        with self._changed:
+            return list(self._log)
+
+    def our_log(self) -> list[str]:
+        """The plugin's own lines since the last start, without time and name."""
+        lines = (re.match(r"(?:\S+ )?p2panda: (.*)", line) for line in self.log())
+        return [line[1] for line in lines if line]
+
+    def tail(self) -> str:
+        return f"{self.name} said last:\n  " + "\n  ".join(self.whole_log()[-30:])
+
+    def wait_log(self, pattern: "str | re.Pattern", timeout: float | None = None) -> re.Match:
+        """Waits for a line of the log since the last start."""
+        pattern = re.compile(pattern)
+        limit = time.monotonic() + (PATIENCE if timeout is None else timeout)
+        with self._changed:
+            at = self._started_at_line
+            while True:
+                for line in self._log[at:]:
+                    found = pattern.search(line)
+                    if found:
+                        return found
+                at = len(self._log)
+                left = limit - time.monotonic()
+                if left <= 0 or self._ended:
+                    break
+                self._changed.wait(left)
+        raise BrokerTimeout(f"no line like {pattern.pattern!r}; {self.tail()}")
+
+    def wait_joined(self, topic: str, timeout: float | None = None):
+        """Waits until the overlay has had its first neighbour since the start."""
+        self.wait_log(f"overlay {topic[:10]}: joined", timeout)
+
+    # -- status --------------------------------------------------------------
+
+    def _status_now(self) -> dict[str, str]:
+        return {
+            topic.removeprefix(STATUS): found[-1].decode()
+            for topic, found in self._monitor._by_topic.items()
+            if found
+        }
+
+    def status(self) -> dict[str, str]:
+        """What the status topics say, by their names below $SYS/broker/p2panda/."""
+        return self._monitor.wait(self._status_now, what="status topics")
+
+    def number(self, name: str) -> int:
+        return int(self.status()[name])
+
+    def wait_status(
+        self, check: Callable[[dict[str, int]], Any], timeout: float | None = None, what: str = ""
+    ) -> dict[str, int]:
+        """Waits until the status topics that are numbers please check()."""
+
+        def numbers():
+            return {name: int(v) for name, v in self._status_now().items() if v.isdigit()}
+
+        try:
+            self._monitor.wait(lambda: check(numbers()), timeout, what or "such status")
+        except AssertionError as error:
+            raise BrokerTimeout(f"{error}\nstatus {self.status()}\n{self.tail()}") from None
+        with self._monitor._changed:
+            return numbers()
+
+    def wait_number(self, name: str, least: int, timeout: float | None = None) -> int:
+        """Waits until a number of the status is at least so large."""
+        return self.wait_status(
+            lambda status: status[name] >= least, timeout, f"{name} of at least {least}"
+        )[name]
+
+    def __repr__(self):
+        return f"<Broker {self.name} {self.id[:8]} {self.address()}>"

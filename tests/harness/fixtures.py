@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Fixtures of all suites that run brokers. What a test starts ends with it."""
+
+import pathlib
+
+import pytest
+
+from broker import Broker
+
+
+class Brokers:
+    """Makes brokers, and ends them: well (which is checked), or at least surely."""
+
+    def __init__(self, folder: pathlib.Path):
+        self._folder = folder
+        self.made: list[Broker] = []
+
+    def __call__(self, name: str | None = None, **arguments) -> Broker:
+        name = name or "abcdefghij"[len(self.made)]
+        broker = Broker(self._folder / name, **arguments)
+        self.made.append(broker)
+        return broker
+
+    def pair(self, both: bool = True) -> tuple[Broker, Broker]:
+        """Two running brokers; the first one names the second one, or both do."""
+        a, b = self(), self()
+        a.add_peer(b)
+        if both:
+            b.add_peer(a)
+        return a.start(), b.start()
+
+    def end(self):
+        try:
+            for broker in self.made:
+                broker.stop()
+        finally:
+            for broker in self.made:
+                broker.kill()
+
+    def logs(self) -> list[tuple[str, str]]:
+        return [(f"log of broker {one.name}", "\n".join(one.whole_log())) for one in self.made]
+
+
+@pytest.fixture
+def brokers(tmp_path, request):
+    """Makes brokers that end with the test."""
+    made = Brokers(tmp_path)
+    request.node.brokers = made
+    yield made
+    made.end()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+    """The brokers' logs belong to a failure."""
+    report = yield
+    made = getattr(item, "brokers", None)
+    if report.failed and made:
+        report.sections += made.logs()
+    return report

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "bridge/error.h"
+#include "bridge/gossip/cache.h"
+#include "support_heap.h"
+
+#define S UINT64_C(1000000000)
+
+static struct counters counters;
+static struct keyed keyed;
+static struct contents contents;
+static struct cache cache;
+
+static int setup(void **state)
+{
+	memset(&counters, 0, sizeof counters);
+	heap_begin();
+	contents_init(&contents, 100000, &counters);
+	cache_init(&cache, &contents, &keyed, 1000);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	cache_clear(&cache);
+	assert_int_equal(contents.bytes, 0);
+	assert_null(contents.oldest);
+	heap_end();
+	return 0;
+}
+
+static struct id id_of(uint64_t number)
+{
+	struct id id = {{0}};
+
+	memcpy(id.bytes, &number, sizeof number);
+	return id;
+}
+
+static int add(struct cache *to, uint64_t now, uint64_t number, size_t size)
+{
+	static uint8_t content[4096];
+	struct message *message = size ? message_new(content, size) : NULL;
+	struct id id = id_of(number);
+	int error = cache_add(to, now, &id, message, (uint16_t)number);
+
+	message_unref(message);
+	return error;
+}
+
+static bool knows(const struct cache *of, uint64_t number)
+{
+	struct id id = id_of(number);
+
+	return cache_knows(of, &id);
+}
+
+static bool has(const struct cache *of, uint64_t number)
+{
+	struct id id = id_of(number);
+	uint16_t round = 0;
+	bool found = cache_content(of, &id, &round) != NULL;
+
+	assert_true(!found || round == number);
+	return found;
+}
+
+static void content_goes_before_ids(void **state)
+{
+	assert_true(cache_deadline(&cache) == UINT64_MAX);
+	assert_true(contents_deadline(&contents) == UINT64_MAX);
+	assert_int_equal(add(&cache, 10 * S, 1, 100), 0);
+	assert_int_equal(add(&cache, 20 * S, 2, 100), 0);
+	assert_int_equal(add(&cache, 20 * S, 3, 0), 0);
+	assert_true(has(&cache, 1) && has(&cache, 2) && !has(&cache, 3) && !has(&cache, 4));
+	assert_true(knows(&cache, 3) && !knows(&cache, 4));
+	assert_true(contents_deadline(&contents) == 41 * S);
+	assert_true(cache_deadline(&cache) == 101 * S);
+
+	contents_evict(&contents, 40 * S - 1);
+	assert_true(has(&cache, 1));
+	contents_evict(&contents, 40 * S);
+	assert_false(has(&cache, 1));
+	assert_true(knows(&cache, 1) && has(&cache, 2));
+	assert_true(contents_deadline(&contents) == 51 * S);
+	contents_evict(&contents, 50 * S);
+	assert_true(contents_deadline(&contents) == UINT64_MAX);
+
+	cache_evict(&cache, 100 * S - 1);
+	assert_true(knows(&cache, 1));
+	cache_evict(&cache, 100 * S);
+	assert_false(knows(&cache, 1));
+	assert_true(knows(&cache, 2));
+	cache_evict(&cache, 200 * S);
+	assert_false(knows(&cache, 2) || knows(&cache, 3));
+	assert_true(cache_deadline(&cache) == UINT64_MAX);
+	/* Not even the table is left. */
+	assert_int_equal(heap_blocks(), 0);
+}
+
+static void overlays_share_the_bytes(void **state)
+{
+	struct cache other;
+	size_t each;
+
+	cache_init(&other, &contents, &keyed, 1000);
+	assert_int_equal(add(&cache, 1, 1, 1000), 0);
+	each = contents.bytes;
+	contents.limit = 3 * each;
+	assert_int_equal(add(&other, 2, 2, 1000), 0);
+	assert_int_equal(add(&cache, 3, 3, 1000), 0);
+	assert_int_equal(counters_get(&counters, COUNTER_LIMIT_CACHE), 0);
+	assert_int_equal(add(&other, 4, 4, 1000), 0);
+	assert_int_equal(counters_get(&counters, COUNTER_LIMIT_CACHE), 1);
+	assert_false(has(&cache, 1));
+	assert_true(knows(&cache, 1) && has(&other, 2) && has(&cache, 3) && has(&other, 4));
+	assert_int_equal(contents.bytes, 3 * each);
+	/* One that is larger than all the room drives out all, itself as well. */
+	contents.limit = each / 2;
+	assert_int_equal(add(&cache, 5, 5, 1000), 0);
+	assert_false(has(&cache, 5));
+	assert_true(knows(&cache, 5));
+	assert_int_equal(contents.bytes, 0);
+	cache_clear(&other);
+}
+
+static void the_oldest_id_gives_way(void **state)
+{
+	for (uint64_t i = 0; i < 1500; i++)
+		assert_int_equal(add(&cache, i, i, 1), 0);
+	assert_int_equal(counters_get(&counters, COUNTER_LIMIT_RECEIVED_IDS), 500);
+	assert_true(!knows(&cache, 499) && knows(&cache, 500) && knows(&cache, 1499));
+}
+
+static void no_memory_leaves_it_as_it_was(void **state)
+{
+	uint64_t added = 0;
+
+	for (uint64_t i = 0; i < 600; i++) {
+		int error;
+
+		heap_fail(i % 4 + 1, false);
+		error = add(&cache, i, i, 0);
+		heap_fail(0, false);
+		assert_true(error == 0 || error == ERROR_NOMEM);
+		assert_int_equal(knows(&cache, i), error == 0);
+		added += error == 0;
+	}
+	assert_true(added > 400);
+	assert_int_equal(HASH_COUNT(cache.entries), added);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(content_goes_before_ids, setup, teardown),
+		cmocka_unit_test_setup_teardown(overlays_share_the_bytes, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_oldest_id_gives_way, setup, teardown),
+		cmocka_unit_test_setup_teardown(no_memory_leaves_it_as_it_was, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
