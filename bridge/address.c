@@ -89,7 +89,7 @@ bool address_is_dialable(const struct address *address)
 	if (v4)
 		return v4[0] != 0 && v4[0] < 224;
 	return address->family == 6 && address->ip[0] != 0xff &&
-		memcmp(address->ip, unspecified, sizeof unspecified) != 0;
+	       memcmp(address->ip, unspecified, sizeof unspecified) != 0;
 }
 
 bool address_is_loopback(const struct address *address)

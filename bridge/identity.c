@@ -24,10 +24,9 @@
 
 #define ACCEPTED "; accepted: an Ed25519 private key in PKCS#8 PEM, without a passphrase"
 
-const struct id identity_default_network = {
-	{0xf7, 0x45, 0xf8, 0xf2, 0x84, 0x78, 0x9f, 0xe6, 0x62, 0x64, 0xd6, 0xc8, 0x4e, 0x28, 0x4f,
-		0x5e, 0xae, 0x08, 0x0c, 0x1b, 0x54, 0xc3, 0xf6, 0x9f, 0x84, 0xf0, 0x4f, 0xd0, 0x01,
-		0x2b, 0x84, 0x76}};
+const struct id identity_default_network = {{0xf7, 0x45, 0xf8, 0xf2, 0x84, 0x78, 0x9f, 0xe6, 0x62,
+	0x64, 0xd6, 0xc8, 0x4e, 0x28, 0x4f, 0x5e, 0xae, 0x08, 0x0c, 0x1b, 0x54, 0xc3, 0xf6, 0x9f,
+	0x84, 0xf0, 0x4f, 0xd0, 0x01, 0x2b, 0x84, 0x76}};
 
 __attribute__((format(printf, 3, 4))) static int fail(
 	char reason[IDENTITY_REASON_SIZE], int error, const char *format, ...)
@@ -92,13 +91,13 @@ static int decode(const char *path, const char *text, size_t size, struct identi
 	/* Block by block instead of PEM_read_bio_PrivateKey: that would take other formats,
 	 * and ask for a passphrase on the terminal. */
 	if (PEM_read_bio(bio, &name, &header, &der, &der_size) != 1) {
-		rv = fail(reason, ERROR_INVALID, "identity_file %s is not a PEM file" ACCEPTED,
-			path);
+		rv = fail(
+			reason, ERROR_INVALID, "identity_file %s is not a PEM file" ACCEPTED, path);
 		goto done;
 	}
 	if (strcmp(name, PEM_STRING_PKCS8INF) != 0) {
-		rv = fail(reason, ERROR_INVALID, "identity_file %s holds a PEM block '%.40s'" ACCEPTED,
-			path, name);
+		rv = fail(reason, ERROR_INVALID,
+			"identity_file %s holds a PEM block '%.40s'" ACCEPTED, path, name);
 		goto done;
 	}
 	at = der;
@@ -219,7 +218,8 @@ static int create(int fd, const char *path, struct identity *out, char reason[ID
 	long size;
 	int rv;
 
-	if (!key || !bio || PEM_write_bio_PKCS8PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL) != 1) {
+	if (!key || !bio ||
+		PEM_write_bio_PKCS8PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL) != 1) {
 		rv = fail(reason, ERROR_TLS, "identity_file %s: OpenSSL cannot make a key", path);
 		goto done;
 	}
@@ -272,7 +272,8 @@ int identity_load(const char *path, struct identity *out, char reason[IDENTITY_R
 			return rv;
 		}
 		if (errno != EEXIST)
-			return fail(reason, errno == EACCES || errno == EPERM || errno == EROFS
+			return fail(reason,
+				errno == EACCES || errno == EPERM || errno == EROFS
 					? ERROR_PERMISSION
 					: ERROR_SYSTEM,
 				"identity_file %s cannot be made: %s", path, strerror(errno));
@@ -302,8 +303,7 @@ int identity_sign(const struct identity *identity, const void *data, size_t size
 	return rv;
 }
 
-int identity_derive(
-	const struct identity *identity, const char *purpose, uint8_t *out, size_t size)
+int identity_derive(const struct identity *identity, const char *purpose, uint8_t *out, size_t size)
 {
 	uint8_t secret[IDENTITY_SECRET_SIZE];
 	size_t length = sizeof secret;

@@ -8,7 +8,10 @@
 #include "memory.h"
 
 struct look_up {
-	uv_getaddrinfo_t request;
+	union {
+		uv_getaddrinfo_t request;
+		uv_work_t failed; /* could not be begun */
+	};
 	struct resolution *resolution;
 	const struct node_host *host;
 };
@@ -20,7 +23,8 @@ struct resolution {
 	struct look_up look_ups[NODE_PEER_HOSTS];
 	size_t pending;
 	size_t count;
-	struct address addresses[LIMIT_ADDRESSES_PER_NODE];
+	struct address addresses[LIMIT_ADDRESSES_PER_NODE]; /* in the order of the hosts */
+	const struct node_host *hosts[LIMIT_ADDRESSES_PER_NODE]; /* whose they are */
 	char failure[NODE_REASON_SIZE];
 };
 
@@ -84,12 +88,31 @@ int resolution_new(struct resolver *resolver, const struct node_peer *peer,
 	return ERROR_NONE;
 }
 
-static void add(struct resolution *resolution, const struct sockaddr *from, uint16_t port)
+/* Look-ups end in any order, but what was configured first is to be tried first. */
+static void insert(struct resolution *resolution, const struct node_host *host,
+		   const struct address *address)
 {
-	struct address address = {.port = port};
+	size_t at = resolution->count;
 
+	for (size_t i = 0; i < resolution->count; i++)
+		if (address_compare(&resolution->addresses[i], address) == 0)
+			return;
 	if (resolution->count == LIMIT_ADDRESSES_PER_NODE)
 		return;
+	for (; at > 0 && resolution->hosts[at - 1] > host; at--) {
+		resolution->addresses[at] = resolution->addresses[at - 1];
+		resolution->hosts[at] = resolution->hosts[at - 1];
+	}
+	resolution->addresses[at] = *address;
+	resolution->hosts[at] = host;
+	resolution->count++;
+}
+
+static void add(struct resolution *resolution, const struct node_host *host,
+		const struct sockaddr *from)
+{
+	struct address address = {.port = host->port};
+
 	if (from->sa_family == AF_INET) {
 		address.family = 4;
 		memcpy(address.ip, &((const struct sockaddr_in *)from)->sin_addr, 4);
@@ -99,7 +122,7 @@ static void add(struct resolution *resolution, const struct sockaddr *from, uint
 	} else {
 		return;
 	}
-	resolution->addresses[resolution->count++] = address;
+	insert(resolution, host, &address);
 }
 
 static void fail(struct resolution *resolution, const struct node_host *host, int status)
@@ -108,21 +131,36 @@ static void fail(struct resolution *resolution, const struct node_host *host, in
 		 host->host, uv_strerror(status));
 }
 
-static void on_answer(uv_getaddrinfo_t *request, int status, struct addrinfo *answers)
+static void over(struct look_up *look_up)
 {
-	struct look_up *look_up = request->data;
 	struct resolution *resolution = look_up->resolution;
 	struct resolver *resolver = resolution->resolver;
 
-	if (status)
-		fail(resolution, look_up->host, status);
-	for (struct addrinfo *answer = answers; answer; answer = answer->ai_next)
-		add(resolution, answer->ai_addr, look_up->host->port);
-	uv_freeaddrinfo(answers);
 	look_up->host = NULL;
 	if (--resolution->pending == 0 && !resolver->stopped)
 		resolver->answer(resolver->context, &resolution->peer.id, resolution->addresses,
 				 resolution->count, resolution->failure);
+}
+
+static void on_answer(uv_getaddrinfo_t *request, int status, struct addrinfo *answers)
+{
+	struct look_up *look_up = request->data;
+
+	if (status)
+		fail(look_up->resolution, look_up->host, status);
+	for (struct addrinfo *answer = answers; answer; answer = answer->ai_next)
+		add(look_up->resolution, look_up->host, answer->ai_addr);
+	uv_freeaddrinfo(answers);
+	over(look_up);
+}
+
+static void on_failed(uv_work_t *failed, int status)
+{
+	over(failed->data);
+}
+
+static void do_nothing(uv_work_t *failed)
+{
 }
 
 void resolution_start(struct resolution *resolution)
@@ -146,12 +184,13 @@ void resolution_start(struct resolution *resolution)
 			     uv_inet_pton(AF_INET6, look_up->host->host, ip) == 0;
 		status = uv_getaddrinfo(resolution->resolver->loop, &look_up->request, on_answer,
 					look_up->host->host, NULL, is_literal ? &literal : &hints);
-		if (status) {
-			fail(resolution, look_up->host, status);
-			look_up->host = NULL;
-			continue;
-		}
 		resolution->pending++;
+		if (status) {
+			/* The answer comes from the loop all the same. */
+			fail(resolution, look_up->host, status);
+			look_up->failed.data = look_up;
+			uv_queue_work(resolution->resolver->loop, &look_up->failed, do_nothing,
+				      on_failed);
+		}
 	}
 }
-

@@ -46,8 +46,10 @@ int waiting_push(struct waiting_room *room, struct waiting *waiting, uint64_t no
 		return ERROR_FULL;
 	}
 	last = memory_alloc(sizeof *last);
-	if (!last)
+	if (!last) {
+		counters_add(room->counters, COUNTER_DROPPED_NO_MEMORY, 1);
 		return ERROR_NOMEM;
+	}
 	*last = (struct waiting_message){
 		.message = message_ref(message), .expires = now + room->age_ns};
 	if (waiting->last)

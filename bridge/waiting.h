@@ -26,7 +26,7 @@ struct waiting {
 	size_t count;
 };
 
-/* Takes a reference of its own. ERROR_NOMEM, ERROR_FULL (counted). */
+/* Takes a reference of its own. ERROR_NOMEM, ERROR_FULL (both counted). */
 int waiting_push(struct waiting_room *room, struct waiting *waiting, uint64_t now,
 		 struct message *message);
 /* The oldest, whose reference is the caller's now; NULL when there is none. */

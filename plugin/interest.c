@@ -8,9 +8,12 @@
 
 #define SECOND_NS UINT64_C(1000000000)
 
+/* Stays as long as a subscription names it, even one that does not hold it. */
 struct overlay {
 	struct id topic;
+	size_t subscriptions;
 	size_t holders;
+	bool joined;
 	bool fixed;
 	bool had_holder;       /* since it was joined: its last one's going ends it */
 	uint64_t linger_until; /* 0: no publisher holds it */
@@ -65,6 +68,7 @@ static void forget_subscription(struct interest *interest, struct client *client
 {
 	if (subscription->holds)
 		subscription->overlay->holders--;
+	subscription->overlay->subscriptions--;
 	HASH_DELETE(hh, client->subscriptions, subscription);
 	memory_free(subscription);
 	interest->dirty = true;
@@ -108,12 +112,22 @@ static struct overlay *find_overlay(struct interest *interest, const struct id *
 	return overlay;
 }
 
+static void join(struct interest *interest, struct overlay *overlay)
+{
+	if (overlay->joined)
+		return;
+	overlay->joined = true;
+	interest->actions.join(interest->actions.context, &overlay->topic);
+}
+
 static struct overlay *find_or_join(struct interest *interest, const struct id *topic)
 {
 	struct overlay *overlay = find_overlay(interest, topic);
 
-	if (overlay)
+	if (overlay) {
+		join(interest, overlay);
 		return overlay;
+	}
 	overlay = memory_zalloc(sizeof *overlay);
 	if (!overlay)
 		return NULL;
@@ -124,7 +138,7 @@ static struct overlay *find_or_join(struct interest *interest, const struct id *
 		memory_free(overlay);
 		return NULL;
 	}
-	interest->actions.join(interest->actions.context, topic);
+	join(interest, overlay);
 	return overlay;
 }
 
@@ -189,6 +203,7 @@ static struct subscription *find_or_add_subscription(struct interest *interest,
 		memory_free(subscription);
 		return NULL;
 	}
+	overlay->subscriptions++;
 	return subscription;
 }
 
@@ -202,6 +217,7 @@ static void recount(struct interest *interest, const struct client *client,
 		return;
 	subscription->holds = holds;
 	if (holds) {
+		join(interest, subscription->overlay);
 		subscription->overlay->holders++;
 		subscription->overlay->had_holder = true;
 	} else {
@@ -360,6 +376,19 @@ static bool is_held(const struct overlay *overlay, uint64_t now_ns)
 	return !overlay->had_holder && overlay->linger_until > now_ns;
 }
 
+static void leave(struct interest *interest, struct overlay *overlay)
+{
+	if (overlay->joined)
+		interest->actions.leave(interest->actions.context, &overlay->topic);
+	overlay->joined = false;
+	overlay->had_holder = false;
+	overlay->linger_until = 0;
+	if (overlay->subscriptions > 0)
+		return; /* of sessions that are offline: they may come back */
+	HASH_DELETE(hh, interest->overlays, overlay);
+	memory_free(overlay);
+}
+
 void interest_tick(struct interest *interest, uint64_t now_ns)
 {
 	struct overlay *overlay, *next;
@@ -378,8 +407,6 @@ void interest_tick(struct interest *interest, uint64_t now_ns)
 				interest->linger_next = overlay->linger_until;
 			continue;
 		}
-		interest->actions.leave(interest->actions.context, &overlay->topic);
-		HASH_DELETE(hh, interest->overlays, overlay);
-		memory_free(overlay);
+		leave(interest, overlay);
 	}
 }

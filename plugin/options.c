@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 #include "options.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,12 +59,24 @@ static bool parse_bind(struct options *options, const char *value)
 	return true;
 }
 
+/* The characters of a name or an IPv4 address; of an IPv6 address within []. */
+static bool is_host(const char *host, bool v6)
+{
+	unsigned char ip[16];
+
+	if (v6)
+		return inet_pton(AF_INET6, host, ip) == 1;
+	return !host[strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+				  "-._")];
+}
+
 /* "host:port" or "[v6]:port" up to end; no port 0. */
 static bool parse_host(struct node_host *host, const char *text, const char *end)
 {
 	const char *colon = NULL, *from = text, *to;
 	char *rest;
 	unsigned long port;
+	bool v6 = *text == '[';
 
 	for (const char *at = text; at < end; at++)
 		if (*at == ':')
@@ -71,13 +84,11 @@ static bool parse_host(struct node_host *host, const char *text, const char *end
 	if (!colon)
 		return false;
 	to = colon;
-	if (*from == '[') {
+	if (v6) {
 		if (to[-1] != ']' || to - from < 3)
 			return false;
 		from++;
 		to--;
-	} else if (memchr(from, ':', (size_t)(to - from))) {
-		return false;
 	}
 	if (to <= from || to - from >= NODE_HOST_SIZE || colon[1] < '0' || colon[1] > '9')
 		return false;
@@ -87,7 +98,7 @@ static bool parse_host(struct node_host *host, const char *text, const char *end
 	memcpy(host->host, from, (size_t)(to - from));
 	host->host[to - from] = 0;
 	host->port = (uint16_t)port;
-	return true;
+	return is_host(host->host, v6);
 }
 
 static bool parse_peer(struct options *options, const char *value)
@@ -208,11 +219,12 @@ static const struct option *find(const char *key)
 	return NULL;
 }
 
-static void unknown(const char *key, char reason[OPTIONS_REASON_SIZE])
+static void unknown(const char *key, const char *value, char reason[OPTIONS_REASON_SIZE])
 {
 	size_t used;
 
-	snprintf(reason, OPTIONS_REASON_SIZE, "plugin_opt_%.64s is not an option; there are", key);
+	snprintf(reason, OPTIONS_REASON_SIZE,
+		 "plugin_opt_%.64s '%.128s' is not an option; there are", key, value);
 	for (size_t i = 0; i < TABLE_SIZE; i++) {
 		used = strlen(reason);
 		snprintf(reason + used, OPTIONS_REASON_SIZE - used, "%s %s", i ? "," : "",
@@ -227,7 +239,7 @@ static bool parse_one(struct options *options, const struct option_text *text, b
 	const char *value = text->value ? text->value : "";
 
 	if (!option) {
-		unknown(text->key, reason);
+		unknown(text->key, value, reason);
 		return false;
 	}
 	if (!option->repeatable && seen[option - table]) {

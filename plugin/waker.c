@@ -120,8 +120,9 @@ void waker_kick(void *context)
 
 	if (!waker->signal)
 		return;
-	atomic_store(&waker->kicked, true);
+	/* In this order: a timer that is armed after it was heard would never be stopped. */
 	set(waker->repeat, REPEAT_FIRST_NS, REPEAT_NEXT_NS);
+	atomic_store(&waker->kicked, true);
 	pthread_kill(waker->thread, waker->signal);
 }
 

@@ -9,8 +9,8 @@
 #include "frame.h"
 
 /* plumtree.rs Config::default. */
-#define GRAFT_TIMEOUT_1        (80 * MS)
-#define GRAFT_TIMEOUT_2        (40 * MS)
+#define GRAFT_TIMEOUT_1	       (80 * MS)
+#define GRAFT_TIMEOUT_2	       (40 * MS)
 #define DISPATCH_TIMEOUT       (5 * MS)
 #define OPTIMIZATION_THRESHOLD 7
 
@@ -39,8 +39,7 @@ static_assert(LIMIT_ANNOUNCERS >= LIMIT_ACTIVE_VIEW, "every neighbour may announ
 
 void broadcast_init(struct broadcast *broadcast, struct core *core, const struct id *topic)
 {
-	*broadcast =
-		(struct broadcast){.core = core, .topic = *topic, .dispatch_at = UINT64_MAX};
+	*broadcast = (struct broadcast){.core = core, .topic = *topic, .dispatch_at = UINT64_MAX};
 	cache_init(&broadcast->cache, &core->contents, &core->keyed, LIMIT_RECEIVED_IDS);
 }
 
@@ -127,8 +126,8 @@ void broadcast_neighbour_down(struct broadcast *broadcast, const struct id *peer
 	*neighbour = (struct neighbour){0};
 }
 
-static void send(struct broadcast *broadcast, const struct id *to,
-	const struct wire_message *message)
+static void send(
+	struct broadcast *broadcast, const struct id *to, const struct wire_message *message)
 {
 	effects_send(&broadcast->core->effects, &broadcast->topic, to, message, false);
 }
@@ -141,8 +140,8 @@ static void send_prune(struct broadcast *broadcast, const struct id *to)
 	send(broadcast, to, &prune);
 }
 
-static void send_graft(struct broadcast *broadcast, const struct id *to, const struct id *id,
-	uint16_t round)
+static void send_graft(
+	struct broadcast *broadcast, const struct id *to, const struct id *id, uint16_t round)
 {
 	struct wire_message graft;
 
@@ -169,8 +168,8 @@ static size_t eager_push(struct broadcast *broadcast, struct message *message, u
 	return pushed;
 }
 
-static void enqueue(struct broadcast *broadcast, struct neighbour *neighbour,
-	const struct wire_ihave *ihave)
+static void enqueue(
+	struct broadcast *broadcast, struct neighbour *neighbour, const struct wire_ihave *ihave)
 {
 	struct core *core = broadcast->core;
 
@@ -341,8 +340,8 @@ static void on_gossip(struct broadcast *broadcast, uint64_t now, const struct id
 	message_unref(message);
 }
 
-static void announce(struct broadcast *broadcast, uint64_t now, uint8_t slot,
-	const struct wire_ihave *ihave)
+static void announce(
+	struct broadcast *broadcast, uint64_t now, uint8_t slot, const struct wire_ihave *ihave)
 {
 	struct core *core = broadcast->core;
 	struct missing *missing = find_missing(broadcast, &ihave->id);
@@ -392,8 +391,8 @@ static void on_ihave(struct broadcast *broadcast, uint64_t now, const struct id 
 	}
 }
 
-static void on_graft(struct broadcast *broadcast, const struct id *from,
-	const struct wire_message *received)
+static void on_graft(
+	struct broadcast *broadcast, const struct id *from, const struct wire_message *received)
 {
 	struct neighbour *neighbour = find_neighbour(broadcast, from);
 	struct message *message = NULL;
@@ -404,8 +403,8 @@ static void on_graft(struct broadcast *broadcast, const struct id *from,
 	if (received->graft.has_id)
 		message = cache_content(&broadcast->cache, &received->graft.id, &round);
 	if (message)
-		effects_send_gossip(&broadcast->core->effects, &broadcast->topic, from, message,
-			round);
+		effects_send_gossip(
+			&broadcast->core->effects, &broadcast->topic, from, message, round);
 }
 
 void broadcast_receive(struct broadcast *broadcast, uint64_t now, const struct id *from,
@@ -433,8 +432,8 @@ void broadcast_receive(struct broadcast *broadcast, uint64_t now, const struct i
 	}
 }
 
-int broadcast_publish(struct broadcast *broadcast, uint64_t now, struct message *message,
-	size_t *neighbours)
+int broadcast_publish(
+	struct broadcast *broadcast, uint64_t now, struct message *message, size_t *neighbours)
 {
 	struct missing *missing;
 	const struct id *id;
@@ -492,8 +491,7 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 
 uint64_t broadcast_deadline(const struct broadcast *broadcast)
 {
-	uint64_t deadline =
-		earlier(broadcast->dispatch_at, cache_deadline(&broadcast->cache));
+	uint64_t deadline = earlier(broadcast->dispatch_at, cache_deadline(&broadcast->cache));
 
 	if (broadcast->announced)
 		deadline = earlier(deadline, broadcast->announced->due);

@@ -39,7 +39,7 @@ struct broadcast {
 	/* Oldest first, as each of the two timeouts is constant. */
 	struct missing *announced; /* waiting for an eager push */
 	struct missing *grafted;   /* waiting for the answer to a GRAFT */
-	uint64_t dispatch_at;      /* UINT64_MAX: nothing is queued */
+	uint64_t dispatch_at;	   /* UINT64_MAX: nothing is queued */
 };
 
 void broadcast_init(struct broadcast *broadcast, struct core *core, const struct id *topic);
@@ -54,8 +54,8 @@ void broadcast_receive(struct broadcast *broadcast, uint64_t now, const struct i
 	const struct wire_message *message);
 
 /* As gossip_publish. After an error nothing has been recorded. */
-int broadcast_publish(struct broadcast *broadcast, uint64_t now, struct message *message,
-	size_t *neighbours);
+int broadcast_publish(
+	struct broadcast *broadcast, uint64_t now, struct message *message, size_t *neighbours);
 
 uint64_t broadcast_deadline(const struct broadcast *broadcast);
 void broadcast_tick(struct broadcast *broadcast, uint64_t now);

@@ -34,8 +34,8 @@ static void drop_content(struct contents *contents, struct cache_entry *entry)
 	entry->message = NULL;
 }
 
-static void keep_content(struct contents *contents, struct cache_entry *entry,
-	struct message *message)
+static void keep_content(
+	struct contents *contents, struct cache_entry *entry, struct message *message)
 {
 	entry->message = message_ref(message);
 	contents->bytes += cost(message);
@@ -59,8 +59,8 @@ void contents_evict(struct contents *contents, uint64_t now)
 		drop_content(contents, contents->oldest);
 }
 
-void cache_init(struct cache *cache, struct contents *contents, const struct keyed *keyed,
-	size_t limit)
+void cache_init(
+	struct cache *cache, struct contents *contents, const struct keyed *keyed, size_t limit)
 {
 	*cache = (struct cache){.contents = contents, .keyed = keyed, .limit = limit};
 }

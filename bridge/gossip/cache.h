@@ -21,7 +21,7 @@
 #include "../keyed.h"
 #include "../message.h"
 
-#define CACHE_ID_NS      UINT64_C(90000000000)
+#define CACHE_ID_NS	 UINT64_C(90000000000)
 #define CACHE_CONTENT_NS UINT64_C(30000000000)
 /* What is due is removed up to this much later, so that one wake-up a second is
  * enough; upstream's eviction interval. */
@@ -48,8 +48,8 @@ void contents_init(struct contents *contents, size_t limit, struct counters *cou
 uint64_t contents_deadline(const struct contents *contents);
 void contents_evict(struct contents *contents, uint64_t now);
 
-void cache_init(struct cache *cache, struct contents *contents, const struct keyed *keyed,
-	size_t limit);
+void cache_init(
+	struct cache *cache, struct contents *contents, const struct keyed *keyed, size_t limit);
 void cache_clear(struct cache *cache);
 
 /* Remembers an id that is not known yet, and a reference to its message with the

@@ -41,8 +41,7 @@ static int read_length(struct frame_reader *reader, const uint8_t **data, size_t
 {
 	struct reader length;
 
-	reader->have +=
-		take(reader->length + reader->have, LENGTH_SIZE - reader->have, data, size);
+	reader->have += take(reader->length + reader->have, LENGTH_SIZE - reader->have, data, size);
 	if (reader->have < LENGTH_SIZE)
 		return 0;
 	reader_init(&length, reader->length, LENGTH_SIZE);
@@ -136,23 +135,22 @@ int frame_encode(const struct wire_message *message, struct frame **out)
 static size_t gossip_size(size_t content_size, enum wire_scope scope, uint16_t round)
 {
 	return 2 + ID_SIZE + postcard_varint_size(content_size) + content_size + 1 +
-		(scope == WIRE_SWARM ? postcard_varint_size(round) : 0);
+	       (scope == WIRE_SWARM ? postcard_varint_size(round) : 0);
 }
 
 bool frame_fits(size_t content_size, uint16_t round)
 {
 	return content_size < LIMIT_FRAME &&
-		gossip_size(content_size, WIRE_SWARM, round) < LIMIT_FRAME;
+	       gossip_size(content_size, WIRE_SWARM, round) < LIMIT_FRAME;
 }
 
-int frame_encode_gossip(struct message *message, enum wire_scope scope, uint16_t round,
-	struct frame **out)
+int frame_encode_gossip(
+	struct message *message, enum wire_scope scope, uint16_t round, struct frame **out)
 {
 	struct frame *frame;
 	struct writer writer;
 
-	if (message->size >= LIMIT_FRAME ||
-		gossip_size(message->size, scope, round) >= LIMIT_FRAME)
+	if (message->size >= LIMIT_FRAME || gossip_size(message->size, scope, round) >= LIMIT_FRAME)
 		return ERROR_TOO_LARGE;
 	frame = frame_new(FRAME_HEAD_SIZE);
 	if (!frame)

@@ -44,8 +44,8 @@ int frame_decode_header(const uint8_t *body, size_t size, struct id *topic);
 int frame_encode_header(const struct id *topic, struct frame **out);
 int frame_encode(const struct wire_message *message, struct frame **out);
 /* Shares the message; takes a reference of its own. */
-int frame_encode_gossip(struct message *message, enum wire_scope scope, uint16_t round,
-	struct frame **out);
+int frame_encode_gossip(
+	struct message *message, enum wire_scope scope, uint16_t round, struct frame **out);
 
 /* Whether a message can be sent on at that round. */
 bool frame_fits(size_t content_size, uint16_t round);

@@ -302,8 +302,7 @@ size_t gossip_neighbours(const struct gossip *gossip, const struct id *topic)
 	return overlay ? overlay->membership.active : 0;
 }
 
-bool gossip_is_neighbour(const struct gossip *gossip, const struct id *topic,
-	const struct id *peer)
+bool gossip_is_neighbour(const struct gossip *gossip, const struct id *topic, const struct id *peer)
 {
 	const struct overlay *overlay = find(gossip, topic);
 

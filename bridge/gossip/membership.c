@@ -8,11 +8,11 @@
 #include "../memory.h"
 
 /* hyparview.rs Config::default; the counts are those of the paper, section 5.1. */
-#define ACTIVE_WALK      6
-#define PASSIVE_WALK     3
-#define SHUFFLE_WALK     6
-#define SHUFFLE_ACTIVE   3
-#define SHUFFLE_PASSIVE  4
+#define ACTIVE_WALK	 6
+#define PASSIVE_WALK	 3
+#define SHUFFLE_WALK	 6
+#define SHUFFLE_ACTIVE	 3
+#define SHUFFLE_PASSIVE	 4
 #define SHUFFLE_INTERVAL (60000 * MS)
 #define NEIGHBOR_TIMEOUT (500 * MS)
 
@@ -120,8 +120,8 @@ static size_t count_strangers(const struct membership *membership)
 
 /* A random member of a view, neither a nor b (NULL for nobody), nor one that has
  * been asked if unasked is set; NULL if there is none. */
-static struct member *pick(struct membership *membership, enum member_view view,
-	const struct id *a, const struct id *b, bool unasked)
+static struct member *pick(struct membership *membership, enum member_view view, const struct id *a,
+	const struct id *b, bool unasked)
 {
 	struct member *candidates[MEMBERSHIP_MEMBERS];
 	size_t count = 0;
@@ -155,11 +155,11 @@ static struct wire_data checked(struct membership *membership, struct wire_data 
 static bool data_equal(const struct wire_data *a, const struct wire_data *b)
 {
 	return a->bytes && b->bytes && a->size == b->size &&
-		memcmp(a->bytes, b->bytes, a->size) == 0;
+	       memcmp(a->bytes, b->bytes, a->size) == 0;
 }
 
-static void keep_data(struct membership *membership, struct member *member,
-	const struct wire_data *data)
+static void keep_data(
+	struct membership *membership, struct member *member, const struct wire_data *data)
 {
 	uint8_t *bytes;
 
@@ -194,15 +194,14 @@ static void learn(struct membership *membership, const struct id *source, const 
 		keep_data(membership, member, data);
 }
 
-static void send(struct membership *membership, const struct id *to,
-	const struct wire_message *message)
+static void send(
+	struct membership *membership, const struct id *to, const struct wire_message *message)
 {
 	effects_send(&membership->core->effects, &membership->topic, to, message,
 		message->type == WIRE_DISCONNECT);
 }
 
-static void emit(struct membership *membership, enum gossip_effect_type type,
-	const struct id *peer)
+static void emit(struct membership *membership, enum gossip_effect_type type, const struct id *peer)
 {
 	effects_peer(&membership->core->effects, type, &membership->topic, peer);
 }
@@ -212,8 +211,8 @@ static struct wire_data my_data(const struct membership *membership)
 	return (struct wire_data){membership->core->data, membership->core->data_size};
 }
 
-static void send_neighbor(struct membership *membership, const struct id *to,
-	enum wire_priority priority)
+static void send_neighbor(
+	struct membership *membership, const struct id *to, enum wire_priority priority)
 {
 	struct wire_message message;
 
@@ -320,8 +319,8 @@ static void enter_passive(struct membership *membership, struct member *member)
 	set_view(membership, member, MEMBER_PASSIVE);
 }
 
-static void add_passive(struct membership *membership, const struct id *source,
-	const struct wire_node *node)
+static void add_passive(
+	struct membership *membership, const struct id *source, const struct wire_node *node)
 {
 	struct wire_data data = checked(membership, node->data);
 	struct member *member;
@@ -339,12 +338,12 @@ static void add_passive(struct membership *membership, const struct id *source,
 	set_view(membership, member, MEMBER_PASSIVE);
 }
 
-static void remove_active(struct membership *membership, struct member *member,
-	enum removal removal)
+static void remove_active(
+	struct membership *membership, struct member *member, enum removal removal)
 {
 	const struct id id = member->id;
 	bool keep = removal == REMOVED_AT_RANDOM || removal == REMOVED_BY_PEER_ALIVE ||
-		(removal == REMOVED_AS_LOST && member->alive);
+		    (removal == REMOVED_AS_LOST && member->alive);
 
 	member->asked = false;
 	set_view(membership, member, MEMBER_STRANGER);
@@ -460,8 +459,8 @@ static void on_forward_join(struct membership *membership, uint64_t now, const s
  * q's active view is greater than 1, the node will select a random node from its
  * active view [...] and simply forwards the Shuffle request. Otherwise, node q
  * accepts the Shuffle request" (4.4). */
-static void on_shuffle(struct membership *membership, const struct id *from,
-	struct wire_message *received)
+static void on_shuffle(
+	struct membership *membership, const struct id *from, struct wire_message *received)
 {
 	const struct id origin = received->shuffle.origin;
 	const struct wire_nodes *nodes = &received->shuffle.nodes;
@@ -502,8 +501,8 @@ static void on_neighbor(struct membership *membership, uint64_t now, const struc
 	bool is_answer = false;
 
 	if (member && member->asked) {
-		is_answer = member->view != MEMBER_ACTIVE ||
-			now - member->asked_at < ANSWER_TIMEOUT;
+		is_answer =
+			member->view != MEMBER_ACTIVE || now - member->asked_at < ANSWER_TIMEOUT;
 		member->asked = false;
 	}
 	if (!add_active(membership, now, from, &data, received->neighbor.priority, !is_answer)) {

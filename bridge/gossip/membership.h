@@ -26,7 +26,7 @@
 #define MEMBERSHIP_MEMBERS   (LIMIT_ACTIVE_VIEW + LIMIT_PASSIVE_VIEW + MEMBERSHIP_STRANGERS)
 
 enum member_view {
-	MEMBER_FREE,     /* an unused place */
+	MEMBER_FREE,	 /* an unused place */
 	MEMBER_STRANGER, /* in no view, only asked */
 	MEMBER_PASSIVE,
 	MEMBER_ACTIVE,

@@ -157,7 +157,8 @@ static void write_nodes(struct writer *writer, const struct wire_nodes *nodes)
 
 size_t wire_node_size(const struct wire_node *node)
 {
-	size_t data = node->data.bytes ? postcard_varint_size(node->data.size) + node->data.size : 0;
+	size_t data =
+		node->data.bytes ? postcard_varint_size(node->data.size) + node->data.size : 0;
 
 	return ID_SIZE + 1 + data;
 }
@@ -186,8 +187,8 @@ int wire_encode(const struct wire_message *message, struct writer *writer)
 		return writer->error;
 	}
 	postcard_write_varint(writer, is_broadcast(message->type) ? GOSSIP : SWARM);
-	postcard_write_varint(writer,
-		is_broadcast(message->type) ? message->type - WIRE_GOSSIP : message->type);
+	postcard_write_varint(
+		writer, is_broadcast(message->type) ? message->type - WIRE_GOSSIP : message->type);
 	switch (message->type) {
 	case WIRE_JOIN:
 		write_data(writer, &message->join.data);

@@ -9,9 +9,12 @@
 #define NEXT_ADDRESS_NS (250 * MS)
 #define BACKOFF_FIRST_NS (250 * MS)
 #define BACKOFF_MOST_NS (4000 * MS)
+/* A link that is gone so soon after its dial was none: a server that refuses our key says
+ * so only after the handshake is complete for us. */
+#define LASTING_NS (1000 * MS)
 
 enum state {
-	IDLE,    /* not wanted */
+	IDLE,    /* not wanted any more, which is still to be said */
 	WAITING, /* wanted, next round at 'due' */
 	DIALING, /* a round is under way, next address at 'due' */
 	LINKED,
@@ -25,6 +28,7 @@ struct target {
 	bool gave_up;           /* likewise */
 	uint64_t due;           /* UINT64_MAX: nothing to wait for but answers */
 	uint64_t backoff;
+	uint64_t round_begun;   /* the last one; 0: none yet */
 	size_t candidates_count, next_candidate, pending;
 	struct address candidates[BOOK_CANDIDATES];
 	UT_hash_handle hh;
@@ -128,6 +132,7 @@ int dialer_want(struct dialer *dialer, uint64_t now, const struct id *node, bool
 		return error;
 	target->keep = target->keep || keep;
 	if (target->state == IDLE) {
+		target->gave_up = false;
 		target->backoff = BACKOFF_FIRST_NS;
 		wait_until(dialer, target, now);
 	}
@@ -141,25 +146,29 @@ void dialer_unwant(struct dialer *dialer, const struct id *node)
 	if (!target)
 		return;
 	target->keep = false;
-	if (target->state == WAITING || target->state == IDLE)
+	if (target->state == WAITING)
 		forget(dialer, target);
+}
+
+static void back_off(struct dialer *dialer, uint64_t now, struct target *target)
+{
+	uint64_t half = target->backoff / 2;
+
+	wait_until(dialer, target, now + half + random_below(&dialer->random, half + 1));
+	target->backoff = target->backoff * 2 > BACKOFF_MOST_NS ? BACKOFF_MOST_NS
+								 : target->backoff * 2;
 }
 
 /* A round has ended without a link. */
 static void round_over(struct dialer *dialer, uint64_t now, struct target *target)
 {
-	uint64_t half;
-
 	if (!target->keep) {
 		target->state = IDLE;
 		set_due(dialer, target, now);
 		target->gave_up = true;
 		return;
 	}
-	half = target->backoff / 2;
-	wait_until(dialer, target, now + half + random_below(&dialer->random, half + 1));
-	target->backoff = target->backoff * 2 > BACKOFF_MOST_NS ? BACKOFF_MOST_NS
-								 : target->backoff * 2;
+	back_off(dialer, now, target);
 	target->look_up = true;
 }
 
@@ -190,7 +199,6 @@ void dialer_linked(struct dialer *dialer, const struct id *node)
 	}
 	target->state = LINKED;
 	target->due = UINT64_MAX;
-	target->backoff = BACKOFF_FIRST_NS;
 	target->look_up = false;
 }
 
@@ -200,10 +208,14 @@ void dialer_unlinked(struct dialer *dialer, uint64_t now, const struct id *node)
 
 	if (!target || target->state != LINKED)
 		return;
-	if (!target->keep)
+	if (!target->keep) {
 		forget(dialer, target);
-	else
+	} else if (target->round_begun && now - target->round_begun < LASTING_NS) {
+		back_off(dialer, now, target);
+	} else {
+		target->backoff = BACKOFF_FIRST_NS;
 		wait_until(dialer, target, now);
+	}
 }
 
 void dialer_addresses(struct dialer *dialer, uint64_t now, const struct id *node)
@@ -229,6 +241,7 @@ static void begin_round(struct dialer *dialer, uint64_t now, struct target *targ
 	target->next_candidate = 0;
 	target->pending = 0;
 	target->state = DIALING;
+	target->round_begun = now;
 	set_due(dialer, target, now);
 	if (target->candidates_count == 0)
 		round_over(dialer, now, target);

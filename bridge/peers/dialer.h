@@ -52,7 +52,8 @@ void dialer_failed(struct dialer *dialer, uint64_t now, const struct id *node,
 		   const struct address *address);
 /* There is a link now (whoever dialled): nothing more to do until it is gone. */
 void dialer_linked(struct dialer *dialer, const struct id *node);
-/* The last connection is gone; dialled again at once if wanted for good. */
+/* The last connection is gone; dialled again if wanted for good: at once, or after the
+ * backoff if the dial is less than a second ago. */
 void dialer_unlinked(struct dialer *dialer, uint64_t now, const struct id *node);
 /* New addresses for a wanted node: do not wait for the backoff. */
 void dialer_addresses(struct dialer *dialer, uint64_t now, const struct id *node);

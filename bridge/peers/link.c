@@ -14,7 +14,8 @@ struct outlet {
 	struct lane *lane;
 	struct channel *channel; /* NULL: the overlay has said farewell on it */
 	void *stream;
-	bool ending; /* superseded: finished, and the channel waits for its end */
+	bool ending;          /* finished, and the channel waits for its end */
+	uint64_t ending_due;  /* but not longer than until then */
 	struct outlet *prev, *next; /* of the lane */
 };
 
@@ -22,7 +23,8 @@ struct outlet {
 struct channel {
 	struct id topic;
 	struct outlet *outlet; /* where frames go; NULL: none yet */
-	unsigned endings;      /* superseded outlets that are not closed yet */
+	unsigned endings;      /* earlier outlets that are not closed yet */
+	bool released;         /* the overlay does not need it: gone when all is sent */
 	bool no_credit;
 	struct frame *first, *last;
 	size_t waiting;
@@ -44,7 +46,8 @@ struct link {
 	struct lane *lanes; /* newest first */
 	size_t lanes_count;
 	struct channel *channels;
-	uint64_t lost_due; /* UINT64_MAX: not about to be lost */
+	uint64_t lost_due;  /* UINT64_MAX: not about to be lost */
+	uint64_t order_due; /* when the first ending outlet is not waited for any more */
 	bool wanted, up, down, lost; /* effects not taken yet */
 	UT_hash_handle hh;
 };
@@ -98,6 +101,7 @@ static struct link *find_or_add(struct links *links, const struct id *peer)
 		return NULL;
 	link->peer = *peer;
 	link->lost_due = UINT64_MAX;
+	link->order_due = UINT64_MAX;
 	HASH_ADD_KEYPTR_BYHASHVALUE(hh, links->links, &link->peer, sizeof link->peer,
 				    keyed_hash(&links->keyed, peer, sizeof *peer), link);
 	if (!link->hh.tbl) {
@@ -168,6 +172,15 @@ static void put_waiting(struct channel *channel, struct frame *frame)
 	channel->waiting++;
 }
 
+static void put_back(struct channel *channel, struct frame *frame)
+{
+	frame->next = channel->first;
+	channel->first = frame;
+	if (!channel->last)
+		channel->last = frame;
+	channel->waiting++;
+}
+
 static void drop_waiting(struct links *links, struct channel *channel, enum counter reason)
 {
 	struct frame *frame;
@@ -176,23 +189,14 @@ static void drop_waiting(struct links *links, struct channel *channel, enum coun
 		drop(links, frame, reason);
 }
 
-/* The outlet goes on without the channel: what it holds is still sent. */
-static void detach(struct channel *channel)
-{
-	if (channel->outlet) {
-		channel->outlet->channel = NULL;
-		channel->outlet = NULL;
-	}
-}
-
+/* Its outlets go on without it: what they hold is still sent. */
 static void remove_channel(struct links *links, struct link *link, struct channel *channel)
 {
 	struct lane *lane;
 	struct outlet *outlet;
 
 	drop_waiting(links, channel, COUNTER_DROPPED_PEER_LOST);
-	detach(channel);
-	if (channel->endings > 0)
+	if (channel->outlet || channel->endings > 0)
 		DL_FOREACH(link->lanes, lane)
 			DL_FOREACH(lane->outlets, outlet)
 				if (outlet->channel == channel)
@@ -216,20 +220,20 @@ void links_free(struct links *links)
 	struct link *link, *next_link;
 	struct lane *lane, *next_lane;
 	struct outlet *outlet, *next_outlet;
+	struct lane *lanes;
 
 	if (!links)
 		return;
 	HASH_ITER(hh, links->links, link, next_link)
 	{
-		DL_FOREACH_SAFE(link->lanes, lane, next_lane)
+		lanes = link->lanes;
+		remove_link(links, link);
+		DL_FOREACH_SAFE(lanes, lane, next_lane)
 		{
 			DL_FOREACH_SAFE(lane->outlets, outlet, next_outlet)
 				memory_free(outlet);
-			lane->outlets = NULL;
 			memory_free(lane);
 		}
-		link->lanes = NULL;
-		remove_link(links, link);
 	}
 	memory_free(links);
 }
@@ -261,12 +265,56 @@ static int open_outlet(struct links *links, struct link *link, struct channel *c
 	return ERROR_NONE;
 }
 
-/* Sends what waits, as far as there is a connection, credit, and nothing of an older
- * connection under way. The channel is gone afterwards if its farewell was sent. */
-static void flush(struct links *links, struct link *link, struct channel *channel)
+/* The channel's outlet ends after what it holds. What comes later waits for its end,
+ * because streams keep no order among each other; but only so long: one whose peer was
+ * killed never ends before the connection times out. */
+static void end_outlet(struct links *links, uint64_t now, struct link *link,
+		       struct channel *channel)
 {
-	struct frame *frame;
-	bool last;
+	struct outlet *outlet = channel->outlet;
+
+	links->io.finish(outlet->stream);
+	outlet->ending = true;
+	outlet->ending_due = now + LINK_ORDER_MS * MS;
+	channel->endings++;
+	channel->outlet = NULL;
+	if (outlet->ending_due < link->order_due)
+		link->order_due = outlet->ending_due;
+	soon(links, link->order_due);
+}
+
+static void remove_if_done(struct links *links, struct link *link, struct channel *channel)
+{
+	if (channel->released && !channel->first && !channel->outlet && channel->endings == 0)
+		remove_channel(links, link, channel);
+}
+
+/* ERROR_CLOSED: the stream or its connection is over, which will be reported; the frame
+ * waits for another one. */
+static int send_one(struct links *links, uint64_t now, struct link *link, struct channel *channel)
+{
+	struct frame *frame = take_waiting(channel);
+	bool last = frame->last;
+	int error = links->io.send(channel->outlet->stream, frame);
+
+	if (error == ERROR_CLOSED) {
+		put_back(channel, frame);
+		return error;
+	}
+	if (error)
+		drop(links, frame,
+		     error == ERROR_NOMEM ? COUNTER_DROPPED_NO_MEMORY : COUNTER_DROPPED_PEER_SLOW);
+	if (last) {
+		end_outlet(links, now, link, channel);
+		channel->released = !channel->first;
+	}
+	return ERROR_NONE;
+}
+
+/* Sends what waits, as far as there is a connection, credit, and nothing of an older
+ * stream under way. The channel may be gone afterwards. */
+static void flush(struct links *links, uint64_t now, struct link *link, struct channel *channel)
+{
 	int error;
 
 	while (channel->first && channel->endings == 0 && newest(link)) {
@@ -276,20 +324,10 @@ static void flush(struct links *links, struct link *link, struct channel *channe
 			if (error)
 				return;
 		}
-		frame = take_waiting(channel);
-		last = frame->last;
-		error = links->io.send(channel->outlet->stream, frame);
-		if (error)
-			drop(links, frame, COUNTER_DROPPED_PEER_SLOW);
-		if (last) {
-			links->io.finish(channel->outlet->stream);
-			detach(channel);
-			if (!channel->first) {
-				remove_channel(links, link, channel);
-				return;
-			}
-		}
+		if (send_one(links, now, link, channel))
+			return;
 	}
+	remove_if_done(links, link, channel);
 }
 
 int links_connected(struct links *links, uint64_t now, const struct id *peer, void *connection,
@@ -302,6 +340,7 @@ int links_connected(struct links *links, uint64_t now, const struct id *peer, vo
 
 	if (!link)
 		return ERROR_NOMEM;
+	soon(links, now);
 	if (link->lanes_count >= LIMIT_CONNECTIONS_PER_PEER) {
 		/* The oldest one gives way: a peer that was restarted in a hurry may leave
 		 * several behind that only time out. */
@@ -322,26 +361,20 @@ int links_connected(struct links *links, uint64_t now, const struct id *peer, vo
 	lane->quiet_since = now;
 	if (link->lanes) {
 		DL_FOREACH(link->lanes->outlets, outlet)
-		{
-			if (!outlet->channel || outlet->ending)
-				continue;
-			links->io.finish(outlet->stream);
-			outlet->ending = true;
-			outlet->channel->endings++;
-			outlet->channel->outlet = NULL;
-		}
+			if (outlet->channel && !outlet->ending)
+				end_outlet(links, now, link, outlet->channel);
+		/* The other side may not know yet that there is a newer one. */
+		link->lanes->quiet_since = now;
 	} else {
 		link->up = true;
-		link->down = false;
 	}
 	DL_PREPEND(link->lanes, lane);
 	link->lanes_count++;
 	link->lost_due = UINT64_MAX;
 	link->wanted = false;
 	link->lost = false;
-	soon(links, now);
 	HASH_ITER(hh, link->channels, channel, next)
-		flush(links, link, channel);
+		flush(links, now, link, channel);
 	*out = lane;
 	return ERROR_NONE;
 }
@@ -356,11 +389,16 @@ void links_closed(struct links *links, uint64_t now, struct lane *lane)
 	memory_free(lane);
 	if (link->lanes) {
 		HASH_ITER(hh, link->channels, channel, next)
-			flush(links, link, channel);
+			flush(links, now, link, channel);
 		return;
 	}
+	HASH_ITER(hh, link->channels, channel, next)
+	{
+		/* Nobody is dialled for a farewell. */
+		if (channel->released || (channel->last && channel->last->last))
+			remove_channel(links, link, channel);
+	}
 	link->down = true;
-	link->up = false;
 	link->wanted = link->channels != NULL;
 	link->lost_due = now + LINK_LOST_MS * MS;
 	soon(links, now);
@@ -379,24 +417,21 @@ void links_gave_up(struct links *links, uint64_t now, const struct id *peer)
 void links_send(struct links *links, uint64_t now, const struct id *peer, const struct id *topic,
 		struct frame *frame, bool last)
 {
-	struct link *link = find_or_add(links, peer);
+	struct link *link = last ? find(links, peer) : find_or_add(links, peer);
 	struct channel *channel;
 
 	frame->last = last;
-	if (!link) {
-		drop(links, frame, COUNTER_DROPPED_NO_MEMORY);
-		return;
-	}
-	if (!link->lanes && last) {
+	if (last && !(link && link->lanes)) {
 		/* Nobody is dialled for a farewell. */
-		channel = find_channel(links, link, topic);
+		channel = link ? find_channel(links, link, topic) : NULL;
 		if (channel)
 			remove_channel(links, link, channel);
 		drop(links, frame, COUNTER_DROPPED_PEER_LOST);
 		return;
 	}
-	channel = find_or_add_channel(links, link, topic);
+	channel = link ? find_or_add_channel(links, link, topic) : NULL;
 	if (!channel) {
+		soon(links, now); /* a link without a use is forgotten */
 		drop(links, frame, COUNTER_DROPPED_NO_MEMORY);
 		return;
 	}
@@ -417,11 +452,12 @@ void links_send(struct links *links, uint64_t now, const struct id *peer, const 
 		}
 	}
 	put_waiting(channel, frame);
-	if (!link->lanes && link->lost_due == UINT64_MAX) {
+	channel->released = false;
+	if (!link->lanes) {
 		link->wanted = true;
 		soon(links, now);
 	}
-	flush(links, link, channel);
+	flush(links, now, link, channel);
 }
 
 void links_release(struct links *links, uint64_t now, const struct id *peer,
@@ -432,13 +468,16 @@ void links_release(struct links *links, uint64_t now, const struct id *peer,
 
 	if (!channel)
 		return;
-	/* A farewell that still waits ends the stream by itself. */
-	if (channel->last && channel->last->last && newest(link))
-		return;
-	if (channel->outlet)
-		links->io.finish(channel->outlet->stream);
-	remove_channel(links, link, channel);
+	channel->released = true;
 	soon(links, now);
+	if (!link->lanes)
+		remove_channel(links, link, channel);
+	else if (channel->last)
+		channel->last->last = true; /* what waits is sent, and ends the stream */
+	else if (channel->outlet)
+		end_outlet(links, now, link, channel);
+	else
+		remove_if_done(links, link, channel);
 }
 
 static void note_quiet(struct links *links, uint64_t now, struct lane *lane)
@@ -465,7 +504,7 @@ void links_stream_closed(struct links *links, uint64_t now, struct outlet *outle
 		channel->endings--;
 	else
 		channel->outlet = NULL;
-	flush(links, link, channel);
+	flush(links, now, link, channel);
 }
 
 void links_inbound(struct links *links, uint64_t now, struct lane *lane, bool begun)
@@ -482,13 +521,12 @@ void links_credit(struct links *links, uint64_t now, struct lane *lane)
 	struct link *link = lane->link;
 	struct channel *channel, *next;
 
-	(void)now;
 	if (lane != link->lanes)
 		return;
 	HASH_ITER(hh, link->channels, channel, next)
 	{
 		if (channel->no_credit)
-			flush(links, link, channel);
+			flush(links, now, link, channel);
 	}
 }
 
@@ -543,13 +581,37 @@ static bool is_unused(const struct link *link, const struct lane *lane, uint64_t
 	return now >= lane->quiet_since + LINK_UNUSED_MS * MS;
 }
 
-static bool effect_of(struct links *links, uint64_t now, struct link *link, uint64_t *due,
-		      struct link_effect *out)
+/* Gives up waiting for outlets that should have ended long ago. */
+static void tick_order(struct links *links, uint64_t now, struct link *link)
+{
+	struct channel *channel;
+	struct outlet *outlet;
+	struct lane *lane;
+
+	if (now < link->order_due)
+		return;
+	link->order_due = UINT64_MAX;
+	DL_FOREACH(link->lanes, lane)
+		DL_FOREACH(lane->outlets, outlet)
+		{
+			channel = outlet->channel;
+			if (!channel || !outlet->ending)
+				continue;
+			if (outlet->ending_due <= now) {
+				outlet->channel = NULL;
+				channel->endings--;
+				flush(links, now, link, channel);
+			} else if (outlet->ending_due < link->order_due) {
+				link->order_due = outlet->ending_due;
+			}
+		}
+}
+
+static void tick_lanes(struct links *links, uint64_t now, struct link *link, uint64_t *due)
 {
 	struct lane *lane;
 	uint64_t lane_due;
 
-	out->peer = link->peer;
 	DL_FOREACH(link->lanes, lane)
 	{
 		if (is_unused(link, lane, now)) {
@@ -562,7 +624,18 @@ static bool effect_of(struct links *links, uint64_t now, struct link *link, uint
 		    lane_due < *due)
 			*due = lane_due;
 	}
-	if (link->down) {
+	if (link->order_due < *due)
+		*due = link->order_due;
+}
+
+static bool effect_of(struct links *links, uint64_t now, struct link *link, uint64_t *due,
+		      struct link_effect *out)
+{
+	out->peer = link->peer;
+	tick_order(links, now, link);
+	tick_lanes(links, now, link, due);
+	/* In the order in which they have come to be. */
+	if (link->down && (!link->up || link->lanes)) {
 		link->down = false;
 		out->type = LINK_DOWN;
 		return true;
@@ -572,7 +645,7 @@ static bool effect_of(struct links *links, uint64_t now, struct link *link, uint
 		out->type = LINK_UP;
 		return true;
 	}
-	if (link->wanted) {
+	if (link->wanted && link->channels) {
 		link->wanted = false;
 		out->type = LINK_WANTED;
 		return true;
@@ -582,6 +655,7 @@ static bool effect_of(struct links *links, uint64_t now, struct link *link, uint
 		out->type = LINK_LOST;
 		return true;
 	}
+	link->wanted = false;
 	if (link->lost_due < *due)
 		*due = link->lost_due;
 	if (!link->lanes && !link->channels && link->lost_due == UINT64_MAX)

@@ -6,7 +6,9 @@
  * older ones stay open for reading, because the other side may see another one as the
  * newest, and are closed when nothing has come on them for a while. Order is kept over
  * such a change: an overlay's frames move to the new connection only when what was sent
- * on the old one is acknowledged. (Upstream, src/net.rs accept_conn, does not wait.)
+ * on the old one is acknowledged, or LINK_ORDER_MS later (the peer may have been killed and
+ * restarted: nothing is acknowledged then). Likewise after a farewell. (Upstream, src/net.rs
+ * accept_conn, does not wait.)
  *
  * An ended stream or a superseded connection is not a lost peer: a peer is lost when it
  * has had no connection for LINK_LOST_MS, or when dialling it was given up.
@@ -33,6 +35,8 @@
 /* An older connection, or one that no overlay uses, is closed after this time without a
  * stream on it. */
 #define LINK_UNUSED_MS 10000
+/* Frames wait so long for what was sent before on another stream. */
+#define LINK_ORDER_MS 500
 /* Frames that wait for a connection, for credit or for order, per overlay and peer. */
 #define LINK_WAITING 512
 
@@ -45,7 +49,8 @@ struct link_io {
 	 * ERROR_NO_STREAM_CREDIT, ERROR_CLOSED, ERROR_NOMEM. */
 	int (*open)(void *connection, const struct id *topic, struct outlet *outlet,
 		    void **stream);
-	/* On success the stream owns the frame. ERROR_FULL, ERROR_CLOSED, ERROR_NOMEM. */
+	/* On success the stream owns the frame. ERROR_FULL, ERROR_CLOSED (and the stream is
+	 * reported as closed soon), ERROR_NOMEM. */
 	int (*send)(void *stream, struct frame *frame);
 	void (*finish)(void *stream);
 	void (*close)(void *connection);
@@ -82,7 +87,7 @@ void links_gave_up(struct links *links, uint64_t now, const struct id *peer);
  * stream ends with it. What cannot be sent or kept is dropped and counted. */
 void links_send(struct links *links, uint64_t now, const struct id *peer, const struct id *topic,
 		struct frame *frame, bool last);
-/* The overlay does not need peer any more: its stream ends. */
+/* The overlay does not need peer any more: its stream ends after what waits. */
 void links_release(struct links *links, uint64_t now, const struct id *peer,
 		   const struct id *topic);
 

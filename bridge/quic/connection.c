@@ -14,7 +14,7 @@
 #define VECTORS 32
 
 /* TLS alerts (RFC 8446, 6) that say why a handshake is refused. */
-#define ALERT_ACCESS_DENIED 49
+#define ALERT_ACCESS_DENIED	      49
 #define ALERT_NO_APPLICATION_PROTOCOL 120
 
 static void *mem_malloc(size_t size, void *user_data)
@@ -41,8 +41,8 @@ const ngtcp2_mem connection_mem = {NULL, mem_malloc, mem_free, mem_calloc, mem_r
 
 /* --- How it ended --- */
 
-void connection_end(struct quic_connection *connection, const struct quic_close *close,
-	enum farewell farewell)
+void connection_end(
+	struct quic_connection *connection, const struct quic_close *close, enum farewell farewell)
 {
 	if (connection->state >= CONNECTION_ENDED)
 		return;
@@ -79,7 +79,7 @@ static void describe_remote(struct quic_connection *connection, struct quic_clos
 {
 	const ngtcp2_ccerr *error = ngtcp2_conn_get_ccerr(connection->conn);
 	unsigned long long code = error->error_code;
-	const char *meaning = NULL;
+	const char *meaning = "", *open, *shut;
 	char reason[48];
 
 	close->remote = true;
@@ -90,26 +90,26 @@ static void describe_remote(struct quic_connection *connection, struct quic_clos
 	close->code = code;
 	close->application = error->type == NGTCP2_CCERR_TYPE_APPLICATION;
 	printable(reason, sizeof reason, error->reason, error->reasonlen);
-	if (!close->application) {
-		if (code == NGTCP2_CRYPTO_ERROR + ALERT_NO_APPLICATION_PROTOCOL)
-			meaning = "no common protocol (other network id?)";
-		else if (code == NGTCP2_CRYPTO_ERROR + ALERT_ACCESS_DENIED)
-			meaning = "it does not let us in";
-		else if (code == NGTCP2_CRYPTO_ERROR + SSL_AD_UNKNOWN_CA ||
-			code == NGTCP2_CRYPTO_ERROR + SSL_AD_CERTIFICATE_UNKNOWN ||
-			code == NGTCP2_CRYPTO_ERROR + SSL_AD_BAD_CERTIFICATE)
-			meaning = "it does not accept our key";
-		else if (code == NGTCP2_CONNECTION_REFUSED)
-			meaning = "connection refused";
-		else if (code == NGTCP2_APPLICATION_ERROR)
-			meaning = "closed by its application during the handshake";
+	open = reason[0] ? " (" : "";
+	shut = reason[0] ? ")" : "";
+	if (close->application) {
+		set_text(close, "closed by peer: code %llu%s%s%s", code, open, reason, shut);
+		return;
 	}
-	set_text(close, "closed by peer: %scode %#llx%s%s%s%s%s",
-		close->application ? "" : "transport ", code, meaning ? ", " : "",
-		meaning ? meaning : "", reason[0] ? " (" : "", reason, reason[0] ? ")" : "");
-	if (close->application)
-		set_text(close, "closed by peer: code %llu%s%s%s", code, reason[0] ? " (" : "",
-			reason, reason[0] ? ")" : "");
+	if (code == NGTCP2_CRYPTO_ERROR + ALERT_NO_APPLICATION_PROTOCOL)
+		meaning = ", no common protocol (other network id?)";
+	else if (code == NGTCP2_CRYPTO_ERROR + ALERT_ACCESS_DENIED)
+		meaning = ", it does not let us in";
+	else if (code == NGTCP2_CRYPTO_ERROR + SSL_AD_UNKNOWN_CA ||
+		 code == NGTCP2_CRYPTO_ERROR + SSL_AD_CERTIFICATE_UNKNOWN ||
+		 code == NGTCP2_CRYPTO_ERROR + SSL_AD_BAD_CERTIFICATE)
+		meaning = ", it does not accept our key";
+	else if (code == NGTCP2_CONNECTION_REFUSED)
+		meaning = ", connection refused";
+	else if (code == NGTCP2_APPLICATION_ERROR)
+		meaning = ", closed by its application during the handshake";
+	set_text(close, "closed by peer: transport code %#llx%s%s%s%s", code, meaning, open, reason,
+		shut);
 }
 
 /* Ends the connection because a call of ngtcp2 has failed with error. */
@@ -245,8 +245,8 @@ static int on_stream_data(ngtcp2_conn *conn, uint32_t flags, int64_t id, uint64_
 	if (connection->state != CONNECTION_OPEN)
 		return 0;
 	if (stream && !stream->shut)
-		config->callbacks.stream_data(config->context, stream, data, size,
-			flags & NGTCP2_STREAM_DATA_FLAG_FIN);
+		config->callbacks.stream_data(
+			config->context, stream, data, size, flags & NGTCP2_STREAM_DATA_FLAG_FIN);
 	if (connection->state != CONNECTION_OPEN)
 		return 0;
 	ngtcp2_conn_extend_max_offset(conn, size);
@@ -282,8 +282,9 @@ static int on_stream_close(ngtcp2_conn *conn, uint32_t flags, int64_t id, uint64
 	return 0;
 }
 
-static int on_stop_sending(ngtcp2_conn *conn, int64_t id, uint64_t code, void *user_data,
-	void *stream_user_data)
+#ifdef NGTCP2_CALLBACKS_V4 /* ngtcp2 1.24; before it, the next write tells */
+static int on_stop_sending(
+	ngtcp2_conn *conn, int64_t id, uint64_t code, void *user_data, void *stream_user_data)
 {
 	struct quic_stream *stream = stream_user_data;
 
@@ -291,6 +292,7 @@ static int on_stop_sending(ngtcp2_conn *conn, int64_t id, uint64_t code, void *u
 		stream_shut(stream);
 	return 0;
 }
+#endif
 
 static int on_more_streams(ngtcp2_conn *conn, uint64_t max_streams, void *user_data)
 {
@@ -304,8 +306,8 @@ static int on_more_streams(ngtcp2_conn *conn, uint64_t max_streams, void *user_d
 	return 0;
 }
 
-static int on_more_stream_data(ngtcp2_conn *conn, int64_t id, uint64_t max_data, void *user_data,
-	void *stream_user_data)
+static int on_more_stream_data(
+	ngtcp2_conn *conn, int64_t id, uint64_t max_data, void *user_data, void *stream_user_data)
 {
 	struct quic_stream *stream = stream_user_data;
 
@@ -380,7 +382,9 @@ static const ngtcp2_callbacks callbacks = {
 	.recv_stream_data = on_stream_data,
 	.acked_stream_data_offset = on_acked,
 	.stream_close = on_stream_close,
+#ifdef NGTCP2_CALLBACKS_V4
 	.recv_stop_sending = on_stop_sending,
+#endif
 	.extend_max_local_streams_uni = on_more_streams,
 	.extend_max_stream_data = on_more_stream_data,
 	.get_new_connection_id = on_new_cid,
@@ -675,8 +679,7 @@ static void connection_write(struct quic_connection *connection)
 		}
 	}
 	ngtcp2_conn_update_pkt_tx_time(connection->conn, now);
-	timers_set(&endpoint->timers, &connection->timer,
-		ngtcp2_conn_get_expiry(connection->conn));
+	timers_set(&endpoint->timers, &connection->timer, ngtcp2_conn_get_expiry(connection->conn));
 	if (round >= QUIC_WRITE_ROUNDS)
 		endpoint_mark(endpoint, connection); /* there may be more */
 }
@@ -693,8 +696,8 @@ static size_t write_close(struct quic_connection *connection)
 	if (connection->farewell == FAREWELL_APPLICATION)
 		ngtcp2_ccerr_set_application_error(&error, close->code, NULL, 0);
 	else if (connection->farewell == FAREWELL_TRANSPORT)
-		ngtcp2_ccerr_set_transport_error(&error, close->code,
-			(const uint8_t *)close->text, strlen(close->text));
+		ngtcp2_ccerr_set_transport_error(
+			&error, close->code, (const uint8_t *)close->text, strlen(close->text));
 	else
 		return 0;
 	n = ngtcp2_conn_write_connection_close(connection->conn, &connection->path.path, &info,
@@ -711,7 +714,7 @@ static void report(struct quic_connection *connection)
 	struct quic_stream *stream, *next;
 
 	DL_FOREACH_SAFE(connection->streams, stream, next)
-		config->callbacks.stream_closed(config->context, stream);
+	config->callbacks.stream_closed(config->context, stream);
 	config->callbacks.closed(config->context, connection, &connection->close);
 }
 

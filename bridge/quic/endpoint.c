@@ -11,7 +11,7 @@
 /* A stateless reset of 38 bytes looks like any short packet; the shortest that can be
  * one has 21 (RFC 9000, 10.3). Ours is always shorter than what it answers, so that two
  * endpoints that both know nothing fall silent. */
-#define RESET_SIZE 38
+#define RESET_SIZE     38
 #define RESET_MIN_SIZE 21
 
 static void arm_timer(struct quic_endpoint *endpoint);
@@ -52,15 +52,15 @@ static void negotiate_version(
 static int reset_token(const struct quic_endpoint *endpoint, const ngtcp2_cid *cid,
 	uint8_t token[NGTCP2_STATELESS_RESET_TOKENLEN])
 {
-	return ngtcp2_crypto_generate_stateless_reset_token(token, endpoint->reset_key,
-		       sizeof endpoint->reset_key, cid) == 0
+	return ngtcp2_crypto_generate_stateless_reset_token(
+		       token, endpoint->reset_key, sizeof endpoint->reset_key, cid) == 0
 		       ? 0
 		       : ERROR_TLS;
 }
 
 /* A packet of a connection that we do not know (any more: we were restarted). */
-static void send_reset(struct quic_endpoint *endpoint, const ngtcp2_path *path, const uint8_t *dcid,
-	size_t size)
+static void send_reset(
+	struct quic_endpoint *endpoint, const ngtcp2_path *path, const uint8_t *dcid, size_t size)
 {
 	uint8_t token[NGTCP2_STATELESS_RESET_TOKENLEN], packet[RESET_SIZE], noise[RESET_SIZE];
 	size_t length = size - 1 < RESET_SIZE ? size - 1 : RESET_SIZE;
@@ -129,9 +129,9 @@ void endpoint_receive(struct quic_endpoint *endpoint, const ngtcp2_path *path, u
 		return;
 	connection = cids_find(&endpoint->cids, ids.dcid, ids.dcidlen);
 	if (!connection && !(data[0] & 0x80) && size >= RESET_MIN_SIZE)
-		connection = cids_find(&endpoint->tokens,
-			data + size - NGTCP2_STATELESS_RESET_TOKENLEN,
-			NGTCP2_STATELESS_RESET_TOKENLEN);
+		connection =
+			cids_find(&endpoint->tokens, data + size - NGTCP2_STATELESS_RESET_TOKENLEN,
+				NGTCP2_STATELESS_RESET_TOKENLEN);
 	if (connection)
 		connection_read(connection, path, ecn, data, size);
 	else if (data[0] & 0x80)
@@ -140,8 +140,8 @@ void endpoint_receive(struct quic_endpoint *endpoint, const ngtcp2_path *path, u
 		send_reset(endpoint, path, ids.dcid, size);
 }
 
-static void on_datagram(void *context, const ngtcp2_path *path, uint8_t ecn, const uint8_t *data,
-	size_t size)
+static void on_datagram(
+	void *context, const ngtcp2_path *path, uint8_t ecn, const uint8_t *data, size_t size)
 {
 	endpoint_receive(context, path, ecn, data, size);
 }
@@ -160,8 +160,7 @@ int endpoint_new_cid(struct quic_endpoint *endpoint, struct quic_connection *con
 		if (rv)
 			return rv;
 	}
-	return cids_add(
-		&endpoint->cids, &connection->cids, connection, cid->data, cid->datalen);
+	return cids_add(&endpoint->cids, &connection->cids, connection, cid->data, cid->datalen);
 }
 
 /* --- The turn --- */
@@ -222,7 +221,7 @@ static void end_all(struct quic_endpoint *endpoint)
 	struct quic_connection *connection;
 
 	DL_FOREACH(endpoint->connections, connection)
-		connection_end(connection, &close, FAREWELL_APPLICATION);
+	connection_end(connection, &close, FAREWELL_APPLICATION);
 }
 
 static void on_turn(uv_idle_t *handle)
@@ -249,7 +248,7 @@ static void on_turn(uv_idle_t *handle)
 		shut(endpoint);
 		return;
 	}
-	if (!endpoint->dirty || endpoint->udp.blocked)
+	if (endpoint->udp.blocked || (!endpoint->dirty && !endpoint->closing))
 		uv_idle_stop(handle);
 	arm_timer(endpoint);
 }
@@ -268,8 +267,9 @@ static void on_timer(uv_timer_t *handle)
 	struct timer *timer;
 
 	while ((timer = timers_first(&endpoint->timers)) && timer->at <= now)
-		connection_expire((struct quic_connection *)((char *)timer -
-					  offsetof(struct quic_connection, timer)),
+		connection_expire(
+			(struct quic_connection *)((char *)timer -
+						   offsetof(struct quic_connection, timer)),
 			now);
 	if (endpoint->closing)
 		uv_idle_start(&endpoint->turn, on_turn);

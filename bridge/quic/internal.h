@@ -23,7 +23,7 @@
 #define QUIC_CID_SIZE 8
 
 #define QUIC_IDLE_TIMEOUT (10 * NGTCP2_SECONDS)
-#define QUIC_KEEP_ALIVE (5 * NGTCP2_SECONDS)
+#define QUIC_KEEP_ALIVE	  (5 * NGTCP2_SECONDS)
 /* An address that has not led to a handshake by then is given up, so that the dialler
  * gets to the next one: four Initials (the PTO is 1 s at first) have gone unanswered. */
 #define QUIC_DIAL_TIMEOUT (5 * NGTCP2_SECONDS)
@@ -32,9 +32,9 @@
 
 /* Flow control: as much as a peer may send before we have read it. It grows for those
  * that fill it. */
-#define QUIC_STREAM_WINDOW (256u << 10)
+#define QUIC_STREAM_WINDOW     (256u << 10)
 #define QUIC_CONNECTION_WINDOW (1u << 20)
-#define QUIC_MAX_WINDOW (16u << 20)
+#define QUIC_MAX_WINDOW	       (16u << 20)
 
 /* What is left for the payload of 1500-byte Ethernet under IPv6. */
 #define QUIC_MAX_UDP_PAYLOAD 1452
@@ -52,20 +52,20 @@
 
 struct quic_stream {
 	struct quic_connection *connection;
-	struct quic_stream *prev, *next;             /* of the connection */
+	struct quic_stream *prev, *next;	     /* of the connection */
 	struct quic_stream *ready_prev, *ready_next; /* those with something to send */
 	int64_t id;
 	void *data;
 	bool incoming;
 	bool ready;
-	bool blocked;  /* by the peer's flow control, until extend_max_stream_data */
-	bool shut;     /* ours: the peer does not want it; theirs: we do not */
-	bool finish;   /* quic_stream_finish was called */
+	bool blocked; /* by the peer's flow control, until extend_max_stream_data */
+	bool shut;    /* ours: the peer does not want it; theirs: we do not */
+	bool finish;  /* quic_stream_finish was called */
 	bool fin_sent;
 	struct frame *first, *last; /* not yet acknowledged */
-	uint64_t first_acked;       /* bytes of first that are */
-	struct frame *unsent;       /* in that list; NULL: all is sent */
-	size_t unsent_at;           /* bytes of it that are */
+	uint64_t first_acked;	    /* bytes of first that are */
+	struct frame *unsent;	    /* in that list; NULL: all is sent */
+	size_t unsent_at;	    /* bytes of it that are */
 };
 
 enum connection_state {
@@ -154,8 +154,8 @@ void connection_read(struct quic_connection *connection, const ngtcp2_path *path
 void connection_expire(struct quic_connection *connection, uint64_t now);
 /* Writes what there is to send, or reports the end. */
 void connection_turn(struct quic_connection *connection);
-void connection_end(struct quic_connection *connection, const struct quic_close *close,
-	enum farewell farewell);
+void connection_end(
+	struct quic_connection *connection, const struct quic_close *close, enum farewell farewell);
 /* Frees it with its streams, without a word. */
 void connection_free(struct quic_connection *connection);
 

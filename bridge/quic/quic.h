@@ -89,7 +89,8 @@ void quic_endpoint_close(struct quic_endpoint *endpoint, void (*done)(void *cont
 			 void *context);
 
 /* Dials. connected or closed follows. ERROR_LIMIT, ERROR_NOT_FOUND (no socket of
- * that family), ERROR_NOMEM, ERROR_TLS, ERROR_QUIC. */
+ * that family, or no route), ERROR_CLOSED (the endpoint is closing), ERROR_NOMEM,
+ * ERROR_TLS, ERROR_QUIC. */
 int quic_connect(struct quic_endpoint *endpoint, const struct id *peer,
 		 const struct address *address, struct quic_connection **out);
 

@@ -22,8 +22,7 @@ static int key_id(EVP_PKEY *key, struct id *id)
 	size_t size = sizeof id->bytes;
 
 	if (!key || EVP_PKEY_get_id(key) != EVP_PKEY_ED25519 ||
-		EVP_PKEY_get_raw_public_key(key, id->bytes, &size) != 1 ||
-		size != sizeof id->bytes)
+		EVP_PKEY_get_raw_public_key(key, id->bytes, &size) != 1 || size != sizeof id->bytes)
 		return ERROR_TLS;
 	return 0;
 }
@@ -78,17 +77,16 @@ static SSL_CTX *context_new(const struct identity *identity, const SSL_METHOD *m
 	 * ClientHello is to fit one datagram. */
 	if (SSL_CTX_set_min_proto_version(context, TLS1_3_VERSION) != 1 ||
 		SSL_CTX_set_max_proto_version(context, TLS1_3_VERSION) != 1 ||
-		SSL_CTX_set_ciphersuites(context,
-			"TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:"
-			"TLS_CHACHA20_POLY1305_SHA256") != 1 ||
+		SSL_CTX_set_ciphersuites(context, "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:"
+						  "TLS_CHACHA20_POLY1305_SHA256") != 1 ||
 		SSL_CTX_set1_groups_list(context, "X25519:P-256:P-384") != 1 ||
 		SSL_CTX_set1_sigalgs_list(context, "ed25519") != 1 ||
 		SSL_CTX_set1_client_sigalgs_list(context, "ed25519") != 1 ||
 		SSL_CTX_use_PrivateKey(context, identity->key) != 1 ||
-		SSL_CTX_set1_client_cert_type(
-			context, raw_public_key, sizeof raw_public_key) != 1 ||
-		SSL_CTX_set1_server_cert_type(
-			context, raw_public_key, sizeof raw_public_key) != 1) {
+		SSL_CTX_set1_client_cert_type(context, raw_public_key, sizeof raw_public_key) !=
+			1 ||
+		SSL_CTX_set1_server_cert_type(context, raw_public_key, sizeof raw_public_key) !=
+			1) {
 		SSL_CTX_free(context);
 		return NULL;
 	}

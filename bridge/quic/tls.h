@@ -26,8 +26,8 @@ struct tls {
 struct tls_session {
 	ngtcp2_crypto_conn_ref reference; /* ours is first: what SSL_get_app_data returns */
 	ngtcp2_crypto_ossl_ctx *context;  /* ngtcp2's native handle */
-	const struct id *expected;        /* the node that was dialled; NULL: anybody */
-	bool wrong_peer;                  /* verification met another key than the expected */
+	const struct id *expected;	  /* the node that was dialled; NULL: anybody */
+	bool wrong_peer;		  /* verification met another key than the expected */
 };
 
 /* ERROR_TLS. */

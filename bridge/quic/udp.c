@@ -13,7 +13,7 @@
 
 /* With GRO one slot may hold 64 KiB. One recvmmsg per readiness: then the loop turns, and
  * what came is answered. */
-#define RX_SLOTS 8
+#define RX_SLOTS     8
 #define RX_SLOT_SIZE 65536
 
 /* A burst of a few ms at a gigabit; the kernel caps it at its own limit. */
@@ -21,7 +21,7 @@
 
 union control {
 	uint8_t bytes[CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(int)) +
-		CMSG_SPACE(sizeof(int))];
+		      CMSG_SPACE(sizeof(int))];
 	struct cmsghdr align;
 };
 
@@ -113,7 +113,7 @@ static void read_control(struct msghdr *message, ngtcp2_sockaddr_union *local, b
 			if (wildcard)
 				local->in.sin_addr = info.ipi_addr;
 		} else if (control->cmsg_level == IPPROTO_IPV6 &&
-			control->cmsg_type == IPV6_PKTINFO) {
+			   control->cmsg_type == IPV6_PKTINFO) {
 			struct in6_pktinfo info;
 
 			memcpy(&info, data, sizeof info);
@@ -125,7 +125,7 @@ static void read_control(struct msghdr *message, ngtcp2_sockaddr_union *local, b
 		} else if (control->cmsg_level == IPPROTO_IP && control->cmsg_type == IP_TOS) {
 			*ecn = *(const uint8_t *)data & NGTCP2_ECN_MASK;
 		} else if (control->cmsg_level == IPPROTO_IPV6 &&
-			control->cmsg_type == IPV6_TCLASS) {
+			   control->cmsg_type == IPV6_TCLASS) {
 			int class;
 
 			memcpy(&class, data, sizeof class);
@@ -188,7 +188,8 @@ static void receive(struct udp_socket *socket)
 }
 
 /* IP_PKTINFO or IPV6_PKTINFO with the source, unless the system is to choose. */
-static void *add_source(struct msghdr *message, struct cmsghdr *control, const struct sockaddr *local)
+static void *add_source(
+	struct msghdr *message, struct cmsghdr *control, const struct sockaddr *local)
 {
 	if (local->sa_family == AF_INET) {
 		struct in_pktinfo info = {
@@ -279,7 +280,8 @@ static size_t send_some(struct udp_socket *socket, const ngtcp2_path *path, uint
 				break;
 			if (n > segment) {
 				/* EIO: this device cannot checksum segments, ever. Others (EINVAL,
-				 * EMSGSIZE: segment and path do not fit) are for this train only. */
+				 * EMSGSIZE: segment and path do not fit) are for this train only.
+				 */
 				if (errno == EIO)
 					socket->gso = false;
 				gso = false;
@@ -295,7 +297,8 @@ static size_t send_some(struct udp_socket *socket, const ngtcp2_path *path, uint
 
 static void poll_events(struct udp_socket *socket);
 
-bool udp_send(const ngtcp2_path *path, uint8_t ecn, const uint8_t *data, size_t size, size_t segment)
+bool udp_send(
+	const ngtcp2_path *path, uint8_t ecn, const uint8_t *data, size_t size, size_t segment)
 {
 	struct udp_socket *socket = path->user_data;
 	struct kept *kept;
@@ -531,7 +534,7 @@ int udp_route(const struct udp *udp, const struct address *remote, ngtcp2_path_s
 		source.in.sin_port = best->local.in.sin_port;
 	else
 		source.in6.sin6_port = best->local.in6.sin6_port;
-	ngtcp2_path_storage_init(path, &source.sa, sockaddr_size(&source.sa), &to.sa,
-		sockaddr_size(&to.sa), best);
+	ngtcp2_path_storage_init(
+		path, &source.sa, sockaddr_size(&source.sa), &to.sa, sockaddr_size(&to.sa), best);
 	return 0;
 }

@@ -29,7 +29,7 @@ struct udp {
 	uv_loop_t *loop;
 	struct udp_socket *sockets;
 	size_t blocked; /* sockets that wait for the kernel */
-	uint8_t *rx;    /* shared by the sockets: all on one thread */
+	uint8_t *rx;	/* shared by the sockets: all on one thread */
 	/* One datagram; path->user_data is the socket, valid during the call. */
 	void (*receive)(void *context, const ngtcp2_path *path, uint8_t ecn, const uint8_t *data,
 		size_t size);
@@ -57,8 +57,8 @@ int udp_route(const struct udp *udp, const struct address *remote, ngtcp2_path_s
  * false: the kernel takes no more now, what is left is kept and sent later; nothing more
  * is to be sent before writable was called. What the kernel refuses otherwise is lost,
  * as datagrams are. */
-bool udp_send(const ngtcp2_path *path, uint8_t ecn, const uint8_t *data, size_t size,
-	size_t segment);
+bool udp_send(
+	const ngtcp2_path *path, uint8_t ecn, const uint8_t *data, size_t size, size_t segment);
 
 /* IPv4 or IPv6, as a plain value; a scope id is not kept. */
 struct address udp_address(const struct sockaddr *sa);

@@ -64,8 +64,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.max_streams = 8,
 		.max_queue = 1000,
 		.counters = &counters,
-		.callbacks = {on_connection, on_accept, on_closed, on_stream_data,
-			on_stream_closed, on_connection},
+		.callbacks = {on_connection, on_accept, on_closed, on_stream_data, on_stream_closed,
+			on_connection},
 	};
 
 	if (!identity.key &&

@@ -27,6 +27,8 @@ from ports import free_port
 from settings import PATIENCE
 
 STATUS = "$SYS/broker/p2panda/"
+# All but debug, which has a line for every packet.
+LOGGED = ("error", "warning", "notice", "information", "subscribe", "unsubscribe")
 OUR_FRAME = re.compile(
     r"^ +#\d+ .*(mosquitto_p2panda|/(bridge|plugin)/)|/(bridge|plugin)/.*runtime error", re.M
 )
@@ -120,7 +122,7 @@ class Broker:
                 f"listener {self.mqtt_port} 127.0.0.1",
                 "allow_anonymous true",
                 "log_dest stderr",
-                "log_type all",
+                *(f"log_type {kind}" for kind in LOGGED),
                 *self.lines,
                 f"plugin {settings.plugin()}",
                 *(f"plugin_opt_{key} {value}" for key, value in given + self.options),

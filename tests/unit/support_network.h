@@ -14,9 +14,9 @@
 #include "bridge/gossip/gossip.h"
 #include "bridge/gossip/wire.h"
 
-#define NETWORK_NODES    32
+#define NETWORK_NODES	 32
 #define NETWORK_MESSAGES 512
-#define NETWORK_MS       UINT64_C(1000000)
+#define NETWORK_MS	 UINT64_C(1000000)
 
 struct packet;
 
@@ -38,8 +38,8 @@ struct network {
 	size_t count;
 	struct network_node nodes[NETWORK_NODES];
 	struct packet *packets; /* by time of arrival */
-	uint64_t latency;       /* least; up to twice as long, constant for a pair */
-	uint64_t trace;         /* a hash of all that was sent, to compare runs */
+	uint64_t latency;	/* least; up to twice as long, constant for a pair */
+	uint64_t trace;		/* a hash of all that was sent, to compare runs */
 	/* Frames for which it says true get lost; may be NULL. */
 	bool (*loses)(struct network *network, size_t from, size_t to,
 		const struct wire_message *message);

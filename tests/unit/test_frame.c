@@ -113,14 +113,14 @@ static void the_limit_is_upstreams(void **state)
 	stream[3]++;
 	data = stream;
 	size = sizeof stream;
-	assert_int_equal(frame_reader_next(&reader, &data, &size, &body, &body_size),
-		ERROR_TOO_LARGE);
+	assert_int_equal(
+		frame_reader_next(&reader, &data, &size, &body, &body_size), ERROR_TOO_LARGE);
 	frame_reader_clear(&reader);
 	memset(stream, 0xff, 4);
 	data = stream;
 	size = sizeof stream;
-	assert_int_equal(frame_reader_next(&reader, &data, &size, &body, &body_size),
-		ERROR_TOO_LARGE);
+	assert_int_equal(
+		frame_reader_next(&reader, &data, &size, &body, &body_size), ERROR_TOO_LARGE);
 	frame_reader_clear(&reader);
 }
 
@@ -134,8 +134,7 @@ static void no_memory_ends_the_stream(void **state)
 	heap_begin();
 	heap_fail(1, false);
 	frame_reader_init(&reader);
-	assert_int_equal(
-		frame_reader_next(&reader, &data, &size, &body, &body_size), ERROR_NOMEM);
+	assert_int_equal(frame_reader_next(&reader, &data, &size, &body, &body_size), ERROR_NOMEM);
 	frame_reader_clear(&reader);
 	heap_end();
 }
@@ -191,8 +190,7 @@ static void content_that_fits(void **state)
 			memcpy(body + frame->head_size - 4, message->content, message->size);
 			memcpy(body + frame->head_size - 4 + message->size, frame->tail,
 				frame->tail_size);
-			assert_int_equal(
-				wire_decode(body, frame_size(frame) - 4, &decoded), 0);
+			assert_int_equal(wire_decode(body, frame_size(frame) - 4, &decoded), 0);
 			assert_int_equal(decoded.gossip.round, cases[i].round);
 			assert_int_equal(decoded.gossip.size, message->size);
 			frame_free(frame);

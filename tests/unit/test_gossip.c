@@ -172,8 +172,8 @@ static void a_tree_forms(void **state)
 }
 
 /* A link that swallows content, but not announcements. */
-static bool loses_gossip_of_link(struct network *net, size_t from, size_t to,
-	const struct wire_message *message)
+static bool loses_gossip_of_link(
+	struct network *net, size_t from, size_t to, const struct wire_message *message)
 {
 	const size_t *link = net->context;
 
@@ -209,8 +209,8 @@ static void lazy_links_repair_the_tree(void **state)
 	}
 }
 
-static bool loses_one_gossip_in_twenty(struct network *net, size_t from, size_t to,
-	const struct wire_message *message)
+static bool loses_one_gossip_in_twenty(
+	struct network *net, size_t from, size_t to, const struct wire_message *message)
 {
 	uint64_t *state = net->context;
 	struct random random = random_seeded(state);
@@ -275,8 +275,7 @@ static void leaving_is_seen_at_once(void **state)
 	for (size_t i = 0; i < 20; i++) {
 		struct id left = network_id(4);
 
-		assert_false(gossip_is_neighbour(
-			network.nodes[i].gossip, &network.topic, &left));
+		assert_false(gossip_is_neighbour(network.nodes[i].gossip, &network.topic, &left));
 	}
 	network_run(&network, 5 * S);
 	network.nodes[4].up = false;
@@ -319,19 +318,19 @@ static void refusals_have_names(void **state)
 	gossip = network.nodes[0].gossip;
 	small = message_new("x", 1);
 	large = message_new(content, sizeof content);
-	assert_int_equal(gossip_publish(gossip, network.now, &other, small, NULL),
-		ERROR_NOT_JOINED);
-	assert_int_equal(gossip_publish(gossip, network.now, &network.topic, large, NULL),
-		ERROR_TOO_LARGE);
+	assert_int_equal(
+		gossip_publish(gossip, network.now, &other, small, NULL), ERROR_NOT_JOINED);
+	assert_int_equal(
+		gossip_publish(gossip, network.now, &network.topic, large, NULL), ERROR_TOO_LARGE);
 	assert_int_equal(
 		gossip_publish(gossip, network.now, &network.topic, small, &neighbours), 0);
 	assert_int_equal(neighbours, 0);
-	assert_int_equal(gossip_publish(gossip, network.now, &network.topic, small, NULL),
-		ERROR_REPEATED);
+	assert_int_equal(
+		gossip_publish(gossip, network.now, &network.topic, small, NULL), ERROR_REPEATED);
 	/* It is known for 90 s. */
 	network_run(&network, 89 * S);
-	assert_int_equal(gossip_publish(gossip, network.now, &network.topic, small, NULL),
-		ERROR_REPEATED);
+	assert_int_equal(
+		gossip_publish(gossip, network.now, &network.topic, small, NULL), ERROR_REPEATED);
 	network_run(&network, 2 * S);
 	assert_int_equal(gossip_publish(gossip, network.now, &network.topic, small, NULL), 0);
 	assert_int_equal(gossip_ask(gossip, network.now, &other, &other), ERROR_NOT_JOINED);
@@ -414,9 +413,8 @@ static void too_large_to_forward_is_still_delivered(void **state)
 		message.gossip.round = (uint16_t)(126 + i);
 		message_unref(sent);
 		assert_int_equal(receive(&message, 1), 0);
-		assert_int_equal(counters_get(&network.nodes[0].counters,
-					 COUNTER_DROPPED_UNFORWARDABLE),
-			i);
+		assert_int_equal(
+			counters_get(&network.nodes[0].counters, COUNTER_DROPPED_UNFORWARDABLE), i);
 		while (gossip_effect(network.nodes[0].gossip, &effect)) {
 			delivered += effect.type == GOSSIP_DELIVER;
 			assert_false(i == 1 && effect.type == GOSSIP_SEND);
@@ -430,9 +428,9 @@ static void too_large_to_forward_is_still_delivered(void **state)
 
 static void scope_neighbors_is_delivered_each_time(void **state)
 {
-	static const struct id empty = {{0xaf, 0x13, 0x49, 0xb9, 0xf5, 0xf9, 0xa1, 0xa6, 0xa0,
-		0x40, 0x4d, 0xea, 0x36, 0xdc, 0xc9, 0x49, 0x9b, 0xcb, 0x25, 0xc9, 0xad, 0xc1, 0x12,
-		0xb7, 0xcc, 0x9a, 0x93, 0xca, 0xe4, 0x1f, 0x32, 0x62}};
+	static const struct id empty = {{0xaf, 0x13, 0x49, 0xb9, 0xf5, 0xf9, 0xa1, 0xa6, 0xa0, 0x40,
+		0x4d, 0xea, 0x36, 0xdc, 0xc9, 0x49, 0x9b, 0xcb, 0x25, 0xc9, 0xad, 0xc1, 0x12, 0xb7,
+		0xcc, 0x9a, 0x93, 0xca, 0xe4, 0x1f, 0x32, 0x62}};
 	struct wire_message message;
 	struct gossip_effect effect;
 	unsigned delivered = 0;
@@ -499,8 +497,8 @@ static bool eventful_life(size_t fail_at, bool sticky)
 			messages[1].shuffle.ttl = 0;
 			messages[1].shuffle.nodes.count = 40;
 			for (size_t node = 0; node < 40; node++)
-				messages[1].shuffle.nodes.items[node] = (struct wire_node){
-					network_id(node), {data, sizeof data}};
+				messages[1].shuffle.nodes.items[node] =
+					(struct wire_node){network_id(node), {data, sizeof data}};
 			messages[2].type = WIRE_IHAVE;
 			messages[2].ihave.count = 100;
 			for (size_t node = 0; node < 100; node++)
@@ -530,8 +528,8 @@ static bool eventful_life(size_t fail_at, bool sticky)
 
 				writer_init(&writer, body, sizeof body);
 				assert_int_equal(wire_encode(&messages[m], &writer), 0);
-				gossip_receive(gossip, now, &id, &topic, body,
-					writer_size(&writer));
+				gossip_receive(
+					gossip, now, &id, &topic, body, writer_size(&writer));
 				gossip_tick(gossip, now += 50 * NETWORK_MS);
 				while (m % 2 && gossip_effect(gossip, &effect)) {
 					frame_free(effect.frame);

@@ -27,8 +27,8 @@ static void hex_round_trips(void **state)
 
 static void hex_has_one_spelling(void **state)
 {
-	static const char *const bad[] = {"", "0", "0g", "g0", "AB", "aB", " 1", "1 ", "0x", "/0",
-		":0", "`0"};
+	static const char *const bad[] = {
+		"", "0", "0g", "g0", "AB", "aB", " 1", "1 ", "0x", "/0", ":0", "`0"};
 	uint8_t byte;
 
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)

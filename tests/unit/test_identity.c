@@ -58,9 +58,8 @@ static void write_key(EVP_PKEY *key, const char *passphrase)
 	assert_non_null(key);
 	assert_non_null(file);
 	assert_int_equal(chmod(path, 0600), 0);
-	assert_int_equal(PEM_write_PKCS8PrivateKey(file, key,
-				 passphrase ? EVP_aes_256_cbc() : NULL, passphrase,
-				 passphrase ? (int)strlen(passphrase) : 0, NULL, NULL),
+	assert_int_equal(PEM_write_PKCS8PrivateKey(file, key, passphrase ? EVP_aes_256_cbc() : NULL,
+				 passphrase, passphrase ? (int)strlen(passphrase) : 0, NULL, NULL),
 		1);
 	fclose(file);
 	EVP_PKEY_free(key);

@@ -7,10 +7,13 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/udp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "bridge/error.h"
@@ -18,7 +21,7 @@
 #include "bridge/memory.h"
 #include "bridge/quic/quic.h"
 
-#define MAX_BINDS 3
+#define MAX_BINDS  3
 #define MAX_CLOSES 128
 
 /* One node of the test. */
@@ -29,9 +32,9 @@ struct side {
 	struct quic_endpoint *endpoint;
 	struct address bound[MAX_BINDS];
 	size_t binds;
-	bool refuse;    /* accept says no */
+	bool refuse;	/* accept says no */
 	bool close_now; /* connected closes at once */
-	bool stop_now;  /* the first bytes of a stream make us stop it */
+	bool stop_now;	/* the first bytes of a stream make us stop it */
 	struct id asked;
 	struct quic_connection *connection; /* the last that came about */
 	size_t connected, closed, stream_closed, credit, finished;
@@ -79,6 +82,43 @@ static struct frame *make_frame(uint64_t *offset, size_t size, bool droppable)
 	frame->droppable = droppable;
 	assert_int_equal(frame_size(frame), size);
 	return frame;
+}
+
+/* --- A kernel that refuses --- */
+
+static struct {
+	unsigned blocked, lost; /* one in so many calls */
+	bool always_blocked, no_gso;
+	uint64_t calls, trains;
+} kernel;
+
+/* Takes the place of the C library's for the whole program. */
+ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
+{
+	uint64_t call = ++kernel.calls;
+	struct cmsghdr *control;
+	ssize_t size = 0;
+
+	if (kernel.always_blocked || (kernel.blocked && call % kernel.blocked == 0)) {
+		errno = EAGAIN;
+		return -1;
+	}
+	for (control = CMSG_FIRSTHDR(message); control;
+		control = CMSG_NXTHDR((struct msghdr *)message, control)) {
+		if (control->cmsg_level != SOL_UDP || control->cmsg_type != UDP_SEGMENT)
+			continue;
+		kernel.trains++;
+		if (kernel.no_gso) {
+			errno = EIO;
+			return -1;
+		}
+	}
+	if (kernel.lost && call % kernel.lost == 0) {
+		for (size_t i = 0; i < message->msg_iovlen; i++)
+			size += (ssize_t)message->msg_iov[i].iov_len;
+		return size;
+	}
+	return syscall(SYS_sendmsg, fd, message, flags);
 }
 
 /* --- Callbacks --- */
@@ -244,6 +284,7 @@ static int setup(void **state)
 {
 	struct test *test = calloc(1, sizeof *test);
 
+	memset(&kernel, 0, sizeof kernel);
 	assert_non_null(test);
 	assert_int_equal(uv_loop_init(&test->loop), 0);
 	uv_timer_init(&test->loop, &test->tick);
@@ -395,8 +436,7 @@ static void wrong_protocol_is_refused(void **state)
 	assert_int_equal(test->a.closes[0].code, 0x178);
 	assert_true(test->a.closes[0].remote);
 	assert_non_null(strstr(test->a.closes[0].text, "no common protocol (other network id?)"));
-	assert_string_equal(
-		test->b.closes[0].text, "no common protocol (other network id?)");
+	assert_string_equal(test->b.closes[0].text, "no common protocol (other network id?)");
 	assert_int_equal(counters_get(&test->b.counters, COUNTER_HANDSHAKES_REFUSED), 1);
 }
 
@@ -425,9 +465,8 @@ static void nobody_there(void **state)
 	open_side(test, &test->a, PROTOCOL_GOSSIP);
 	bind_side(&test->a, "127.0.0.1:0");
 	assert_int_equal(address_parse("127.0.0.1:9", &address), 0);
-	assert_int_equal(quic_connect(test->a.endpoint, &test->b.identity.id, &address,
-				 &connection),
-		0);
+	assert_int_equal(
+		quic_connect(test->a.endpoint, &test->b.identity.id, &address, &connection), 0);
 	assert_true(run_until(test, a_closed, 7000));
 	assert_true(uv_hrtime() - start > 4000000000ull);
 	assert_true(test->a.closes[0].timeout);
@@ -443,8 +482,8 @@ static void no_socket_of_that_family(void **state)
 	open_side(test, &test->a, PROTOCOL_GOSSIP);
 	bind_side(&test->a, "127.0.0.1:0");
 	assert_int_equal(address_parse("[::1]:4242", &address), 0);
-	assert_int_equal(quic_connect(test->a.endpoint, &test->b.identity.id, &address,
-				 &connection),
+	assert_int_equal(
+		quic_connect(test->a.endpoint, &test->b.identity.id, &address, &connection),
 		ERROR_NOT_FOUND);
 	assert_null(connection);
 }
@@ -489,7 +528,8 @@ static void frames_both_ways(struct test *test, size_t count, size_t size)
 	}
 	assert_true(run_until(test, both_received, 60000));
 	for (int i = 0; i < 100 && quic_connection_queued(test->a.connection) +
-				 quic_connection_queued(test->b.connection) > 0;
+						   quic_connection_queued(test->b.connection) >
+					   0;
 		i++)
 		uv_run(&test->loop, UV_RUN_ONCE);
 	run_until(test, never, 50);
@@ -517,6 +557,58 @@ static void tiny_frames(void **state)
 	frames_both_ways(*state, 2000, 1);
 }
 
+static void trains_where_they_work(void **state)
+{
+	frames_both_ways(*state, 1000, 4057);
+	assert_true(kernel.trains > 0);
+	/* 8 MB in datagrams of 1.4 kB, and the acknowledgements. */
+	assert_true(kernel.calls < 3000);
+}
+
+static void no_trains(void **state)
+{
+	kernel.no_gso = true;
+	frames_both_ways(*state, 1000, 4057);
+	assert_int_equal(kernel.trains, 2); /* one per socket to learn it */
+}
+
+static void blocked_now_and_then(void **state)
+{
+	kernel.blocked = 3;
+	frames_both_ways(*state, 1000, 4057);
+}
+
+static void blocked_without_trains(void **state)
+{
+	kernel.blocked = 2;
+	kernel.no_gso = true;
+	frames_both_ways(*state, 1000, 4057);
+}
+
+static void lossy(void **state)
+{
+	kernel.lost = 10;
+	frames_both_ways(*state, 3000, 200);
+}
+
+/* The end does not wait for a kernel that never gets ready. */
+static void close_while_blocked(void **state)
+{
+	struct test *test = *state;
+	struct quic_stream *stream;
+	uint64_t offset = 0;
+
+	connect_both(test);
+	kernel.always_blocked = true;
+	assert_int_equal(quic_stream_open(test->a.connection, &stream), 0);
+	assert_int_equal(quic_stream_send(stream, make_frame(&offset, 4000, true)), 0);
+	run_until(test, never, 30);
+	quic_connection_close(test->a.connection, 1);
+	close_sides(test);
+	assert_int_equal(test->a.closed, 1);
+	assert_int_equal(test->b.closed, 1);
+}
+
 static void many_streams_at_once(void **state)
 {
 	struct test *test = *state;
@@ -529,9 +621,9 @@ static void many_streams_at_once(void **state)
 
 		assert_int_equal(quic_stream_open(test->a.connection, &stream), 0);
 		for (int i = 0; i < 100; i++)
-			assert_int_equal(quic_stream_send(stream,
-						 make_frame(&offset, (size_t)(1 + i * 7 % 500),
-							 true)),
+			assert_int_equal(
+				quic_stream_send(stream,
+					make_frame(&offset, (size_t)(1 + i * 7 % 500), true)),
 				0);
 		quic_stream_finish(stream);
 		expected_bytes += offset;
@@ -565,12 +657,11 @@ static void streams_beyond_the_grant(void **state)
 
 		if (quic_stream_open(test->a.connection, &streams[open]) != 0)
 			break;
-		assert_int_equal(
-			quic_stream_send(streams[open], make_frame(&offset, 10, true)), 0);
+		assert_int_equal(quic_stream_send(streams[open], make_frame(&offset, 10, true)), 0);
 	}
 	assert_int_equal(open, 100);
-	assert_int_equal(quic_stream_open(test->a.connection, &streams[100]),
-		ERROR_NO_STREAM_CREDIT);
+	assert_int_equal(
+		quic_stream_open(test->a.connection, &streams[100]), ERROR_NO_STREAM_CREDIT);
 	expected_bytes = 1000;
 	assert_true(run_until(test, b_has_bytes, 3000));
 	assert_int_equal(test->a.credit, 0);
@@ -820,8 +911,8 @@ static void wildcard(void **state)
 		snprintf(text, sizeof text, "%s:%u", addresses[i], test->b.bound[0].port);
 		assert_int_equal(address_parse(text, &address), 0);
 		test->a.connected = test->b.connected = 0;
-		assert_int_equal(quic_connect(test->a.endpoint, &test->b.identity.id, &address,
-					 &connection),
+		assert_int_equal(
+			quic_connect(test->a.endpoint, &test->b.identity.id, &address, &connection),
 			0);
 		assert_true(run_until(test, both_connected, 1000));
 		seen = quic_connection_address(connection);
@@ -915,8 +1006,7 @@ static void restart_is_noticed(void **state)
 		socklen_t size = sizeof name;
 
 		if (getsockname(other, (struct sockaddr *)&name, &size) == 0 &&
-			name.sin_family == AF_INET &&
-			ntohs(name.sin_port) == test->b.bound[0].port)
+			name.sin_family == AF_INET && ntohs(name.sin_port) == test->b.bound[0].port)
 			assert_int_equal(dup2(fd, other), other);
 	}
 	close(fd);
@@ -965,7 +1055,26 @@ static void failing_free(void *context, void *block)
 	free(block);
 }
 
-/* Each allocation of making an endpoint and dialling fails in turn. */
+static void send_once(void *context, struct quic_connection *connection)
+{
+	struct side *side = context;
+	struct quic_stream *stream;
+	struct frame *frame;
+
+	side->connected++;
+	if (quic_stream_open(connection, &stream) != 0)
+		return;
+	frame = frame_new(1);
+	if (!frame)
+		return;
+	frame->head[0] = pattern(0);
+	if (quic_stream_send(stream, frame) == 0)
+		quic_stream_finish(stream);
+	else
+		frame_free(frame);
+}
+
+/* An endpoint that dials itself, with a stream both ways; each allocation fails in turn. */
 static void no_memory(void **state)
 {
 	static const struct memory memory = {failing_alloc, failing_realloc, failing_free, NULL};
@@ -981,7 +1090,7 @@ static void no_memory(void **state)
 			.max_streams = 4,
 			.max_queue = 1000,
 			.counters = &test->a.counters,
-			.callbacks = {on_connected, on_accept, on_closed, on_stream_data,
+			.callbacks = {send_once, on_accept, on_closed, on_stream_data,
 				on_stream_closed, on_stream_credit},
 			.context = &test->a,
 		};
@@ -991,21 +1100,22 @@ static void no_memory(void **state)
 
 		allocations = 0;
 		test->a.done = false;
+		test->a.received = 0;
 		if (quic_endpoint_new(&config, &endpoint) != 0)
 			continue;
 		assert_int_equal(address_parse("127.0.0.1:0", &address), 0);
 		if (quic_endpoint_bind(endpoint, &address, &address) == 0)
-			complete = quic_connect(endpoint, &test->b.identity.id, &address,
-					   &connection) == 0;
-		for (int i = 0; i < 20; i++)
+			(void)quic_connect(endpoint, &test->a.identity.id, &address, &connection);
+		for (int i = 0; i < 40 && test->a.received < 2; i++)
 			uv_run(&test->loop, UV_RUN_NOWAIT);
+		complete = test->a.received == 2 && allocations <= failing;
 		quic_endpoint_close(endpoint, on_done, &test->a);
 		while (!test->a.done)
 			uv_run(&test->loop, UV_RUN_ONCE);
-		complete = complete && allocations <= failing;
 	}
 	memory_set(NULL);
-	assert_true(failing > 20);
+	assert_true(failing > 50);
+	assert_false(test->a.damaged);
 }
 
 int main(int argc, char **argv)
@@ -1024,6 +1134,12 @@ int main(int argc, char **argv)
 		TEST(small_frames),
 		TEST(large_frames),
 		TEST(tiny_frames),
+		TEST(trains_where_they_work),
+		TEST(no_trains),
+		TEST(blocked_now_and_then),
+		TEST(blocked_without_trains),
+		TEST(lossy),
+		TEST(close_while_blocked),
 		TEST(many_streams_at_once),
 		TEST(streams_beyond_the_grant),
 		TEST(finish_without_data),

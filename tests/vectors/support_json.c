@@ -10,8 +10,8 @@
 
 #include "bridge/bytes/hex.h"
 
-const char *const json_generations[] = {"vectors06.json", "vectors07.json", "vectors071.json",
-	NULL};
+const char *const json_generations[] = {
+	"vectors06.json", "vectors07.json", "vectors071.json", NULL};
 
 cJSON *json_load(const char *name)
 {

@@ -91,8 +91,8 @@ static void transport_infos(void **state)
 	}
 }
 
-static void check_alpn(const cJSON *vectors, const char *protocol, const struct id *network,
-	const char *path)
+static void check_alpn(
+	const cJSON *vectors, const char *protocol, const struct id *network, const char *path)
 {
 	struct id alpn, expected;
 

@@ -107,9 +107,9 @@ static size_t exchange(struct server *server, const char *generation, int count)
 	ssize_t n;
 
 	while (count-- > 0) {
-		cJSON_ArrayForEach(datagram,
-			json_get(cJSON_GetObjectItemCaseSensitive(vectors, generation),
-				"datagrams"))
+		cJSON_ArrayForEach(
+			datagram, json_get(cJSON_GetObjectItemCaseSensitive(vectors, generation),
+					  "datagrams"))
 		{
 			size_t size;
 			uint8_t *bytes = json_bytes(datagram, "", &size);

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Options that are wrong end the broker with one line; defaults work."""
+
+import socket
+import stat
+
+import pytest
+
+from identity import node_id, overlay, random_topic
+
+ID = "ab" * 32
+
+
+def refused(broker, config: str | None = None) -> str:
+    """Starts a broker that has to end; returns the plugin's one line."""
+    broker.spawn(config)
+    status = broker.wait_end()
+    assert status > 0, f"exit status {status}; {broker.tail()}"
+    lines = [line for line in broker.our_log() if not line.startswith("node id ")]
+    assert len(lines) == 1, broker.tail()
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ([("nonsense", "1")], ["nonsense", "state_dir", "peer", "bind"]),
+        ([("queue_age", "soon")], ["queue_age", "'soon'", "seconds from 1 to 3600"]),
+        ([("queue_age", "0")], ["queue_age", "'0'", "from 1 to 3600"]),
+        ([("queue_age", "99999999999999999999")], ["queue_age", "from 1 to 3600"]),
+        ([("delivery_qos", "3")], ["delivery_qos", "'3'", "from 0 to 2"]),
+        ([("delivery_qos", "-1")], ["delivery_qos", "'-1'", "from 0 to 2"]),
+        ([("network_id", ID[:-1])], ["network_id", f"'{ID[:-1]}'", "64 lower-case hex digits"]),
+        ([("network_id", ID.upper())], ["network_id", "64 lower-case hex digits"]),
+        ([("topic", "hello")], ["topic", "'hello'", "64 lower-case hex digits"]),
+        ([("topic", ID), ("topic", ID)], ["topic", ID, "once"]),
+        ([("bind", "127.0.0.1")], ["bind", "'127.0.0.1'", "<port>"]),
+        ([("bind", "localhost:2022")], ["bind", "'localhost:2022'", "<IPv4 address>"]),
+        ([("bind", "127.0.0.1:65536")], ["bind", "'127.0.0.1:65536'", "<port>"]),
+        ([("peer", ID)], ["peer", ID, "@<host>:<port>"]),
+        ([("peer", f"{ID}@host")], ["peer", f"{ID}@host", "@<host>:<port>"]),
+        ([("peer", f"{ID}@host:0")], ["peer", f"{ID}@host:0", "@<host>:<port>"]),
+        ([("peer", "host:2022")], ["peer", "'host:2022'", "@<host>:<port>"]),
+        ([("log_level", "loud")], ["log_level", "'loud'", "debug", "error"]),
+        ([("queue_limit", "1"), ("queue_limit", "2")], ["queue_limit", "'2'", "once"]),
+        ([("state_dir", "here")], ["state_dir", "'here'", "absolute path"]),
+        ([("identity_file", "key.pem")], ["identity_file", "'key.pem'", "absolute path"]),
+    ],
+    ids=lambda value: "-".join(f"{k}={v[:12]}" for k, v in value)
+    if value and isinstance(value[0], tuple)
+    else "",
+)
+def test_wrong_option(brokers, options, said):
+    line = refused(brokers(options=options))
+    for part in said:
+        assert part in line
+
+
+def test_state_dir_is_missing(brokers):
+    broker = brokers()
+    config = broker.config().replace(f"plugin_opt_state_dir {broker.state_dir}\n", "")
+    line = refused(broker, config)
+    assert "state_dir" in line and "persistence_location" in line
+
+
+def test_state_dir_cannot_be_made(brokers):
+    broker = brokers(options=[("state_dir", "/proc/p2panda")])
+    assert "/proc/p2panda" in refused(broker)
+
+
+def test_port_is_taken(brokers):
+    broker = brokers()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", broker.quic_port))
+        assert broker.address() in refused(broker)
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620])
+def test_identity_that_others_can_reach(brokers, mode):
+    broker = brokers()
+    path = broker.state_dir / "identity.pem"
+    path.chmod(mode)
+    line = refused(broker)
+    assert str(path) in line and "0600" in line
+
+
+def test_identity_that_is_none(brokers):
+    broker = brokers()
+    path = broker.state_dir / "identity.pem"
+    path.write_text("hello\n")
+    assert str(path) in refused(broker)
+    assert path.read_text() == "hello\n"
+
+
+def test_identity_behind_a_link(brokers):
+    broker = brokers()
+    path = broker.state_dir / "identity.pem"
+    path.rename(broker.state_dir / "other.pem")
+    path.symlink_to("other.pem")
+    assert str(path) in refused(broker)
+
+
+def test_own_id_as_peer(brokers):
+    broker = brokers()
+    broker.add_peer(broker)
+    assert "own id" in refused(broker)
+
+
+def test_loaded_twice(brokers):
+    broker = brokers()
+    config = broker.config()
+    plugin = config[config.index("plugin ") :]
+    broker.spawn(config + plugin)
+    assert broker.wait_end() > 0
+    assert any("loaded already" in line for line in broker.our_log())
+
+
+def test_identity_is_made_once(brokers):
+    broker = brokers(identity=False)
+    broker.start()
+    path = broker.state_dir / "identity.pem"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    pem = path.read_bytes()
+    assert broker.id == node_id(pem)
+    assert any(line == f"node id {broker.id}" for line in broker.our_log())
+    broker.stop()
+    broker.start()
+    assert path.read_bytes() == pem
+    assert broker.status()["node_id"] == node_id(pem)
+
+
+def test_identity_file_elsewhere(brokers, tmp_path):
+    path = tmp_path / "key.pem"
+    broker = brokers(identity=False, options=[("identity_file", str(path))])
+    broker.start()
+    assert broker.id == node_id(path.read_bytes())
+    assert not (broker.state_dir / "identity.pem").exists()
+
+
+def test_state_dir_below_persistence_location(brokers, tmp_path):
+    broker = brokers(identity=False, lines=[f"persistence_location {tmp_path}/"])
+    config = broker.config().replace(f"plugin_opt_state_dir {broker.state_dir}\n", "")
+    broker.start(config)
+    assert broker.id == node_id((tmp_path / "p2panda" / "identity.pem").read_bytes())
+
+
+@pytest.mark.parametrize("qos", [0, 1, 2])
+def test_delivery_qos(brokers, qos):
+    a, b = brokers(), brokers(options=[("delivery_qos", str(qos))])
+    a.add_peer(b)
+    a.start(), b.start()
+    topic = overlay(random_topic())
+    receiver = b.client(topic, qos=2)
+    a.client().publish(topic, b"hello")
+    assert receiver.wait_message(topic, b"hello").qos == qos

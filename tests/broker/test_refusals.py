@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""What an overlay can never carry is refused, counted and said."""
+
+import pytest
+
+from identity import overlay, random_topic
+from mqtt import V5, V311
+
+QUOTA_EXCEEDED = 0x97
+NOT_AUTHORISED = 0x87
+MALFORMED = [
+    "p2panda/",
+    "p2panda/hello",
+    "p2panda/" + "a" * 63,
+    "p2panda/" + "a" * 65,
+    "p2panda/" + "A" * 64,
+    "p2panda/" + "g" * 64,
+    "p2panda/" + "a" * 64 + "/more",
+    "p2panda/name/hello",
+]
+
+
+@pytest.fixture
+def pair(brokers):
+    return brokers.pair()
+
+
+def check_refusal(pair, topic: str, payload: bytes, reason: int, counter: str):
+    a, b = pair
+    good = overlay(random_topic())
+    near, far, watcher = a.client(good), b.client(good), a.client("p2panda/#")
+    clients = {version: a.client(version=version) for version in (V311, V5)}
+    before = a.number(counter)
+    accepted = a.number("messages/in")
+
+    assert clients[V5].publish(topic, payload, 1).value == reason
+    # These cannot be told; they are counted all the same.
+    clients[V5].publish(topic, payload, 0)
+    clients[V311].publish(topic, payload, 0)
+    assert not clients[V311].publish(topic, payload, 1).is_failure
+    clients[V311].publish(topic, payload, 2)
+    assert a.wait_number(counter, before + 5) == before + 5
+
+    # Nobody is cut off, and what can be carried still is, here and there.
+    for version, client in clients.items():
+        payload = f"good {version}".encode()
+        assert not client.publish(good, payload).is_failure
+        near.wait_message(good, payload)
+        far.wait_message(good, payload)
+        watcher.wait_message(good, payload)
+    assert [message.topic for message in watcher.messages(topic)] in ([], [good] * 2)
+    assert a.wait_number("messages/in", accepted + 2) == accepted + 2
+    assert any("refused a message" in line for line in a.our_log())
+
+
+@pytest.mark.parametrize("size", [4058, 5000, 100_000])
+def test_too_large(pair, size):
+    check_refusal(pair, overlay(random_topic()), b"x" * size, QUOTA_EXCEEDED, "dropped/too_large")
+
+
+@pytest.mark.parametrize("topic", MALFORMED)
+def test_malformed_topic(pair, topic):
+    check_refusal(pair, topic, b"hello", NOT_AUTHORISED, "dropped/malformed_topic")
+
+
+def test_other_topics_are_not_ours(pair):
+    a, _ = pair
+    client = a.client("other/#")
+    for topic in ("other/p2panda", "other/" + "a" * 64):
+        assert not client.publish(topic, b"x" * 10_000).is_failure
+        client.wait_message(topic, b"x" * 10_000)
+    assert a.number("dropped/malformed_topic") == a.number("dropped/too_large") == 0
+
+
+def test_malformed_subscription_is_an_ordinary_one(pair):
+    a, _ = pair
+    a.client("p2panda/hello")
+    a.wait_log(r"subscribed p2panda/hello\.\.\., which is no overlay")

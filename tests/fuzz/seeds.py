@@ -1,0 +1,69 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Writes the seeds of the gossip fuzzers, made from the vectors of the real crates.
+
+Run it from anywhere; it writes corpus/{wire,frame,addr_info,gossip} beside itself.
+"""
+
+import json
+import struct
+from pathlib import Path
+
+here = Path(__file__).resolve().parent
+vectors = json.loads((here.parent / "vectors" / "vectors06.json").read_text())
+gossip = vectors["gossip"]
+
+RECEIVE, ASK, PUBLISH, LOSE, TICK = 0, 4, 5, 6, 7
+
+
+def write(corpus, name, data):
+    folder = here / "corpus" / corpus
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(data)
+
+
+def step(what, peer=0, data=b"", topic=0, length=None):
+    size = len(data) if length is None else length
+    return struct.pack(">BH", what | topic << 3 | peer << 4, size) + data
+
+
+bodies = {m["name"]: bytes.fromhex(m["postcard"]) for m in gossip["messages"]}
+for name, body in bodies.items():
+    write("wire", name, body)
+for number, info in enumerate(gossip["addr_info"]):
+    write("addr_info", f"{number}", bytes.fromhex(info["postcard"]))
+
+header = bytes.fromhex(gossip["stream_header"]["frame"])
+frames = b"".join(bytes.fromhex(m["frame"]) for m in gossip["messages"])
+write("frame", "all_messages", bytes([7]) + header + frames)
+for name in ("gossip_opening", "gossip_publish_hello"):
+    write("frame", name, bytes([1]) + bytes.fromhex(vectors["captured"][name]["bytes"]))
+write("frame", "empty_frames", bytes([3]) + bytes(12))
+write("frame", "too_large", bytes([9]) + b"\x00\x00\x10\x01" + bytes(8))
+
+# Six peers become neighbours, then everything is received from each of them.
+meet = b"".join(step(RECEIVE, peer, bodies["neighbor_high_data"]) for peer in range(6))
+write("gossip", "meet", meet + step(TICK, length=60000))
+write("gossip", "ask", step(ASK, 1) + step(TICK, length=500) + step(RECEIVE, 1, bodies["neighbor_low_none"]))
+write("gossip", "join", b"".join(step(RECEIVE, p, bodies["join_peer_data"]) for p in range(7)))
+every = b"".join(
+    step(RECEIVE, number % 6, body) + step(TICK, length=number * 3)
+    for number, body in enumerate(bodies.values())
+)
+write("gossip", "all_messages", meet + every)
+write(
+    "gossip",
+    "repair",
+    meet
+    + step(RECEIVE, 1, bodies["prune"])
+    + step(PUBLISH, 0, b"hello")
+    + step(RECEIVE, 1, bodies["graft_some"])
+    + step(RECEIVE, 2, bodies["ihave_three"])
+    + step(TICK, length=80)
+    + step(TICK, length=40)
+    + step(RECEIVE, 2, bodies["gossip_300"])
+    + step(RECEIVE, 3, bodies["gossip_300"])
+    + step(LOSE, 2)
+    + step(RECEIVE, 1, bodies["shuffle_reply"])
+    + step(LOSE, 15),
+)

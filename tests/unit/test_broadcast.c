@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* One overlay's tree, message by message; whole networks are in test_gossip.c. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "bridge/error.h"
+#include "bridge/gossip/broadcast.h"
+#include "support_heap.h"
+
+static struct core core;
+static struct counters counters;
+static struct broadcast broadcast;
+static uint64_t now;
+/* What was done since the last look, such as "gossip 2 r1, deliver 1". */
+static char done[1 << 17];
+
+static struct id id_of(size_t node)
+{
+	struct id id;
+
+	memset(id.bytes, (int)node, ID_SIZE);
+	return id;
+}
+
+__attribute__((format(printf, 1, 2))) static void note(const char *format, ...)
+{
+	size_t size = strlen(done);
+	va_list list;
+
+	if (size) {
+		strcpy(done + size, ", ");
+		size += 2;
+	}
+	va_start(list, format);
+	vsnprintf(done + size, sizeof done - size, format, list);
+	va_end(list);
+}
+
+static void note_frame(const struct frame *frame, unsigned to)
+{
+	static uint8_t body[LIMIT_FRAME];
+	struct wire_message message;
+	size_t size = frame->head_size - 4;
+
+	memcpy(body, frame->head + 4, size);
+	if (frame->body) {
+		memcpy(body + size, frame->body->content, frame->body->size);
+		size += frame->body->size;
+	}
+	memcpy(body + size, frame->tail, frame->tail_size);
+	size += frame->tail_size;
+	assert_int_equal(wire_decode(body, size, &message), 0);
+	assert_int_equal(frame->droppable, message.type == WIRE_GOSSIP);
+	if (message.type == WIRE_GOSSIP)
+		note("gossip %u r%u", to, message.gossip.round);
+	else if (message.type == WIRE_PRUNE)
+		note("prune %u", to);
+	else if (message.type == WIRE_GRAFT)
+		note("graft %u%s r%u", to, message.graft.has_id ? " id" : "", message.graft.round);
+	else if (message.type == WIRE_IHAVE)
+		note("ihave %u x%zu r%u", to, message.ihave.count, message.ihave.items[0].round);
+	else
+		fail();
+}
+
+static void assert_done(const char *expected)
+{
+	struct gossip_effect effect;
+
+	assert_int_equal(effects_take_error(&core.effects), 0);
+	while (effects_take(&core.effects, &effect)) {
+		if (effect.type == GOSSIP_SEND)
+			note_frame(effect.frame, effect.peer.bytes[0]);
+		else if (effect.type == GOSSIP_DELIVER)
+			note("deliver %u", effect.peer.bytes[0]);
+		else
+			fail();
+		frame_free(effect.frame);
+		message_unref(effect.message);
+	}
+	if (expected)
+		assert_string_equal(done, expected);
+	done[0] = '\0';
+}
+
+static int setup(void **state)
+{
+	struct id topic = id_of(200);
+
+	heap_begin();
+	memset(&core, 0, sizeof core);
+	memset(&counters, 0, sizeof counters);
+	core.counters = &counters;
+	core.me = id_of(0);
+	now = 1000 * MS;
+	done[0] = '\0';
+	assert_int_equal(effects_init(&core.effects, &counters), 0);
+	contents_init(&core.contents, 1u << 20, &counters);
+	broadcast_init(&broadcast, &core, &topic);
+	for (size_t i = 1; i <= 3; i++) {
+		struct id peer = id_of(i);
+
+		broadcast_neighbour_up(&broadcast, &peer);
+	}
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	broadcast_clear(&broadcast);
+	effects_clear(&core.effects);
+	heap_end();
+	return 0;
+}
+
+static struct id id_of_content(const char *content)
+{
+	struct message *message = message_new(content, strlen(content));
+	struct id id = *message_id(message);
+
+	message_unref(message);
+	return id;
+}
+
+static void receive(size_t from, const struct wire_message *message)
+{
+	struct id id = id_of(from);
+
+	broadcast_receive(&broadcast, now, &id, message);
+}
+
+static void receive_gossip(size_t from, const char *content, uint16_t round)
+{
+	struct wire_message message;
+
+	message.type = WIRE_GOSSIP;
+	message.gossip.id = id_of_content(content);
+	message.gossip.content = (const uint8_t *)content;
+	message.gossip.size = strlen(content);
+	message.gossip.scope = WIRE_SWARM;
+	message.gossip.round = round;
+	receive(from, &message);
+}
+
+static void receive_ihave(size_t from, const char *content, uint16_t round)
+{
+	struct wire_message message;
+
+	message.type = WIRE_IHAVE;
+	message.ihave.count = 1;
+	message.ihave.items[0] = (struct wire_ihave){id_of_content(content), round};
+	receive(from, &message);
+}
+
+static void receive_prune(size_t from)
+{
+	struct wire_message message;
+
+	message.type = WIRE_PRUNE;
+	receive(from, &message);
+}
+
+static void receive_graft(size_t from, const char *content)
+{
+	struct wire_message message;
+
+	message.type = WIRE_GRAFT;
+	message.graft.has_id = content != NULL;
+	if (content)
+		message.graft.id = id_of_content(content);
+	message.graft.round = 0;
+	receive(from, &message);
+}
+
+static int publish(const char *content, size_t *neighbours)
+{
+	struct message *message = message_new(content, strlen(content));
+	int error = broadcast_publish(&broadcast, now, message, neighbours);
+
+	message_unref(message);
+	return error;
+}
+
+static void tick(uint64_t after)
+{
+	now += after;
+	broadcast_tick(&broadcast, now);
+}
+
+static void what_is_new_goes_on(void **state)
+{
+	receive_gossip(1, "a", 4);
+	assert_done("gossip 2 r5, gossip 3 r5, deliver 1");
+	/* Again: its sender is no part of the tree. */
+	receive_gossip(2, "a", 4);
+	assert_done("prune 2");
+	receive_gossip(1, "b", UINT16_MAX);
+	assert_done("gossip 3 r65535, deliver 1");
+	tick(5 * MS);
+	assert_done("ihave 2 x1 r65535");
+	assert_true(broadcast_deadline(&broadcast) == 1000 * MS + CACHE_ID_NS + CACHE_EVICT_NS);
+}
+
+static void strangers_are_answered_but_not_kept(void **state)
+{
+	receive_gossip(9, "a", 0);
+	assert_done("gossip 1 r1, gossip 2 r1, gossip 3 r1, deliver 9");
+	receive_gossip(9, "a", 0);
+	assert_done("prune 9");
+	receive_graft(9, "a");
+	assert_done("gossip 9 r1");
+	receive_ihave(9, "b", 0);
+	tick(80 * MS);
+	assert_done("");
+	assert_int_equal(publish("c", NULL), 0);
+	assert_done("gossip 1 r0, gossip 2 r0, gossip 3 r0");
+}
+
+static void lazy_neighbours_get_announcements(void **state)
+{
+	size_t neighbours;
+
+	receive_prune(1);
+	receive_prune(3);
+	assert_int_equal(publish("a", &neighbours), 0);
+	assert_int_equal(neighbours, 1);
+	assert_int_equal(publish("b", NULL), 0);
+	assert_done("gossip 2 r0, gossip 2 r0");
+	assert_true(broadcast_deadline(&broadcast) == now + 5 * MS);
+	tick(5 * MS);
+	assert_done("ihave 1 x2 r0, ihave 3 x2 r0");
+	receive_graft(3, "a");
+	assert_done("gossip 3 r0");
+	receive_graft(1, "unknown");
+	assert_done("");
+	assert_int_equal(publish("c", &neighbours), 0);
+	assert_int_equal(neighbours, 3);
+	assert_done("gossip 1 r0, gossip 2 r0, gossip 3 r0");
+}
+
+static void announcements_are_cut_into_frames(void **state)
+{
+	char expected[256] = "";
+	char content[16];
+
+	receive_prune(1);
+	receive_prune(2);
+	receive_prune(3);
+	for (unsigned i = 0; i < 300; i++) {
+		snprintf(content, sizeof content, "%u", i);
+		assert_int_equal(publish(content, NULL), 0);
+	}
+	tick(5 * MS);
+	for (unsigned peer = 1; peer <= 3; peer++)
+		snprintf(expected + strlen(expected), sizeof expected - strlen(expected),
+			"%sihave %u x116 r0, ihave %u x116 r0, ihave %u x68 r0",
+			peer > 1 ? ", " : "", peer, peer, peer);
+	assert_done(expected);
+	/* And no more than so many wait. */
+	for (unsigned i = 0; i < LIMIT_LAZY_QUEUE + 10; i++) {
+		snprintf(content, sizeof content, "x%u", i);
+		assert_int_equal(publish(content, NULL), 0);
+	}
+	assert_int_equal(counters_get(&counters, COUNTER_LIMIT_LAZY_QUEUE), 30);
+	tick(5 * MS);
+	assert_done(NULL);
+}
+
+static void what_does_not_come_is_asked_for(void **state)
+{
+	receive_prune(2);
+	receive_ihave(2, "a", 7);
+	receive_ihave(3, "a", 8);
+	receive_ihave(3, "a", 8);
+	assert_true(broadcast_deadline(&broadcast) == now + 80 * MS);
+	tick(79 * MS);
+	assert_done("");
+	tick(1 * MS);
+	assert_done("graft 2 id r7");
+	/* The next who has it is asked after less time, each once. */
+	assert_true(broadcast_deadline(&broadcast) == now + 40 * MS);
+	tick(40 * MS);
+	assert_done("graft 3 id r8");
+	tick(40 * MS);
+	assert_done("");
+	assert_true(broadcast_deadline(&broadcast) == UINT64_MAX);
+	/* Who was asked is in the tree from now on. */
+	receive_gossip(1, "b", 0);
+	assert_done("gossip 2 r1, gossip 3 r1, deliver 1");
+}
+
+static void what_comes_in_time_is_not_asked_for(void **state)
+{
+	receive_ihave(2, "a", 0);
+	tick(50 * MS);
+	receive_gossip(1, "a", 0);
+	assert_done("gossip 2 r1, gossip 3 r1, deliver 1");
+	tick(30 * MS);
+	assert_done("");
+	receive_ihave(2, "a", 0);
+	tick(80 * MS);
+	assert_done("");
+	/* What we publish ourselves neither. */
+	receive_ihave(2, "b", 0);
+	assert_int_equal(publish("b", NULL), 0);
+	tick(80 * MS);
+	assert_done("gossip 1 r0, gossip 2 r0, gossip 3 r0");
+}
+
+static void who_has_gone_is_not_asked(void **state)
+{
+	struct id two = id_of(2);
+
+	receive_ihave(2, "a", 0);
+	receive_ihave(2, "b", 0);
+	receive_ihave(3, "b", 5);
+	broadcast_neighbour_down(&broadcast, &two);
+	tick(80 * MS);
+	assert_done("graft 3 id r5");
+	tick(40 * MS);
+	assert_done("");
+	assert_true(broadcast_deadline(&broadcast) == UINT64_MAX);
+}
+
+static void the_nearer_takes_the_place_of_the_farther(void **state)
+{
+	receive_prune(2);
+	receive_ihave(2, "a", 3);
+	receive_ihave(3, "a", 4);
+	receive_gossip(1, "a", 8);
+	assert_done("gossip 3 r9, deliver 1");
+	tick(5 * MS);
+	assert_done("ihave 2 x1 r9");
+	/* 3 and 10 are seven hops apart. */
+	receive_ihave(2, "b", 3);
+	receive_gossip(1, "b", 9);
+	assert_done("gossip 3 r10, graft 2 r3, prune 1, deliver 1");
+	assert_int_equal(publish("c", NULL), 0);
+	assert_done("gossip 2 r0, gossip 3 r0");
+}
+
+static void a_false_id_is_counted_and_nothing_else(void **state)
+{
+	struct wire_message message;
+
+	message.type = WIRE_GOSSIP;
+	message.gossip.id = id_of_content("true");
+	message.gossip.content = (const uint8_t *)"false";
+	message.gossip.size = 5;
+	message.gossip.scope = WIRE_SWARM;
+	message.gossip.round = 0;
+	receive(1, &message);
+	assert_done("");
+	assert_int_equal(counters_get(&counters, COUNTER_BAD_ID), 1);
+	receive_gossip(1, "true", 0);
+	assert_done("gossip 2 r1, gossip 3 r1, deliver 1");
+}
+
+static void the_message_is_shared(void **state)
+{
+	struct message *message = message_new("a", 1);
+	struct gossip_effect effect;
+
+	assert_int_equal(broadcast_publish(&broadcast, now, message, NULL), 0);
+	/* Ours, three frames and the cache. */
+	assert_int_equal(message->references, 5);
+	while (effects_take(&core.effects, &effect)) {
+		assert_ptr_equal(effect.frame->body, message);
+		frame_free(effect.frame);
+	}
+	contents_evict(&core.contents, now + CACHE_CONTENT_NS);
+	assert_int_equal(message->references, 1);
+	message_unref(message);
+}
+
+static void what_is_missing_is_bounded(void **state)
+{
+	struct wire_message message;
+
+	message.type = WIRE_IHAVE;
+	message.ihave.count = 1;
+	message.ihave.items[0].round = 0;
+	for (unsigned i = 0; i < LIMIT_MISSING + 100; i++) {
+		memcpy(message.ihave.items[0].id.bytes, &i, sizeof i);
+		receive(1, &message);
+	}
+	assert_int_equal(counters_get(&counters, COUNTER_LIMIT_MISSING), 100);
+	tick(80 * MS);
+	tick(40 * MS);
+	assert_done(NULL);
+	assert_true(broadcast_deadline(&broadcast) == UINT64_MAX);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(what_is_new_goes_on),
+		TEST(strangers_are_answered_but_not_kept),
+		TEST(lazy_neighbours_get_announcements),
+		TEST(announcements_are_cut_into_frames),
+		TEST(what_does_not_come_is_asked_for),
+		TEST(what_comes_in_time_is_not_asked_for),
+		TEST(who_has_gone_is_not_asked),
+		TEST(the_nearer_takes_the_place_of_the_farther),
+		TEST(a_false_id_is_counted_and_nothing_else),
+		TEST(the_message_is_shared),
+		TEST(what_is_missing_is_bounded),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
