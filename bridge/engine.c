@@ -959,6 +959,7 @@ static int make_cores(struct engine *engine, const struct node_config *config)
 		.counters = engine->owner.counters,
 		.max_overlays = config->max_overlays,
 		.cache_bytes = config->cache_bytes,
+		.is_key = identity_is_node,
 	};
 	struct link_io io = {io_open, io_send, io_finish, io_close};
 	int error;

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <openssl/bio.h>
 #include <openssl/crypto.h>
+#include <openssl/bn.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
@@ -320,6 +321,42 @@ int identity_derive(const struct identity *identity, const char *purpose, uint8_
 	OPENSSL_cleanse(&hasher, sizeof hasher);
 	OPENSSL_cleanse(secret, sizeof secret);
 	return 0;
+}
+
+/* -x^2 + y^2 = 1 + d x^2 y^2, so x^2 = (y^2 - 1) / (d y^2 + 1); the quotient of two numbers
+ * is a square when their product is. */
+static int is_point(BIGNUM *y, BIGNUM *p, BIGNUM *d, BN_CTX *context)
+{
+	BIGNUM *u = BN_CTX_get(context), *v = BN_CTX_get(context);
+
+	if (!v || !BN_mod_sqr(y, y, p, context) || !BN_mod_sub(u, y, BN_value_one(), p, context) ||
+		!BN_mod_mul(v, y, d, p, context) || !BN_mod_add(v, v, BN_value_one(), p, context) ||
+		!BN_mod_mul(u, u, v, p, context))
+		return -1;
+	return BN_kronecker(u, p, context);
+}
+
+bool identity_is_node(const struct id *id)
+{
+	static const char p_hex[] =
+		"7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed";
+	static const char d_hex[] =
+		"52036cee2b6ffe738cc740797779e89800700a4d4141d8ab75eb4dca135978a3";
+	BN_CTX *context = BN_CTX_new();
+	BIGNUM *p = NULL, *d = NULL, *y = BN_lebin2bn(id->bytes, sizeof id->bytes, NULL);
+	bool is_node = false;
+
+	if (context && y && BN_hex2bn(&p, p_hex) && BN_hex2bn(&d, d_hex)) {
+		BN_CTX_start(context);
+		BN_mask_bits(y, 255); /* the top bit is the sign of x */
+		is_node = is_point(y, p, d, context) >= 0;
+		BN_CTX_end(context);
+	}
+	BN_free(y);
+	BN_free(d);
+	BN_free(p);
+	BN_CTX_free(context);
+	return is_node;
 }
 
 void identity_sni(const struct id *node, char sni[IDENTITY_SNI_SIZE])

@@ -8,6 +8,7 @@
 #ifndef BRIDGE_IDENTITY_H
 #define BRIDGE_IDENTITY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <openssl/types.h>
@@ -50,6 +51,13 @@ int identity_sign(const struct identity *identity, const void *data, size_t size
  * purpose as the context string. ERROR_TLS. */
 int identity_derive(const struct identity *identity, const char *purpose, uint8_t *out,
 		    size_t size);
+
+/* Whether an id can be a node's at all: the encoding of a point of Ed25519 (RFC 8032,
+ * 5.1.3). iroh requires that of each node id it decodes (iroh-base key.rs) and ends the
+ * stream on one that is not, so such an id must never be passed on. As there, an
+ * unreduced y and the wrong sign of x = 0 are let pass. False also when there is no
+ * memory. */
+bool identity_is_node(const struct id *id);
 
 void identity_sni(const struct id *node, char sni[IDENTITY_SNI_SIZE]);
 void identity_alpn(const char *protocol, const struct id *network, struct id *alpn);

@@ -142,7 +142,7 @@ static bool load_identity(struct gateway *gateway, const struct options *options
 	char id[ID_HEX_SIZE + 1];
 
 	if (identity_load(options->identity_file, &gateway->identity, reason)) {
-		broker_log(BROKER_ERROR, "identity_file %s: %s", options->identity_file, reason);
+		broker_log(BROKER_ERROR, "%s", reason);
 		return false;
 	}
 	broker_log(BROKER_NOTICE, "node id %s",

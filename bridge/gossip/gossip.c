@@ -23,6 +23,7 @@ struct overlay {
 struct gossip {
 	struct core core;
 	size_t max_overlays;
+	bool (*is_key)(const struct id *id);
 	struct overlay *overlays; /* by topic */
 	/* A binary heap by deadline: that of the first is the next of all. */
 	struct overlay **heap;
@@ -100,6 +101,7 @@ int gossip_new(const struct gossip_config *config, struct gossip **out)
 	gossip->core.random = config->random;
 	gossip->core.counters = config->counters;
 	gossip->max_overlays = config->max_overlays;
+	gossip->is_key = config->is_key;
 	keyed_init(&gossip->core.keyed, &gossip->core.random);
 	contents_init(&gossip->core.contents, config->cache_bytes, config->counters);
 	gossip_set_addresses(gossip, NULL, 0);
@@ -213,6 +215,34 @@ int gossip_publish(struct gossip *gossip, uint64_t now, const struct id *topic,
 	return error;
 }
 
+static bool is_key(const struct gossip *gossip, const struct overlay *overlay, const struct id *id)
+{
+	return !gossip->is_key || id_equal(id, &gossip->core.me) ||
+	       membership_knows(&overlay->membership, id) || gossip->is_key(id);
+}
+
+/* Whether all nodes that a message names can exist. */
+static bool names_nodes(const struct gossip *gossip, const struct overlay *overlay,
+	const struct wire_message *message)
+{
+	const struct wire_nodes *nodes = NULL;
+
+	if (message->type == WIRE_FORWARD_JOIN)
+		return is_key(gossip, overlay, &message->forward_join.peer.id);
+	if (message->type == WIRE_SHUFFLE) {
+		nodes = &message->shuffle.nodes;
+		if (!is_key(gossip, overlay, &message->shuffle.origin))
+			return false;
+	}
+	if (message->type == WIRE_SHUFFLE_REPLY)
+		nodes = &message->shuffle_reply.nodes;
+	for (size_t i = 0; nodes && i < nodes->count; i++) {
+		if (!is_key(gossip, overlay, &nodes->items[i].id))
+			return false;
+	}
+	return true;
+}
+
 int gossip_receive(struct gossip *gossip, uint64_t now, const struct id *peer,
 	const struct id *topic, const uint8_t *body, size_t size)
 {
@@ -223,6 +253,8 @@ int gossip_receive(struct gossip *gossip, uint64_t now, const struct id *peer,
 	if (!overlay || id_equal(peer, &gossip->core.me))
 		return 0;
 	error = wire_decode(body, size, &message);
+	if (!error && !names_nodes(gossip, overlay, &message))
+		error = ERROR_INVALID;
 	if (error) {
 		counters_add(gossip->core.counters, COUNTER_BAD_FRAME, 1);
 		return error;

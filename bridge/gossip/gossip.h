@@ -34,6 +34,10 @@ struct gossip_config {
 	struct counters *counters; /* likewise */
 	size_t max_overlays;
 	size_t cache_bytes; /* content kept for GRAFT, over all overlays */
+	/* Whether an id can be a node's at all (identity_is_node); NULL: any can.
+	 * Upstream ends a stream on which it reads one that cannot, so passing one on
+	 * would cost us our neighbours. */
+	bool (*is_key)(const struct id *id);
 };
 
 enum gossip_effect_type {

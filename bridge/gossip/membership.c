@@ -59,6 +59,11 @@ static struct member *find(const struct membership *membership, const struct id 
 	return NULL;
 }
 
+bool membership_knows(const struct membership *membership, const struct id *peer)
+{
+	return find(membership, peer) != NULL;
+}
+
 bool membership_is_active(const struct membership *membership, const struct id *peer)
 {
 	const struct member *member = find(membership, peer);

@@ -68,6 +68,8 @@ void membership_peer_lost(struct membership *membership, uint64_t now, const str
 /* Says farewell to all neighbours; clear it then. */
 void membership_leave(struct membership *membership);
 
+/* In a view, or asked. */
+bool membership_knows(const struct membership *membership, const struct id *peer);
 bool membership_is_active(const struct membership *membership, const struct id *peer);
 
 uint64_t membership_deadline(const struct membership *membership);

@@ -390,6 +390,64 @@ static void bad_frames_are_counted(void **state)
 	network_stop(&network);
 }
 
+static bool is_even(const struct id *id)
+{
+	return id->bytes[0] % 2 == 0;
+}
+
+/* An id that is no key would make upstream neighbours end our streams. */
+static void what_is_no_key_is_refused(void **state)
+{
+	uint64_t seed = 1;
+	struct counters counters = {0};
+	struct gossip_config config = {.me = network_id(0),
+		.random = random_seeded(&seed),
+		.counters = &counters,
+		.max_overlays = 1,
+		.cache_bytes = 1000,
+		.is_key = is_even};
+	struct id topic = network_id(100), peer = {{2}};
+	struct gossip *gossip;
+	struct gossip_effect effect;
+	struct wire_message messages[4];
+
+	assert_int_equal(gossip_new(&config, &gossip), 0);
+	assert_int_equal(gossip_join(gossip, 1, &topic), 0);
+	messages[0].type = WIRE_FORWARD_JOIN;
+	messages[0].forward_join.ttl = 3;
+	messages[0].forward_join.peer = (struct wire_node){.id = {{3}}};
+	messages[1].type = WIRE_SHUFFLE;
+	messages[1].shuffle.origin = (struct id){{3}};
+	messages[1].shuffle.ttl = 0;
+	messages[1].shuffle.nodes.count = 0;
+	messages[2] = messages[1];
+	messages[2].shuffle.origin = peer;
+	messages[2].shuffle.nodes.count = 2;
+	messages[2].shuffle.nodes.items[0] = (struct wire_node){.id = {{4}}};
+	messages[2].shuffle.nodes.items[1] = (struct wire_node){.id = {{5}}};
+	messages[3].type = WIRE_SHUFFLE_REPLY;
+	messages[3].shuffle_reply.nodes = messages[2].shuffle.nodes;
+	for (unsigned i = 0; i < 5; i++) {
+		struct wire_message *message = &messages[i % 4];
+		uint8_t body[LIMIT_FRAME];
+		struct writer writer;
+
+		/* Without the culprit it is welcome. */
+		if (i == 4)
+			messages[0].forward_join.peer.id.bytes[0] = 4;
+		writer_init(&writer, body, sizeof body);
+		assert_int_equal(wire_encode(message, &writer), 0);
+		assert_int_equal(
+			gossip_receive(gossip, 1, &peer, &topic, body, writer_size(&writer)),
+			i == 4 ? 0 : ERROR_INVALID);
+		assert_int_equal(gossip_effect(gossip, &effect), i == 4);
+		if (i == 4)
+			frame_free(effect.frame);
+	}
+	assert_int_equal(counters_get(&counters, COUNTER_BAD_FRAME), 4);
+	gossip_free(gossip);
+}
+
 static void too_large_to_forward_is_still_delivered(void **state)
 {
 	static uint8_t content[LIMIT_CONTENT];
@@ -482,9 +540,9 @@ static bool eventful_life(size_t fail_at, bool sticky)
 		struct id topic = network_id(i + 100);
 
 		gossip_join(gossip, now, &topic);
-		if (i > 2)
+		if (i > 1)
 			continue;
-		for (size_t peer = 1; peer < 9; peer++) {
+		for (size_t peer = 1; peer < 8; peer++) {
 			struct id id = network_id(peer);
 			struct wire_message messages[6];
 			struct message *published = message_new(&peer, sizeof peer);
@@ -495,13 +553,13 @@ static bool eventful_life(size_t fail_at, bool sticky)
 			messages[1].type = WIRE_SHUFFLE;
 			messages[1].shuffle.origin = id;
 			messages[1].shuffle.ttl = 0;
-			messages[1].shuffle.nodes.count = 40;
-			for (size_t node = 0; node < 40; node++)
+			messages[1].shuffle.nodes.count = 12;
+			for (size_t node = 0; node < 12; node++)
 				messages[1].shuffle.nodes.items[node] =
 					(struct wire_node){network_id(node), {data, sizeof data}};
 			messages[2].type = WIRE_IHAVE;
-			messages[2].ihave.count = 100;
-			for (size_t node = 0; node < 100; node++)
+			messages[2].ihave.count = 20;
+			for (size_t node = 0; node < 20; node++)
 				messages[2].ihave.items[node] =
 					(struct wire_ihave){network_id(node), 1};
 			messages[3].type = WIRE_GOSSIP;
@@ -588,6 +646,7 @@ int main(void)
 		cmocka_unit_test(idle_means_idle),
 		cmocka_unit_test(refusals_have_names),
 		cmocka_unit_test(bad_frames_are_counted),
+		cmocka_unit_test(what_is_no_key_is_refused),
 		cmocka_unit_test(too_large_to_forward_is_still_delivered),
 		cmocka_unit_test(scope_neighbors_is_delivered_each_time),
 		cmocka_unit_test(no_allocation_failure_does_harm),
