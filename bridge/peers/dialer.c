@@ -119,8 +119,6 @@ static void wait_until(struct dialer *dialer, struct target *target, uint64_t du
 	set_due(dialer, target, due);
 	target->state = WAITING;
 	target->pending = 0;
-	target->next_candidate = 0;
-	target->candidates_count = 0;
 }
 
 int dialer_want(struct dialer *dialer, uint64_t now, const struct id *node, bool keep)
@@ -170,6 +168,7 @@ static void round_over(struct dialer *dialer, uint64_t now, struct target *targe
 	}
 	back_off(dialer, now, target);
 	target->look_up = true;
+	dialer->due = now; /* the look-up does not wait for the backoff */
 }
 
 void dialer_failed(struct dialer *dialer, uint64_t now, const struct id *node,
@@ -218,11 +217,28 @@ void dialer_unlinked(struct dialer *dialer, uint64_t now, const struct id *node)
 	}
 }
 
+/* Whether there is a candidate that the last round has not tried. */
+static bool has_new_candidate(const struct dialer *dialer, const struct target *target)
+{
+	struct address candidates[BOOK_CANDIDATES];
+	size_t count = book_candidates(dialer->book, &target->node, candidates), at;
+
+	for (size_t i = 0; i < count; i++) {
+		for (at = 0; at < target->candidates_count; at++)
+			if (address_compare(&candidates[i], &target->candidates[at]) == 0)
+				break;
+		if (at == target->candidates_count)
+			return true;
+	}
+	return false;
+}
+
 void dialer_addresses(struct dialer *dialer, uint64_t now, const struct id *node)
 {
 	struct target *target = find(dialer, node);
 
-	if (target && target->state == WAITING && target->due > now)
+	if (target && target->state == WAITING && target->due > now &&
+	    has_new_candidate(dialer, target))
 		set_due(dialer, target, now);
 }
 

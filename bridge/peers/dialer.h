@@ -55,7 +55,8 @@ void dialer_linked(struct dialer *dialer, const struct id *node);
 /* The last connection is gone; dialled again if wanted for good: at once, or after the
  * backoff if the dial is less than a second ago. */
 void dialer_unlinked(struct dialer *dialer, uint64_t now, const struct id *node);
-/* New addresses for a wanted node: do not wait for the backoff. */
+/* The book has been told addresses of a wanted node: if one of them is new it does not wait
+ * for the backoff. */
 void dialer_addresses(struct dialer *dialer, uint64_t now, const struct id *node);
 
 /* When dialer_effect has something; UINT64_MAX for never. */

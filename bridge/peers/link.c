@@ -48,7 +48,9 @@ struct link {
 	struct channel *channels;
 	uint64_t lost_due;  /* UINT64_MAX: not about to be lost */
 	uint64_t order_due; /* when the first ending outlet is not waited for any more */
-	bool wanted, up, down, lost; /* effects not taken yet */
+	bool told_up;      /* the last of LINK_UP and LINK_DOWN that was taken */
+	bool flapped;      /* changed since then, and changed back */
+	bool wanted, lost; /* effects not taken yet */
 	UT_hash_handle hh;
 };
 
@@ -366,7 +368,7 @@ int links_connected(struct links *links, uint64_t now, const struct id *peer, vo
 		/* The other side may not know yet that there is a newer one. */
 		link->lanes->quiet_since = now;
 	} else {
-		link->up = true;
+		link->flapped = link->told_up;
 	}
 	DL_PREPEND(link->lanes, lane);
 	link->lanes_count++;
@@ -398,7 +400,7 @@ void links_closed(struct links *links, uint64_t now, struct lane *lane)
 		if (channel->released || (channel->last && channel->last->last))
 			remove_channel(links, link, channel);
 	}
-	link->down = true;
+	link->flapped = !link->told_up;
 	link->wanted = link->channels != NULL;
 	link->lost_due = now + LINK_LOST_MS * MS;
 	soon(links, now);
@@ -628,21 +630,26 @@ static void tick_lanes(struct links *links, uint64_t now, struct link *link, uin
 		*due = link->order_due;
 }
 
+/* Whether there is a change to be told: of two that cancel out, both are. */
+static bool has_changed(struct link *link)
+{
+	bool is_up = link->lanes != NULL;
+
+	if (link->told_up == is_up && !link->flapped)
+		return false;
+	link->flapped = false;
+	link->told_up = !link->told_up;
+	return true;
+}
+
 static bool effect_of(struct links *links, uint64_t now, struct link *link, uint64_t *due,
 		      struct link_effect *out)
 {
 	out->peer = link->peer;
 	tick_order(links, now, link);
 	tick_lanes(links, now, link, due);
-	/* In the order in which they have come to be. */
-	if (link->down && (!link->up || link->lanes)) {
-		link->down = false;
-		out->type = LINK_DOWN;
-		return true;
-	}
-	if (link->up) {
-		link->up = false;
-		out->type = LINK_UP;
+	if (has_changed(link)) {
+		out->type = link->told_up ? LINK_UP : LINK_DOWN;
 		return true;
 	}
 	if (link->wanted && link->channels) {

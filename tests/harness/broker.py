@@ -261,7 +261,7 @@ class Broker:
         return [line[1] for line in lines if line]
 
     def tail(self) -> str:
-        return f"{self.name} said last:\n  " + "\n  ".join(self.whole_log()[-30:])
+        return f"{self.name} said last:\n  " + "\n  ".join(self.whole_log()[-12:])
 
     def wait_log(self, pattern: "str | re.Pattern", timeout: float | None = None) -> re.Match:
         """Waits for a line of the log since the last start."""

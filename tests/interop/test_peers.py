@@ -8,7 +8,6 @@ import pytest
 from rust_peer import (
     PeerError,
     RustPeer,
-    binary,
     connect,
     free_port,
     introduce,
@@ -24,8 +23,6 @@ def start():
     peers = []
 
     def start_peer(generation, **options):
-        if not binary(generation).exists():
-            pytest.skip(f"peer{generation} is not built (tests/interop/build.sh)")
         peers.append(RustPeer(generation, **options))
         return peers[-1]
 

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Brings brokers and Rust peers together.
+
+Who dials whom is decided here: a Rust peer dials whoever is in its address book with an
+interest in a topic it has joined; a broker dials the peers of its configuration.
+"""
+
+import contextlib
+import time
+
+from broker import Broker
+from rust_peer import PeerTimeout, RustPeer
+from settings import PATIENCE
+
+
+def listens_at(peer: RustPeer, host: str = "127.0.0.1") -> str:
+    """The peer's address of this host's family."""
+    start = f"[{host}]:" if ":" in host else f"{host}:"
+    return next(address for address in peer.addresses if address.startswith(start))
+
+
+def we_dial(broker: Broker, peer: RustPeer, topic: str, host: str = "127.0.0.1"):
+    """Only the broker (not yet running) knows the other; starts it."""
+    broker.add_peer(peer.id, listens_at(peer, host))
+    peer.join(topic)
+    broker.start()
+
+
+def they_dial(
+    broker: Broker, peer: RustPeer, topic: str, host: str = "127.0.0.1", joined: bool = False
+):
+    """Only the Rust peer knows the other; the broker runs and should have joined: one
+    that has not ignores a Join, and upstream does not repeat it."""
+    peer.node(broker.id, broker.address(host))
+    peer.interest(broker.id, topic)
+    if not joined:
+        peer.join(topic)
+
+
+def wait_together(broker: Broker, peer: RustPeer, topic: str):
+    broker.wait_joined(topic)
+    peer.wait("joined", PATIENCE, topic=topic)
+
+
+def wait_all(peer: RustPeer, topic: str, payloads):
+    """Waits until the peer has all of them (and perhaps others)."""
+    wanted = set(payloads)
+    limit = time.monotonic() + PATIENCE
+    count = 0
+    while not wanted <= set(found := peer.messages(topic)):
+        count = max(count, len(found)) + 1
+        with contextlib.suppress(PeerTimeout):
+            peer.wait_count(topic, count, max(limit - time.monotonic(), 0))
+        if time.monotonic() >= limit:
+            missing = sorted(wanted - set(peer.messages(topic)))
+            raise PeerTimeout(f"{len(missing)} messages are missing, such as {missing[0][:40]!r}")

@@ -1,0 +1,654 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "bridge/error.h"
+#include "plugin/interest.h"
+#include "support_heap.h"
+
+#define S UINT64_C(1000000000)
+#define LINGER (30 * S)
+#define TOPICS 4
+#define CLIENTS 4
+
+static struct {
+	struct interest *interest;
+	uint64_t now, seed;
+	struct random random;
+	bool joined[TOPICS];
+	unsigned joins[TOPICS], leaves[TOPICS];
+	unsigned asked; /* has_session */
+	bool has_session[CLIENTS];
+} world;
+
+static struct id topic_id(size_t topic)
+{
+	struct id id;
+
+	memset(id.bytes, 0x80 + (int)topic, ID_SIZE);
+	return id;
+}
+
+static size_t topic_of(void *context, const struct id *id)
+{
+	assert_ptr_equal(context, &world);
+	assert_true(id->bytes[0] >= 0x80 && id->bytes[0] < 0x80 + TOPICS);
+	return id->bytes[0] - 0x80u;
+}
+
+static void on_join(void *context, const struct id *id)
+{
+	size_t topic = topic_of(context, id);
+
+	assert_false(world.joined[topic]);
+	world.joined[topic] = true;
+	world.joins[topic]++;
+}
+
+static void on_leave(void *context, const struct id *id)
+{
+	size_t topic = topic_of(context, id);
+
+	assert_true(world.joined[topic]);
+	world.joined[topic] = false;
+	world.leaves[topic]++;
+}
+
+static bool has_session(void *context, const char *client)
+{
+	assert_ptr_equal(context, &world);
+	assert_int_equal(client[0], 'c');
+	world.asked++;
+	return world.has_session[client[1] - '0'];
+}
+
+static int setup(void **state)
+{
+	static const struct interest_actions actions = {on_join, on_leave, has_session, &world};
+
+	memset(&world, 0, sizeof world);
+	memset(world.has_session, true, sizeof world.has_session);
+	world.seed = 1;
+	world.random = random_seeded(&world.seed);
+	world.now = 1000 * S;
+	heap_begin();
+	return interest_new(&actions, &world.random, LINGER, &world.interest);
+}
+
+static int teardown(void **state)
+{
+	interest_free(world.interest);
+	heap_end();
+	return 0;
+}
+
+static void tick(void)
+{
+	interest_tick(world.interest, world.now);
+}
+
+/* Ticks come at least ten times per second. */
+static void pass(uint64_t duration)
+{
+	for (uint64_t end = world.now + duration; world.now < end; world.now += S / 10)
+		tick();
+	tick();
+}
+
+static const char *filter_of(size_t topic, const char *before)
+{
+	static char filter[64];
+
+	snprintf(filter, sizeof filter, "%s%zu", before, topic);
+	return filter;
+}
+
+static void subscribe_as(const char *client, size_t topic, const char *before, uint8_t qos)
+{
+	struct id id = topic_id(topic);
+
+	assert_int_equal(interest_subscribed(world.interest, client, filter_of(topic, before),
+					     &id, qos),
+			 0);
+}
+
+static void subscribe(const char *client, size_t topic, uint8_t qos)
+{
+	subscribe_as(client, topic, "p2panda/", qos);
+}
+
+static void unsubscribe(const char *client, size_t topic)
+{
+	interest_unsubscribed(world.interest, client, filter_of(topic, "p2panda/"));
+}
+
+static void publish(size_t topic)
+{
+	struct id id = topic_id(topic);
+
+	assert_int_equal(interest_published(world.interest, world.now, &id), 0);
+}
+
+static void nothing(void **state)
+{
+	tick();
+	pass(2 * S);
+	unsubscribe("c0", 0);
+	interest_connected(world.interest, "c0", true);
+	interest_connected(world.interest, "c0", false);
+	interest_offline(world.interest, "c0");
+	interest_gone(world.interest, "c0");
+	tick();
+	assert_int_equal(world.asked, 0);
+	interest_free(NULL);
+}
+
+static void the_first_joins_the_last_leaves(void **state)
+{
+	subscribe("c0", 0, 0);
+	assert_true(world.joined[0]); /* at once */
+	subscribe("c1", 0, 1);
+	subscribe("c1", 1, 1);
+	tick();
+	unsubscribe("c0", 0);
+	tick();
+	assert_true(world.joined[0]);
+	unsubscribe("c1", 0);
+	assert_true(world.joined[0]); /* decided at TICK */
+	tick();
+	assert_false(world.joined[0]);
+	assert_true(world.joined[1]);
+	assert_int_equal(world.joins[0], 1);
+	subscribe("c0", 0, 0);
+	assert_true(world.joined[0]);
+	assert_int_equal(world.joins[0], 2);
+}
+
+static void several_filters_of_one_client(void **state)
+{
+	subscribe("c0", 0, 0);
+	subscribe_as("c0", 0, "$share/a/p2panda/", 0);
+	subscribe_as("c0", 0, "$share/b/p2panda/", 0);
+	unsubscribe("c0", 0);
+	tick();
+	assert_true(world.joined[0]);
+	interest_unsubscribed(world.interest, "c0", filter_of(0, "$share/a/p2panda/"));
+	tick();
+	assert_true(world.joined[0]);
+	interest_unsubscribed(world.interest, "c0", filter_of(0, "$share/b/p2panda/"));
+	tick();
+	assert_false(world.joined[0]);
+}
+
+static void subscribing_again_counts_once(void **state)
+{
+	subscribe("c0", 0, 0);
+	subscribe("c0", 0, 1);
+	subscribe("c0", 0, 2);
+	assert_int_equal(world.joins[0], 1);
+	unsubscribe("c0", 0);
+	tick();
+	assert_false(world.joined[0]);
+	unsubscribe("c0", 0);
+	tick();
+	assert_int_equal(world.leaves[0], 1);
+}
+
+static void unsubscribing_the_unknown(void **state)
+{
+	subscribe("c0", 0, 0);
+	unsubscribe("c0", 1);
+	unsubscribe("c1", 0);
+	interest_unsubscribed(world.interest, "c0", "");
+	interest_unsubscribed(world.interest, "c0", filter_of(0, "$share/a/p2panda/"));
+	tick();
+	assert_true(world.joined[0]);
+	assert_int_equal(world.leaves[0] + world.leaves[1], 0);
+}
+
+static void unsubscribed_and_subscribed_before_the_tick(void **state)
+{
+	subscribe("c0", 0, 0);
+	unsubscribe("c0", 0);
+	subscribe("c0", 0, 0);
+	tick();
+	assert_true(world.joined[0]);
+	assert_int_equal(world.joins[0], 1);
+	unsubscribe("c0", 0);
+	subscribe("c1", 0, 0);
+	tick();
+	assert_int_equal(world.leaves[0], 0);
+}
+
+static void gone(void **state)
+{
+	subscribe("c0", 0, 2);
+	subscribe("c0", 1, 0);
+	subscribe("c1", 1, 0);
+	interest_gone(world.interest, "c0");
+	assert_true(world.joined[0]);
+	tick();
+	assert_false(world.joined[0]);
+	assert_true(world.joined[1]);
+	interest_gone(world.interest, "c0");
+	tick();
+	assert_true(world.joined[1]);
+}
+
+static void gone_and_back_before_the_tick(void **state)
+{
+	subscribe("c0", 0, 0);
+	subscribe("c0", 1, 0);
+	interest_gone(world.interest, "c0");
+	interest_connected(world.interest, "c0", false);
+	subscribe("c0", 0, 0);
+	tick();
+	assert_true(world.joined[0]);
+	assert_int_equal(world.joins[0], 1); /* it did not flap */
+	assert_false(world.joined[1]);
+	unsubscribe("c0", 0);
+	tick();
+	assert_false(world.joined[0]);
+}
+
+static void offline_sessions_want_their_messages(void **state)
+{
+	subscribe("c0", 0, 0);
+	subscribe("c0", 1, 1);
+	subscribe("c0", 2, 2);
+	interest_offline(world.interest, "c0");
+	tick();
+	assert_false(world.joined[0]);
+	assert_true(world.joined[1]);
+	assert_true(world.joined[2]);
+	pass(5 * S);
+	assert_true(world.joined[1]);
+	interest_offline(world.interest, "c0"); /* twice is fine */
+	/* It comes back to all it had. */
+	interest_connected(world.interest, "c0", true);
+	assert_true(world.joined[0]);
+	assert_int_equal(world.joins[0], 2);
+	pass(5 * S);
+	for (size_t topic = 0; topic < 3; topic++) {
+		assert_true(world.joined[topic]);
+		unsubscribe("c0", topic);
+	}
+	tick();
+	for (size_t topic = 0; topic < 3; topic++)
+		assert_false(world.joined[topic]);
+}
+
+static void offline_and_gone(void **state)
+{
+	subscribe("c0", 0, 0);
+	interest_offline(world.interest, "c0");
+	tick();
+	assert_false(world.joined[0]);
+	interest_gone(world.interest, "c0");
+	tick();
+	interest_connected(world.interest, "c0", true);
+	tick();
+	assert_false(world.joined[0]);
+	assert_int_equal(world.leaves[0], 1);
+}
+
+static void others_while_it_is_offline(void **state)
+{
+	/* The overlay of an offline QoS 0 subscription comes and goes without it. */
+	subscribe("c0", 0, 0);
+	interest_offline(world.interest, "c0");
+	tick();
+	subscribe("c1", 0, 0);
+	assert_int_equal(world.joins[0], 2);
+	unsubscribe("c1", 0);
+	tick();
+	assert_int_equal(world.leaves[0], 2);
+	publish(0);
+	assert_int_equal(world.joins[0], 3);
+	pass(LINGER + S);
+	assert_int_equal(world.leaves[0], 3);
+	interest_connected(world.interest, "c0", true);
+	assert_true(world.joined[0]);
+	unsubscribe("c0", 0);
+	tick();
+	assert_false(world.joined[0]);
+	assert_int_equal(world.leaves[0], 4);
+}
+
+static void offline_and_back_before_the_tick(void **state)
+{
+	subscribe("c0", 0, 0);
+	interest_offline(world.interest, "c0");
+	interest_connected(world.interest, "c0", true);
+	tick();
+	assert_true(world.joined[0]);
+	assert_int_equal(world.joins[0], 1);
+}
+
+static void resubscribed_at_another_qos(void **state)
+{
+	subscribe("c0", 0, 1);
+	subscribe("c0", 0, 0);
+	interest_offline(world.interest, "c0");
+	tick();
+	assert_false(world.joined[0]);
+	interest_connected(world.interest, "c0", true);
+	subscribe("c0", 0, 1);
+	interest_offline(world.interest, "c0");
+	tick();
+	assert_true(world.joined[0]);
+}
+
+static void taken_over(void **state)
+{
+	/* The other connection goes on with the session: only CONNECT is seen. */
+	subscribe("c0", 0, 0);
+	subscribe("c0", 1, 1);
+	interest_connected(world.interest, "c0", true);
+	tick();
+	assert_true(world.joined[0] && world.joined[1]);
+	/* It begins a new one. */
+	interest_connected(world.interest, "c0", false);
+	subscribe("c0", 1, 0);
+	tick();
+	assert_false(world.joined[0]);
+	assert_true(world.joined[1]);
+	assert_int_equal(world.joins[1], 1);
+	unsubscribe("c0", 1);
+	tick();
+	assert_false(world.joined[1]);
+}
+
+static void a_new_session_instead_of_an_offline_one(void **state)
+{
+	subscribe("c0", 0, 1);
+	interest_offline(world.interest, "c0");
+	pass(S);
+	interest_connected(world.interest, "c0", false);
+	tick();
+	assert_false(world.joined[0]);
+	world.asked = 0;
+	pass(5 * S);
+	assert_int_equal(world.asked, 0);
+}
+
+static void sessions_expire_without_a_word(void **state)
+{
+	subscribe("c0", 0, 1);
+	subscribe("c1", 1, 1);
+	subscribe("c2", 2, 1);
+	interest_offline(world.interest, "c0");
+	interest_offline(world.interest, "c1");
+	pass(3 * S);
+	assert_true(world.asked >= 4 && world.asked <= 10); /* once per second each */
+	assert_true(world.joined[0] && world.joined[1]);
+	world.has_session[0] = false;
+	world.has_session[2] = false; /* nobody asks for one that is online */
+	pass(2 * S);
+	assert_false(world.joined[0]);
+	assert_true(world.joined[1]);
+	assert_true(world.joined[2]);
+	interest_connected(world.interest, "c1", true);
+	world.asked = 0;
+	pass(5 * S);
+	assert_int_equal(world.asked, 0);
+}
+
+static void an_expired_session_that_held_nothing(void **state)
+{
+	subscribe("c0", 0, 0);
+	interest_offline(world.interest, "c0");
+	tick();
+	world.has_session[0] = false;
+	pass(2 * S);
+	world.asked = 0;
+	pass(5 * S);
+	assert_int_equal(world.asked, 0);
+	assert_int_equal(world.leaves[0], 1);
+}
+
+static void publishing_lingers(void **state)
+{
+	publish(0);
+	assert_true(world.joined[0]);
+	pass(20 * S);
+	publish(0);
+	pass(LINGER - S);
+	assert_true(world.joined[0]);
+	pass(2 * S);
+	assert_false(world.joined[0]);
+	publish(0);
+	assert_int_equal(world.joins[0], 2);
+}
+
+static void several_linger(void **state)
+{
+	publish(0);
+	pass(10 * S);
+	publish(1);
+	pass(LINGER - 5 * S);
+	assert_false(world.joined[0]);
+	assert_true(world.joined[1]);
+	pass(10 * S);
+	assert_false(world.joined[1]);
+}
+
+static void no_linger_at_all(void **state)
+{
+	static const struct interest_actions actions = {on_join, on_leave, has_session, &world};
+
+	interest_free(world.interest);
+	assert_int_equal(interest_new(&actions, &world.random, 0, &world.interest), 0);
+	publish(0);
+	assert_true(world.joined[0]);
+	tick();
+	assert_false(world.joined[0]);
+}
+
+static void the_last_subscriber_ends_the_linger(void **state)
+{
+	publish(0);
+	subscribe("c0", 0, 0);
+	assert_int_equal(world.joins[0], 1);
+	publish(0);
+	unsubscribe("c0", 0);
+	publish(0);
+	tick();
+	assert_false(world.joined[0]);
+	/* And the next publish joins again. */
+	publish(0);
+	pass(S);
+	assert_true(world.joined[0]);
+	pass(LINGER);
+	assert_false(world.joined[0]);
+}
+
+static void a_subscriber_outlasts_the_linger(void **state)
+{
+	publish(0);
+	subscribe("c0", 0, 0);
+	pass(2 * LINGER);
+	assert_true(world.joined[0]);
+	assert_int_equal(world.leaves[0], 0);
+}
+
+static void fixed(void **state)
+{
+	struct id id = topic_id(0);
+
+	assert_int_equal(interest_fix(world.interest, &id), 0);
+	assert_int_equal(interest_fix(world.interest, &id), 0);
+	assert_int_equal(world.joins[0], 1);
+	subscribe("c0", 0, 0);
+	publish(0);
+	unsubscribe("c0", 0);
+	publish(0);
+	pass(2 * LINGER);
+	assert_true(world.joined[0]);
+	assert_int_equal(world.leaves[0], 0);
+	assert_int_equal(world.joins[0], 1);
+}
+
+static void each_allocation_fails(void **state)
+{
+	struct id id = topic_id(0);
+	static const struct interest_actions actions = {on_join, on_leave, has_session, &world};
+	struct interest *interest;
+	bool failed = true;
+
+	heap_fail(1, false);
+	assert_int_equal(interest_new(&actions, &world.random, 0, &interest), ERROR_NOMEM);
+	for (size_t n = 1; failed; n++) {
+		heap_fail(n, false);
+		failed = interest_subscribed(world.interest, "c0", "p2panda/0", &id, 1) != 0;
+		assert_int_equal(failed, heap_has_failed());
+		heap_fail(0, false);
+		tick();
+		/* Then it holds nothing. */
+		assert_int_equal(world.joined[0], !failed);
+		interest_offline(world.interest, "c0");
+	}
+	interest_gone(world.interest, "c0");
+	tick();
+	failed = true;
+	for (size_t n = 1; failed; n++) {
+		heap_fail(n, false);
+		failed = interest_published(world.interest, world.now, &id) != 0;
+		assert_int_equal(failed, heap_has_failed());
+		heap_fail(0, false);
+		assert_int_equal(world.joined[0], !failed);
+	}
+	pass(LINGER + S);
+	failed = true;
+	for (size_t n = 1; failed; n++) {
+		heap_fail(n, false);
+		failed = interest_fix(world.interest, &id) != 0;
+		heap_fail(0, false);
+		assert_int_equal(world.joined[0], !failed);
+	}
+}
+
+/* The same by plain arrays, to compare with. */
+static struct {
+	bool subscribed[CLIENTS][TOPICS];
+	uint8_t qos[CLIENTS][TOPICS];
+	bool offline[CLIENTS];
+} model;
+
+static bool is_held(size_t topic)
+{
+	for (size_t client = 0; client < CLIENTS; client++)
+		if (model.subscribed[client][topic] &&
+		    (!model.offline[client] || model.qos[client][topic] > 0))
+			return true;
+	return false;
+}
+
+static void random_event(void)
+{
+	size_t client = random_below(&world.random, CLIENTS);
+	size_t topic = random_below(&world.random, TOPICS);
+	uint8_t qos = (uint8_t)random_below(&world.random, 3);
+	char name[4] = {'c', (char)('0' + client)};
+	bool kept = random_below(&world.random, 2);
+
+	switch (random_below(&world.random, 8)) {
+	case 0:
+	case 1:
+	case 2:
+		if (model.offline[client])
+			break;
+		subscribe(name, topic, qos);
+		model.subscribed[client][topic] = true;
+		model.qos[client][topic] = qos;
+		break;
+	case 3:
+		if (model.offline[client])
+			break;
+		unsubscribe(name, topic);
+		model.subscribed[client][topic] = false;
+		break;
+	case 4:
+		if (!kept)
+			memset(model.subscribed[client], 0, sizeof model.subscribed[client]);
+		model.offline[client] = false;
+		interest_connected(world.interest, name, kept);
+		break;
+	case 5:
+		interest_offline(world.interest, name);
+		model.offline[client] = true;
+		break;
+	case 6:
+		interest_gone(world.interest, name);
+		memset(model.subscribed[client], 0, sizeof model.subscribed[client]);
+		/* A client without subscriptions is forgotten, until it connects again. */
+		interest_connected(world.interest, name, false);
+		model.offline[client] = false;
+		break;
+	case 7:
+		world.has_session[client] = false;
+		pass(2 * S);
+		world.has_session[client] = true;
+		if (model.offline[client])
+			memset(model.subscribed[client], 0, sizeof model.subscribed[client]);
+		break;
+	}
+}
+
+static void anything_in_any_order(void **state)
+{
+	for (unsigned seed = 1; seed <= 100; seed++) {
+		teardown(NULL);
+		setup(NULL);
+		memset(&model, 0, sizeof model);
+		world.seed = seed;
+		for (int i = 0; i < 300; i++) {
+			random_event();
+			for (size_t topic = 0; topic < TOPICS; topic++)
+				assert_true(world.joined[topic] || !is_held(topic));
+			if (random_below(&world.random, 2))
+				continue;
+			tick();
+			for (size_t topic = 0; topic < TOPICS; topic++)
+				assert_int_equal(world.joined[topic], is_held(topic));
+		}
+	}
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(nothing),
+		TEST(the_first_joins_the_last_leaves),
+		TEST(several_filters_of_one_client),
+		TEST(subscribing_again_counts_once),
+		TEST(unsubscribing_the_unknown),
+		TEST(unsubscribed_and_subscribed_before_the_tick),
+		TEST(gone),
+		TEST(gone_and_back_before_the_tick),
+		TEST(offline_sessions_want_their_messages),
+		TEST(offline_and_gone),
+		TEST(others_while_it_is_offline),
+		TEST(offline_and_back_before_the_tick),
+		TEST(resubscribed_at_another_qos),
+		TEST(taken_over),
+		TEST(a_new_session_instead_of_an_offline_one),
+		TEST(sessions_expire_without_a_word),
+		TEST(an_expired_session_that_held_nothing),
+		TEST(publishing_lingers),
+		TEST(several_linger),
+		TEST(no_linger_at_all),
+		TEST(the_last_subscriber_ends_the_linger),
+		TEST(a_subscriber_outlasts_the_linger),
+		TEST(fixed),
+		TEST(each_allocation_fails),
+		TEST(anything_in_any_order),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
