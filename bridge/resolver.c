@@ -165,7 +165,9 @@ static void do_nothing(uv_work_t *failed)
 
 void resolution_start(struct resolution *resolution)
 {
-	const struct addrinfo hints = {.ai_socktype = SOCK_DGRAM, .ai_flags = AI_ADDRCONFIG};
+	/* Not AI_ADDRCONFIG: it does not count loopback addresses, and an address that
+	 * cannot be reached from here fails at once and leaves room for the next. */
+	const struct addrinfo hints = {.ai_socktype = SOCK_DGRAM};
 	const struct addrinfo literal = {.ai_socktype = SOCK_DGRAM, .ai_flags = AI_NUMERICHOST};
 	struct look_up *look_up;
 	unsigned char ip[16];
