@@ -40,7 +40,9 @@
 	X(LIMIT_CONNECTIONS, "limits/connections", "connections refused: limit")                   \
 	X(LIMIT_PEERS, "limits/peers", "peers not kept: limit")                                    \
 	X(LIMIT_PEER_DATA, "limits/peer_data", "peer data ignored: too large or malformed")        \
+	X(LIMIT_STATELESS, "limits/stateless", "resets, refusals and Retries not sent: rate")      \
 	X(HANDSHAKES_REFUSED, "peers/refused", "handshakes refused: key, network or protocol")     \
+	X(RETRIES, "peers/retries", "handshakes asked to prove their address")                     \
 	X(DIALS, "peers/dials", "connections tried")                                               \
 	X(DIALS_FAILED, "peers/dials_failed", "connections that did not come about")
 

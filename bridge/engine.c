@@ -37,7 +37,8 @@ struct route {
 	struct address address;
 	struct lane *lane; /* NULL until the handshake is complete */
 	bool dialled;
-	struct route *prev, *next; /* of the dials under way */
+	bool dialling; /* on the engine's list of dials under way */
+	struct route *prev, *next; /* of that list */
 };
 
 /* One stream that a peer opened. */
@@ -317,6 +318,8 @@ static bool links_effects(struct engine *engine)
 			dialer_linked(engine->dialer, &effect.peer);
 			joiner_linked(engine->joiner, now, &effect.peer);
 			book_set_linked(engine->book, &effect.peer, true);
+			links_keep(engine->links, now, &effect.peer,
+				   engine->overlays && find_trusted(engine, &effect.peer));
 			renew_neighbours(engine, &effect.peer);
 			break;
 		case LINK_DOWN:
@@ -355,6 +358,15 @@ static void dial(struct engine *engine, const struct id *peer, const struct addr
 	count(engine, COUNTER_DIALS);
 	quic_connection_set_data(route->connection, route);
 	DL_APPEND(engine->dials, route);
+	route->dialling = true;
+}
+
+static void dial_is_over(struct engine *engine, struct route *route)
+{
+	if (!route->dialling)
+		return;
+	DL_DELETE(engine->dials, route);
+	route->dialling = false;
 }
 
 static bool dialer_effects(struct engine *engine)
@@ -516,7 +528,7 @@ static void on_connected(void *context, struct quic_connection *connection)
 	char address[ADDRESS_TEXT_SIZE];
 
 	if (route)
-		DL_DELETE(engine->dials, route);
+		dial_is_over(engine, route);
 	else
 		route = adopt(engine, connection);
 	if (!route || links_connected(engine->links, now_ns(engine), &route->peer, connection,
@@ -527,8 +539,6 @@ static void on_connected(void *context, struct quic_connection *connection)
 	atomic_fetch_add(engine->owner.connections, 1);
 	book_worked(engine->book, now_ns(engine), &route->peer, &route->address);
 	trusted = find_trusted(engine, &route->peer);
-	if (trusted)
-		trusted->failure[0] = 0;
 	log_line(engine, trusted ? NODE_LOG_INFO : NODE_LOG_DEBUG, "peer %s at %s: connected (%s)",
 		 short_id(&route->peer).text, address_format(&route->address, address),
 		 route->dialled ? "dialled" : "incoming");
@@ -559,11 +569,15 @@ static void on_closed(void *context, struct quic_connection *connection,
 		return; /* refused before it was ours */
 	if (route->lane) {
 		atomic_fetch_sub(engine->owner.connections, 1);
-		log_line(engine, NODE_LOG_DEBUG, "peer %s: connection closed: %s",
-			 short_id(&route->peer).text, close->text);
+		/* A dialler is through before the other side has decided. */
+		if (close->refused)
+			note_failure(engine, route, close->text);
+		else
+			log_line(engine, NODE_LOG_DEBUG, "peer %s: connection closed: %s",
+				 short_id(&route->peer).text, close->text);
 		links_closed(engine->links, now_ns(engine), route->lane);
 	} else if (route->dialled) {
-		DL_DELETE(engine->dials, route);
+		dial_is_over(engine, route);
 		count(engine, COUNTER_DIALS_FAILED);
 		if (!links_linked(engine->links, &route->peer))
 			note_failure(engine, route, close->text);
@@ -727,6 +741,7 @@ static void want_trusted(struct engine *engine, const struct id *topic)
 		linked = links_linked(engine->links, &trusted->id);
 		joiner_add(engine->joiner, now, topic, &trusted->id, linked);
 		dialer_want(engine->dialer, now, &trusted->id, true);
+		links_keep(engine->links, now, &trusted->id, true);
 		if (linked)
 			dialer_linked(engine->dialer, &trusted->id);
 	}
@@ -800,9 +815,10 @@ static void leave(struct engine *engine, struct overlay *overlay)
 	}
 	memory_free(overlay);
 	emit(engine, NODE_LEFT, &topic, NULL, NULL);
-	if (!engine->overlays)
-		for (size_t i = 0; i < engine->trusted_count; i++)
-			dialer_unwant(engine->dialer, &engine->trusted[i].id);
+	for (size_t i = 0; !engine->overlays && i < engine->trusted_count; i++) {
+		dialer_unwant(engine->dialer, &engine->trusted[i].id);
+		links_keep(engine->links, now_ns(engine), &engine->trusted[i].id, false);
+	}
 }
 
 void engine_leave(struct engine *engine, const struct id *topic)

@@ -112,7 +112,8 @@ static void on_stopped(void *context)
 {
 	struct node *node = context;
 
-	if (!uv_is_closing((uv_handle_t *)&node->async))
+	/* Not if node_start has failed before it was made. */
+	if (node->async.type == UV_ASYNC && !uv_is_closing((uv_handle_t *)&node->async))
 		uv_close((uv_handle_t *)&node->async, NULL);
 }
 

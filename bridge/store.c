@@ -15,6 +15,7 @@
 #define FILE_NAME "p2panda.db"
 #define SCHEMA_VERSION 1
 #define PATH_SIZE 1100
+#define ASIDE_SIZE (PATH_SIZE + 32)
 #define ADDRESS_SIZE 19 /* family, 16 bytes, port */
 
 /* What is remembered; in memory, newest last. */
@@ -227,12 +228,12 @@ static void clear_rows(struct store *store)
 }
 
 /* Moves the file and what SQLite keeps beside it out of the way. */
-static bool set_aside(const char *path, char aside[PATH_SIZE])
+static bool set_aside(const char *path, char aside[ASIDE_SIZE])
 {
 	static const char *const beside[] = {"-wal", "-shm"};
 	char file[PATH_SIZE + 8];
 
-	snprintf(aside, PATH_SIZE, "%s.aside-%lld", path, (long long)time(NULL));
+	snprintf(aside, ASIDE_SIZE, "%s.aside-%lld", path, (long long)time(NULL));
 	for (size_t i = 0; i < 2; i++) {
 		snprintf(file, sizeof file, "%s%s", path, beside[i]);
 		unlink(file);
@@ -244,7 +245,7 @@ int store_open(const char *dir, uv_loop_t *loop, struct store **out,
 	       char reason[STORE_REASON_SIZE])
 {
 	struct store *store = memory_zalloc(sizeof *store);
-	char path[PATH_SIZE], aside[PATH_SIZE];
+	char path[PATH_SIZE], aside[ASIDE_SIZE];
 	const char *why;
 	mode_t mask;
 

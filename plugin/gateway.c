@@ -107,14 +107,14 @@ static void on_tick(void *context)
 
 /* ---- what interest wants ---- */
 
-static void join(void *context, const struct id *topic)
+static int join(void *context, const struct id *topic)
 {
-	node_join(((struct gateway *)context)->node, topic);
+	return node_join(((struct gateway *)context)->node, topic);
 }
 
-static void leave(void *context, const struct id *topic)
+static int leave(void *context, const struct id *topic)
 {
-	node_leave(((struct gateway *)context)->node, topic);
+	return node_leave(((struct gateway *)context)->node, topic);
 }
 
 static bool has_session(void *context, const char *client)

@@ -116,8 +116,10 @@ static void join(struct interest *interest, struct overlay *overlay)
 {
 	if (overlay->joined)
 		return;
-	overlay->joined = true;
-	interest->actions.join(interest->actions.context, &overlay->topic);
+	overlay->joined =
+		interest->actions.join(interest->actions.context, &overlay->topic) == ERROR_NONE;
+	if (!overlay->joined)
+		interest->dirty = true;
 }
 
 static struct overlay *find_or_join(struct interest *interest, const struct id *topic)
@@ -378,8 +380,11 @@ static bool is_held(const struct overlay *overlay, uint64_t now_ns)
 
 static void leave(struct interest *interest, struct overlay *overlay)
 {
-	if (overlay->joined)
-		interest->actions.leave(interest->actions.context, &overlay->topic);
+	if (overlay->joined &&
+	    interest->actions.leave(interest->actions.context, &overlay->topic) != ERROR_NONE) {
+		interest->dirty = true;
+		return;
+	}
 	overlay->joined = false;
 	overlay->had_holder = false;
 	overlay->linger_until = 0;
@@ -402,6 +407,7 @@ void interest_tick(struct interest *interest, uint64_t now_ns)
 	HASH_ITER(hh, interest->overlays, overlay, next)
 	{
 		if (is_held(overlay, now_ns)) {
+			join(interest, overlay);
 			if (overlay->holders == 0 && !overlay->fixed &&
 			    overlay->linger_until < interest->linger_next)
 				interest->linger_next = overlay->linger_until;

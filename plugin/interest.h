@@ -21,8 +21,9 @@
 struct interest;
 
 struct interest_actions {
-	void (*join)(void *context, const struct id *topic);
-	void (*leave)(void *context, const struct id *topic);
+	/* An error: tried again at the next TICK. */
+	int (*join)(void *context, const struct id *topic);
+	int (*leave)(void *context, const struct id *topic);
 	/* Whether the session of an offline client still exists (its expiry raises no
 	 * event, so it is asked for). */
 	bool (*has_session)(void *context, const char *client);

@@ -478,6 +478,12 @@ static void on_shuffle(
 		for (size_t i = 0; i < nodes->count; i++)
 			add_passive(membership, from, &nodes->items[i]);
 		send_shuffle_reply(membership, &origin, nodes->count);
+		/* Where it is from is seen to by membership_receive. */
+		if (id_equal(&origin, from))
+			return;
+		next = find(membership, &origin);
+		if (!next || (next->view != MEMBER_ACTIVE && !next->asked))
+			emit(membership, GOSSIP_RELEASE, &origin);
 		return;
 	}
 	/* One that fills a whole frame ends here: nobody writes such a frame. */
@@ -684,6 +690,7 @@ void membership_tick(struct membership *membership, uint64_t now)
 			continue;
 		/* It did not answer: it is considered failed, and another is tried. */
 		member->asked = false;
+		emit(membership, GOSSIP_RELEASE, &member->id);
 		drop(membership, member);
 		refill(membership, now, NULL);
 	}

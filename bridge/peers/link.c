@@ -51,6 +51,7 @@ struct link {
 	bool told_up;      /* the last of LINK_UP and LINK_DOWN that was taken */
 	bool flapped;      /* changed since then, and changed back */
 	bool wanted, lost; /* effects not taken yet */
+	bool keep;         /* stays open though no overlay uses it */
 	UT_hash_handle hh;
 };
 
@@ -191,18 +192,10 @@ static void drop_waiting(struct links *links, struct channel *channel, enum coun
 		drop(links, frame, reason);
 }
 
-/* Its outlets go on without it: what they hold is still sent. */
+/* It has no outlet any more, or the link has no connection. */
 static void remove_channel(struct links *links, struct link *link, struct channel *channel)
 {
-	struct lane *lane;
-	struct outlet *outlet;
-
 	drop_waiting(links, channel, COUNTER_DROPPED_PEER_LOST);
-	if (channel->outlet || channel->endings > 0)
-		DL_FOREACH(link->lanes, lane)
-			DL_FOREACH(lane->outlets, outlet)
-				if (outlet->channel == channel)
-					outlet->channel = NULL;
 	HASH_DELETE(hh, link->channels, channel);
 	memory_free(channel);
 }
@@ -532,11 +525,21 @@ void links_credit(struct links *links, uint64_t now, struct lane *lane)
 	}
 }
 
+void links_keep(struct links *links, uint64_t now, const struct id *peer, bool keep)
+{
+	struct link *link = find(links, peer);
+
+	if (!link)
+		return;
+	link->keep = keep;
+	soon(links, now);
+}
+
 bool links_linked(const struct links *links, const struct id *peer)
 {
 	struct link *link = find(links, peer);
 
-	return link && newest(link);
+	return link && link->lanes;
 }
 
 void *links_connection(const struct links *links, const struct id *peer)
@@ -573,12 +576,12 @@ uint64_t links_deadline(const struct links *links)
 }
 
 /* Whether a lane may be closed: nothing on it for a while, and it is either not the
- * newest or no overlay uses the link. */
+ * newest or neither an overlay nor the owner wants the link. */
 static bool is_unused(const struct link *link, const struct lane *lane, uint64_t now)
 {
 	if (lane->closing || lane->inbound > 0 || lane->outlets)
 		return false;
-	if (lane == link->lanes && link->channels)
+	if (lane == link->lanes && (link->channels || link->keep))
 		return false;
 	return now >= lane->quiet_since + LINK_UNUSED_MS * MS;
 }

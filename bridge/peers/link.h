@@ -96,6 +96,11 @@ void links_stream_closed(struct links *links, uint64_t now, struct outlet *outle
 void links_inbound(struct links *links, uint64_t now, struct lane *lane, bool begun);
 void links_credit(struct links *links, uint64_t now, struct lane *lane);
 
+/* Whether there is a connection: what LINK_UP and LINK_DOWN tell. */
+/* Whether the link to peer, if there is one, stays open though no overlay uses it: for a
+ * node that would be dialled again at once. Forgotten when the peer is lost. */
+void links_keep(struct links *links, uint64_t now, const struct id *peer, bool keep);
+
 bool links_linked(const struct links *links, const struct id *peer);
 /* The newest connection to peer; NULL for none. */
 void *links_connection(const struct links *links, const struct id *peer);

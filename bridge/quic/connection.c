@@ -41,6 +41,18 @@ const ngtcp2_mem connection_mem = {NULL, mem_malloc, mem_free, mem_calloc, mem_r
 
 /* --- How it ended --- */
 
+/* Its address is proven, or it is over. */
+static void settle(struct quic_connection *connection)
+{
+	struct quic_endpoint *endpoint = connection->endpoint;
+
+	if (!connection->unproven)
+		return;
+	connection->unproven = false;
+	DL_DELETE2(endpoint->unproven, connection, unproven_prev, unproven_next);
+	endpoint->unproven_count--;
+}
+
 void connection_end(
 	struct quic_connection *connection, const struct quic_close *close, enum farewell farewell)
 {
@@ -49,6 +61,7 @@ void connection_end(
 	if (connection->state == CONNECTION_HANDSHAKE && !close->remote &&
 		farewell == FAREWELL_TRANSPORT && (close->code & ~0xffull) == NGTCP2_CRYPTO_ERROR)
 		counters_add(connection->endpoint->config.counters, COUNTER_HANDSHAKES_REFUSED, 1);
+	settle(connection);
 	connection->close = *close;
 	connection->farewell = farewell;
 	connection->state = CONNECTION_ENDED;
@@ -63,6 +76,14 @@ __attribute__((format(printf, 2, 3))) static void set_text(
 	va_start(arguments, format);
 	vsnprintf(close->text, sizeof close->text, format, arguments);
 	va_end(arguments);
+}
+
+void connection_displace(struct quic_connection *connection)
+{
+	struct quic_close close = {0};
+
+	set_text(&close, "gave way: its address was not proven");
+	connection_end(connection, &close, FAREWELL_NONE);
 }
 
 /* The peer's reason is for our log: only what can be printed, and not all of it. */
@@ -96,6 +117,8 @@ static void describe_remote(struct quic_connection *connection, struct quic_clos
 		set_text(close, "closed by peer: code %llu%s%s%s", code, open, reason, shut);
 		return;
 	}
+	close->refused = (code & ~0xffull) == NGTCP2_CRYPTO_ERROR ||
+			 code == NGTCP2_CONNECTION_REFUSED || code == NGTCP2_APPLICATION_ERROR;
 	if (code == NGTCP2_CRYPTO_ERROR + ALERT_NO_APPLICATION_PROTOCOL)
 		meaning = ", no common protocol (other network id?)";
 	else if (code == NGTCP2_CRYPTO_ERROR + ALERT_ACCESS_DENIED)
@@ -106,6 +129,8 @@ static void describe_remote(struct quic_connection *connection, struct quic_clos
 		meaning = ", it does not accept our key";
 	else if (code == NGTCP2_CONNECTION_REFUSED)
 		meaning = ", connection refused";
+	else if (code == NGTCP2_INVALID_TOKEN)
+		meaning = ", our proof of address was too late or meant for another";
 	else if (code == NGTCP2_APPLICATION_ERROR)
 		meaning = ", closed by its application during the handshake";
 	set_text(close, "closed by peer: transport code %#llx%s%s%s%s", code, meaning, open, reason,
@@ -137,7 +162,7 @@ static void fail(struct quic_connection *connection, int error)
 		farewell = FAREWELL_NONE;
 		break;
 	case NGTCP2_ERR_DROP_CONN:
-	case NGTCP2_ERR_RETRY:
+	case NGTCP2_ERR_RETRY: /* not the first part of a ClientHello: that is about to come */
 		set_text(&close, "dropped: not a handshake");
 		farewell = FAREWELL_NONE;
 		break;
@@ -204,6 +229,7 @@ static int on_handshake_completed(ngtcp2_conn *conn, void *user_data)
 
 	if (connection->state != CONNECTION_HANDSHAKE)
 		return 0;
+	settle(connection);
 	/* Only now the peer has proven to hold the key. */
 	if (tls_session_peer(&connection->tls, &peer)) {
 		refuse(connection, SSL_AD_BAD_CERTIFICATE, "peer has shown no Ed25519 key");
@@ -441,6 +467,7 @@ void connection_free(struct quic_connection *connection)
 	}
 	if (connection->dirty)
 		DL_DELETE2(endpoint->dirty, connection, dirty_prev, dirty_next);
+	settle(connection);
 	strip(connection);
 	timers_set(&endpoint->timers, &connection->timer, TIMER_NEVER);
 	cids_remove_all(&endpoint->cids, &connection->cids);
@@ -510,7 +537,7 @@ fail:
 }
 
 int connection_accept(struct quic_endpoint *endpoint, const ngtcp2_path *path,
-	const ngtcp2_pkt_hd *header, struct quic_connection **out)
+	const ngtcp2_pkt_hd *header, const ngtcp2_cid *original, struct quic_connection **out)
 {
 	struct quic_connection *connection = connection_new(endpoint);
 	ngtcp2_transport_params parameters;
@@ -522,9 +549,21 @@ int connection_accept(struct quic_endpoint *endpoint, const ngtcp2_path *path,
 		return ERROR_NOMEM;
 	connection->incoming = true;
 	set_defaults(endpoint, &settings, &parameters);
-	settings.handshake_timeout = QUIC_HANDSHAKE_TIMEOUT;
-	parameters.original_dcid = header->dcid;
+	settings.handshake_timeout = endpoint->handshake_timeout;
+	parameters.original_dcid = original ? *original : header->dcid;
 	parameters.original_dcid_present = 1;
+	if (original) {
+		/* So that the client knows that the Retry was ours (RFC 9000, 7.3). */
+		parameters.retry_scid = header->dcid;
+		parameters.retry_scid_present = 1;
+		settings.token = header->token;
+		settings.tokenlen = header->tokenlen;
+		settings.token_type = NGTCP2_TOKEN_TYPE_RETRY;
+	} else {
+		connection->unproven = true;
+		DL_APPEND2(endpoint->unproven, connection, unproven_prev, unproven_next);
+		endpoint->unproven_count++;
+	}
 	parameters.stateless_reset_token_present = 1;
 	rv = endpoint_new_cid(endpoint, connection, &scid, parameters.stateless_reset_token);
 	if (rv)
@@ -534,6 +573,9 @@ int connection_accept(struct quic_endpoint *endpoint, const ngtcp2_path *path,
 	 * make further connections. */
 	rv = cids_add(&endpoint->cids, &connection->cids, connection, header->dcid.data,
 		header->dcid.datalen);
+	if (!rv && original)
+		rv = cids_add(&endpoint->cids, &connection->cids, connection, original->data,
+			original->datalen);
 	if (rv)
 		goto fail;
 	rv = tls_session_init(&connection->tls, &endpoint->tls, NULL, get_conn, connection);

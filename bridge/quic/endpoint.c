@@ -8,102 +8,65 @@
 #include "../memory.h"
 #include "internal.h"
 
-/* A stateless reset of 38 bytes looks like any short packet; the shortest that can be
- * one has 21 (RFC 9000, 10.3). Ours is always shorter than what it answers, so that two
- * endpoints that both know nothing fall silent. */
-#define RESET_SIZE     38
-#define RESET_MIN_SIZE 21
-
 static void arm_timer(struct quic_endpoint *endpoint);
 static void on_turn(uv_idle_t *handle);
 
-/* --- Datagrams without a connection --- */
+/* --- Datagrams in --- */
 
-static bool may_answer(struct quic_endpoint *endpoint)
+/* Whether a place is free, or becomes so at the next turn: a handshake with an unproven
+ * address gives way, the oldest first, for a real one would be over by then. */
+static bool make_room(struct quic_endpoint *endpoint)
 {
-	uint64_t second = uv_hrtime() / NGTCP2_SECONDS;
-
-	if (endpoint->stateless_second != second) {
-		endpoint->stateless_second = second;
-		endpoint->stateless_count = 0;
-	}
-	return endpoint->stateless_count++ < QUIC_STATELESS_PER_SECOND;
-}
-
-static void answer(const ngtcp2_path *path, const uint8_t *packet, ngtcp2_ssize size)
-{
-	if (size > 0)
-		(void)udp_send(path, 0, packet, (size_t)size, (size_t)size);
-}
-
-static void negotiate_version(
-	struct quic_endpoint *endpoint, const ngtcp2_path *path, const ngtcp2_version_cid *ids)
-{
-	uint32_t versions[2] = {NGTCP2_RESERVED_VERSION_MASK, NGTCP2_PROTO_VER_V1};
-	uint8_t packet[600], unused; /* ids may have 255 bytes each */
-
-	if (!may_answer(endpoint) || RAND_bytes(&unused, 1) != 1)
-		return;
-	answer(path, packet,
-		ngtcp2_pkt_write_version_negotiation(packet, sizeof packet, unused, ids->scid,
-			ids->scidlen, ids->dcid, ids->dcidlen, versions, 2));
-}
-
-static int reset_token(const struct quic_endpoint *endpoint, const ngtcp2_cid *cid,
-	uint8_t token[NGTCP2_STATELESS_RESET_TOKENLEN])
-{
-	return ngtcp2_crypto_generate_stateless_reset_token(
-		       token, endpoint->reset_key, sizeof endpoint->reset_key, cid) == 0
-		       ? 0
-		       : ERROR_TLS;
-}
-
-/* A packet of a connection that we do not know (any more: we were restarted). */
-static void send_reset(
-	struct quic_endpoint *endpoint, const ngtcp2_path *path, const uint8_t *dcid, size_t size)
-{
-	uint8_t token[NGTCP2_STATELESS_RESET_TOKENLEN], packet[RESET_SIZE], noise[RESET_SIZE];
-	size_t length = size - 1 < RESET_SIZE ? size - 1 : RESET_SIZE;
-	ngtcp2_cid cid;
-
-	if (size <= RESET_MIN_SIZE || !may_answer(endpoint))
-		return;
-	ngtcp2_cid_init(&cid, dcid, QUIC_CID_SIZE);
-	if (reset_token(endpoint, &cid, token) || RAND_bytes(noise, sizeof noise) != 1)
-		return;
-	answer(path, packet,
-		ngtcp2_pkt_write_stateless_reset(
-			packet, length, token, noise, length - sizeof token));
-}
-
-static void refuse_connection(
-	struct quic_endpoint *endpoint, const ngtcp2_path *path, const ngtcp2_pkt_hd *header)
-{
-	uint8_t packet[NGTCP2_MAX_UDP_PAYLOAD_SIZE];
-
+	if (endpoint->count < endpoint->config.max_connections)
+		return true;
 	counters_add(endpoint->config.counters, COUNTER_LIMIT_CONNECTIONS, 1);
-	if (!may_answer(endpoint))
-		return;
-	answer(path, packet,
-		ngtcp2_crypto_write_connection_close(packet, sizeof packet, header->version,
-			&header->scid, &header->dcid, NGTCP2_CONNECTION_REFUSED, NULL, 0));
+	if (!endpoint->unproven)
+		return false;
+	connection_displace(endpoint->unproven);
+	return true;
 }
 
-/* The first packet of a connection. Here is the place for asking an address to prove
- * itself by a Retry before anything is kept for it. */
+/* Whether an address has to prove itself before anything is kept for it (RFC 9000, 8.1.2):
+ * only under load, for it costs a round trip. */
+static bool must_prove(struct quic_endpoint *endpoint)
+{
+	size_t max = endpoint->config.max_connections;
+
+	return endpoint->unproven_count >= endpoint->max_unproven ||
+	       endpoint->count >= max - max / QUIC_PROVEN_PART || !rate_take(&endpoint->beginnings);
+}
+
+/* The first packet of a connection, or the first after our Retry. */
 static void accept_initial(struct quic_endpoint *endpoint, const ngtcp2_path *path, uint8_t ecn,
 	const uint8_t *data, size_t size)
 {
 	struct quic_connection *connection;
+	ngtcp2_cid original;
 	ngtcp2_pkt_hd header;
+	enum token token;
+	bool full;
 
 	if (endpoint->closing || ngtcp2_accept(&header, data, size) != 0)
 		return;
-	if (endpoint->count >= endpoint->config.max_connections) {
-		refuse_connection(endpoint, path, &header);
+	token = stateless_token(endpoint, path, &header, &original);
+	if (token == TOKEN_ELSEWHERE)
+		return;
+	if (token == TOKEN_INVALID) {
+		stateless_close(endpoint, path, &header, NGTCP2_INVALID_TOKEN);
 		return;
 	}
-	if (connection_accept(endpoint, path, &header, &connection))
+	/* Full of proven ones: a Retry would only put off the refusal. */
+	full = endpoint->count >= endpoint->config.max_connections && !endpoint->unproven;
+	if (token == TOKEN_NONE && !full && must_prove(endpoint)) {
+		stateless_retry(endpoint, path, &header);
+		return;
+	}
+	if (!make_room(endpoint)) {
+		stateless_close(endpoint, path, &header, NGTCP2_CONNECTION_REFUSED);
+		return;
+	}
+	if (connection_accept(
+		    endpoint, path, &header, token == TOKEN_VALID ? &original : NULL, &connection))
 		return;
 	connection_read(connection, path, ecn, data, size);
 	/* Not a handshake at all: nobody needs to hear of it. */
@@ -122,13 +85,13 @@ void endpoint_receive(struct quic_endpoint *endpoint, const ngtcp2_path *path, u
 		return;
 	rv = ngtcp2_pkt_decode_version_cid(&ids, data, size, QUIC_CID_SIZE);
 	if (rv == NGTCP2_ERR_VERSION_NEGOTIATION) {
-		negotiate_version(endpoint, path, &ids);
+		stateless_version(endpoint, path, &ids);
 		return;
 	}
 	if (rv != 0)
 		return;
 	connection = cids_find(&endpoint->cids, ids.dcid, ids.dcidlen);
-	if (!connection && !(data[0] & 0x80) && size >= RESET_MIN_SIZE)
+	if (!connection && !(data[0] & 0x80) && size >= QUIC_RESET_MIN_SIZE)
 		connection =
 			cids_find(&endpoint->tokens, data + size - NGTCP2_STATELESS_RESET_TOKENLEN,
 				NGTCP2_STATELESS_RESET_TOKENLEN);
@@ -137,7 +100,7 @@ void endpoint_receive(struct quic_endpoint *endpoint, const ngtcp2_path *path, u
 	else if (data[0] & 0x80)
 		accept_initial(endpoint, path, ecn, data, size);
 	else
-		send_reset(endpoint, path, ids.dcid, size);
+		stateless_reset(endpoint, path, ids.dcid, size);
 }
 
 static void on_datagram(
@@ -155,7 +118,7 @@ int endpoint_new_cid(struct quic_endpoint *endpoint, struct quic_connection *con
 	if (RAND_bytes(cid->data, QUIC_CID_SIZE) != 1)
 		return ERROR_TLS;
 	if (token) {
-		int rv = reset_token(endpoint, cid, token);
+		int rv = stateless_reset_token(endpoint, cid, token);
 
 		if (rv)
 			return rv;
@@ -180,6 +143,7 @@ static void free_endpoint(struct quic_endpoint *endpoint)
 	timers_clear(&endpoint->timers);
 	tls_clear(&endpoint->tls);
 	OPENSSL_cleanse(endpoint->reset_key, sizeof endpoint->reset_key);
+	OPENSSL_cleanse(endpoint->token_key, sizeof endpoint->token_key);
 	memory_free(endpoint);
 }
 
@@ -294,6 +258,19 @@ static void arm_timer(struct quic_endpoint *endpoint)
 
 /* --- quic.h --- */
 
+static void set_limits(struct quic_endpoint *endpoint)
+{
+	endpoint->answers = (struct rate){.interval = NGTCP2_SECONDS / QUIC_STATELESS_PER_SECOND,
+		.slack = NGTCP2_SECONDS / 10};
+	endpoint->retries = (struct rate){
+		.interval = NGTCP2_SECONDS / QUIC_RETRIES_PER_SECOND, .slack = NGTCP2_SECONDS / 10};
+	endpoint->beginnings = (struct rate){
+		.interval = NGTCP2_SECONDS / QUIC_UNPROVEN_PER_SECOND, .slack = NGTCP2_SECONDS};
+	endpoint->max_unproven = QUIC_MAX_UNPROVEN;
+	endpoint->token_lifetime = QUIC_TOKEN_LIFETIME;
+	endpoint->handshake_timeout = QUIC_HANDSHAKE_TIMEOUT;
+}
+
 int quic_endpoint_new(const struct quic_config *config, struct quic_endpoint **out)
 {
 	struct quic_endpoint *endpoint = memory_zalloc(sizeof *endpoint);
@@ -306,6 +283,7 @@ int quic_endpoint_new(const struct quic_config *config, struct quic_endpoint **o
 	endpoint->config = *config;
 	endpoint->cids.keyed = endpoint->tokens.keyed = &endpoint->keyed;
 	keyed_init(&endpoint->keyed, &random);
+	set_limits(endpoint);
 	endpoint->udp = (struct udp){.loop = config->loop,
 		.receive = on_datagram,
 		.writable = on_writable,
@@ -318,6 +296,8 @@ int quic_endpoint_new(const struct quic_config *config, struct quic_endpoint **o
 		rv = identity_derive(config->identity,
 			"mosquitto-p2panda 2026 QUIC stateless reset", endpoint->reset_key,
 			sizeof endpoint->reset_key);
+	if (!rv && RAND_bytes(endpoint->token_key, sizeof endpoint->token_key) != 1)
+		rv = ERROR_TLS;
 	if (!rv)
 		rv = tls_init(&endpoint->tls, config->identity, &config->alpn);
 	if (rv) {
@@ -357,11 +337,9 @@ int quic_connect(struct quic_endpoint *endpoint, const struct id *peer,
 	*out = NULL;
 	if (endpoint->closing)
 		return ERROR_CLOSED;
-	if (endpoint->count >= endpoint->config.max_connections) {
-		counters_add(endpoint->config.counters, COUNTER_LIMIT_CONNECTIONS, 1);
-		return ERROR_LIMIT;
-	}
 	rv = udp_route(&endpoint->udp, address, &path);
+	if (!rv && !make_room(endpoint))
+		rv = ERROR_LIMIT;
 	if (!rv)
 		rv = connection_dial(endpoint, peer, &path.path, out);
 	if (!rv)

@@ -46,6 +46,27 @@
 /* Datagrams answered without a connection (stateless reset, version negotiation,
  * refusals), per second: a flood is not to cost more than reading it. */
 #define QUIC_STATELESS_PER_SECOND 1000
+/* Retries have a share of their own, for no new peer gets in without one during a flood:
+ * what else is answered must not use it up. Each is 10 us of work and 129 bytes, a ninth
+ * of what asked for it. Beyond it, luck decides who gets in. */
+#define QUIC_RETRIES_PER_SECOND 10000
+
+/* Incoming handshakes at once whose address is not proven: about 100 kB each, held for
+ * up to QUIC_HANDSHAKE_TIMEOUT by a single datagram with a false source. Peers that start
+ * together are rarely more; those that are pay one round trip. */
+#define QUIC_MAX_UNPROVEN 64
+/* And how many are begun per second, for what ends at once (what is no handshake, or of
+ * another protocol) is not there to be counted, but costs up to 1 ms. */
+#define QUIC_UNPROVEN_PER_SECOND 100
+/* Of the places for connections this part (an eighth) is only for proven addresses. */
+#define QUIC_PROVEN_PART 8
+
+/* A client that was sent a Retry comes back at once, or, when that was lost, after
+ * its PTOs of 1, 2 and 4 s. */
+#define QUIC_TOKEN_LIFETIME (10 * NGTCP2_SECONDS)
+
+/* The shortest packet that can be a stateless reset (RFC 9000, 10.3). */
+#define QUIC_RESET_MIN_SIZE 21
 
 /* The endpoint's close gives the kernel this long to take every CONNECTION_CLOSE. */
 #define QUIC_CLOSE_PATIENCE (80 * NGTCP2_MILLISECONDS)
@@ -83,8 +104,10 @@ struct quic_connection {
 	struct quic_connection *prev, *next;
 	struct quic_connection *dirty_prev, *dirty_next;
 	bool dirty, incoming;
-	bool starved; /* a stream could not be opened: stream_credit is due */
-	bool reset;   /* by a stateless reset */
+	bool starved;  /* a stream could not be opened: stream_credit is due */
+	bool reset;    /* by a stateless reset */
+	bool unproven; /* incoming, and nothing yet says that its address is not a false one */
+	struct quic_connection *unproven_prev, *unproven_next;
 	enum connection_state state;
 	ngtcp2_conn *conn; /* NULL when lingering */
 	struct tls_session tls;
@@ -105,10 +128,19 @@ struct quic_connection {
 	unsigned heard; /* datagrams since */
 };
 
+/* Lets one thing through per interval, and after a pause as many at once as fit into
+ * slack. Not by counting per second: peers try again after whole seconds, and would always
+ * come when a flood has used up that second's share. */
+struct rate {
+	uint64_t interval, slack; /* ns */
+	uint64_t next;
+};
+
 struct quic_endpoint {
 	struct quic_config config;
 	struct tls tls;
 	uint8_t reset_key[32];
+	uint8_t token_key[32]; /* of Retry tokens: random, they need not outlive us */
 	struct keyed keyed;
 	struct cids cids;   /* our connection ids */
 	struct cids tokens; /* the peers' stateless reset tokens */
@@ -119,9 +151,12 @@ struct quic_endpoint {
 	struct quic_connection *connections; /* those that have not been reported as closed */
 	struct quic_connection *lingering;
 	struct quic_connection *dirty;
-	size_t count, lingering_count, handles;
-	uint64_t stateless_second; /* in which stateless_count were answered */
-	unsigned stateless_count;
+	struct quic_connection *unproven; /* of connections, the oldest first */
+	size_t count, lingering_count, unproven_count, handles;
+	/* From the constants above; tests set others. */
+	struct rate answers, retries, beginnings;
+	size_t max_unproven;
+	uint64_t token_lifetime, handshake_timeout;
 	bool closing;
 	uint64_t close_deadline;
 	void (*done)(void *context);
@@ -140,6 +175,31 @@ void endpoint_mark(struct quic_endpoint *endpoint, struct quic_connection *conne
 int endpoint_new_cid(struct quic_endpoint *endpoint, struct quic_connection *connection,
 	ngtcp2_cid *cid, uint8_t token[NGTCP2_STATELESS_RESET_TOKENLEN]);
 
+/* stateless.c: datagrams that are answered without a connection. */
+
+enum token {
+	TOKEN_NONE,	/* nothing is proven: no token, or not one of a Retry */
+	TOKEN_VALID,	/* *original: the id that the client chose before our Retry */
+	TOKEN_INVALID,	/* forged or expired: say so, the client has no other way out */
+	TOKEN_ELSEWHERE /* ours, but for another address: no word about it */
+};
+
+bool rate_take(struct rate *rate);
+void stateless_version(
+	struct quic_endpoint *endpoint, const ngtcp2_path *path, const ngtcp2_version_cid *ids);
+/* Answers a packet of size bytes of a connection that we do not know (any more). */
+void stateless_reset(
+	struct quic_endpoint *endpoint, const ngtcp2_path *path, const uint8_t *dcid, size_t size);
+void stateless_close(struct quic_endpoint *endpoint, const ngtcp2_path *path,
+	const ngtcp2_pkt_hd *header, uint64_t code);
+void stateless_retry(
+	struct quic_endpoint *endpoint, const ngtcp2_path *path, const ngtcp2_pkt_hd *header);
+enum token stateless_token(const struct quic_endpoint *endpoint, const ngtcp2_path *path,
+	const ngtcp2_pkt_hd *header, ngtcp2_cid *original);
+/* ERROR_TLS. */
+int stateless_reset_token(const struct quic_endpoint *endpoint, const ngtcp2_cid *cid,
+	uint8_t token[NGTCP2_STATELESS_RESET_TOKENLEN]);
+
 /* connection.c */
 
 extern const ngtcp2_mem connection_mem;
@@ -147,8 +207,9 @@ extern const ngtcp2_mem connection_mem;
 /* ERROR_NOMEM, ERROR_TLS, ERROR_QUIC. */
 int connection_dial(struct quic_endpoint *endpoint, const struct id *peer, const ngtcp2_path *path,
 	struct quic_connection **out);
+/* original: what the token of header proves, NULL: there is none. */
 int connection_accept(struct quic_endpoint *endpoint, const ngtcp2_path *path,
-	const ngtcp2_pkt_hd *header, struct quic_connection **out);
+	const ngtcp2_pkt_hd *header, const ngtcp2_cid *original, struct quic_connection **out);
 void connection_read(struct quic_connection *connection, const ngtcp2_path *path, uint8_t ecn,
 	const uint8_t *data, size_t size);
 void connection_expire(struct quic_connection *connection, uint64_t now);
@@ -156,6 +217,8 @@ void connection_expire(struct quic_connection *connection, uint64_t now);
 void connection_turn(struct quic_connection *connection);
 void connection_end(
 	struct quic_connection *connection, const struct quic_close *close, enum farewell farewell);
+/* Ends an unproven handshake without a word: others need its place. */
+void connection_displace(struct quic_connection *connection);
 /* Frees it with its streams, without a word. */
 void connection_free(struct quic_connection *connection);
 

@@ -33,6 +33,10 @@ struct quic_close {
 	bool remote;      /* the other side closed it */
 	bool application; /* code is an application code, else a transport code */
 	bool timeout;     /* idle or handshake time-out: code means nothing */
+	/* The other side will not have us (code: its TLS alert + 0x100, 0x131 when it does
+	 * not let us in; 0x2 or 0xc: it takes no connection now). May come after connected:
+	 * the side that dials has its handshake done before the other has seen its key. */
+	bool refused;
 	uint64_t code;
 	char text[96]; /* for the log: what happened, in words */
 };

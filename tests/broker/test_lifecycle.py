@@ -182,6 +182,7 @@ def check_restart(survivor, victim, noticed: bool):
     victim.client(topic)
     for broker in (survivor, victim):
         broker.wait_number("neighbours", 1)
+    victim.wait_remembers(id, survivor.id)
     with Pulse(lambda payload: here.post(topic, payload), "survivor"):
         victim.kill()
         if noticed:
@@ -189,20 +190,10 @@ def check_restart(survivor, victim, noticed: bool):
         victim.start()
         there = victim.client(topic)
         with Pulse(lambda payload: there.post(topic, payload), "victim"):
-            for client, sender in ((here, b"victim"), (there, b"survivor")):
-                first = client.wait(
-                    lambda: next(
-                        (
-                            message
-                            for message in client._messages
-                            if message.payload.startswith(sender)
-                        ),
-                        None,
-                    ),
-                    what=f"message of the {sender.decode()}",
-                )
+            for client, sender in ((here, "victim"), (there, "survivor")):
+                first = client.wait_prefix(topic, sender)
                 took = first.time - victim.up_at
-                assert took <= within(2), f"{took:.1f} s from {sender.decode()}; {survivor.tail()}"
+                assert took <= within(2), f"{took:.1f} s from {sender}; {survivor.tail()}"
     for client, name in ((here, "here"), (there, "there")):
         sent = [f"{name} {number}".encode() for number in range(50)]
         for payload in sent:

@@ -3,7 +3,9 @@
  * Datagrams of a stranger to an endpoint: each input is a train of them, a length (two
  * bytes, big-endian) before each; what has no such length is one datagram. Half of them
  * come from a second address. The endpoint knows one connection that is being dialled,
- * so that ids lead somewhere.
+ * so that ids lead somewhere. Load comes and goes: every third and fourth datagram finds
+ * that an address has to prove itself by a Retry's token; the key of tokens is known and
+ * they do not age, so that the corpus may have valid ones.
  */
 #include <arpa/inet.h>
 #include <stdlib.h>
@@ -74,6 +76,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	identity_alpn(PROTOCOL_DISCOVERY, &identity_default_network, &config.alpn);
 	if (uv_loop_init(&loop) || quic_endpoint_new(&config, &endpoint))
 		abort();
+	memset(endpoint->token_key, 7, sizeof endpoint->token_key);
+	endpoint->token_lifetime = UINT64_MAX;
 	set_path(&paths[0], 1);
 	set_path(&paths[1], 2);
 	if (connection_dial(endpoint, &peer.id, &paths[0].path, &dialled))
@@ -88,6 +92,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			data += 2;
 			size -= 2;
 		}
+		endpoint->max_unproven = count & 2 ? 0 : QUIC_MAX_UNPROVEN;
 		endpoint_receive(endpoint, &paths[count++ % 2].path, 0, data, length);
 		uv_run(&loop, UV_RUN_NOWAIT);
 		data += length;

@@ -14,6 +14,7 @@ import os
 import pathlib
 import re
 import signal
+import sqlite3
 import subprocess
 import threading
 import time
@@ -289,9 +290,8 @@ class Broker:
 
     def _status_now(self) -> dict[str, str]:
         return {
-            topic.removeprefix(STATUS): found[-1].decode()
-            for topic, found in self._monitor._by_topic.items()
-            if found
+            topic.removeprefix(STATUS): payload.decode()
+            for topic, payload in self._monitor.newest().items()
         }
 
     def status(self) -> dict[str, str]:
@@ -309,18 +309,32 @@ class Broker:
         def numbers():
             return {name: int(v) for name, v in self._status_now().items() if v.isdigit()}
 
+        def checked():
+            found = numbers()
+            return found if check(found) else None
+
         try:
-            self._monitor.wait(lambda: check(numbers()), timeout, what or "such status")
+            return self._monitor.wait(checked, timeout, what or "such status")
         except AssertionError as error:
             raise BrokerTimeout(f"{error}\nstatus {self.status()}\n{self.tail()}") from None
-        with self._monitor._changed:
-            return numbers()
 
     def wait_number(self, name: str, least: int, timeout: float | None = None) -> int:
         """Waits until a number of the status is at least so large."""
         return self.wait_status(
             lambda status: status[name] >= least, timeout, f"{name} of at least {least}"
         )[name]
+
+    def wait_remembers(self, topic: str, node: str, timeout: float | None = None):
+        """Waits until it is on disk that this node was a neighbour: what a crash within
+        milliseconds of that would lose."""
+        limit = time.monotonic() + (PATIENCE if timeout is None else timeout)
+        file = f"file:{self.state_dir / 'p2panda.db'}?mode=ro"
+        query = "SELECT 1 FROM neighbour WHERE topic = ? AND node = ?"
+        with contextlib.closing(sqlite3.connect(file, uri=True)) as database:
+            while not database.execute(query, (bytes.fromhex(topic), bytes.fromhex(node))).fetchall():
+                if time.monotonic() >= limit:
+                    raise BrokerTimeout(f"{node[:10]} is not remembered; {self.tail()}")
+                time.sleep(0.01)
 
     def __repr__(self):
         return f"<Broker {self.name} {self.id[:8]} {self.address()}>"

@@ -56,7 +56,7 @@ class Client:
         self.id = client_id or f"test-{next(_numbers)}"
         self.version = version
         # All below is guarded by _changed.
-        self._changed = threading.Condition()
+        self._changed = threading.Condition()  # with a lock that one thread may take again
         self._messages: list[Message] = []
         self._by_topic: dict[str, list[bytes]] = collections.defaultdict(list)
         self._answers: dict[tuple[str, int], Any] = {}
@@ -153,21 +153,41 @@ class Client:
         with self._changed:
             return self._answers.pop((kind, mid))
 
-    def wait_message(
-        self, topic: str, payload: bytes, timeout: float | None = None
+    def _wait_first(
+        self, matches: Callable[[Message], bool], timeout: float | None, what: str
     ) -> Message:
-        """Waits until this payload has arrived on the topic."""
         seen = 0
 
         def check():
             nonlocal seen
             for message in self._messages[seen:]:
-                if message.topic == topic and message.payload == payload:
+                if matches(message):
                     return message
             seen = len(self._messages)
             return None
 
-        return self.wait(check, timeout, f"message {payload[:40]!r} on {topic[:18]}")
+        return self.wait(check, timeout, what)
+
+    def wait_message(self, topic: str, payload: bytes, timeout: float | None = None) -> Message:
+        """Waits until this payload has arrived on the topic; returns its first arrival."""
+        return self._wait_first(
+            lambda message: (message.topic, message.payload) == (topic, payload),
+            timeout,
+            f"message {payload[:40]!r} on {topic[:18]}",
+        )
+
+    def wait_prefix(self, topic: str, prefix: str, timeout: float | None = None) -> Message:
+        """Waits until a payload that begins so has arrived; returns its first arrival."""
+        return self._wait_first(
+            lambda message: message.topic == topic and message.payload.startswith(prefix.encode()),
+            timeout,
+            f"message {prefix}... on {topic[:18]}",
+        )
+
+    def newest(self) -> dict[str, bytes]:
+        """The last payload of each topic."""
+        with self._changed:
+            return {topic: found[-1] for topic, found in self._by_topic.items() if found}
 
     def wait_count(self, topic: str, count: int, timeout: float | None = None) -> list[bytes]:
         """Waits until so many messages have arrived on the topic; returns all of them."""

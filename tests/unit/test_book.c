@@ -34,9 +34,8 @@ static struct address address(const char *text)
 
 static struct address numbered(unsigned number)
 {
-	return (struct address){.family = 4,
-				.ip = {10, 0, (uint8_t)(number >> 8), (uint8_t)number},
-				.port = 2022};
+	return (struct address){
+		.family = 4, .ip = {10, 0, (uint8_t)(number >> 8), (uint8_t)number}, .port = 2022};
 }
 
 static int setup(void **state)
@@ -160,7 +159,7 @@ static void our_own_id(void **state)
 static void what_cannot_be_dialled(void **state)
 {
 	static const char *const useless[] = {"0.0.0.0:1", "10.0.0.1:0", "224.0.0.1:1",
-					      "255.255.255.255:1", "[::]:1", "[ff02::1]:1"};
+		"255.255.255.255:1", "[::]:1", "[ff02::1]:1"};
 
 	for (size_t i = 0; i < sizeof useless / sizeof *useless; i++)
 		assert_int_equal(hear(1, 1, useless[i], true), 0);
@@ -193,8 +192,7 @@ static void addresses_are_bounded(void **state)
 
 	for (unsigned i = 0; i < 2 * LIMIT_ADDRESSES_PER_NODE; i++)
 		addresses[i] = numbered(i);
-	assert_int_equal(
-		book_configure(book, &id, addresses, 2 * LIMIT_ADDRESSES_PER_NODE), 0);
+	assert_int_equal(book_configure(book, &id, addresses, 2 * LIMIT_ADDRESSES_PER_NODE), 0);
 	assert_int_equal(book_candidates(book, &id, out), LIMIT_ADDRESSES_PER_NODE);
 	for (unsigned i = 0; i < 2 * LIMIT_ADDRESSES_PER_NODE; i++)
 		addresses[i] = numbered(1000 + i);

@@ -9,8 +9,8 @@
 #include "bridge/peers/dialer.h"
 #include "support_heap.h"
 
-#define MS UINT64_C(1000000)
-#define S (1000 * MS)
+#define MS    UINT64_C(1000000)
+#define S     (1000 * MS)
 #define NODES 100
 
 static struct {
@@ -147,7 +147,7 @@ static void fail_due(void)
 			continue;
 		}
 		dialer_failed(world.dialer, world.now, &world.failures[i].node,
-			      &world.failures[i].address);
+			&world.failures[i].address);
 		world.failures[i] = world.failures[--world.failures_count];
 	}
 }

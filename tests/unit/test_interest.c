@@ -10,9 +10,9 @@
 #include "plugin/interest.h"
 #include "support_heap.h"
 
-#define S UINT64_C(1000000000)
-#define LINGER (30 * S)
-#define TOPICS 4
+#define S	UINT64_C(1000000000)
+#define LINGER	(30 * S)
+#define TOPICS	4
 #define CLIENTS 4
 
 static struct {
@@ -22,6 +22,7 @@ static struct {
 	bool joined[TOPICS];
 	unsigned joins[TOPICS], leaves[TOPICS];
 	unsigned asked; /* has_session */
+	bool fails;	/* join and leave do */
 	bool has_session[CLIENTS];
 } world;
 
@@ -40,22 +41,28 @@ static size_t topic_of(void *context, const struct id *id)
 	return id->bytes[0] - 0x80u;
 }
 
-static void on_join(void *context, const struct id *id)
+static int on_join(void *context, const struct id *id)
 {
 	size_t topic = topic_of(context, id);
 
+	if (world.fails)
+		return ERROR_NOMEM;
 	assert_false(world.joined[topic]);
 	world.joined[topic] = true;
 	world.joins[topic]++;
+	return ERROR_NONE;
 }
 
-static void on_leave(void *context, const struct id *id)
+static int on_leave(void *context, const struct id *id)
 {
 	size_t topic = topic_of(context, id);
 
+	if (world.fails)
+		return ERROR_NOMEM;
 	assert_true(world.joined[topic]);
 	world.joined[topic] = false;
 	world.leaves[topic]++;
+	return ERROR_NONE;
 }
 
 static bool has_session(void *context, const char *client)
@@ -111,9 +118,8 @@ static void subscribe_as(const char *client, size_t topic, const char *before, u
 {
 	struct id id = topic_id(topic);
 
-	assert_int_equal(interest_subscribed(world.interest, client, filter_of(topic, before),
-					     &id, qos),
-			 0);
+	assert_int_equal(
+		interest_subscribed(world.interest, client, filter_of(topic, before), &id, qos), 0);
 }
 
 static void subscribe(const char *client, size_t topic, uint8_t qos)
@@ -493,6 +499,40 @@ static void fixed(void **state)
 	assert_int_equal(world.joins[0], 1);
 }
 
+static void what_fails_is_tried_again(void **state)
+{
+	world.fails = true;
+	subscribe("c0", 0, 0);
+	tick();
+	assert_false(world.joined[0]);
+	world.fails = false;
+	tick();
+	assert_true(world.joined[0]);
+	unsubscribe("c0", 0);
+	world.fails = true;
+	tick();
+	assert_true(world.joined[0]);
+	world.fails = false;
+	tick();
+	assert_false(world.joined[0]);
+	/* Or not needed any more. */
+	world.fails = true;
+	publish(0);
+	subscribe("c0", 1, 0);
+	unsubscribe("c0", 1);
+	world.fails = false;
+	tick();
+	assert_true(world.joined[0]);
+	assert_int_equal(world.joins[1], 0);
+	world.fails = true;
+	pass(LINGER);
+	subscribe("c0", 0, 0);
+	world.fails = false;
+	tick();
+	assert_true(world.joined[0]);
+	assert_int_equal(world.joins[0], 2);
+}
+
 static void each_allocation_fails(void **state)
 {
 	struct id id = topic_id(0);
@@ -543,7 +583,7 @@ static bool is_held(size_t topic)
 {
 	for (size_t client = 0; client < CLIENTS; client++)
 		if (model.subscribed[client][topic] &&
-		    (!model.offline[client] || model.qos[client][topic] > 0))
+			(!model.offline[client] || model.qos[client][topic] > 0))
 			return true;
 	return false;
 }
@@ -646,6 +686,7 @@ int main(void)
 		TEST(the_last_subscriber_ends_the_linger),
 		TEST(a_subscriber_outlasts_the_linger),
 		TEST(fixed),
+		TEST(what_fails_is_tried_again),
 		TEST(each_allocation_fails),
 		TEST(anything_in_any_order),
 	};

@@ -29,7 +29,7 @@ static void check_sorted(const struct address *addresses, size_t count)
 static void bound_ones_stand_for_themselves(void **state)
 {
 	struct address bound[] = {address("[::1]:5"), address("192.0.2.7:2022"),
-				  address("127.0.0.1:9"), address("192.0.2.7:2022")};
+		address("127.0.0.1:9"), address("192.0.2.7:2022")};
 	struct address out[SIZE];
 
 	assert_int_equal(interfaces_addresses(bound, 4, out, SIZE), 3);
@@ -91,8 +91,7 @@ static void wildcards_become_interfaces(void **state)
 
 static void loopback_when_there_is_no_other(void **state)
 {
-	struct address bound[] = {address("0.0.0.0:1"), address("[::]:2"),
-				  address("127.0.0.1:3")};
+	struct address bound[] = {address("0.0.0.0:1"), address("[::]:2"), address("127.0.0.1:3")};
 	struct address out[SIZE];
 	size_t count = interfaces_addresses(bound, 2, out, SIZE), loopbacks = 0;
 
@@ -107,8 +106,8 @@ static void loopback_when_there_is_no_other(void **state)
 
 static void never_more_than_there_is_room(void **state)
 {
-	struct address bound[] = {address("0.0.0.0:1"), address("0.0.0.0:2"),
-				  address("[::]:3"), address("192.0.2.1:4")};
+	struct address bound[] = {address("0.0.0.0:1"), address("0.0.0.0:2"), address("[::]:3"),
+		address("192.0.2.1:4")};
 	struct address out[3];
 
 	memset(&out[2], 0xaa, sizeof out[2]);

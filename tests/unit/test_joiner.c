@@ -9,10 +9,10 @@
 #include "bridge/peers/joiner.h"
 #include "support_heap.h"
 
-#define MS UINT64_C(1000000)
-#define S (1000 * MS)
+#define MS     UINT64_C(1000000)
+#define S      (1000 * MS)
 #define TOPICS 4
-#define PEERS 5
+#define PEERS  5
 
 static struct {
 	struct joiner *joiner;
@@ -356,8 +356,8 @@ static void anything_in_any_order(void **state)
 		for (size_t topic = 0; topic < TOPICS; topic++)
 			for (size_t peer = 0; peer < PEERS; peer++)
 				assert_int_equal(world.asked[topic][peer] > 0,
-						 is_wanted[topic][peer] && is_linked[peer] &&
-							 !has_answered[topic][peer]);
+					is_wanted[topic][peer] && is_linked[peer] &&
+						!has_answered[topic][peer]);
 	}
 }
 

@@ -170,8 +170,10 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(in_order),		TEST(woken_once_until_found_empty),
-		TEST(bounded_by_items), TEST(bounded_by_bytes),
+		TEST(in_order),
+		TEST(woken_once_until_found_empty),
+		TEST(bounded_by_items),
+		TEST(bounded_by_bytes),
 		TEST(two_threads),
 	};
 

@@ -249,7 +249,7 @@ static void a_late_answer_is_taken_for_a_request(void **state)
 
 	membership_ask(&membership, now, &peer);
 	tick(500 * MS);
-	assert_done("neighbor 1, join 1");
+	assert_done("neighbor 1, join 1, release 1");
 	assert_true(membership_deadline(&membership) == UINT64_MAX);
 	receive_neighbor(1, WIRE_HIGH);
 	assert_done("up 1, neighbor 1");
@@ -396,14 +396,15 @@ static void a_lost_neighbour_is_replaced(void **state)
 	assert_false(is_passive(2));
 	/* It does not answer, so it is considered failed as well. */
 	tick(500 * MS);
-	assert_done("");
+	assert_done("release 30");
 	assert_false(is_passive(30));
 	/* Without any neighbour the next request has high priority. */
 	receive_nodes(WIRE_SHUFFLE_REPLY, 1, 0, 0, 40, 1);
 	tick(500 * MS);
-	assert_done("neighbor 40 low");
+	assert_done("neighbor 40 low, release 40");
+	/* The link to a stranger is for the reply only. */
 	receive_nodes(WIRE_SHUFFLE, 1, 50, 0, 50, 1);
-	assert_done("reply 50");
+	assert_done("reply 50, release 50");
 	receive_disconnect(1, false);
 	assert_done("down 1, release 1, neighbor 50");
 	assert_false(is_passive(1));

@@ -10,10 +10,10 @@
 #include "plugin/options.h"
 #include "support_heap.h"
 
-#define ID0 "0000000000000000000000000000000000000000000000000000000000000000"
-#define ID1 "00112233445566778899aabbccddeeff0123456789abcdef0123456789abcdef"
-#define ID2 "ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff"
-#define X10 "xxxxxxxxxx"
+#define ID0  "0000000000000000000000000000000000000000000000000000000000000000"
+#define ID1  "00112233445566778899aabbccddeeff0123456789abcdef0123456789abcdef"
+#define ID2  "ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff"
+#define X10  "xxxxxxxxxx"
 #define X100 X10 X10 X10 X10 X10 X10 X10 X10 X10 X10
 
 static struct options options;
@@ -52,8 +52,8 @@ static void check_reason(const char *key, const char *value, const char *accepte
 
 	snprintf(with_prefix, sizeof with_prefix, "plugin_opt_%s", key);
 	snprintf(quoted, sizeof quoted, "'%s'", value);
-	if (!strstr(reason, with_prefix) || !strstr(reason, quoted) ||
-	    !strstr(reason, accepted) || strchr(reason, '\n'))
+	if (!strstr(reason, with_prefix) || !strstr(reason, quoted) || !strstr(reason, accepted) ||
+		strchr(reason, '\n'))
 		fail_msg("%s '%s': %s", key, value, reason);
 }
 
@@ -203,9 +203,8 @@ static void bad_values(void **state)
 		{"network_id", "", "64 lower-case hex digits"},
 		{"network_id", "abc", "64 lower-case hex digits"},
 		{"network_id", ID1 "0", "64 lower-case hex digits"},
-		{"network_id",
-		 "00112233445566778899AABBCCDDEEFF0123456789abcdef0123456789abcdef",
-		 "64 lower-case hex digits"},
+		{"network_id", "00112233445566778899AABBCCDDEEFF0123456789abcdef0123456789abcdef",
+			"64 lower-case hex digits"},
 		{"bind", "", "<IPv4 address>:<port>"},
 		{"bind", "2022", "<IPv4 address>:<port>"},
 		{"bind", "127.0.0.1", "<IPv4 address>:<port>"},
@@ -281,9 +280,19 @@ static void bad_values(void **state)
 static void unknown_keys(void **state)
 {
 	static const char *const known[] = {
-		"state_dir", "identity_file",  "network_id",   "bind",	    "peer",
-		"topic",     "log_level",      "publish_linger", "delivery_qos", "queue_limit",
-		"queue_age", "max_overlays",   "cache_bytes",
+		"state_dir",
+		"identity_file",
+		"network_id",
+		"bind",
+		"peer",
+		"topic",
+		"log_level",
+		"publish_linger",
+		"delivery_qos",
+		"queue_limit",
+		"queue_age",
+		"max_overlays",
+		"cache_bytes",
 	};
 
 	assert_false(parse_one("colour", "red"));
@@ -320,8 +329,8 @@ static void given_twice(void **state)
 	};
 
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-		const struct option_text texts[] = {{cases[i].key, cases[i].first},
-						    {cases[i].key, cases[i].second}};
+		const struct option_text texts[] = {
+			{cases[i].key, cases[i].first}, {cases[i].key, cases[i].second}};
 
 		assert_false(parse(texts, 2));
 		check_reason(cases[i].key, cases[i].second, cases[i].accepted);
@@ -370,7 +379,7 @@ static void many_topics_and_peers(void **state)
 	for (unsigned i = 0; i < 300; i++) {
 		memcpy(id.bytes, &i, sizeof i);
 		hex_encode(id.bytes, ID_SIZE, topics[i]);
-		snprintf(peers[i], sizeof peers[i], "%s@h:1", topics[i]);
+		strcpy(hex_encode(id.bytes, ID_SIZE, peers[i]) + ID_HEX_SIZE, "@h:1");
 		texts[2 * i] = (struct option_text){"topic", topics[i]};
 		texts[2 * i + 1] = (struct option_text){"peer", peers[i]};
 	}
@@ -382,8 +391,8 @@ static void many_topics_and_peers(void **state)
 
 static void each_allocation_fails(void **state)
 {
-	static const struct option_text texts[] = {{"topic", ID1}, {"topic", ID2},
-						   {"peer", ID1 "@a:1"}, {"peer", ID2 "@a:1"}};
+	static const struct option_text texts[] = {
+		{"topic", ID1}, {"topic", ID2}, {"peer", ID1 "@a:1"}, {"peer", ID2 "@a:1"}};
 	bool good = false;
 
 	for (size_t n = 1; !good; n++) {

@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/udp.h>
+#include <openssl/ssl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +20,8 @@
 #include "bridge/error.h"
 #include "bridge/limits.h"
 #include "bridge/memory.h"
-#include "bridge/quic/quic.h"
+#include "bridge/quic/internal.h"
+#include "support_heap.h"
 
 #define MAX_BINDS  3
 #define MAX_CLOSES 128
@@ -32,9 +34,10 @@ struct side {
 	struct quic_endpoint *endpoint;
 	struct address bound[MAX_BINDS];
 	size_t binds;
-	bool refuse;	/* accept says no */
-	bool close_now; /* connected closes at once */
-	bool stop_now;	/* the first bytes of a stream make us stop it */
+	size_t max_connections; /* 0: 64 */
+	bool refuse;		/* accept says no */
+	bool close_now;		/* connected closes at once */
+	bool stop_now;		/* the first bytes of a stream make us stop it */
 	struct id asked;
 	struct quic_connection *connection; /* the last that came about */
 	size_t connected, closed, stream_closed, credit, finished;
@@ -92,6 +95,60 @@ static struct {
 	uint64_t calls, trains;
 } kernel;
 
+/* --- A wire that somebody sits on --- */
+
+#define MAX_CAPTURED 500
+#define MAX_DATAGRAM 1500
+
+/* Where the token of an Initial is; NULL: it is no Initial, or too long to be one. */
+static uint8_t *initial_token(uint8_t *data, size_t size, size_t *token_size)
+{
+	size_t at;
+
+	if (size < NGTCP2_MAX_UDP_PAYLOAD_SIZE || size > MAX_DATAGRAM || (data[0] & 0xf0) != 0xc0)
+		return NULL;
+	at = 6 + (size_t)data[5];
+	at += 1 + (size_t)data[at];
+	*token_size = data[at] & 0x3f;
+	if (data[at] & 0x40)
+		*token_size = *token_size << 8 | data[++at];
+	return data + at + 1;
+}
+
+static struct {
+	bool all, tokens; /* takes every Initial; those with a token */
+	bool swap;	  /* the first two leave in the other order */
+	int flip;	  /* 1 + the byte of tokens that is changed */
+	size_t count, size[MAX_CAPTURED];
+	uint8_t data[MAX_CAPTURED][MAX_DATAGRAM];
+} wire;
+
+/* Whether the datagram does not get any further. */
+static bool wire_takes(int fd, const struct msghdr *message)
+{
+	uint8_t *data = message->msg_iov[0].iov_base, *token;
+	size_t size = message->msg_iov[0].iov_len, token_size = 0, i;
+
+	token = initial_token(data, size, &token_size);
+	if (!token)
+		return wire.all;
+	if (wire.flip && token_size > 0)
+		token[wire.flip - 1] ^= 0x81;
+	if (!wire.all && !(wire.tokens && token_size > 0) && !wire.swap)
+		return false;
+	if (wire.count < MAX_CAPTURED) {
+		memcpy(wire.data[wire.count], data, size);
+		wire.size[wire.count++] = size;
+	}
+	if (wire.swap && wire.count == 2) {
+		wire.swap = false;
+		for (i = 2; i-- > 0;)
+			(void)sendto(fd, wire.data[i], wire.size[i], 0, message->msg_name,
+				message->msg_namelen);
+	}
+	return true;
+}
+
 /* Takes the place of the C library's for the whole program. */
 ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 {
@@ -113,7 +170,7 @@ ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 			return -1;
 		}
 	}
-	if (kernel.lost && call % kernel.lost == 0) {
+	if (wire_takes(fd, message) || (kernel.lost && call % kernel.lost == 0)) {
 		for (size_t i = 0; i < message->msg_iovlen; i++)
 			size += (ssize_t)message->msg_iov[i].iov_len;
 		return size;
@@ -248,7 +305,7 @@ static void open_side(struct test *test, struct side *side, const char *protocol
 	struct quic_config config = {
 		.loop = &test->loop,
 		.identity = &side->identity,
-		.max_connections = 64,
+		.max_connections = side->max_connections ? side->max_connections : 64,
 		.max_streams = 100,
 		.max_queue = 16 << 20,
 		.counters = &side->counters,
@@ -285,6 +342,7 @@ static int setup(void **state)
 	struct test *test = calloc(1, sizeof *test);
 
 	memset(&kernel, 0, sizeof kernel);
+	memset(&wire, 0, offsetof(typeof(wire), size));
 	assert_non_null(test);
 	assert_int_equal(uv_loop_init(&test->loop), 0);
 	uv_timer_init(&test->loop, &test->tick);
@@ -418,6 +476,8 @@ static void wrong_id_is_refused(void **state)
 	assert_string_equal(test->a.closes[0].text, "peer is not the dialled node");
 	assert_false(test->a.closes[0].remote);
 	assert_true(test->b.closes[0].remote);
+	assert_true(test->b.closes[0].refused);
+	assert_false(test->a.closes[0].refused);
 	assert_non_null(strstr(test->b.closes[0].text, "does not accept our key"));
 	assert_int_equal(counters_get(&test->a.counters, COUNTER_HANDSHAKES_REFUSED), 1);
 }
@@ -435,6 +495,7 @@ static void wrong_protocol_is_refused(void **state)
 	assert_int_equal(test->a.connected + test->b.connected, 0);
 	assert_int_equal(test->a.closes[0].code, 0x178);
 	assert_true(test->a.closes[0].remote);
+	assert_true(test->a.closes[0].refused);
 	assert_non_null(strstr(test->a.closes[0].text, "no common protocol (other network id?)"));
 	assert_string_equal(test->b.closes[0].text, "no common protocol (other network id?)");
 	assert_int_equal(counters_get(&test->b.counters, COUNTER_HANDSHAKES_REFUSED), 1);
@@ -451,6 +512,7 @@ static void accept_refuses(void **state)
 	assert_int_equal(test->b.connected, 0);
 	assert_string_equal(test->b.closes[0].text, "refused: not let in");
 	assert_int_equal(test->a.closes[0].code, 0x131);
+	assert_true(test->a.closes[0].refused);
 	assert_non_null(strstr(test->a.closes[0].text, "it does not let us in"));
 	assert_int_equal(counters_get(&test->b.counters, COUNTER_HANDSHAKES_REFUSED), 1);
 }
@@ -470,6 +532,7 @@ static void nobody_there(void **state)
 	assert_true(run_until(test, a_closed, 7000));
 	assert_true(uv_hrtime() - start > 4000000000ull);
 	assert_true(test->a.closes[0].timeout);
+	assert_false(test->a.closes[0].refused);
 	assert_string_equal(test->a.closes[0].text, "handshake timed out");
 }
 
@@ -805,6 +868,7 @@ static void close_code_is_seen(void **state)
 	assert_string_equal(test->a.closes[0].text, "closed by us: code 42");
 	assert_true(test->b.closes[0].remote);
 	assert_true(test->b.closes[0].application);
+	assert_false(test->b.closes[0].refused);
 	assert_int_equal(test->b.closes[0].code, 42);
 	assert_string_equal(test->b.closes[0].text, "closed by peer: code 42");
 	run_until(test, never, 50);
@@ -883,6 +947,7 @@ static void connection_limit(void **state)
 		while (!third.closed)
 			uv_run(&test->loop, UV_RUN_ONCE);
 		assert_int_equal(third.closes[0].code, 2);
+		assert_true(third.closes[0].refused);
 		assert_non_null(strstr(third.closes[0].text, "connection refused"));
 		quic_endpoint_close(third.endpoint, on_done, &third);
 		while (!third.done)
@@ -1036,6 +1101,417 @@ static void idle_stays_open(void **state)
 	assert_int_equal(test->a.closed + test->b.closed, 0);
 }
 
+/* --- Floods --- */
+
+static uint64_t retries_of(const struct side *side)
+{
+	return counters_get(&side->counters, COUNTER_RETRIES);
+}
+
+/* Both ends; b asks every address to prove itself. */
+static void open_strict(struct test *test, const char *address)
+{
+	open_both(test, address);
+	test->b.endpoint->max_unproven = 0;
+}
+
+static void connect_strict(struct test *test, const char *address)
+{
+	uint64_t start = uv_hrtime();
+	uint64_t offset = 0;
+	struct quic_stream *stream;
+
+	open_strict(test, address);
+	dial(&test->a, &test->b);
+	assert_true(run_until(test, both_connected, 3000));
+	assert_true(uv_hrtime() - start < 500000000ull); /* three round trips, no timer */
+	assert_int_equal(retries_of(&test->b), 1);
+	assert_int_equal(retries_of(&test->a), 0);
+	assert_int_equal(test->b.endpoint->unproven_count, 0);
+	assert_int_equal(quic_stream_open(test->a.connection, &stream), 0);
+	assert_int_equal(quic_stream_send(stream, make_frame(&offset, 500, true)), 0);
+	expected_bytes = 500;
+	assert_true(run_until(test, b_has_bytes, 3000));
+}
+
+static void retry_v4(void **state)
+{
+	connect_strict(*state, "127.0.0.1:0");
+}
+
+static void retry_v6(void **state)
+{
+	need_v6();
+	connect_strict(*state, "[::1]:0");
+}
+
+/* A socket with an address of its own, from where datagrams go to side. */
+static int stranger(const struct side *side, const char *source)
+{
+	struct sockaddr_in from = {.sin_family = AF_INET}, to = {.sin_family = AF_INET};
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+
+	assert_true(fd >= 0);
+	assert_int_equal(inet_pton(AF_INET, source, &from.sin_addr), 1);
+	assert_int_equal(bind(fd, (struct sockaddr *)&from, sizeof from), 0);
+	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	to.sin_port = htons(side->bound[0].port);
+	assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+	return fd;
+}
+
+/* What came back: how many datagrams, and how many of them are Retries. */
+static size_t answers(int fd, size_t *retries)
+{
+	uint8_t data[2048];
+	size_t count = 0;
+
+	while (recv(fd, data, sizeof data, 0) > 0) {
+		count++;
+		if (retries && (data[0] & 0xf0) == 0xf0)
+			++*retries;
+	}
+	return count;
+}
+
+static bool captured_one(struct test *test)
+{
+	return wire.count > 0;
+}
+
+/* An iroh client sends copies by every path that it knows: they begin nothing, and end
+ * nothing. */
+static void token_of_another_address(void **state)
+{
+	struct test *test = *state;
+	int fd;
+
+	open_strict(test, "127.0.0.1:0");
+	fd = stranger(&test->b, "127.0.0.9");
+	wire.tokens = true;
+	dial(&test->a, &test->b);
+	assert_true(run_until(test, captured_one, 3000));
+	wire.tokens = false;
+	assert_int_equal(send(fd, wire.data[0], wire.size[0], 0), wire.size[0]);
+	run_until(test, never, 60);
+	assert_int_equal(answers(fd, NULL), 0);
+	assert_int_equal(test->b.endpoint->count, 0);
+	/* The right one comes a PTO later. */
+	assert_true(run_until(test, both_connected, 3000));
+	assert_int_equal(test->b.connected, 1);
+	assert_int_equal(retries_of(&test->b), 1);
+	close(fd);
+}
+
+/* Not of a Retry of ours: like none at all. */
+static void foreign_token(void **state)
+{
+	struct test *test = *state;
+	size_t retries = 0, token_size = 0;
+	uint8_t *token;
+	int fd;
+
+	open_strict(test, "127.0.0.1:0");
+	fd = stranger(&test->b, "127.0.0.9");
+	wire.tokens = true;
+	dial(&test->a, &test->b);
+	assert_true(run_until(test, captured_one, 3000));
+	token = initial_token(wire.data[0], wire.size[0], &token_size);
+	assert_non_null(token);
+	assert_int_equal(token_size, NGTCP2_CRYPTO_MAX_RETRY_TOKENLEN2);
+	token[0] = NGTCP2_CRYPTO_TOKEN_MAGIC_REGULAR;
+	assert_int_equal(send(fd, wire.data[0], wire.size[0], 0), wire.size[0]);
+	run_until(test, never, 60);
+	assert_int_equal(answers(fd, &retries), 1);
+	assert_int_equal(retries, 1);
+	assert_int_equal(test->b.endpoint->count, 0);
+	close(fd);
+}
+
+static void token_is_refused(struct test *test)
+{
+	dial(&test->a, &test->b);
+	assert_true(run_until(test, a_closed, 3000));
+	assert_int_equal(test->a.connected, 0);
+	assert_true(test->a.closes[0].remote);
+	assert_int_equal(test->a.closes[0].code, NGTCP2_INVALID_TOKEN);
+	assert_false(test->a.closes[0].refused);
+	assert_int_equal(test->b.endpoint->count + test->b.endpoint->lingering_count, 0);
+	assert_int_equal(retries_of(&test->b), 1);
+}
+
+static void forged_token(void **state)
+{
+	struct test *test = *state;
+
+	open_strict(test, "127.0.0.1:0");
+	wire.flip = 30;
+	token_is_refused(test);
+}
+
+static void expired_token(void **state)
+{
+	struct test *test = *state;
+
+	open_strict(test, "127.0.0.1:0");
+	test->b.endpoint->token_lifetime = 1;
+	token_is_refused(test);
+}
+
+/* A ClientHello of two datagrams, the second one first: two Retries, of which the client
+ * takes one, and all of it again. */
+static void halves_in_the_other_order(void **state)
+{
+	struct test *test = *state;
+	uint64_t start = uv_hrtime();
+
+	open_strict(test, "127.0.0.1:0");
+	if (SSL_CTX_set1_groups_list(test->a.endpoint->tls.client, "X25519MLKEM768:X25519") != 1)
+		skip();
+	kernel.no_gso = true;
+	wire.swap = true;
+	dial(&test->a, &test->b);
+	assert_true(run_until(test, both_connected, 3000));
+	assert_false(wire.swap);
+	assert_true(uv_hrtime() - start < 800000000ull); /* no PTO */
+	assert_int_equal(retries_of(&test->b), 2);
+	assert_int_equal(test->b.endpoint->count, 1);
+}
+
+static bool captured_all(struct test *test)
+{
+	return wire.count >= expected_bytes;
+}
+
+/* Real Initials to b that it has not seen, in wire. */
+static void make_initials(struct test *test, size_t count)
+{
+	struct side maker = {.max_connections = count};
+	struct quic_connection *connection;
+
+	make_identity(&maker, 77);
+	open_side(test, &maker, PROTOCOL_GOSSIP);
+	bind_side(&maker, "127.0.0.1:0");
+	wire.all = true;
+	for (size_t i = 0; i < count; i++)
+		assert_int_equal(quic_connect(maker.endpoint, &test->b.identity.id,
+					 &test->b.bound[0], &connection),
+			0);
+	expected_bytes = count;
+	assert_true(run_until(test, captured_all, 5000));
+	quic_endpoint_close(maker.endpoint, on_done, &maker);
+	while (!maker.done)
+		uv_run(&test->loop, UV_RUN_ONCE);
+	identity_clear(&maker.identity);
+	wire.all = false;
+	wire.count = count;
+}
+
+#define SOURCES		 100
+#define FLOOD_PER_SECOND 4000
+
+static void open_sources(const struct side *side, int sources[SOURCES])
+{
+	for (int i = 0; i < SOURCES; i++) {
+		char text[32];
+
+		snprintf(text, sizeof text, "127.0.%d.%d", 1 + i / 10, 1 + i);
+		sources[i] = stranger(side, text);
+	}
+}
+
+static void send_initial(const int sources[SOURCES], size_t number)
+{
+	size_t i = number % wire.count;
+
+	(void)send(sources[number * 7 % SOURCES], wire.data[i], wire.size[i], 0);
+}
+
+static bool nothing_left(struct test *test)
+{
+	return test->b.endpoint->count + test->b.endpoint->lingering_count == 0;
+}
+
+static void flood(void **state)
+{
+	struct test *test = *state;
+	const struct quic_endpoint *victim;
+	size_t sent = 0, back = 0, retries = 0, most = 0, most_unproven = 0, blocks,
+	       most_blocks = 0;
+	uint64_t start, next = 0, dialled = 0, slowest = 0;
+	int sources[SOURCES];
+
+	heap_begin();
+	test->b.max_connections = LIMIT_CONNECTIONS;
+	open_both(test, "127.0.0.1:0");
+	victim = test->b.endpoint;
+	test->b.endpoint->handshake_timeout = 2 * NGTCP2_SECONDS;
+	make_initials(test, 400);
+	open_sources(&test->b, sources);
+	blocks = heap_blocks();
+	start = uv_hrtime();
+	while (uv_hrtime() - start < 1500 * NGTCP2_MILLISECONDS) {
+		/* No more than is answered and the sockets' buffers hold: where that is lost
+		 * nobody can get in but by luck. */
+		for (int i = 0;
+			i < 6 && sent < (uv_hrtime() - start) / (NGTCP2_SECONDS / FLOOD_PER_SECOND);
+			i++)
+			send_initial(sources, sent++);
+		uv_run(&test->loop, UV_RUN_NOWAIT);
+		if (victim->count > most)
+			most = victim->count;
+		if (victim->unproven_count > most_unproven)
+			most_unproven = victim->unproven_count;
+		if (heap_blocks() > most_blocks)
+			most_blocks = heap_blocks();
+		/* Meanwhile one after the other gets in. */
+		if (dialled && test->a.connected > 0) {
+			if (uv_hrtime() - dialled > slowest)
+				slowest = uv_hrtime() - dialled;
+			dialled = 0;
+		}
+		if (!dialled && most_unproven == QUIC_MAX_UNPROVEN && uv_hrtime() > next) {
+			test->a.connected = 0;
+			dial(&test->a, &test->b);
+			dialled = uv_hrtime();
+			next = dialled + 50 * NGTCP2_MILLISECONDS;
+		}
+	}
+	for (int i = 0; i < SOURCES; i++) {
+		back += answers(sources[i], &retries);
+		close(sources[i]);
+	}
+	print_message("sent %zu, answers %zu, of them Retries %zu; connected %zu, slowest %llu ms; "
+		      "at most %zu connections, %zu unproven, %zu blocks\n",
+		sent, back, retries, test->b.connected, (unsigned long long)slowest / 1000000, most,
+		most_unproven, most_blocks - blocks);
+	assert_int_equal(most_unproven, QUIC_MAX_UNPROVEN);
+	assert_true(test->b.connected >= 3);
+	assert_int_equal(test->a.closed, 0);
+	assert_true(slowest > 0 && slowest < NGTCP2_SECONDS);
+	assert_true(most <= QUIC_MAX_UNPROVEN + test->b.connected + 1);
+	assert_true(retries > 200);
+	/* Some 30 for each end of a connection. */
+	assert_true(most_blocks - blocks < 60 * (most + test->b.connected));
+	/* The others are the real ones'. */
+	assert_true(retries_of(&test->b) >= retries);
+	assert_true(retries_of(&test->b) - retries <= test->b.connected + 1);
+	assert_int_equal(counters_get(&test->b.counters, COUNTER_LIMIT_STATELESS), 0);
+	assert_int_equal(test->b.closed, 0);
+	/* They end by themselves, those that connected when a goes. */
+	quic_endpoint_close(test->a.endpoint, on_done, &test->a);
+	assert_true(run_until(test, nothing_left, 6000));
+	assert_int_equal(victim->unproven_count, 0);
+	assert_null(victim->cids.table);
+	close_sides(test);
+	heap_end();
+}
+
+static bool thirty_connected(struct test *test)
+{
+	return test->a.connected == 30 && test->b.connected == 30;
+}
+
+/* Those with proven addresses get the places of those without. */
+static void unproven_give_way(void **state)
+{
+	struct test *test = *state;
+	int sources[SOURCES];
+
+	open_both(test, "127.0.0.1:0");
+	make_initials(test, 80);
+	open_sources(&test->b, sources);
+	for (size_t i = 0; i < 80; i++) {
+		send_initial(sources, i);
+		uv_run(&test->loop, UV_RUN_NOWAIT);
+	}
+	run_until(test, never, 50);
+	assert_int_equal(test->b.endpoint->count, 64 - 64 / QUIC_PROVEN_PART);
+	assert_int_equal(retries_of(&test->b), 80 - 56);
+	for (int i = 0; i < 30; i++)
+		dial(&test->a, &test->b);
+	assert_true(run_until(test, thirty_connected, 3000));
+	run_until(test, never, 30);
+	assert_int_equal(test->b.endpoint->count, 64);
+	assert_int_equal(test->b.endpoint->unproven_count, 34);
+	assert_int_equal(test->b.closed, 22);
+	assert_string_equal(test->b.closes[0].text, "gave way: its address was not proven");
+	assert_int_equal(counters_get(&test->b.counters, COUNTER_LIMIT_CONNECTIONS), 22);
+	/* We dial ourselves: that is wanted too. */
+	dial(&test->b, &test->a);
+	run_until(test, never, 100);
+	assert_int_equal(test->b.connected, 31);
+	assert_int_equal(test->b.endpoint->count, 64);
+	for (int i = 0; i < SOURCES; i++)
+		close(sources[i]);
+}
+
+/* What is no handshake ends at once, but is not let in without end either. */
+static void broken_initials(void **state)
+{
+	struct test *test = *state;
+	uint64_t start = uv_hrtime(), allowed;
+	int fd;
+
+	open_both(test, "127.0.0.1:0");
+	make_initials(test, 1);
+	fd = stranger(&test->b, "127.0.0.9");
+	for (int i = 0; i < 400; i++) {
+		wire.data[0][10]++; /* of the id, and so of the keys */
+		wire.data[0][11] ^= wire.data[0][10] == 0;
+		(void)send(fd, wire.data[0], wire.size[0], 0);
+		uv_run(&test->loop, UV_RUN_NOWAIT);
+	}
+	run_until(test, never, 30);
+	assert_int_equal(test->b.endpoint->count + test->b.endpoint->lingering_count, 0);
+	allowed = 101 + (uv_hrtime() - start) / (NGTCP2_SECONDS / QUIC_UNPROVEN_PER_SECOND);
+	assert_true(retries_of(&test->b) + allowed >= 400);
+	assert_true(retries_of(&test->b) <= 300);
+	close(fd);
+}
+
+static void answers_are_limited(void **state)
+{
+	struct test *test = *state;
+	uint8_t unknown[100] = {0x40, 1, 2, 3};
+	size_t retries = 0, count;
+	int fd;
+
+	open_strict(test, "127.0.0.1:0");
+	make_initials(test, 1);
+	fd = stranger(&test->b, "127.0.0.9");
+	test->b.endpoint->retries.interval = 10 * NGTCP2_SECONDS;
+	test->b.endpoint->retries.slack = 30 * NGTCP2_SECONDS; /* three, or four with the first */
+	for (int i = 0; i < 50; i++) {
+		(void)send(fd, wire.data[0], wire.size[0], 0);
+		uv_run(&test->loop, UV_RUN_NOWAIT);
+	}
+	run_until(test, never, 30);
+	count = answers(fd, &retries);
+	assert_true(count == 3 || count == 4);
+	assert_int_equal(retries, count);
+	assert_int_equal(retries_of(&test->b), count);
+	assert_int_equal(counters_get(&test->b.counters, COUNTER_LIMIT_STATELESS), 50 - count);
+	/* Resets, by the real limit: what the pause has saved, and what comes meanwhile. */
+	{
+		uint64_t start = uv_hrtime(), allowed;
+
+		for (int i = 0; i < 1000; i++) {
+			(void)send(fd, unknown, sizeof unknown, 0);
+			uv_run(&test->loop, UV_RUN_NOWAIT);
+		}
+		run_until(test, never, 30);
+		allowed = QUIC_STATELESS_PER_SECOND / 10 + 2 +
+			  (uv_hrtime() - start) / (NGTCP2_SECONDS / QUIC_STATELESS_PER_SECOND);
+		retries = 0;
+		count = answers(fd, &retries);
+		assert_true(count >= 100);
+		assert_true(count <= allowed);
+		assert_int_equal(retries, 0);
+	}
+	close(fd);
+}
+
 /* --- No memory --- */
 
 static size_t allocations, failing;
@@ -1156,6 +1632,17 @@ int main(int argc, char **argv)
 		TEST(garbage),
 		TEST(restart_is_noticed),
 		TEST(idle_stays_open),
+		TEST(retry_v4),
+		TEST(retry_v6),
+		TEST(token_of_another_address),
+		TEST(foreign_token),
+		TEST(forged_token),
+		TEST(expired_token),
+		TEST(halves_in_the_other_order),
+		TEST(flood),
+		TEST(unproven_give_way),
+		TEST(broken_initials),
+		TEST(answers_are_limited),
 		TEST(no_memory),
 	};
 

@@ -21,7 +21,7 @@ static struct {
 } world;
 
 static void on_answer(void *context, const struct id *node, const struct address *addresses,
-		      size_t count, const char *failure)
+	size_t count, const char *failure)
 {
 	assert_ptr_equal(context, &world);
 	assert_false(world.calling);

@@ -11,8 +11,8 @@
 
 static void overlays(void **state)
 {
-	static const char *const names[] = {"p2panda/" HEX, "$share/group/p2panda/" HEX,
-					    "$share/a b+c/p2panda/" HEX};
+	static const char *const names[] = {
+		"p2panda/" HEX, "$share/group/p2panda/" HEX, "$share/a b+c/p2panda/" HEX};
 	static const uint8_t begin[] = {0x00, 0x11, 0x22, 0x33};
 	struct id topic;
 
@@ -56,13 +56,13 @@ static void everything_else(void **state)
 		{"p2panda/" HEX "/more", TOPIC_MALFORMED},
 		{"p2panda/name/lamp", TOPIC_MALFORMED},
 		{"p2panda/ 0112233445566778899aabbccddeeff0123456789abcdef0123456789abcdef",
-		 TOPIC_MALFORMED},
+			TOPIC_MALFORMED},
 		{"p2panda/00112233445566778899AABBCCDDEEFF0123456789abcdef0123456789abcdef",
-		 TOPIC_MALFORMED},
+			TOPIC_MALFORMED},
 		{"p2panda/00112233445566778899aabbccddeeff0123456789abcdef0123456789abcde",
-		 TOPIC_MALFORMED},
+			TOPIC_MALFORMED},
 		{"p2panda/0x112233445566778899aabbccddeeff0123456789abcdef0123456789abcdef",
-		 TOPIC_MALFORMED},
+			TOPIC_MALFORMED},
 		{"$share/group/p2panda/x", TOPIC_MALFORMED},
 	};
 	struct id topic;
