@@ -215,6 +215,11 @@ static void remember(struct engine *engine, const struct id *topic, const struct
 
 static void on_neighbour_up(struct engine *engine, const struct id *topic, const struct id *peer)
 {
+	struct trusted *trusted = find_trusted(engine, peer);
+
+	/* Should it fail again, that is news. */
+	if (trusted)
+		trusted->failure[0] = 0;
 	joiner_answered(engine->joiner, topic, peer);
 	atomic_fetch_add(engine->owner.neighbours, 1);
 	if (gossip_neighbours(engine->gossip, topic) == 1)

@@ -95,6 +95,7 @@ missing_here() {
 		esac
 		python3 -c 'import paho.mqtt.client' 2>/dev/null || echo python3-paho-mqtt
 		python3 -c 'import pytest' 2>/dev/null || echo python3-pytest
+		python3 -c 'import xdist' 2>/dev/null || echo python3-pytest-xdist
 		;;
 	esac
 	case " $suites " in

@@ -2,10 +2,12 @@
 """Ports for the tests.
 
 They are taken from below the range the kernel hands out by itself, so that nobody who
-binds port 0 or connects somewhere can take one between its choice and its use.
+binds port 0 or connects somewhere can take one between its choice and its use; and each
+of pytest-xdist's workers has a share of its own of them.
 """
 
 import errno
+import os
 import pathlib
 import random
 import socket
@@ -21,6 +23,13 @@ def _highest() -> int:
     except (OSError, ValueError):
         first = 32768
     return max(first - 1, _LOWEST + 1000)
+
+
+def _share() -> range:
+    """The ports of this worker ("gw0", "gw1", ...; none without pytest-xdist)."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    return range(_LOWEST + worker, _highest() + 1, workers)
 
 
 def _is_free(port: int) -> bool:
@@ -48,8 +57,9 @@ def _is_free(port: int) -> bool:
 
 def free_port() -> int:
     """A port that is free at this moment, never the same one twice."""
+    ports = _share()
     for _ in range(10000):
-        port = random.randint(_LOWEST, _highest())
+        port = random.choice(ports)
         if port not in _chosen and _is_free(port):
             _chosen.add(port)
             return port

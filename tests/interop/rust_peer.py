@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Real p2panda nodes (see peer.rs) as objects for the tests.
+"""Real p2panda nodes (see peer.rs) as objects for the tests. Needs tests/harness on sys.path.
 
     with RustPeer("06") as a, RustPeer("071") as b:
         connect(a, b, topic)
@@ -17,10 +17,11 @@ import os
 import pathlib
 import secrets
 import signal
-import socket
 import subprocess
 import threading
 import time
+
+from ports import free_port
 
 HERE = pathlib.Path(__file__).resolve().parent
 GENERATIONS = ("06", "071")
@@ -43,21 +44,6 @@ def binary(generation):
         target = os.environ.get("CARGO_TARGET_DIR", HERE / ".build")
         directory = pathlib.Path(target) / "debug"
     return directory / f"peer{generation}"
-
-
-_handed_out = set()
-
-
-def free_port(host="127.0.0.1"):
-    """A UDP port free at this moment, never the same one twice."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    while True:
-        with socket.socket(family, socket.SOCK_DGRAM) as sock:
-            sock.bind((host, 0))
-            port = sock.getsockname()[1]
-        if port not in _handed_out:
-            _handed_out.add(port)
-            return port
 
 
 def random_topic():
