@@ -47,6 +47,7 @@ struct inlet {
 	struct frame_reader reader;
 	bool has_topic;
 	struct id topic;
+	struct inlet *prev, *next; /* of all of the engine */
 };
 
 struct trusted {
@@ -75,6 +76,7 @@ struct engine {
 	struct waiting_room room;
 	uint64_t waiting_due;
 	struct route *dials;
+	struct inlet *inlets; /* bounded by the streams we grant */
 	struct trusted *trusted;
 	size_t trusted_count;
 	bool handles_ready;
@@ -604,6 +606,7 @@ static struct inlet *inlet_of(struct engine *engine, struct quic_stream *stream)
 	inlet->route = quic_connection_data(quic_stream_connection(stream));
 	frame_reader_init(&inlet->reader);
 	quic_stream_set_data(stream, inlet);
+	DL_APPEND(engine->inlets, inlet);
 	links_inbound(engine->links, now_ns(engine), inlet->route->lane, true);
 	return inlet;
 }
@@ -682,6 +685,7 @@ static void on_stream_closed(void *context, struct quic_stream *stream)
 	if (!inlet)
 		return;
 	links_inbound(engine->links, now_ns(engine), inlet->route->lane, false);
+	DL_DELETE(engine->inlets, inlet);
 	frame_reader_clear(&inlet->reader);
 	memory_free(inlet);
 }
@@ -752,6 +756,18 @@ static void want_trusted(struct engine *engine, const struct id *topic)
 	}
 }
 
+/* Those who are on this overlay and have told us so when we were not: their Join went
+ * unheard, and upstream does not repeat it. */
+static void want_early_ones(struct engine *engine, const struct id *topic)
+{
+	struct inlet *inlet;
+
+	DL_FOREACH(engine->inlets, inlet)
+		if (inlet->has_topic && id_equal(&inlet->topic, topic))
+			joiner_add(engine->joiner, now_ns(engine), topic, &inlet->route->peer,
+				   true);
+}
+
 struct recall {
 	struct engine *engine;
 	const struct id *topic;
@@ -800,6 +816,7 @@ void engine_join(struct engine *engine, const struct id *topic)
 	}
 	atomic_fetch_add(engine->owner.overlays, 1);
 	want_trusted(engine, topic);
+	want_early_ones(engine, topic);
 	store_each(engine->store, topic, recall, &(struct recall){engine, topic});
 	pump(engine);
 }

@@ -288,7 +288,8 @@ def adapted(name: str, broker, **more: str) -> str:
 
 def test_sample_configurations(brokers):
     """One of them is the other one's peer, and they carry a message."""
-    assert sorted(path.name for path in CONF.glob("*.conf")) == ["first-node.conf", "with-peer.conf"]
+    samples = sorted(path.name for path in CONF.glob("*.conf"))
+    assert samples == ["first-node.conf", "with-peer.conf"]
     first, second = brokers(identity=False), brokers(identity=False)
     first.start(adapted("first-node.conf", first))
     text = (CONF / "with-peer.conf").read_text()

@@ -46,7 +46,9 @@ def pair(running, request):
 def test_payloads(pair, version, direction, qos):
     id = random_topic()
     topic = overlay(id)
-    sender, receiver = (broker.client(topic, qos=qos, version=version) for broker in pair[::direction])
+    sender, receiver = (
+        broker.client(topic, qos=qos, version=version) for broker in pair[::direction]
+    )
     for broker in pair:
         broker.wait_joined(id)
     sent = payloads()

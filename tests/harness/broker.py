@@ -331,7 +331,8 @@ class Broker:
         file = f"file:{self.state_dir / 'p2panda.db'}?mode=ro"
         query = "SELECT 1 FROM neighbour WHERE topic = ? AND node = ?"
         with contextlib.closing(sqlite3.connect(file, uri=True)) as database:
-            while not database.execute(query, (bytes.fromhex(topic), bytes.fromhex(node))).fetchall():
+            ids = (bytes.fromhex(topic), bytes.fromhex(node))
+            while not database.execute(query, ids).fetchall():
                 if time.monotonic() >= limit:
                     raise BrokerTimeout(f"{node[:10]} is not remembered; {self.tail()}")
                 time.sleep(0.01)

@@ -56,7 +56,7 @@ class Client:
         self.id = client_id or f"test-{next(_numbers)}"
         self.version = version
         # All below is guarded by _changed.
-        self._changed = threading.Condition()  # with a lock that one thread may take again
+        self._changed = threading.Condition()  # its lock is reentrant
         self._messages: list[Message] = []
         self._by_topic: dict[str, list[bytes]] = collections.defaultdict(list)
         self._answers: dict[tuple[str, int], Any] = {}
@@ -192,7 +192,9 @@ class Client:
     def wait_count(self, topic: str, count: int, timeout: float | None = None) -> list[bytes]:
         """Waits until so many messages have arrived on the topic; returns all of them."""
         self.wait(
-            lambda: len(self._by_topic[topic]) >= count, timeout, f"{count} messages on {topic[:18]}"
+            lambda: len(self._by_topic[topic]) >= count,
+            timeout,
+            f"{count} messages on {topic[:18]}",
         )
         return self.payloads(topic)
 

@@ -29,8 +29,7 @@ def we_dial(broker: Broker, peer: RustPeer, topic: str, host: str = "127.0.0.1")
 def they_dial(
     broker: Broker, peer: RustPeer, topic: str, host: str = "127.0.0.1", joined: bool = False
 ):
-    """Only the Rust peer knows the other; the broker runs and should have joined: one
-    that has not ignores a Join, and upstream does not repeat it."""
+    """Only the Rust peer knows the other; the broker runs."""
     peer.node(broker.id, broker.address(host))
     peer.interest(broker.id, topic)
     if not joined:

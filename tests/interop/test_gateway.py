@@ -251,6 +251,21 @@ def test_leaving_is_seen_within_a_second(rust, brokers, generation, way):
     assert down["_received"] - left <= bound
 
 
+@GENERATION
+def test_a_peer_that_was_there_before_our_first_subscriber(rust, brokers, generation):
+    """Its Join goes unheard and is not repeated: we ask it, once somebody subscribes."""
+    broker, peer, id = brokers(), rust(generation), random_topic()
+    broker.start()
+    they_dial(broker, peer, id)
+    broker.wait_status(lambda status: status["connections"] == 1)
+    subscriber = broker.client(overlay(id))
+    wait_together(broker, peer, id)
+    peer.publish(id, b"theirs")
+    subscriber.wait_message(overlay(id), b"theirs")
+    subscriber.publish(overlay(id), b"ours")
+    peer.wait_message(id, b"ours")
+
+
 # ---------------------------------------------------------------------------
 # kill -9
 
