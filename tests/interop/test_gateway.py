@@ -73,7 +73,9 @@ def test_payloads(rust, brokers, generation, dialler, host):
 def test_a_thousand_paced_each_way(rust, brokers, generation, dialler):
     broker, peer, id = brokers(), rust(generation), random_topic()
     topic = overlay(id)
-    client = connect(broker, peer, id, dialler)
+    # At QoS 1 a subscriber that is slow to acknowledge (max_inflight_messages) loses what is
+    # beyond max_queued_messages: the broker's business, not ours.
+    client = connect(broker, peer, id, dialler, qos=0)
     count = 1000
     ours = counted("ours", count, 200)
     burst = peer.burst(id, count, interval_us=1000, size=200)
