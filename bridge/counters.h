@@ -40,9 +40,10 @@
 	X(LIMIT_CONNECTIONS, "limits/connections", "connections refused: limit")                   \
 	X(LIMIT_PEERS, "limits/peers", "peers not kept: limit")                                    \
 	X(LIMIT_PEER_DATA, "limits/peer_data", "peer data ignored: too large or malformed")        \
-	X(HANDSHAKES_REFUSED, "peers/refused", "handshakes refused: key, network or protocol")     \
+	X(HANDSHAKES_REFUSED, "peers/refused", "handshakes refused: key, network, protocol, node") \
 	X(DIALS, "peers/dials", "connections tried")                                               \
-	X(DIALS_FAILED, "peers/dials_failed", "connections that did not come about")
+	X(DIALS_FAILED, "peers/dials_failed", "connections that did not come about")             \
+	X(NOT_DIALLED, "peers/not_dialled", "dials not made: allow_node, deny_node")
 
 enum counter {
 #define X(name, topic, meaning) COUNTER_##name,

@@ -65,6 +65,8 @@ class Broker:
     lines     further lines of the broker's configuration
     bind      hosts of the QUIC port
     identity  make one beforehand (else the plugin does, and id is known after start)
+    preload   libraries that come before the C library's
+    environment  further variables of the process
     """
 
     def __init__(
@@ -74,6 +76,8 @@ class Broker:
         lines: Iterable[str] = (),
         bind: Iterable[str] = ("127.0.0.1",),
         identity: bool = True,
+        preload: Iterable[pathlib.Path] = (),
+        environment: dict[str, str] | None = None,
     ):
         self.folder = folder
         self.name = folder.name
@@ -84,6 +88,8 @@ class Broker:
         self.bind = list(bind)
         self.options = list(options)
         self.lines = list(lines)
+        self.preload = list(preload)
+        self.environment = environment or {}
         self.id = make_identity(self.state_dir / "identity.pem") if identity else ""
         self.process: subprocess.Popen | None = None
         self.up_at = 0.0  # time.monotonic() of the last start's readiness
@@ -138,9 +144,12 @@ class Broker:
         self._reap()
         path = self.folder / "mosquitto.conf"
         path.write_text(self.config() if config is None else config)
-        environment = dict(os.environ)
-        if settings.PRELOAD:
-            environment["LD_PRELOAD"] = settings.PRELOAD
+        environment = os.environ | self.environment
+        # A sanitizer has to be the first one.
+        preload = [settings.PRELOAD] if settings.PRELOAD else []
+        preload += [str(library) for library in self.preload]
+        if preload:
+            environment["LD_PRELOAD"] = ":".join(preload)
         with self._changed:
             self._started_at_line = len(self._log)
             self._ended = False
@@ -319,7 +328,7 @@ class Broker:
     def wait_number(self, name: str, least: int, timeout: float | None = None) -> int:
         """Waits until a number of the status is at least so large."""
         return self.wait_status(
-            lambda status: status[name] >= least, timeout, f"{name} of at least {least}"
+            lambda status: status.get(name, -1) >= least, timeout, f"{name} of at least {least}"
         )[name]
 
     def __repr__(self):
