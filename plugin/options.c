@@ -51,10 +51,15 @@ static bool parse_network_id(struct options *options, const char *value)
 
 static bool parse_bind(struct options *options, const char *value)
 {
-	if (options->binds_count == OPTIONS_BINDS ||
-	    address_parse(value, &options->binds[options->binds_count]) != ERROR_NONE)
+	struct address address;
+
+	if (options->binds_count == OPTIONS_BINDS || address_parse(value, &address) != ERROR_NONE)
 		return false;
-	options->binds_count++;
+	/* Port 0 is another one each time. */
+	for (size_t i = 0; i < options->binds_count && address.port != 0; i++)
+		if (address_compare(&options->binds[i], &address) == 0)
+			return false;
+	options->binds[options->binds_count++] = address;
 	options->binds_explicit = true;
 	return true;
 }
@@ -208,7 +213,7 @@ static const struct option table[] = {
 	{"state_dir", false, "an absolute path of a folder", 0, 0, 0, 0, parse_state_dir},
 	{"identity_file", false, "an absolute path", 0, 0, 0, 0, parse_identity_file},
 	{"network_id", false, "64 lower-case hex digits", 0, 0, 0, 0, parse_network_id},
-	{"bind", true, "<IPv4 address>:<port> or [<IPv6 address>]:<port>, at most 16", 0, 0, 0, 0,
+	{"bind", true, "<IPv4 address>:<port> or [<IPv6 address>]:<port>, each once, at most 16", 0, 0, 0, 0,
 	 parse_bind},
 	{"peer", true,
 	 "<64 lower-case hex digits>@<host>:<port>[,<host>:<port>...] with at most 8 hosts, an IPv6 "

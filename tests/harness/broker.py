@@ -209,6 +209,15 @@ class Broker:
         self._reap()
         return status
 
+    def wait_refusal(self, config: str | None = None) -> str:
+        """Starts the process, which has to end at once; returns the plugin's one line."""
+        self.spawn(config)
+        status = self.wait_end()
+        assert status > 0, f"exit status {status}; {self.tail()}"
+        lines = [line for line in self.our_log() if not line.startswith("node id ")]
+        assert len(lines) == 1, self.tail()
+        return lines[0]
+
     def terminate(self) -> float:
         """Sends SIGTERM; returns when."""
         sent = time.monotonic()
