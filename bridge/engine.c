@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 #include "engine.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <utlist.h>
@@ -1225,7 +1226,8 @@ static int bind_all(struct engine *engine, const struct node_config *config, str
 		if (!first_error) {
 			first_error = error;
 			snprintf(reason, NODE_REASON_SIZE, "cannot bind UDP %s: %s",
-				 address_format(&config->binds[i], text), error_text(error));
+				 address_format(&config->binds[i], text),
+				 error == ERROR_SYSTEM ? strerror(errno) : error_text(error));
 		}
 		if (config->binds_all)
 			return error;

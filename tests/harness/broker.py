@@ -176,6 +176,8 @@ class Broker:
             self.id = self._monitor.wait(
                 lambda: self._status_now().get("node_id"), what="status topics"
             )
+            # The others came with it: they are here before the answer to whatever follows.
+            self._monitor.unsubscribe("nothing")
         except BaseException:
             self.kill()
             raise
