@@ -301,6 +301,16 @@ class Broker:
                 self._changed.wait(left)
         raise BrokerTimeout(f"no line like {pattern.pattern!r}; {self.tail()}")
 
+    def wait_log_times(self, text: str, times: int):
+        """Waits until so many lines since the last start have this text."""
+        with self._changed:
+            enough = self._changed.wait_for(
+                lambda: sum(text in line for line in self._log[self._started_at_line :]) >= times,
+                PATIENCE,
+            )
+        if not enough:
+            raise BrokerTimeout(f"not {times} lines with {text!r}; {self.tail()}")
+
     def wait_joined(self, topic: str, timeout: float | None = None):
         """Waits until the overlay has had its first neighbour since the start."""
         self.wait_log(f"overlay {topic[:10]}: joined", timeout)
