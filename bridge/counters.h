@@ -41,10 +41,11 @@
 	X(LIMIT_PEERS, "limits/peers", "peers not kept: limit")                                    \
 	X(LIMIT_PEER_DATA, "limits/peer_data", "peer data ignored: too large or malformed")        \
 	X(LIMIT_STATELESS, "limits/stateless", "resets, refusals and Retries not sent: rate")      \
-	X(HANDSHAKES_REFUSED, "peers/refused", "handshakes refused: key, network or protocol")     \
+	X(HANDSHAKES_REFUSED, "peers/refused", "handshakes refused: key, network, protocol, node") \
 	X(RETRIES, "peers/retries", "handshakes asked to prove their address")                     \
 	X(DIALS, "peers/dials", "connections tried")                                               \
-	X(DIALS_FAILED, "peers/dials_failed", "connections that did not come about")
+	X(DIALS_FAILED, "peers/dials_failed", "connections that did not come about")               \
+	X(NOT_DIALLED, "peers/not_dialled", "dials not made: allow_node, deny_node")
 
 enum counter {
 #define X(name, topic, meaning) COUNTER_##name,

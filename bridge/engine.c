@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 #include "engine.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <utlist.h>
@@ -10,6 +11,7 @@
 #include "gossip/gossip.h"
 #include "interfaces.h"
 #include "keyed.h"
+#include "peers/access.h"
 #include "peers/book.h"
 #include "peers/dialer.h"
 #include "peers/joiner.h"
@@ -20,6 +22,13 @@
 #include "waiting.h"
 
 #define MS UINT64_C(1000000)
+
+/* Lines about what others can bring about as often as they like. */
+#define REMARK_EVERY_NS	 (10000 * MS)
+/* Looking up our own names: backoff after a failure, and where they may have moved. */
+#define ADVERTISE_FIRST_NS (1000 * MS)
+#define ADVERTISE_MOST_NS  (60000 * MS)
+#define ADVERTISE_AGAIN_NS (600000 * MS)
 
 /* One overlay that is joined. */
 struct overlay {
@@ -56,6 +65,24 @@ struct trusted {
 	char failure[96]; /* the last one that was logged */
 };
 
+/* A line that is not to fill the log. */
+struct remark {
+	uint64_t not_before;
+	uint64_t unsaid; /* since the last one */
+};
+
+/* What we tell about where we are: first what is configured, then what is bound. */
+struct advertise {
+	struct resolution *resolution; /* NULL: nothing is configured */
+	bool has_names;		       /* not only literal addresses */
+	uint64_t due, backoff;
+	char failure[96]; /* the last one that was logged */
+	struct address told[LIMIT_ADDRESSES_PER_NODE];
+	size_t told_count; /* of those configured */
+	struct address bound[LIMIT_ADDRESSES_PER_NODE];
+	size_t bound_count;
+};
+
 struct engine {
 	struct engine_owner owner;
 	uv_loop_t *loop;
@@ -69,6 +96,9 @@ struct engine {
 	struct dialer *dialer;
 	struct joiner *joiner;
 	struct book *book;
+	struct access *access;
+	struct advertise advertise;
+	struct remark denied, own_id;
 	struct quic_endpoint *endpoint;
 	struct resolver *resolver;
 	struct store *store;
@@ -133,6 +163,52 @@ static void emit(struct engine *engine, enum node_event_type type, const struct 
 static void count(struct engine *engine, enum counter counter)
 {
 	counters_add(engine->owner.counters, counter, 1);
+}
+
+/* Whether the line may be said now; unsaid: how many were not since the last one. */
+static bool may_remark(struct engine *engine, struct remark *remark, uint64_t *unsaid)
+{
+	uint64_t now = now_ns(engine);
+
+	if (now < remark->not_before) {
+		remark->unsaid++;
+		return false;
+	}
+	*unsaid = remark->unsaid;
+	*remark = (struct remark){.not_before = now + REMARK_EVERY_NS};
+	return true;
+}
+
+static void remark_denied(struct engine *engine, const struct id *peer, const char *what)
+{
+	uint64_t unsaid;
+
+	if (may_remark(engine, &engine->denied, &unsaid))
+		log_line(engine, NODE_LOG_NOTICE,
+			"peer %s: %s: shut out by allow_node or deny_node (%llu more since the "
+			"last such line)",
+			short_id(peer).text, what, (unsigned long long)unsaid);
+}
+
+static void remark_own_id(struct engine *engine, const char *where)
+{
+	uint64_t unsaid;
+
+	if (may_remark(engine, &engine->own_id, &unsaid))
+		log_line(engine, NODE_LOG_ERROR,
+			"a peer%s shows our own node id: two nodes must not share an identity file "
+			"(was a volume cloned?)",
+			where);
+}
+
+/* Whether this node may be dialled; a dial that is not made is counted. */
+static bool may_dial(struct engine *engine, const struct id *peer)
+{
+	if (access_grants(engine->access, peer))
+		return true;
+	count(engine, COUNTER_NOT_DIALLED);
+	remark_denied(engine, peer, "not dialled");
+	return false;
 }
 
 static struct overlay *find_overlay(const struct engine *engine, const struct id *topic)
@@ -249,6 +325,9 @@ static void on_peer_addresses(struct engine *engine, const struct gossip_effect 
 	struct address address;
 	bool loopback = false;
 
+	/* One that is never dialled needs no place in the book. */
+	if (!access_grants(engine->access, &effect->peer))
+		return;
 	if (source) {
 		address = quic_connection_address(source);
 		loopback = address_is_loopback(&address);
@@ -318,7 +397,8 @@ static bool links_effects(struct engine *engine)
 		any = true;
 		switch (effect.type) {
 		case LINK_WANTED:
-			if (dialer_want(engine->dialer, now, &effect.peer, false))
+			if (!may_dial(engine, &effect.peer) ||
+				dialer_want(engine->dialer, now, &effect.peer, false))
 				links_gave_up(engine->links, now, &effect.peer);
 			break;
 		case LINK_UP:
@@ -454,6 +534,8 @@ static uint64_t deadline(const struct engine *engine)
 		due = joiner_deadline(engine->joiner);
 	if (engine->waiting_due < due)
 		due = engine->waiting_due;
+	if (engine->advertise.due < due)
+		due = engine->advertise.due;
 	return due;
 }
 
@@ -465,6 +547,10 @@ static void on_timer(uv_timer_t *timer)
 	if (now >= gossip_deadline(engine->gossip))
 		gossip_tick(engine->gossip, now);
 	expire_waiting(engine, now);
+	if (now >= engine->advertise.due) {
+		engine->advertise.due = UINT64_MAX;
+		resolution_start(engine->advertise.resolution);
+	}
 	pump(engine);
 }
 
@@ -554,16 +640,45 @@ static void on_connected(void *context, struct quic_connection *connection)
 	pump(engine);
 }
 
+#define AT_ADDRESS_SIZE (4 + ADDRESS_TEXT_SIZE)
+
+static const char *at_address(const struct address *address, char out[AT_ADDRESS_SIZE])
+{
+	char text[ADDRESS_TEXT_SIZE];
+
+	snprintf(out, AT_ADDRESS_SIZE, " at %s", address_format(address, text));
+	return out;
+}
+
+/* What others say of where a node is may be true for us too: two containers on two machines
+ * often have the same address. */
+static bool is_ourselves(const struct engine *engine, const struct address *address)
+{
+	const struct advertise *own = &engine->advertise;
+
+	for (size_t i = 0; i < own->told_count; i++)
+		if (address_compare(address, &own->told[i]) == 0)
+			return true;
+	for (size_t i = 0; i < own->bound_count; i++)
+		if (address_compare(address, &own->bound[i]) == 0 ||
+			(address_is_loopback(address) && address->port == own->bound[i].port))
+			return true;
+	return false;
+}
+
 static bool on_accept(void *context, const struct id *peer)
 {
 	struct engine *engine = context;
 
-	if (!id_equal(peer, &engine->me))
-		return true;
-	log_line(engine, NODE_LOG_ERROR,
-		 "a peer shows our own node id: two nodes must not share an identity file (was a "
-		 "volume cloned?)");
-	return false;
+	if (id_equal(peer, &engine->me)) {
+		remark_own_id(engine, "");
+		return false;
+	}
+	if (!access_grants(engine->access, peer)) {
+		remark_denied(engine, peer, "refused");
+		return false;
+	}
+	return true;
 }
 
 static void on_closed(void *context, struct quic_connection *connection,
@@ -571,6 +686,7 @@ static void on_closed(void *context, struct quic_connection *connection,
 {
 	struct engine *engine = context;
 	struct route *route = quic_connection_data(connection);
+	char at[AT_ADDRESS_SIZE];
 
 	if (!route)
 		return; /* refused before it was ours */
@@ -586,6 +702,8 @@ static void on_closed(void *context, struct quic_connection *connection,
 	} else if (route->dialled) {
 		dial_is_over(engine, route);
 		count(engine, COUNTER_DIALS_FAILED);
+		if (close->own_key && !is_ourselves(engine, &route->address))
+			remark_own_id(engine, at_address(&route->address, at));
 		if (!links_linked(engine->links, &route->peer))
 			note_failure(engine, route, close->text);
 		dialer_failed(engine->dialer, now_ns(engine), &route->peer, &route->address);
@@ -781,6 +899,8 @@ static void recall(void *context, const struct id *node, const struct address *a
 	uint64_t now = now_ns(engine);
 	bool linked = links_linked(engine->links, node);
 
+	if (!may_dial(engine, node))
+		return;
 	/* It was a neighbour here, so that this topic is no secret to it. Its addresses
 	 * have worked, loopback or not. */
 	book_hear(engine->book, now, node, addresses, addresses_count, true);
@@ -872,6 +992,103 @@ void engine_publish(struct engine *engine, const struct id *topic, struct messag
 	message_unref(message);
 }
 
+/* ---- where we are ---- */
+
+static void tell_addresses(struct engine *engine)
+{
+	const struct advertise *advertise = &engine->advertise;
+	struct address addresses[2 * LIMIT_ADDRESSES_PER_NODE];
+
+	memcpy(addresses, advertise->told, advertise->told_count * sizeof *addresses);
+	memcpy(addresses + advertise->told_count, advertise->bound,
+		advertise->bound_count * sizeof *addresses);
+	gossip_set_addresses(
+		engine->gossip, addresses, advertise->told_count + advertise->bound_count);
+}
+
+static void log_advertised(struct engine *engine)
+{
+	const struct advertise *advertise = &engine->advertise;
+	char line[NODE_REASON_SIZE - 32] = "", text[ADDRESS_TEXT_SIZE];
+	size_t used = 0;
+
+	for (size_t i = 0; i < advertise->told_count && sizeof line - used > sizeof text; i++)
+		used += (size_t)snprintf(line + used, sizeof line - used, "%s%s", i ? ", " : "",
+			address_format(&advertise->told[i], text));
+	log_line(engine, NODE_LOG_INFO, "advertised to peers: %s", line);
+}
+
+/* Name servers change the order of their answers, which means nothing. */
+static bool is_new(const struct advertise *advertise, const struct address *addresses, size_t count)
+{
+	size_t at;
+
+	for (size_t i = 0; i < count; i++) {
+		for (at = 0; at < advertise->told_count; at++)
+			if (address_compare(&addresses[i], &advertise->told[at]) == 0)
+				break;
+		if (at == advertise->told_count)
+			return true;
+	}
+	return count != advertise->told_count;
+}
+
+static void on_advertise_resolved(struct engine *engine, const struct address *addresses,
+	size_t addresses_count, const char *failure)
+{
+	struct advertise *advertise = &engine->advertise;
+	uint64_t now = now_ns(engine);
+
+	if (failure[0]) {
+		advertise->due = now + advertise->backoff;
+		advertise->backoff = advertise->backoff * 2 > ADVERTISE_MOST_NS
+					     ? ADVERTISE_MOST_NS
+					     : advertise->backoff * 2;
+	} else {
+		advertise->due = advertise->has_names ? now + ADVERTISE_AGAIN_NS : UINT64_MAX;
+		advertise->backoff = ADVERTISE_FIRST_NS;
+	}
+	if (strncmp(advertise->failure, failure, sizeof advertise->failure - 1) != 0) {
+		snprintf(advertise->failure, sizeof advertise->failure, "%s", failure);
+		if (failure[0])
+			log_line(engine, NODE_LOG_NOTICE, "advertise: %s", failure);
+	}
+	/* What was found before is better than nothing. */
+	if (addresses_count == 0 || !is_new(advertise, addresses, addresses_count))
+		return;
+	memcpy(advertise->told, addresses, addresses_count * sizeof *addresses);
+	advertise->told_count = addresses_count;
+	tell_addresses(engine);
+	log_advertised(engine);
+}
+
+/* Literal addresses are told from the very first, names as soon as they are found. */
+static int make_advertise(
+	struct engine *engine, const struct node_config *config, const struct address *bound, size_t n)
+{
+	struct advertise *advertise = &engine->advertise;
+	struct node_peer self = {.id = engine->me, .hosts_count = config->advertise_count};
+	struct address address;
+
+	advertise->due = UINT64_MAX;
+	advertise->backoff = ADVERTISE_FIRST_NS;
+	advertise->bound_count =
+		interfaces_addresses(bound, n, advertise->bound, LIMIT_ADDRESSES_PER_NODE);
+	for (size_t i = 0; i < config->advertise_count; i++) {
+		self.hosts[i] = config->advertise[i];
+		if (resolver_literal(&self.hosts[i], &address))
+			advertise->told[advertise->told_count++] = address;
+		else
+			advertise->has_names = true;
+	}
+	tell_addresses(engine);
+	if (advertise->told_count > 0)
+		log_advertised(engine);
+	if (!advertise->has_names)
+		return ERROR_NONE;
+	return resolution_new(engine->resolver, &self, &advertise->resolution);
+}
+
 /* ---- beginning and end ---- */
 
 static void on_resolved(void *context, const struct id *node, const struct address *addresses,
@@ -880,7 +1097,11 @@ static void on_resolved(void *context, const struct id *node, const struct addre
 	struct engine *engine = context;
 	struct trusted *trusted = find_trusted(engine, node);
 
-	if (engine->stopping || !trusted)
+	if (engine->stopping)
+		return;
+	if (id_equal(node, &engine->me))
+		on_advertise_resolved(engine, addresses, addresses_count, failure);
+	if (!trusted)
 		return;
 	if (addresses_count == 0) {
 		if (strncmp(trusted->failure, failure, sizeof trusted->failure - 1) != 0) {
@@ -897,6 +1118,9 @@ static void on_resolved(void *context, const struct id *node, const struct addre
 
 void engine_begin(struct engine *engine)
 {
+	/* Before the peers' names, so that what the peers are told is complete. */
+	if (engine->advertise.resolution)
+		resolution_start(engine->advertise.resolution);
 	for (size_t i = 0; i < engine->trusted_count; i++)
 		resolution_start(engine->trusted[i].resolution);
 }
@@ -961,6 +1185,7 @@ void engine_free(struct engine *engine)
 	dialer_free(engine->dialer);
 	joiner_free(engine->joiner);
 	book_free(engine->book);
+	access_free(engine->access);
 	resolver_free(engine->resolver);
 	store_free(engine->store);
 	memory_free(engine->trusted);
@@ -1009,6 +1234,9 @@ static int make_cores(struct engine *engine, const struct node_config *config)
 		error = book_new(&engine->me, &engine->random, engine->owner.counters, LIMIT_PEERS,
 				 &engine->book);
 	if (!error)
+		error = access_new(config->allow, config->allow_count, config->deny,
+			config->deny_count, &engine->access);
+	if (!error)
 		error = dialer_new(&engine->random, engine->book, &engine->dialer);
 	if (!error)
 		error = joiner_new(&engine->random, &engine->joiner);
@@ -1036,7 +1264,8 @@ static int bind_all(struct engine *engine, const struct node_config *config, str
 		if (!first_error) {
 			first_error = error;
 			snprintf(reason, NODE_REASON_SIZE, "cannot bind UDP %s: %s",
-				 address_format(&config->binds[i], text), error_text(error));
+				 address_format(&config->binds[i], text),
+				 error == ERROR_SYSTEM ? strerror(errno) : error_text(error));
 		}
 		if (config->binds_all)
 			return error;
@@ -1066,10 +1295,8 @@ int engine_new(const struct node_config *config, const struct engine_owner *owne
 	       struct address *bound, size_t *bound_count, struct engine **out,
 	       char reason[NODE_REASON_SIZE])
 {
-	struct address own[LIMIT_ADDRESSES_PER_NODE];
 	struct engine *engine = memory_zalloc(sizeof *engine);
 	char remark[STORE_REASON_SIZE];
-	size_t own_count;
 	int error = ERROR_NOMEM;
 
 	snprintf(reason, NODE_REASON_SIZE, "%s", error_text(ERROR_NOMEM));
@@ -1102,10 +1329,11 @@ int engine_new(const struct node_config *config, const struct engine_owner *owne
 	error = bind_all(engine, config, bound, bound_count, reason);
 	if (error)
 		return error;
-	own_count = interfaces_addresses(bound, *bound_count, own, LIMIT_ADDRESSES_PER_NODE);
-	error = gossip_set_addresses(engine->gossip, own, own_count);
-	if (error)
+	error = make_advertise(engine, config, bound, *bound_count);
+	if (error) {
+		snprintf(reason, NODE_REASON_SIZE, "%s", error_text(error));
 		return error;
+	}
 	uv_timer_init(loop, &engine->timer);
 	engine->timer.data = engine;
 	uv_prepare_init(loop, &engine->prepare);

@@ -52,6 +52,13 @@ struct node_config {
 	bool binds_all; /* every bind must work; else one is enough */
 	const struct node_peer *peers; /* copied */
 	size_t peers_count;
+	/* Nodes that may be peers (none given: all), and nodes that may not; copied. Both
+	 * ways: the others are refused at the handshake and never dialled. */
+	const struct id *allow, *deny;
+	size_t allow_count, deny_count;
+	/* Where others find us besides the bound addresses; at most NODE_PEER_HOSTS, copied. */
+	const struct node_host *advertise;
+	size_t advertise_count;
 	const char *state_dir; /* an existing folder; NULL: nothing is remembered */
 	size_t max_overlays;
 	size_t queue_limit;    /* messages that wait for a first neighbour, per overlay */

@@ -163,6 +163,16 @@ static void do_nothing(uv_work_t *failed)
 {
 }
 
+bool resolver_literal(const struct node_host *host, struct address *out)
+{
+	*out = (struct address){.port = host->port};
+	if (uv_inet_pton(AF_INET, host->host, out->ip) == 0)
+		out->family = 4;
+	else if (uv_inet_pton(AF_INET6, host->host, out->ip) == 0)
+		out->family = 6;
+	return out->family != 0;
+}
+
 void resolution_start(struct resolution *resolution)
 {
 	/* Not AI_ADDRCONFIG: it does not count loopback addresses, and an address that
@@ -170,20 +180,20 @@ void resolution_start(struct resolution *resolution)
 	const struct addrinfo hints = {.ai_socktype = SOCK_DGRAM};
 	const struct addrinfo literal = {.ai_socktype = SOCK_DGRAM, .ai_flags = AI_NUMERICHOST};
 	struct look_up *look_up;
-	unsigned char ip[16];
+	struct address address;
 	bool is_literal;
 	int status;
 
 	if (resolution->pending || resolution->resolver->stopped)
 		return;
 	resolution->count = 0;
+	resolution->failure[0] = 0;
 	for (size_t i = 0; i < resolution->peer.hosts_count; i++) {
 		look_up = &resolution->look_ups[i];
 		look_up->resolution = resolution;
 		look_up->host = &resolution->peer.hosts[i];
 		look_up->request.data = look_up;
-		is_literal = uv_inet_pton(AF_INET, look_up->host->host, ip) == 0 ||
-			     uv_inet_pton(AF_INET6, look_up->host->host, ip) == 0;
+		is_literal = resolver_literal(look_up->host, &address);
 		status = uv_getaddrinfo(resolution->resolver->loop, &look_up->request, on_answer,
 					look_up->host->host, NULL, is_literal ? &literal : &hints);
 		resolution->pending++;

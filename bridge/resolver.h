@@ -14,7 +14,8 @@
 struct resolver;
 struct resolution;
 
-/* All addresses of all the peer's hosts; none: failure says why, naming the host. */
+/* All addresses of all the peer's hosts; failure: why one of them has none, naming the host,
+ * else empty. */
 typedef void resolver_answer(void *context, const struct id *node, const struct address *addresses,
 			     size_t count, const char *failure);
 
@@ -24,6 +25,9 @@ int resolver_new(uv_loop_t *loop, resolver_answer *answer, void *context, struct
 void resolver_stop(struct resolver *resolver);
 /* When the loop has ended. Frees the resolutions too. NULL is fine. */
 void resolver_free(struct resolver *resolver);
+
+/* The address of a host that is a literal address; false: it is a name. Any thread. */
+bool resolver_literal(const struct node_host *host, struct address *out);
 
 /* The peer's look-up, not begun. ERROR_NOMEM. */
 int resolution_new(struct resolver *resolver, const struct node_peer *peer,

@@ -160,6 +160,12 @@ static bool start_node(struct gateway *gateway, const struct options *options)
 		.binds_all = options->binds_explicit,
 		.peers = options->peers,
 		.peers_count = options->peers_count,
+		.allow = options->allow,
+		.allow_count = options->allow_count,
+		.deny = options->deny,
+		.deny_count = options->deny_count,
+		.advertise = options->advertise,
+		.advertise_count = options->advertise_count,
 		.state_dir = options->state_dir,
 		.max_overlays = options->max_overlays,
 		.queue_limit = options->queue_limit,
@@ -173,7 +179,8 @@ static bool start_node(struct gateway *gateway, const struct options *options)
 	for (size_t i = 0; i < options->peers_count; i++) {
 		if (id_equal(&options->peers[i].id, &gateway->identity.id)) {
 			broker_log(BROKER_ERROR,
-				   "plugin_opt_peer names this node's own id; it takes other nodes");
+				   "plugin_opt_peer names this node's own id; it takes other nodes "
+				   "(or was a volume cloned?)");
 			return false;
 		}
 	}

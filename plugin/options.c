@@ -51,10 +51,15 @@ static bool parse_network_id(struct options *options, const char *value)
 
 static bool parse_bind(struct options *options, const char *value)
 {
-	if (options->binds_count == OPTIONS_BINDS ||
-	    address_parse(value, &options->binds[options->binds_count]) != ERROR_NONE)
+	struct address address;
+
+	if (options->binds_count == OPTIONS_BINDS || address_parse(value, &address) != ERROR_NONE)
 		return false;
-	options->binds_count++;
+	/* Port 0 is another one each time. */
+	for (size_t i = 0; i < options->binds_count && address.port != 0; i++)
+		if (address_compare(&options->binds[i], &address) == 0)
+			return false;
+	options->binds[options->binds_count++] = address;
 	options->binds_explicit = true;
 	return true;
 }
@@ -128,20 +133,56 @@ static bool parse_peer(struct options *options, const char *value)
 	return true;
 }
 
-static bool parse_topic(struct options *options, const char *value)
+static bool contains(const struct id *ids, size_t count, const struct id *id)
 {
-	struct id topic, *grown;
+	for (size_t i = 0; i < count; i++)
+		if (id_equal(&ids[i], id))
+			return true;
+	return false;
+}
 
-	if (!parse_id(&topic, value))
+static bool append_id(struct id **ids, size_t *count, const char *value)
+{
+	struct id id, *grown;
+
+	if (!parse_id(&id, value) || contains(*ids, *count, &id))
 		return false;
-	for (size_t i = 0; i < options->topics_count; i++)
-		if (id_equal(&options->topics[i], &topic))
-			return false;
-	grown = memory_realloc(options->topics, (options->topics_count + 1) * sizeof *grown);
+	grown = memory_realloc(*ids, (*count + 1) * sizeof *grown);
 	if (!grown)
 		return false;
-	options->topics = grown;
-	options->topics[options->topics_count++] = topic;
+	*ids = grown;
+	grown[(*count)++] = id;
+	return true;
+}
+
+static bool parse_topic(struct options *options, const char *value)
+{
+	return append_id(&options->topics, &options->topics_count, value);
+}
+
+static bool parse_allow_node(struct options *options, const char *value)
+{
+	return append_id(&options->allow, &options->allow_count, value);
+}
+
+static bool parse_deny_node(struct options *options, const char *value)
+{
+	return append_id(&options->deny, &options->deny_count, value);
+}
+
+static bool parse_advertise(struct options *options, const char *value)
+{
+	struct node_host host = {0}, *other;
+
+	if (options->advertise_count == NODE_PEER_HOSTS ||
+		!parse_host(&host, value, value + strlen(value)))
+		return false;
+	for (size_t i = 0; i < options->advertise_count; i++) {
+		other = &options->advertise[i];
+		if (other->port == host.port && strcmp(other->host, host.host) == 0)
+			return false;
+	}
+	options->advertise[options->advertise_count++] = host;
 	return true;
 }
 
@@ -172,12 +213,18 @@ static const struct option table[] = {
 	{"state_dir", false, "an absolute path of a folder", 0, 0, 0, 0, parse_state_dir},
 	{"identity_file", false, "an absolute path", 0, 0, 0, 0, parse_identity_file},
 	{"network_id", false, "64 lower-case hex digits", 0, 0, 0, 0, parse_network_id},
-	{"bind", true, "<IPv4 address>:<port> or [<IPv6 address>]:<port>, at most 16", 0, 0, 0, 0,
+	{"bind", true, "<IPv4 address>:<port> or [<IPv6 address>]:<port>, each once, at most 16", 0, 0, 0, 0,
 	 parse_bind},
 	{"peer", true,
 	 "<64 lower-case hex digits>@<host>:<port>[,<host>:<port>...] with at most 8 hosts, an IPv6 "
 	 "address in [], each node once",
 	 0, 0, 0, 0, parse_peer},
+	{"advertise", true,
+	 "<host>:<port>, an IPv6 address in [], each once, at most 8", 0, 0, 0, 0, parse_advertise},
+	{"allow_node", true, "64 lower-case hex digits, each node once", 0, 0, 0, 0,
+	 parse_allow_node},
+	{"deny_node", true, "64 lower-case hex digits, each node once", 0, 0, 0, 0,
+	 parse_deny_node},
 	{"topic", true, "64 lower-case hex digits, each topic once", 0, 0, 0, 0, parse_topic},
 	{"log_level", false, "debug, information, notice, warning or error", 0, 0, 0, 0,
 	 parse_log_level},
@@ -256,6 +303,43 @@ static bool parse_one(struct options *options, const struct option_text *text, b
 	return false;
 }
 
+/* Options that shut out each other. */
+static bool check_access(const struct options *options, char reason[OPTIONS_REASON_SIZE])
+{
+	char id[ID_HEX_SIZE + 1];
+	const struct id *peer;
+
+	for (size_t i = 0; i < options->deny_count; i++) {
+		if (!contains(options->allow, options->allow_count, &options->deny[i]))
+			continue;
+		snprintf(reason, OPTIONS_REASON_SIZE,
+			 "plugin_opt_deny_node '%s' is not accepted: plugin_opt_allow_node names "
+			 "the same node; it takes one of the two",
+			 hex_encode(options->deny[i].bytes, ID_SIZE, id));
+		return false;
+	}
+	for (size_t i = 0; i < options->peers_count; i++) {
+		peer = &options->peers[i].id;
+		hex_encode(peer->bytes, ID_SIZE, id);
+		if (contains(options->deny, options->deny_count, peer)) {
+			snprintf(reason, OPTIONS_REASON_SIZE,
+				 "plugin_opt_peer '%s@...' is not accepted: plugin_opt_deny_node "
+				 "'%s' shuts it out; it takes nodes that are not denied",
+				 id, id);
+			return false;
+		}
+		if (options->allow_count > 0 &&
+			!contains(options->allow, options->allow_count, peer)) {
+			snprintf(reason, OPTIONS_REASON_SIZE,
+				 "plugin_opt_peer '%s@...' is not accepted: plugin_opt_allow_node "
+				 "is given for other nodes only; add plugin_opt_allow_node %s",
+				 id, id);
+			return false;
+		}
+	}
+	return true;
+}
+
 static bool fill_in(struct options *options, const char *persistence_location,
 		    char reason[OPTIONS_REASON_SIZE])
 {
@@ -301,6 +385,8 @@ bool options_parse(const struct option_text *texts, size_t count,
 	for (size_t i = 0; i < count; i++)
 		if (!parse_one(out, &texts[i], seen, reason))
 			return false;
+	if (!check_access(out, reason))
+		return false;
 	return fill_in(out, persistence_location, reason);
 }
 
@@ -308,5 +394,7 @@ void options_clear(struct options *options)
 {
 	memory_free(options->peers);
 	memory_free(options->topics);
+	memory_free(options->allow);
+	memory_free(options->deny);
 	memset(options, 0, sizeof *options);
 }

@@ -23,6 +23,12 @@ struct options {
 	bool binds_explicit;
 	struct node_peer *peers; /* owned */
 	size_t peers_count;
+	struct id *allow; /* owned */
+	size_t allow_count;
+	struct id *deny; /* owned */
+	size_t deny_count;
+	struct node_host advertise[NODE_PEER_HOSTS];
+	size_t advertise_count;
 	struct id *topics; /* owned: joined at start and never left */
 	size_t topics_count;
 	enum broker_level log_level;

@@ -44,7 +44,8 @@ EXPORT int mosquitto_plugin_init(mosquitto_plugin_id_t *identifier, void **userd
 	bool good;
 
 	if (gateway) {
-		broker_log(BROKER_ERROR, "the plugin is loaded already; a broker takes it once");
+		broker_log(BROKER_ERROR, "the plugin is loaded already; a broker takes it once "
+					 "(global_plugin makes it serve all listeners)");
 		return MOSQ_ERR_INVAL;
 	}
 	mosquitto_plugin_set_info(identifier, "p2panda", PLUGIN_VERSION);

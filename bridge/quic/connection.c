@@ -174,6 +174,7 @@ static void fail(struct quic_connection *connection, int error)
 	case NGTCP2_ERR_CRYPTO:
 		alert = ngtcp2_conn_get_tls_alert(connection->conn);
 		close.code = NGTCP2_CRYPTO_ERROR | alert;
+		close.own_key = connection->tls.own_key;
 		if (connection->tls.wrong_peer)
 			set_text(&close, "peer is not the dialled node");
 		else if (alert == ALERT_NO_APPLICATION_PROTOCOL)

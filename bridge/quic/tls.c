@@ -33,13 +33,16 @@ static int verify(X509_STORE_CTX *store, void *argument)
 {
 	SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
 	struct tls_session *session = SSL_get_app_data(ssl);
-	struct id id;
+	struct id id, own;
+	bool has_id = key_id(X509_STORE_CTX_get0_rpk(store), &id) == 0;
 
-	if (session && key_id(X509_STORE_CTX_get0_rpk(store), &id) == 0 &&
-		(!session->expected || id_equal(session->expected, &id)))
+	if (session && has_id && (!session->expected || id_equal(session->expected, &id)))
 		return 1;
-	if (session && session->expected)
+	if (session && session->expected) {
 		session->wrong_peer = true;
+		session->own_key = has_id && key_id(SSL_get_privatekey(ssl), &own) == 0 &&
+				   id_equal(&id, &own);
+	}
 	X509_STORE_CTX_set_error(store, X509_V_ERR_RPK_UNTRUSTED);
 	return 0;
 }

@@ -28,6 +28,7 @@ struct tls_session {
 	ngtcp2_crypto_ossl_ctx *context;  /* ngtcp2's native handle */
 	const struct id *expected;	  /* the node that was dialled; NULL: anybody */
 	bool wrong_peer;		  /* verification met another key than the expected */
+	bool own_key;			  /* and that key was ours */
 };
 
 /* ERROR_TLS. */

@@ -66,6 +66,8 @@ class Broker:
     lines     further lines of the broker's configuration
     bind      hosts of the QUIC port
     identity  make one beforehand (else the plugin does, and id is known after start)
+    preload   libraries that come before the C library's
+    environment  further variables of the process
     """
 
     def __init__(
@@ -75,6 +77,8 @@ class Broker:
         lines: Iterable[str] = (),
         bind: Iterable[str] = ("127.0.0.1",),
         identity: bool = True,
+        preload: Iterable[pathlib.Path] = (),
+        environment: dict[str, str] | None = None,
     ):
         self.folder = folder
         self.name = folder.name
@@ -85,6 +89,8 @@ class Broker:
         self.bind = list(bind)
         self.options = list(options)
         self.lines = list(lines)
+        self.preload = list(preload)
+        self.environment = environment or {}
         self.id = make_identity(self.state_dir / "identity.pem") if identity else ""
         self.process: subprocess.Popen | None = None
         self.up_at = 0.0  # time.monotonic() of the last start's readiness
@@ -139,9 +145,12 @@ class Broker:
         self._reap()
         path = self.folder / "mosquitto.conf"
         path.write_text(self.config() if config is None else config)
-        environment = dict(os.environ)
-        if settings.PRELOAD:
-            environment["LD_PRELOAD"] = settings.PRELOAD
+        environment = os.environ | self.environment
+        # A sanitizer has to be the first one.
+        preload = [settings.PRELOAD] if settings.PRELOAD else []
+        preload += [str(library) for library in self.preload]
+        if preload:
+            environment["LD_PRELOAD"] = ":".join(preload)
         with self._changed:
             self._started_at_line = len(self._log)
             self._ended = False
@@ -168,6 +177,8 @@ class Broker:
             self.id = self._monitor.wait(
                 lambda: self._status_now().get("node_id"), what="status topics"
             )
+            # The others came with it: they are here before the answer to whatever follows.
+            self._monitor.unsubscribe("nothing")
         except BaseException:
             self.kill()
             raise
@@ -200,6 +211,15 @@ class Broker:
             raise BrokerTimeout(f"{self.name} does not end; {self.tail()}") from None
         self._reap()
         return status
+
+    def wait_refusal(self, config: str | None = None) -> str:
+        """Starts the process, which has to end at once; returns the plugin's one line."""
+        self.spawn(config)
+        status = self.wait_end()
+        assert status > 0, f"exit status {status}; {self.tail()}"
+        lines = [line for line in self.our_log() if not line.startswith("node id ")]
+        assert len(lines) == 1, self.tail()
+        return lines[0]
 
     def terminate(self) -> float:
         """Sends SIGTERM; returns when."""
@@ -282,6 +302,16 @@ class Broker:
                 self._changed.wait(left)
         raise BrokerTimeout(f"no line like {pattern.pattern!r}; {self.tail()}")
 
+    def wait_log_times(self, text: str, times: int):
+        """Waits until so many lines since the last start have this text."""
+        with self._changed:
+            enough = self._changed.wait_for(
+                lambda: sum(text in line for line in self._log[self._started_at_line :]) >= times,
+                PATIENCE,
+            )
+        if not enough:
+            raise BrokerTimeout(f"not {times} lines with {text!r}; {self.tail()}")
+
     def wait_joined(self, topic: str, timeout: float | None = None):
         """Waits until the overlay has had its first neighbour since the start."""
         self.wait_log(f"overlay {topic[:10]}: joined", timeout)
@@ -321,7 +351,7 @@ class Broker:
     def wait_number(self, name: str, least: int, timeout: float | None = None) -> int:
         """Waits until a number of the status is at least so large."""
         return self.wait_status(
-            lambda status: status[name] >= least, timeout, f"{name} of at least {least}"
+            lambda status: status.get(name, -1) >= least, timeout, f"{name} of at least {least}"
         )[name]
 
     def wait_remembers(self, topic: str, node: str, timeout: float | None = None):

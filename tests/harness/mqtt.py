@@ -52,6 +52,7 @@ class Client:
         host: str = "127.0.0.1",
         clean: bool = True,
         session_expiry: int | None = None,
+        login: tuple[str, str] | None = None,
     ):
         self.id = client_id or f"test-{next(_numbers)}"
         self.version = version
@@ -69,6 +70,8 @@ class Client:
             reconnect_on_failure=False, **options
         )
         self._paho.max_inflight_messages_set(1000)
+        if login:
+            self._paho.username_pw_set(*login)
         self._paho.on_connect = self._on_connect
         self._paho.on_disconnect = self._on_disconnect
         self._paho.on_message = self._on_message

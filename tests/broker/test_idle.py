@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Idle means idle: what the plugin adds to a broker in which nothing happens."""
+
+import dataclasses
+import pathlib
+import time
+
+import pytest
+
+from broker import _RUNNING
+from identity import overlay, random_topic
+from mqtt import Client
+
+WINDOW = 20.0  # seconds
+MOST_WAKE_UPS = 5.0  # per second
+MOST_LOAD = 0.001  # of a core
+
+
+@dataclasses.dataclass
+class Usage:
+    seconds: float
+    running: float  # seconds on a core, of all threads
+    wake_ups: int
+
+    @staticmethod
+    def of(process) -> "Usage":
+        running = wake_ups = 0
+        tasks = sorted(pathlib.Path(f"/proc/{process.pid}/task").iterdir())
+        for task in tasks:
+            on_core, _, times = (task / "schedstat").read_text().split()
+            running += int(on_core) / 1e9
+            wake_ups += int(times)
+        return Usage(time.monotonic(), running, wake_ups)
+
+    def per_second(self, before: "Usage") -> tuple[float, float]:
+        """Wake-ups and cores since then."""
+        seconds = self.seconds - before.seconds
+        return (self.wake_ups - before.wake_ups) / seconds, (self.running - before.running) / seconds
+
+
+@pytest.mark.unsanitized
+def test_idle(brokers):
+    """One overlay with one neighbour, against the same broker without the plugin, at the same
+    time: the machine is as busy for both."""
+    with_plugin, neighbour, without = brokers(), brokers(), brokers()
+    with_plugin.add_peer(neighbour)
+    with_plugin.start(), neighbour.start()
+    config = without.config()
+    without.spawn(config[: config.index("plugin ")])
+    without.wait_log(_RUNNING)
+    id = random_topic()
+    neighbour.client(overlay(id))
+    with_plugin.client(overlay(id))
+    for broker in (with_plugin, neighbour):
+        broker.wait_joined(id)
+    # As many clients, as idle as those.
+    with Client(without.mqtt_port) as one, Client(without.mqtt_port) as two:
+        one.subscribe("$SYS/broker/p2panda/#")
+        two.subscribe(overlay(id), 1)
+        measured = (with_plugin.process, without.process)
+        before = [Usage.of(process) for process in measured]
+        time.sleep(WINDOW)
+        after = [Usage.of(process) for process in measured]
+    (wake_ups, load), (base_wake_ups, base_load) = (
+        late.per_second(early) for late, early in zip(after, before, strict=True)
+    )
+    print(f"wake-ups/s {wake_ups:.2f} against {base_wake_ups:.2f}, ", end="")
+    print(f"load {load:.5f} against {base_load:.5f}")
+    assert base_wake_ups > 5  # it is measured at all: the loop turns ten times per second
+    assert wake_ups - base_wake_ups <= MOST_WAKE_UPS, (wake_ups, base_wake_ups)
+    assert load - base_load <= MOST_LOAD, (load, base_load)
+    assert with_plugin.number("neighbours") == 1
