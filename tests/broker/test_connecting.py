@@ -2,7 +2,6 @@
 """Who finds whom, and who is refused."""
 
 import secrets
-
 import socket
 
 import pytest
