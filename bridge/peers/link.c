@@ -305,7 +305,7 @@ static int send_one(struct links *links, uint64_t now, struct link *link, struct
 	}
 	if (error)
 		drop(links, frame,
-		     error == ERROR_NOMEM ? COUNTER_DROPPED_NO_MEMORY : COUNTER_DROPPED_PEER_SLOW);
+		     error == ERROR_NOMEM ? COUNTER_DROPPED_NO_MEMORY_COPY : COUNTER_DROPPED_PEER_SLOW);
 	if (last) {
 		end_outlet(links, now, link, channel);
 		channel->released = !channel->first;
@@ -434,7 +434,7 @@ void links_send(struct links *links, uint64_t now, const struct id *peer, const 
 	channel = link ? find_or_add_channel(links, link, topic) : NULL;
 	if (!channel) {
 		soon(links, now); /* a link without a use is forgotten */
-		drop(links, frame, COUNTER_DROPPED_NO_MEMORY);
+		drop(links, frame, COUNTER_DROPPED_NO_MEMORY_COPY);
 		return;
 	}
 	if (channel->waiting >= LINK_WAITING && frame->droppable) {
