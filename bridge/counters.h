@@ -3,6 +3,16 @@
  * Counts by name, written by any thread, read by any (relaxed atomics): what the
  * status topics show. Nothing is lost silently, so every reason for which a
  * message is not carried has a line here.
+ *
+ * Two sums hold whenever nothing is under way:
+ *
+ *   messages/in = messages/sent + COUNTERS_OUTGOING (+ those that still wait: the gauge
+ *   "waiting")
+ *   messages/received = messages/out + COUNTERS_ARRIVING
+ *
+ * What a single neighbour did not get of a message that was sent is a copy, in neither of
+ * them: others may have it, and it from others. The broker's own queues come after
+ * messages/out: what they drop is in $SYS/broker/publish/messages/dropped.
  */
 #ifndef BRIDGE_COUNTERS_H
 #define BRIDGE_COUNTERS_H
@@ -12,7 +22,7 @@
 
 /* name, topic below $SYS/broker/p2panda/, meaning */
 #define COUNTER_TABLE(X)                                                                           \
-	X(IN, "messages/in", "messages accepted from MQTT clients for an overlay")                 \
+	X(IN, "messages/in", "messages that MQTT clients published for overlays")                   \
 	X(SENT, "messages/sent", "messages handed to at least one neighbour")                      \
 	X(RECEIVED, "messages/received", "messages that arrived from an overlay")                  \
 	X(OUT, "messages/out", "messages handed to the broker")                                    \
@@ -25,7 +35,9 @@
 	X(DROPPED_QUEUE_LIMIT, "dropped/queue_limit", "gave way while waiting for a neighbour")    \
 	X(DROPPED_QUEUE_AGE, "dropped/queue_age", "waited too long for a neighbour")               \
 	X(DROPPED_LEFT, "dropped/left", "still waiting when the overlay was left")                 \
-	X(DROPPED_NO_MEMORY, "dropped/no_memory", "out of memory")                                 \
+	X(DROPPED_NO_MEMORY, "dropped/no_memory", "not sent: out of memory")                       \
+	X(DROPPED_NO_MEMORY_ARRIVING, "dropped/no_memory_arriving", "arrived, but no memory")      \
+	X(DROPPED_NO_MEMORY_COPY, "dropped/no_memory_copy", "copies for which there was no memory") \
 	X(DROPPED_NO_STREAM_CREDIT, "dropped/no_stream_credit", "peer grants no further stream")   \
 	X(DROPPED_PEER_SLOW, "dropped/peer_slow", "copies a slow neighbour did not get")           \
 	X(DROPPED_PEER_LOST, "dropped/peer_lost", "copies for a neighbour that was lost")          \
@@ -53,6 +65,23 @@ enum counter {
 #undef X
 	COUNTERS
 };
+
+/* The terms of the sums above. */
+#define COUNTERS_OUTGOING(X)                                                                       \
+	X(DROPPED_MALFORMED_TOPIC)                                                                 \
+	X(DROPPED_TOO_LARGE)                                                                       \
+	X(DROPPED_REPEATED)                                                                        \
+	X(DROPPED_MAX_OVERLAYS)                                                                    \
+	X(DROPPED_MAILBOX)                                                                         \
+	X(DROPPED_QUEUE_LIMIT)                                                                     \
+	X(DROPPED_QUEUE_AGE)                                                                       \
+	X(DROPPED_LEFT)                                                                            \
+	X(DROPPED_NO_MEMORY)
+
+#define COUNTERS_ARRIVING(X)                                                                       \
+	X(DROPPED_EVENTS)                                                                          \
+	X(DROPPED_NO_MEMORY_ARRIVING)                                                              \
+	X(DROPPED_BROKER)
 
 struct counters {
 	_Atomic uint64_t values[COUNTERS];

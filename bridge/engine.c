@@ -354,7 +354,6 @@ static bool gossip_effects(struct engine *engine)
 				   effect.frame, effect.last);
 			break;
 		case GOSSIP_DELIVER:
-			count(engine, COUNTER_RECEIVED);
 			emit(engine, NODE_MESSAGE, &effect.topic, &effect.peer, effect.message);
 			break;
 		case GOSSIP_NEIGHBOUR_UP:
@@ -565,6 +564,7 @@ static void on_prepare(uv_prepare_t *prepare)
 	pump(engine);
 	if (engine->closing)
 		return;
+	atomic_store(engine->owner.waiting, engine->room.count);
 	due = deadline(engine);
 	if (due == UINT64_MAX) {
 		uv_timer_stop(&engine->timer);

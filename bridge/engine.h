@@ -22,7 +22,7 @@ struct engine_owner {
 	void (*stopped)(void *context);
 	void *context;
 	struct counters *counters;
-	_Atomic size_t *overlays, *neighbours, *connections;
+	_Atomic size_t *overlays, *neighbours, *connections, *waiting;
 };
 
 /* Binds the sockets; bound must have room for config->binds_count addresses. Errors as

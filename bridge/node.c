@@ -34,7 +34,7 @@ struct node {
 	struct counters counters;
 	struct address *bound;
 	size_t bound_count;
-	_Atomic size_t overlays, neighbours, connections;
+	_Atomic size_t overlays, neighbours, connections, waiting;
 };
 
 /* ---- the node's thread ---- */
@@ -98,7 +98,7 @@ static void on_emit(void *context, struct node_event *node_event)
 		if (node_event->type == NODE_MESSAGE)
 			counters_add(&node->counters,
 				     error == ERROR_FULL ? COUNTER_DROPPED_EVENTS
-							 : COUNTER_DROPPED_NO_MEMORY,
+							 : COUNTER_DROPPED_NO_MEMORY_ARRIVING,
 				     1);
 		memory_free(event);
 		node_event_clear(node_event);
@@ -234,6 +234,11 @@ size_t node_connections(const struct node *node)
 	return node->connections;
 }
 
+size_t node_waiting(const struct node *node)
+{
+	return node->waiting;
+}
+
 /* Frees everything but the thread, on a loop whose handles are closed or closing. */
 static void release(struct node *node)
 {
@@ -280,6 +285,7 @@ static int prepare(struct node *node, const struct node_config *config,
 		.overlays = &node->overlays,
 		.neighbours = &node->neighbours,
 		.connections = &node->connections,
+		.waiting = &node->waiting,
 	};
 
 	node->bound = memory_zalloc(config->binds_count * sizeof *node->bound);

@@ -122,5 +122,6 @@ const struct address *node_addresses(const struct node *node, size_t *count);
 size_t node_overlays(const struct node *node);
 size_t node_neighbours(const struct node *node); /* over all overlays */
 size_t node_connections(const struct node *node);
+size_t node_waiting(const struct node *node); /* messages, for a first neighbour */
 
 #endif

@@ -22,6 +22,7 @@ struct message *waiting_pop(struct waiting_room *room, struct waiting *waiting)
 		waiting->last = NULL;
 	waiting->count--;
 	message = first->message;
+	room->count--;
 	room->bytes -= message->size;
 	memory_free(first);
 	return message;
@@ -58,6 +59,7 @@ int waiting_push(struct waiting_room *room, struct waiting *waiting, uint64_t no
 		waiting->first = last;
 	waiting->last = last;
 	waiting->count++;
+	room->count++;
 	room->bytes += message->size;
 	return ERROR_NONE;
 }

@@ -17,6 +17,7 @@
 struct waiting_room {
 	size_t limit;    /* messages per queue */
 	uint64_t age_ns; /* how long a message waits */
+	size_t count; /* messages in all queues */
 	size_t bytes, max_bytes;
 	struct counters *counters;
 };

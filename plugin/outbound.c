@@ -9,7 +9,10 @@ static enum broker_verdict refuse(struct outbound *outbound, uint64_t now_ns,
 				  const struct broker_message *message, enum counter reason,
 				  const char *why, enum broker_verdict verdict)
 {
-	counters_add(node_counters(outbound->node), reason, 1);
+	struct counters *counters = node_counters(outbound->node);
+
+	counters_add(counters, COUNTER_IN, 1);
+	counters_add(counters, reason, 1);
 	if (now_ns - outbound->refusal_logged_ns < SECOND_NS) {
 		outbound->refusals_unlogged++;
 		return verdict;

@@ -60,6 +60,7 @@ static void publish_changes(struct status *status, bool all)
 	publish_gauge(PREFIX "overlays", &status->overlays, node_overlays(node), all);
 	publish_gauge(PREFIX "neighbours", &status->neighbours, node_neighbours(node), all);
 	publish_gauge(PREFIX "connections", &status->connections, node_connections(node), all);
+	publish_gauge(PREFIX "waiting", &status->waiting, node_waiting(node), all);
 	for (size_t i = 0; i < COUNTERS; i++) {
 		value = counters_get(node_counters(node), (enum counter)i);
 		if (value == status->counters[i] && !all)

@@ -13,7 +13,7 @@
 struct status {
 	struct node *node;
 	uint64_t next_ns;
-	size_t overlays, neighbours, connections;
+	size_t overlays, neighbours, connections, waiting;
 	uint64_t counters[COUNTERS];
 };
 

@@ -62,6 +62,9 @@ build_sanitized() { build "$1" -DCMAKE_MODULE_LINKER_FLAGS=-Wl,-z,nodelete; }
 asan_options=strict_string_checks=1:detect_stack_use_after_return=1:check_initialization_order=1
 ubsan_options=print_stacktrace=1:halt_on_error=1
 
+# What is installed, and beside it what the tests need.
+build_release() { build release -DP2PANDA_TOOLS=ON; }
+
 # ctest_suite <suite> <preset>
 ctest_suite() {
 	local suite=$1 xml=$out/$1.xml
@@ -122,13 +125,13 @@ suite_vectors() { ctest_suite vectors asan; }
 suite_fuzz() { ctest_suite fuzz fuzz; }
 
 suite_broker() {
-	build release || { broken broker "its build failed"; return; }
+	build_release || { broken broker "its build failed"; return; }
 	pytest_run broker release "$out/broker.xml"
 	count broker "$out/broker.xml"
 }
 
 suite_interop() {
-	build release || { broken interop "its build failed"; return; }
+	build_release || { broken interop "its build failed"; return; }
 	need_peers || { broken interop "no Rust peers"; return; }
 	pytest_run interop release "$out/interop.xml"
 	count interop "$out/interop.xml"

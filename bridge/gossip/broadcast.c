@@ -333,7 +333,7 @@ static void on_gossip(struct broadcast *broadcast, uint64_t now, const struct id
 	if (error) {
 		/* Not remembered, so another neighbour's copy is welcome. */
 		core->effects.error = error;
-		counters_add(core->counters, COUNTER_DROPPED_NO_MEMORY, 1);
+		counters_add(core->counters, COUNTER_DROPPED_NO_MEMORY_COPY, 1);
 	} else {
 		effects_deliver(&core->effects, &broadcast->topic, from, message);
 	}

@@ -158,7 +158,7 @@ bool effects_send_gossip(struct effects *effects, const struct id *topic, const 
 	if (!error && push(effects, &effect))
 		return true;
 	effects->error = ERROR_NOMEM;
-	counters_add(effects->counters, COUNTER_DROPPED_NO_MEMORY, 1);
+	counters_add(effects->counters, COUNTER_DROPPED_NO_MEMORY_COPY, 1);
 	return false;
 }
 
@@ -167,9 +167,10 @@ void effects_deliver(struct effects *effects, const struct id *topic, const stru
 {
 	struct effect effect = {.type = GOSSIP_DELIVER, .peer = *peer, .topic = *topic};
 
+	counters_add(effects->counters, COUNTER_RECEIVED, 1);
 	effect.message = message_ref(message);
 	if (!push(effects, &effect))
-		counters_add(effects->counters, COUNTER_DROPPED_NO_MEMORY, 1);
+		counters_add(effects->counters, COUNTER_DROPPED_NO_MEMORY_ARRIVING, 1);
 }
 
 void effects_peer(struct effects *effects, enum gossip_effect_type type, const struct id *topic,

@@ -261,7 +261,7 @@ int gossip_receive(struct gossip *gossip, uint64_t now, const struct id *peer,
 	}
 	if (effects_reserve(&gossip->core.effects, EFFECTS_PER_STEP)) {
 		if (message.type == WIRE_GOSSIP)
-			counters_add(gossip->core.counters, COUNTER_DROPPED_NO_MEMORY, 1);
+			counters_add(gossip->core.counters, COUNTER_DROPPED_NO_MEMORY_COPY, 1);
 		return ERROR_NOMEM;
 	}
 	if (message.type < WIRE_GOSSIP)

@@ -26,6 +26,7 @@ struct channel {
 	unsigned endings;      /* earlier outlets that are not closed yet */
 	bool released;         /* the overlay does not need it: gone when all is sent */
 	bool no_credit;
+	uint64_t credit_due; /* no_credit: content is dropped from then on */
 	struct frame *first, *last;
 	size_t waiting;
 	UT_hash_handle hh;
@@ -48,6 +49,7 @@ struct link {
 	struct channel *channels;
 	uint64_t lost_due;  /* UINT64_MAX: not about to be lost */
 	uint64_t order_due; /* when the first ending outlet is not waited for any more */
+	uint64_t credit_due; /* when the first channel has waited too long for credit */
 	bool told_up;      /* the last of LINK_UP and LINK_DOWN that was taken */
 	bool flapped;      /* changed since then, and changed back */
 	bool wanted, lost; /* effects not taken yet */
@@ -105,6 +107,7 @@ static struct link *find_or_add(struct links *links, const struct id *peer)
 	link->peer = *peer;
 	link->lost_due = UINT64_MAX;
 	link->order_due = UINT64_MAX;
+	link->credit_due = UINT64_MAX;
 	HASH_ADD_KEYPTR_BYHASHVALUE(hh, links->links, &link->peer, sizeof link->peer,
 				    keyed_hash(&links->keyed, peer, sizeof *peer), link);
 	if (!link->hh.tbl) {
@@ -298,12 +301,24 @@ static int send_one(struct links *links, uint64_t now, struct link *link, struct
 	}
 	if (error)
 		drop(links, frame,
-		     error == ERROR_NOMEM ? COUNTER_DROPPED_NO_MEMORY : COUNTER_DROPPED_PEER_SLOW);
+		     error == ERROR_NOMEM ? COUNTER_DROPPED_NO_MEMORY_COPY : COUNTER_DROPPED_PEER_SLOW);
 	if (last) {
 		end_outlet(links, now, link, channel);
 		channel->released = !channel->first;
 	}
 	return ERROR_NONE;
+}
+
+static void note_credit(struct links *links, uint64_t now, struct link *link,
+			struct channel *channel, bool lacking)
+{
+	if (lacking && !channel->no_credit) {
+		channel->credit_due = now + LINK_CREDIT_MS * MS;
+		if (channel->credit_due < link->credit_due)
+			link->credit_due = channel->credit_due;
+		soon(links, link->credit_due);
+	}
+	channel->no_credit = lacking;
 }
 
 /* Sends what waits, as far as there is a connection, credit, and nothing of an older
@@ -315,7 +330,7 @@ static void flush(struct links *links, uint64_t now, struct link *link, struct c
 	while (channel->first && channel->endings == 0 && newest(link)) {
 		if (!channel->outlet) {
 			error = open_outlet(links, link, channel);
-			channel->no_credit = error == ERROR_NO_STREAM_CREDIT;
+			note_credit(links, now, link, channel, error == ERROR_NO_STREAM_CREDIT);
 			if (error)
 				return;
 		}
@@ -427,7 +442,12 @@ void links_send(struct links *links, uint64_t now, const struct id *peer, const 
 	channel = link ? find_or_add_channel(links, link, topic) : NULL;
 	if (!channel) {
 		soon(links, now); /* a link without a use is forgotten */
-		drop(links, frame, COUNTER_DROPPED_NO_MEMORY);
+		drop(links, frame, COUNTER_DROPPED_NO_MEMORY_COPY);
+		return;
+	}
+	if (channel->no_credit && now >= channel->credit_due && !last &&
+	    (frame->droppable || channel->waiting >= LINK_STARVED)) {
+		drop(links, frame, COUNTER_DROPPED_NO_STREAM_CREDIT);
 		return;
 	}
 	if (channel->waiting >= LINK_WAITING && frame->droppable) {
@@ -520,8 +540,12 @@ void links_credit(struct links *links, uint64_t now, struct lane *lane)
 		return;
 	HASH_ITER(hh, link->channels, channel, next)
 	{
-		if (channel->no_credit)
+		if (!channel->no_credit)
+			continue;
+		if (channel->first)
 			flush(links, now, link, channel);
+		else
+			channel->no_credit = false; /* the next frame will tell */
 	}
 }
 
@@ -612,6 +636,52 @@ static void tick_order(struct links *links, uint64_t now, struct link *link)
 		}
 }
 
+/* Drops the content that waits, and nothing else. The end of a stream moves on to what was
+ * sent before; a stream that never was needs none. */
+static void drop_content(struct links *links, struct channel *channel)
+{
+	struct frame *frame, *frames = channel->first, *kept = NULL;
+
+	channel->first = channel->last = NULL;
+	channel->waiting = 0;
+	while ((frame = frames)) {
+		frames = frame->next;
+		if (!frame->droppable) {
+			put_waiting(channel, frame);
+			kept = frame;
+			continue;
+		}
+		if (frame->last && kept)
+			kept->last = true;
+		else if (frame->last)
+			channel->released = true;
+		drop(links, frame, COUNTER_DROPPED_NO_STREAM_CREDIT);
+	}
+	if (channel->first)
+		channel->released = false;
+}
+
+/* Content does not wait for stream credit for ever. */
+static void tick_credit(struct links *links, uint64_t now, struct link *link)
+{
+	struct channel *channel, *next;
+
+	if (now < link->credit_due)
+		return;
+	link->credit_due = UINT64_MAX;
+	HASH_ITER(hh, link->channels, channel, next)
+	{
+		if (!channel->no_credit)
+			continue;
+		if (channel->credit_due <= now) {
+			drop_content(links, channel);
+			remove_if_done(links, link, channel);
+		} else if (channel->credit_due < link->credit_due) {
+			link->credit_due = channel->credit_due;
+		}
+	}
+}
+
 static void tick_lanes(struct links *links, uint64_t now, struct link *link, uint64_t *due)
 {
 	struct lane *lane;
@@ -631,6 +701,8 @@ static void tick_lanes(struct links *links, uint64_t now, struct link *link, uin
 	}
 	if (link->order_due < *due)
 		*due = link->order_due;
+	if (link->credit_due < *due)
+		*due = link->credit_due;
 }
 
 /* Whether there is a change to be told: of two that cancel out, both are. */
@@ -650,6 +722,7 @@ static bool effect_of(struct links *links, uint64_t now, struct link *link, uint
 {
 	out->peer = link->peer;
 	tick_order(links, now, link);
+	tick_credit(links, now, link);
 	tick_lanes(links, now, link, due);
 	if (has_changed(link)) {
 		out->type = link->told_up ? LINK_UP : LINK_DOWN;

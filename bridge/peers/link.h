@@ -14,7 +14,8 @@
  * has had no connection for LINK_LOST_MS, or when dialling it was given up.
  *
  * Stream credit is a resource: an overlay for which the peer grants no stream waits, the
- * others go on.
+ * others go on. Content waits for LINK_CREDIT_MS only, and none is taken after that until
+ * there is credit: what would arrive some day is not what a publisher means.
  *
  * sans-IO: connections and streams are the caller's, reached through struct link_io.
  * Times are monotonic nanoseconds; one thread.
@@ -37,6 +38,10 @@
 #define LINK_UNUSED_MS 10000
 /* Frames wait so long for what was sent before on another stream. */
 #define LINK_ORDER_MS 500
+/* Content waits so long for stream credit. */
+#define LINK_CREDIT_MS 5000
+/* Control frames that wait for it then: more would all be repetitions. */
+#define LINK_STARVED 32
 /* Frames that wait for a connection, for credit or for order, per overlay and peer. */
 #define LINK_WAITING 512
 

@@ -14,6 +14,15 @@ SLOWNESS = 1.0 if SANITIZER in ("", "none") else 3.0
 PATIENCE = 20.0 * SLOWNESS
 
 
+# And much slower: where a test is about mere numbers, it takes so much smaller ones there.
+FEWER = 1 if SANITIZER in ("", "none") else 10
+
+
+def scaled(count: int) -> int:
+    """A number of messages, cycles or the like, as it applies to this build."""
+    return count // FEWER
+
+
 def within(seconds: float) -> float:
     """A bound that the tests promise, as it applies to this build."""
     return seconds * SLOWNESS

@@ -200,7 +200,7 @@ static unsigned counted(enum counter counter)
 static unsigned dropped(void)
 {
 	return counted(COUNTER_DROPPED_PEER_LOST) + counted(COUNTER_DROPPED_PEER_SLOW) +
-	       counted(COUNTER_DROPPED_NO_STREAM_CREDIT) + counted(COUNTER_DROPPED_NO_MEMORY);
+	       counted(COUNTER_DROPPED_NO_STREAM_CREDIT) + counted(COUNTER_DROPPED_NO_MEMORY_COPY);
 }
 
 /* Frames that are still waiting: all are droppable, so that none is lost uncounted. */
@@ -737,7 +737,7 @@ static void slow_peers(void **state)
 	assert_int_equal(counted(COUNTER_DROPPED_PEER_SLOW), 1);
 	world.send_error = ERROR_NOMEM;
 	send_frame(0, 0, false);
-	assert_int_equal(counted(COUNTER_DROPPED_NO_MEMORY), 1);
+	assert_int_equal(counted(COUNTER_DROPPED_NO_MEMORY_COPY), 1);
 	world.send_error = 0;
 	send_frame(0, 0, false);
 	assert_int_equal(world.handed, 2);

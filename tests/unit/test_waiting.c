@@ -31,6 +31,7 @@ static int teardown(void **state)
 	waiting_drop(&room, &first, COUNTER_DROPPED_LEFT);
 	waiting_drop(&room, &second, COUNTER_DROPPED_LEFT);
 	assert_int_equal(room.bytes, 0);
+	assert_int_equal(room.count, 0);
 	heap_end();
 	return 0;
 }
@@ -76,6 +77,7 @@ static void in_order(void **state)
 	assert_int_equal(room.bytes, 20);
 	expect(&first, "abcd");
 	assert_int_equal(room.bytes, 0);
+	assert_int_equal(room.count, 0);
 	/* Usable again after it was empty. */
 	assert_int_equal(push(&first, 0, 'e', 5), 0);
 	expect(&first, "e");
@@ -172,6 +174,7 @@ static void without_memory(void **state)
 	assert_int_equal(counted(COUNTER_DROPPED_NO_MEMORY), 1);
 	assert_int_equal(first.count, 0);
 	assert_int_equal(room.bytes, 0);
+	assert_int_equal(room.count, 0);
 	assert_int_equal(waiting_push(&room, &first, 0, message), 0);
 	message_unref(message);
 	expect(&first, "x");

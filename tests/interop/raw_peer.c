@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * A peer that sends what no real one would, such as a frame of the full 4096 bytes. Usage:
+ *
+ *   raw_peer <node id> <address:port>
+ *
+ * Commands on stdin:
+ *
+ *   join <topic>           opens a stream with its header and sends Neighbor(High) on it
+ *   gossip <round> <hex>   a message of this content on the last stream
+ *   frame <hex>            any frame, without its length
+ *
+ * Lines on stdout: `id <node id>`, `connected`, `frame <topic> <size>` for each frame that
+ * arrives, `ended <why>` (and it ends).
+ */
+#include <openssl/rand.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bridge/bytes/hex.h"
+#include "bridge/error.h"
+#include "bridge/gossip/frame.h"
+#include "bridge/limits.h"
+#include "bridge/memory.h"
+#include "bridge/quic/quic.h"
+
+#define LINE_SIZE (4 * LIMIT_FRAME + 64)
+
+static struct quic_connection *connection;
+static struct quic_stream *stream;
+
+struct inlet {
+	struct frame_reader reader;
+	bool has_topic;
+	char topic[ID_HEX_SIZE + 1];
+};
+
+static void die(const char *why)
+{
+	printf("ended %s\n", why);
+	exit(1);
+}
+
+static void on_connected(void *context, struct quic_connection *connected)
+{
+	connection = connected;
+	puts("connected");
+}
+
+static void on_closed(void *context, struct quic_connection *closed,
+		      const struct quic_close *close)
+{
+	die(close->text);
+}
+
+static void show(struct inlet *inlet, const uint8_t *body, size_t size)
+{
+	if (!inlet->has_topic) {
+		if (size != ID_SIZE)
+			die("a header of a wrong size");
+		hex_encode(body, size, inlet->topic);
+		inlet->has_topic = true;
+		return;
+	}
+	printf("frame %s %zu\n", inlet->topic, size);
+}
+
+static void on_stream_data(void *context, struct quic_stream *incoming, const uint8_t *data,
+			   size_t size, bool fin)
+{
+	struct inlet *inlet = quic_stream_data(incoming);
+	const uint8_t *body;
+	size_t body_size;
+
+	if (!inlet) {
+		inlet = memory_zalloc(sizeof *inlet);
+		if (!inlet)
+			die("no memory");
+		frame_reader_init(&inlet->reader);
+		quic_stream_set_data(incoming, inlet);
+	}
+	while (frame_reader_next(&inlet->reader, &data, &size, &body, &body_size) == 1)
+		show(inlet, body, body_size);
+}
+
+static void on_stream_closed(void *context, struct quic_stream *closed)
+{
+	struct inlet *inlet = quic_stream_data(closed);
+
+	if (inlet)
+		frame_reader_clear(&inlet->reader);
+	memory_free(inlet);
+}
+
+static void on_credit(void *context, struct quic_connection *granted)
+{
+}
+
+static void send_frame(const uint8_t *body, size_t size)
+{
+	struct frame *frame = frame_new(4 + size);
+
+	if (!stream || !frame)
+		die("no stream, or no memory");
+	for (int i = 0; i < 4; i++)
+		frame->head[i] = (uint8_t)(size >> (24 - 8 * i));
+	memcpy(frame->head + 4, body, size);
+	if (quic_stream_send(stream, frame))
+		die("the stream takes no frame");
+}
+
+static void send_message(const struct wire_message *message)
+{
+	/* Not frame_encode: that refuses what is too large. */
+	static uint8_t body[2 * LIMIT_FRAME];
+	struct writer writer;
+
+	writer_init(&writer, body, sizeof body);
+	if (wire_encode(message, &writer))
+		die("a message too large even for here");
+	send_frame(body, writer_size(&writer));
+}
+
+static void join(const uint8_t *topic, size_t size)
+{
+	struct wire_message neighbor = {.type = WIRE_NEIGHBOR};
+
+	if (size != ID_SIZE || quic_stream_open(connection, &stream))
+		die("no stream could be opened");
+	send_frame(topic, size);
+	neighbor.neighbor.priority = WIRE_HIGH;
+	send_message(&neighbor);
+}
+
+static void gossip(const uint8_t *content, size_t size, uint16_t round)
+{
+	struct message *message = message_new(content, size);
+	struct wire_message gossip = {.type = WIRE_GOSSIP};
+
+	if (!message)
+		die("no memory");
+	gossip.gossip.id = *message_id(message);
+	gossip.gossip.content = content;
+	gossip.gossip.size = size;
+	gossip.gossip.scope = WIRE_SWARM;
+	gossip.gossip.round = round;
+	send_message(&gossip);
+	message_unref(message);
+}
+
+static void on_command(char *line)
+{
+	static uint8_t bytes[2 * LIMIT_FRAME];
+	char *word = strtok(line, " \n"), *hex = strtok(NULL, " \n"), *more = strtok(NULL, " \n");
+	long round = 0;
+	size_t size;
+
+	if (more) {
+		round = strtol(hex, NULL, 10);
+		hex = more;
+	}
+	size = hex ? strlen(hex) / 2 : 0;
+	if (!hex || size > sizeof bytes || hex_decode(hex, bytes, size))
+		die("no such command");
+	if (strcmp(word, "join") == 0)
+		join(bytes, size);
+	else if (strcmp(word, "gossip") == 0)
+		gossip(bytes, size, (uint16_t)round);
+	else
+		send_frame(bytes, size);
+}
+
+static void on_input(uv_poll_t *poll, int status, int events)
+{
+	static char line[LINE_SIZE];
+	static size_t used;
+	char *end;
+	ssize_t size = read(0, line + used, sizeof line - 1 - used);
+
+	if (size <= 0)
+		exit(0); /* the test is gone */
+	used += (size_t)size;
+	line[used] = 0;
+	while ((end = strchr(line, '\n'))) {
+		*end = 0;
+		used -= (size_t)(end + 1 - line);
+		on_command(line);
+		memmove(line, end + 1, used + 1);
+	}
+	if (used == sizeof line - 1)
+		die("a line too long");
+}
+
+int main(int argc, char **argv)
+{
+	struct address bind = {.family = 4, .ip = {127, 0, 0, 1}}, to;
+	uint8_t secret[IDENTITY_SECRET_SIZE];
+	struct identity identity;
+	struct counters counters = {0};
+	struct quic_endpoint *endpoint;
+	struct id peer;
+	uv_poll_t input;
+	uv_loop_t loop;
+	char id[ID_HEX_SIZE + 1];
+	struct quic_config config = {
+		.loop = &loop,
+		.identity = &identity,
+		.max_connections = 4,
+		.max_streams = 100,
+		.max_queue = LIMIT_PEER_QUEUE_BYTES,
+		.counters = &counters,
+		.callbacks = {on_connected, NULL, on_closed, on_stream_data, on_stream_closed,
+			      on_credit},
+	};
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (argc != 3 || strlen(argv[1]) != ID_HEX_SIZE ||
+	    hex_decode(argv[1], peer.bytes, ID_SIZE) || address_parse(argv[2], &to))
+		die("usage: raw_peer <node id> <address:port>");
+	if (RAND_bytes(secret, sizeof secret) != 1)
+		die("no randomness");
+	identity_alpn(PROTOCOL_GOSSIP, &identity_default_network, &config.alpn);
+	if (identity_from_secret(secret, &identity) || uv_loop_init(&loop) ||
+	    quic_endpoint_new(&config, &endpoint) || quic_endpoint_bind(endpoint, &bind, NULL) ||
+	    quic_connect(endpoint, &peer, &to, &connection))
+		die("cannot begin");
+	printf("id %s\n", hex_encode(identity.id.bytes, ID_SIZE, id));
+	uv_poll_init(&loop, &input, 0);
+	uv_poll_start(&input, UV_READABLE, on_input);
+	uv_run(&loop, UV_RUN_DEFAULT);
+	return 0;
+}

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""raw_peer.c as an object: a peer that sends frames no real one would."""
+
+import subprocess
+import threading
+import time
+
+import settings
+from settings import PATIENCE
+
+
+class RawPeer:
+    """One process, connected to a broker."""
+
+    def __init__(self, broker):
+        program = settings.plugin().parent / "raw_peer"
+        self._process = subprocess.Popen(
+            [program, broker.id, broker.address()],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        self._changed = threading.Condition()
+        self._lines: list[str] = []
+        threading.Thread(target=self._read, daemon=True).start()
+        self.wait("connected")
+        self.id = self._lines[0].removeprefix("id ")
+
+    def _read(self):
+        for line in self._process.stdout:
+            with self._changed:
+                self._lines.append(line.rstrip("\n"))
+                self._changed.notify_all()
+
+    def wait(self, start: str) -> str:
+        """Waits for a line that begins so."""
+        limit = time.monotonic() + PATIENCE
+        with self._changed:
+            while True:
+                for line in self._lines:
+                    if line.startswith(start):
+                        return line
+                left = limit - time.monotonic()
+                assert left > 0, f"no line {start!r}; {[one[:80] for one in self._lines[-10:]]}"
+                self._changed.wait(left)
+
+    def send(self, *words: str):
+        self._process.stdin.write(" ".join(words) + "\n")
+        self._process.stdin.flush()
+
+    def join(self, topic: str):
+        """Becomes a neighbour of the broker."""
+        self.send("join", topic)
+        self.wait(f"frame {topic}")
+
+    def gossip(self, content: bytes, round: int = 0):
+        """A message on the overlay that was joined last."""
+        self.send("gossip", str(round), content.hex())
+
+    def frame(self, body: bytes):
+        """Any frame there, without its length."""
+        self.send("frame", body.hex())
+
+    def has_ended(self) -> bool:
+        with self._changed:
+            return any(line.startswith("ended") for line in self._lines)
+
+    def close(self):
+        self._process.kill()
+        self._process.wait()
+        self._process.stdin.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
