@@ -35,7 +35,8 @@ class Usage:
     def per_second(self, before: "Usage") -> tuple[float, float]:
         """Wake-ups and cores since then."""
         seconds = self.seconds - before.seconds
-        return (self.wake_ups - before.wake_ups) / seconds, (self.running - before.running) / seconds
+        wake_ups, running = self.wake_ups - before.wake_ups, self.running - before.running
+        return wake_ups / seconds, running / seconds
 
 
 @pytest.mark.unsanitized

@@ -27,7 +27,8 @@ class Option:
 
 
 def number(accepted: str, out_of_range: list[str]) -> Option:
-    return Option(accepted, ["soon", "1.5", "0x1", "1 "], out_of_range, re.findall(r"\d+", accepted)[1])
+    most = re.findall(r"\d+", accepted)[1]
+    return Option(accepted, ["soon", "1.5", "0x1", "1 "], out_of_range, most)
 
 
 OPTIONS = {
