@@ -6,7 +6,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "harness"))
 
 import settings  # noqa: E402
-from fixtures import brokers, pytest_runtest_makereport  # noqa: E402, F401
+from fixtures import brokers, default_port, pytest_runtest_makereport  # noqa: E402, F401
 
 MARKERS = {
     "unsanitized": "has no meaning with a sanitizer, which changes what is measured",

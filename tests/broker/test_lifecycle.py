@@ -286,7 +286,7 @@ def adapted(name: str, broker, **more: str) -> str:
     return text + "\nuser root\nlog_dest stderr\n"
 
 
-def test_sample_configurations(brokers):
+def test_sample_configurations(default_port, brokers):
     """One of them is the other one's peer, and they carry a message."""
     samples = sorted(path.name for path in CONF.glob("*.conf"))
     assert samples == ["first-node.conf", "with-peer.conf"]

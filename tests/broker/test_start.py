@@ -21,7 +21,7 @@ def without_bind(broker) -> str:
     return "".join(line for line in lines if not line.startswith("plugin_opt_bind "))
 
 
-def test_no_ipv6_is_fine_by_default(brokers, no_ipv6):
+def test_no_ipv6_is_fine_by_default(default_port, brokers, no_ipv6):
     broker = brokers(**no_ipv6)
     broker.start(without_bind(broker))
     assert broker.status()["addresses"] == "0.0.0.0:2022"
@@ -33,7 +33,7 @@ def test_no_ipv6_where_it_is_asked_for(brokers, no_ipv6):
     assert broker.wait_refusal() == f"cannot bind UDP {broker.address('::1')}: {said}"
 
 
-def test_default_port_is_taken(brokers, no_ipv6):
+def test_default_port_is_taken(default_port, brokers, no_ipv6):
     """One of the two default addresses must work; here there is one only."""
     first, second = brokers(**no_ipv6), brokers(**no_ipv6)
     first.start(without_bind(first))

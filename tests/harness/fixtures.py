@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Fixtures of all suites that run brokers. What a test starts ends with it."""
 
+import fcntl
 import pathlib
+import tempfile
 
 import pytest
 
@@ -48,6 +50,15 @@ def brokers(tmp_path, request):
     request.node.brokers = made
     yield made
     made.end()
+
+
+@pytest.fixture
+def default_port():
+    """UDP 2022 for this test alone, whichever of pytest-xdist's workers it runs in."""
+    path = pathlib.Path(tempfile.gettempdir()) / "mosquitto-p2panda-tests-2022.lock"
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield 2022
 
 
 @pytest.hookimpl(wrapper=True)
