@@ -834,6 +834,12 @@ void engine_publish(struct engine *engine, const struct id *topic, struct messag
 	message_unref(message);
 }
 
+void engine_record(struct engine *engine, const void *key, size_t key_size, const void *value,
+		   size_t value_size)
+{
+	store_record(engine->store, key, key_size, value, value_size);
+}
+
 /* ---- beginning and end ---- */
 
 static void on_resolved(void *context, const struct id *node, const struct address *addresses,
@@ -1050,7 +1056,8 @@ int engine_new(const struct node_config *config, const struct engine_owner *owne
 	};
 	keyed_init(&engine->keyed, &engine->random);
 	*out = engine;
-	error = store_open(config->state_dir, loop, &engine->store, remark);
+	error = store_open(config->state_dir, loop, config->record, config->record_context,
+			   &engine->store, remark);
 	if (!error && remark[0])
 		log_line(engine, NODE_LOG_WARNING, "%s", remark);
 	if (!error)

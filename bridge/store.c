@@ -25,23 +25,44 @@ struct row {
 	struct row *prev, *next;
 };
 
-/* One write that waits for the pool. */
-struct change {
-	bool forget;
-	struct id topic, node;
+enum statement {
+	PUT_NEIGHBOUR,    /* topic, node, addresses */
+	DELETE_NEIGHBOUR, /* topic, node */
+	PUT_RECORD,       /* key, value */
+	DELETE_RECORD,    /* key */
+	STATEMENTS
+};
+
+static const char *const statement_texts[STATEMENTS] = {
+	[PUT_NEIGHBOUR] = "INSERT OR REPLACE INTO neighbour VALUES (?, ?, ?, unixepoch())",
+	[DELETE_NEIGHBOUR] = "DELETE FROM neighbour WHERE topic = ? AND node = ?",
+	[PUT_RECORD] = "INSERT OR REPLACE INTO record VALUES (?, ?)",
+	[DELETE_RECORD] = "DELETE FROM record WHERE key = ?",
+};
+
+#define CHANGE_PARTS 3
+
+struct part {
+	const void *bytes;
 	size_t size;
-	uint8_t addresses[LIMIT_ADDRESSES_PER_NODE * ADDRESS_SIZE];
+};
+
+/* One write that waits for the pool: a statement and the blobs it takes. */
+struct change {
+	enum statement statement;
+	size_t sizes[CHANGE_PARTS];
 	struct change *next;
+	uint8_t bytes[]; /* the parts, one after the other */
 };
 
 struct store {
 	uv_loop_t *loop;
 	sqlite3 *db; /* NULL: memory only */
-	sqlite3_stmt *insert, *erase;
+	sqlite3_stmt *statements[STATEMENTS];
 	struct row *rows;
 	size_t rows_count;
-	struct change *waiting; /* the loop's */
-	struct change *working; /* the pool's, while work is under way */
+	struct change *waiting, *waiting_last; /* the loop's */
+	struct change *working;                /* the pool's, while work is under way */
 	bool busy;
 	uv_work_t work;
 };
@@ -144,10 +165,11 @@ static size_t decode(const uint8_t *bytes, size_t size, struct address *out)
 
 static void close_file(struct store *store)
 {
-	sqlite3_finalize(store->insert);
-	sqlite3_finalize(store->erase);
+	for (size_t i = 0; i < STATEMENTS; i++) {
+		sqlite3_finalize(store->statements[i]);
+		store->statements[i] = NULL;
+	}
 	sqlite3_close(store->db);
-	store->insert = store->erase = NULL;
 	store->db = NULL;
 }
 
@@ -191,6 +213,31 @@ static bool read_rows(struct store *store)
 	return status == SQLITE_DONE;
 }
 
+static bool read_records(struct store *store, store_record_visit *visit, void *context)
+{
+	sqlite3_stmt *statement = NULL;
+	int status =
+		sqlite3_prepare_v2(store->db, "SELECT key, value FROM record", -1, &statement, NULL);
+
+	if (status == SQLITE_OK)
+		while ((status = sqlite3_step(statement)) == SQLITE_ROW)
+			visit(context, sqlite3_column_blob(statement, 0),
+			      (size_t)sqlite3_column_bytes(statement, 0),
+			      sqlite3_column_blob(statement, 1),
+			      (size_t)sqlite3_column_bytes(statement, 1));
+	sqlite3_finalize(statement);
+	return status == SQLITE_DONE;
+}
+
+static bool prepare_statements(struct store *store)
+{
+	for (size_t i = 0; i < STATEMENTS; i++)
+		if (sqlite3_prepare_v2(store->db, statement_texts[i], -1, &store->statements[i],
+				       NULL) != SQLITE_OK)
+			return false;
+	return true;
+}
+
 /* Opens, checks, reads; why (static) says what is wrong with the file. */
 static bool open_file(struct store *store, const char *path, const char **why)
 {
@@ -199,6 +246,8 @@ static bool open_file(struct store *store, const char *path, const char **why)
 		"CREATE TABLE IF NOT EXISTS neighbour (topic BLOB NOT NULL, node BLOB NOT NULL,"
 		" addresses BLOB NOT NULL, seen INTEGER NOT NULL, PRIMARY KEY (topic, node))"
 		" WITHOUT ROWID;"
+		"CREATE TABLE IF NOT EXISTS record (key BLOB NOT NULL PRIMARY KEY,"
+		" value BLOB NOT NULL) WITHOUT ROWID;"
 		"PRAGMA user_version = 1;";
 	int version;
 
@@ -212,12 +261,7 @@ static bool open_file(struct store *store, const char *path, const char **why)
 	    sqlite3_exec(store->db, schema, NULL, NULL, NULL) != SQLITE_OK)
 		return false;
 	*why = "it is damaged";
-	return sqlite3_prepare_v2(store->db,
-				  "INSERT OR REPLACE INTO neighbour VALUES (?, ?, ?, ?)", -1,
-				  &store->insert, NULL) == SQLITE_OK &&
-	       sqlite3_prepare_v2(store->db, "DELETE FROM neighbour WHERE topic = ? AND node = ?",
-				  -1, &store->erase, NULL) == SQLITE_OK &&
-	       read_rows(store);
+	return prepare_statements(store) && read_rows(store);
 }
 
 static void clear_rows(struct store *store)
@@ -240,8 +284,8 @@ static bool set_aside(const char *path, char aside[PATH_SIZE])
 	return rename(path, aside) == 0;
 }
 
-int store_open(const char *dir, uv_loop_t *loop, struct store **out,
-	       char reason[STORE_REASON_SIZE])
+int store_open(const char *dir, uv_loop_t *loop, store_record_visit *visit, void *context,
+	       struct store **out, char reason[STORE_REASON_SIZE])
 {
 	struct store *store = memory_zalloc(sizeof *store);
 	char path[PATH_SIZE], aside[PATH_SIZE];
@@ -272,6 +316,9 @@ int store_open(const char *dir, uv_loop_t *loop, struct store **out,
 				 "%.200s: %s; known nodes are forgotten at a restart", path, why);
 	}
 	umask(mask);
+	if (store->db && visit && !read_records(store, visit, context))
+		snprintf(reason, STORE_REASON_SIZE,
+			 "%.200s: not every subscription could be read back", path);
 	return ERROR_NONE;
 }
 
@@ -279,14 +326,13 @@ int store_open(const char *dir, uv_loop_t *loop, struct store **out,
 
 static void write_change(struct store *store, const struct change *change)
 {
-	sqlite3_stmt *statement = change->forget ? store->erase : store->insert;
+	sqlite3_stmt *statement = store->statements[change->statement];
+	int parts = sqlite3_bind_parameter_count(statement);
+	const uint8_t *bytes = change->bytes;
 
-	sqlite3_bind_blob(statement, 1, change->topic.bytes, ID_SIZE, SQLITE_STATIC);
-	sqlite3_bind_blob(statement, 2, change->node.bytes, ID_SIZE, SQLITE_STATIC);
-	if (!change->forget) {
-		sqlite3_bind_blob(statement, 3, change->addresses, (int)change->size,
-				  SQLITE_STATIC);
-		sqlite3_bind_int64(statement, 4, (sqlite3_int64)time(NULL));
+	for (int i = 0; i < parts; i++) {
+		sqlite3_bind_blob(statement, i + 1, bytes, (int)change->sizes[i], SQLITE_STATIC);
+		bytes += change->sizes[i];
 	}
 	/* A full disk is no reason to stop: it is remembered in memory. */
 	sqlite3_step(statement);
@@ -334,7 +380,7 @@ static void write_soon(struct store *store)
 	if (store->busy || !store->waiting)
 		return;
 	store->working = store->waiting;
-	store->waiting = NULL;
+	store->waiting = store->waiting_last = NULL;
 	store->busy = true;
 	if (uv_queue_work(store->loop, &store->work, on_work, on_written) != 0) {
 		store->busy = false;
@@ -343,39 +389,66 @@ static void write_soon(struct store *store)
 	}
 }
 
-static void change(struct store *store, bool forget, const struct id *topic,
-		   const struct id *node, const struct address *addresses, size_t count)
+static void write_parts(struct store *store, enum statement statement,
+			const struct part parts[CHANGE_PARTS])
 {
-	struct change *made;
+	size_t size = parts[0].size + parts[1].size + parts[2].size, at = 0;
+	struct change *change;
 
 	if (!store->db)
 		return;
-	made = memory_zalloc(sizeof *made);
-	if (!made)
+	change = memory_alloc(sizeof *change + size);
+	if (!change)
 		return;
-	made->forget = forget;
-	made->topic = *topic;
-	made->node = *node;
-	made->size = encode(addresses, count, made->addresses);
-	LL_APPEND(store->waiting, made);
+	change->statement = statement;
+	change->next = NULL;
+	for (size_t i = 0; i < CHANGE_PARTS; i++) {
+		change->sizes[i] = parts[i].size;
+		if (parts[i].size > 0)
+			memcpy(change->bytes + at, parts[i].bytes, parts[i].size);
+		at += parts[i].size;
+	}
+	if (store->waiting_last)
+		store->waiting_last->next = change;
+	else
+		store->waiting = change;
+	store->waiting_last = change;
 	write_soon(store);
+}
+
+static void forget_row(struct store *store, struct row *row)
+{
+	struct part parts[CHANGE_PARTS] = {{&row->topic, ID_SIZE}, {&row->node, ID_SIZE}};
+
+	write_parts(store, DELETE_NEIGHBOUR, parts);
+	remove_row(store, row);
 }
 
 void store_remember(struct store *store, const struct id *topic, const struct id *node,
 		    const struct address *addresses, size_t count)
 {
+	uint8_t bytes[LIMIT_ADDRESSES_PER_NODE * ADDRESS_SIZE];
+	struct part parts[CHANGE_PARTS] = {{topic, ID_SIZE}, {node, ID_SIZE}, {bytes, 0}};
 	struct row *old;
 
 	if (count > LIMIT_ADDRESSES_PER_NODE)
 		count = LIMIT_ADDRESSES_PER_NODE;
 	if (count == 0)
 		return;
-	if (!find(store, topic, node) && (old = over_limit(store, topic))) {
-		change(store, true, &old->topic, &old->node, NULL, 0);
-		remove_row(store, old);
-	}
-	if (put_row(store, topic, node, addresses, count))
-		change(store, false, topic, node, addresses, count);
+	if (!find(store, topic, node) && (old = over_limit(store, topic)))
+		forget_row(store, old);
+	if (!put_row(store, topic, node, addresses, count))
+		return;
+	parts[2].size = encode(addresses, count, bytes);
+	write_parts(store, PUT_NEIGHBOUR, parts);
+}
+
+void store_record(struct store *store, const void *key, size_t key_size, const void *value,
+		  size_t value_size)
+{
+	struct part parts[CHANGE_PARTS] = {{key, key_size}, {value, value_size}};
+
+	write_parts(store, value_size > 0 ? PUT_RECORD : DELETE_RECORD, parts);
 }
 
 void store_each(struct store *store, const struct id *topic, store_visit *visit, void *context)
