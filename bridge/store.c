@@ -15,6 +15,9 @@
 #define FILE_NAME "p2panda.db"
 #define SCHEMA_VERSION 1
 #define PATH_SIZE 1100
+#define ASIDE_SIZE (PATH_SIZE + 32)
+/* Somebody else reads or writes the file now and then (a backup, a curious person). */
+#define BUSY_MS 1000
 #define ADDRESS_SIZE 19 /* family, 16 bytes, port */
 
 /* What is remembered; in memory, newest last. */
@@ -173,16 +176,17 @@ static void close_file(struct store *store)
 	store->db = NULL;
 }
 
-static int schema_version(sqlite3 *db)
+/* The first column of the only row, -1 if there is none. */
+static int ask(sqlite3 *db, const char *query)
 {
 	sqlite3_stmt *statement = NULL;
-	int version = -1;
+	int answer = -1;
 
-	if (sqlite3_prepare_v2(db, "PRAGMA user_version", -1, &statement, NULL) == SQLITE_OK &&
+	if (sqlite3_prepare_v2(db, query, -1, &statement, NULL) == SQLITE_OK &&
 	    sqlite3_step(statement) == SQLITE_ROW)
-		version = sqlite3_column_int(statement, 0);
+		answer = sqlite3_column_int(statement, 0);
 	sqlite3_finalize(statement);
-	return version;
+	return answer;
 }
 
 static bool read_rows(struct store *store)
@@ -238,8 +242,23 @@ static bool prepare_statements(struct store *store)
 	return true;
 }
 
-/* Opens, checks, reads; why (static) says what is wrong with the file. */
-static bool open_file(struct store *store, const char *path, const char **why)
+/* Whether it is the file that is wrong, not the disk, a permission or another process. */
+static bool is_damage(sqlite3 *db)
+{
+	switch (sqlite3_errcode(db)) {
+	case SQLITE_OK:
+	case SQLITE_ROW:
+	case SQLITE_DONE:
+	case SQLITE_ERROR: /* other tables than ours */
+	case SQLITE_CORRUPT:
+	case SQLITE_NOTADB:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static bool make_tables(sqlite3 *db)
 {
 	static const char schema[] =
 		"PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
@@ -249,19 +268,39 @@ static bool open_file(struct store *store, const char *path, const char **why)
 		"CREATE TABLE IF NOT EXISTS record (key BLOB NOT NULL PRIMARY KEY,"
 		" value BLOB NOT NULL) WITHOUT ROWID;"
 		"PRAGMA user_version = 1;";
+
+	return sqlite3_exec(db, schema, NULL, NULL, NULL) == SQLITE_OK;
+}
+
+/* Opens, checks, reads. On failure why says what is wrong; true in damaged: with the
+ * file itself. */
+static bool open_file(struct store *store, const char *path, const char **why, bool *damaged)
+{
 	int version;
 
+	*damaged = false;
 	*why = "it cannot be opened";
 	if (sqlite3_open_v2(path, &store->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL) !=
 	    SQLITE_OK)
 		return false;
-	version = schema_version(store->db);
-	*why = version > SCHEMA_VERSION ? "it was written by a newer version" : "it is damaged";
-	if (version < 0 || version > SCHEMA_VERSION ||
-	    sqlite3_exec(store->db, schema, NULL, NULL, NULL) != SQLITE_OK)
+	sqlite3_busy_timeout(store->db, BUSY_MS);
+	version = ask(store->db, "PRAGMA user_version");
+	if (version > SCHEMA_VERSION) {
+		*damaged = true;
+		*why = "it was written by a newer version";
 		return false;
-	*why = "it is damaged";
-	return prepare_statements(store) && read_rows(store);
+	}
+	if (version == 0 && ask(store->db, "SELECT count(*) FROM sqlite_schema") > 0) {
+		*damaged = true;
+		*why = "it is somebody else's";
+		return false;
+	}
+	if (version >= 0 && make_tables(store->db) && prepare_statements(store) &&
+	    read_rows(store))
+		return true;
+	*damaged = is_damage(store->db);
+	*why = *damaged ? "it is damaged" : sqlite3_errstr(sqlite3_errcode(store->db));
+	return false;
 }
 
 static void clear_rows(struct store *store)
@@ -271,12 +310,12 @@ static void clear_rows(struct store *store)
 }
 
 /* Moves the file and what SQLite keeps beside it out of the way. */
-static bool set_aside(const char *path, char aside[PATH_SIZE])
+static bool set_aside(const char *path)
 {
 	static const char *const beside[] = {"-wal", "-shm"};
-	char file[PATH_SIZE + 8];
+	char file[PATH_SIZE + 8], aside[ASIDE_SIZE];
 
-	snprintf(aside, PATH_SIZE, "%s.aside-%lld", path, (long long)time(NULL));
+	snprintf(aside, sizeof aside, "%s.aside-%lld", path, (long long)time(NULL));
 	for (size_t i = 0; i < 2; i++) {
 		snprintf(file, sizeof file, "%s%s", path, beside[i]);
 		unlink(file);
@@ -288,8 +327,9 @@ int store_open(const char *dir, uv_loop_t *loop, store_record_visit *visit, void
 	       struct store **out, char reason[STORE_REASON_SIZE])
 {
 	struct store *store = memory_zalloc(sizeof *store);
-	char path[PATH_SIZE], aside[PATH_SIZE];
+	char path[PATH_SIZE];
 	const char *why;
+	bool opened, damaged;
 	mode_t mask;
 
 	reason[0] = 0;
@@ -302,23 +342,25 @@ int store_open(const char *dir, uv_loop_t *loop, store_record_visit *visit, void
 		return ERROR_NONE;
 	snprintf(path, sizeof path, "%.1000s/" FILE_NAME, dir);
 	mask = umask(0077); /* topic ids are secrets */
-	if (!open_file(store, path, &why)) {
+	opened = open_file(store, path, &why, &damaged);
+	if (!opened) {
 		close_file(store);
 		clear_rows(store);
-		if (set_aside(path, aside)) {
-			snprintf(reason, STORE_REASON_SIZE,
-				 "%.200s: %s; set aside, a new one is begun", path, why);
-			if (!open_file(store, path, &why))
-				close_file(store);
-		}
-		if (!store->db)
-			snprintf(reason, STORE_REASON_SIZE,
-				 "%.200s: %s; known nodes are forgotten at a restart", path, why);
 	}
-	umask(mask);
-	if (store->db && visit && !read_records(store, visit, context))
+	if (!opened && damaged && set_aside(path)) {
+		snprintf(reason, STORE_REASON_SIZE, "%.200s: %s; set aside, a new one is begun",
+			 path, why);
+		opened = open_file(store, path, &why, &damaged);
+		if (!opened)
+			close_file(store);
+	}
+	if (!opened)
 		snprintf(reason, STORE_REASON_SIZE,
-			 "%.200s: not every subscription could be read back", path);
+			 "%.150s: %s; what is known is forgotten at a restart", path, why);
+	umask(mask);
+	if (opened && visit && !read_records(store, visit, context))
+		snprintf(reason, STORE_REASON_SIZE, "%.180s: not every record could be read back",
+			 path);
 	return ERROR_NONE;
 }
 

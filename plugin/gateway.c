@@ -40,6 +40,13 @@ static uint64_t now_ns(void)
 
 /* ---- what happens in the broker ---- */
 
+static void log_local(const char *client, const struct id *topic, const char *why)
+{
+	broker_log(BROKER_WARNING,
+		   "overlay %s: not joined for client %s, whose subscription stays local: %s",
+		   topic_short(topic).text, client, why);
+}
+
 static void on_subscribed(void *context, const char *client, const char *filter, uint8_t qos)
 {
 	struct gateway *gateway = context;
@@ -50,13 +57,7 @@ static void on_subscribed(void *context, const char *client, const char *filter,
 	case TOPIC_OVERLAY:
 		error = interest_subscribed(gateway->interest, client, filter, &topic, qos);
 		if (error)
-			broker_log(BROKER_WARNING,
-				   "overlay %s: not joined for client %s, whose subscription stays "
-				   "local: %s",
-				   topic_short(&topic).text, client,
-				   error == ERROR_LIMIT
-					   ? "over max_overlays or max_overlays_per_client"
-					   : error_text(error));
+			log_local(client, &topic, error_text(error));
 		break;
 	case TOPIC_MALFORMED:
 		broker_log(BROKER_NOTICE,
@@ -140,6 +141,11 @@ static void forget(void *context, const char *client, const char *filter)
 	sessions_forget(((struct gateway *)context)->node, client, filter);
 }
 
+static void limited(void *context, const char *client, const struct id *topic)
+{
+	log_local(client, topic, "over max_overlays or max_overlays_per_client");
+}
+
 static void on_record(void *context, const void *key, size_t key_size, const void *value,
 		      size_t value_size)
 {
@@ -211,7 +217,15 @@ static bool start_node(struct gateway *gateway, const struct options *options)
 
 static bool make_interest(struct gateway *gateway, const struct options *options)
 {
-	struct interest_actions actions = {join, leave, has_session, remember, forget, gateway};
+	struct interest_actions actions = {
+		.join = join,
+		.leave = leave,
+		.has_session = has_session,
+		.remember = remember,
+		.forget = forget,
+		.limited = limited,
+		.context = gateway,
+	};
 	struct interest_config config = {
 		.linger_ns = options->publish_linger * SECOND_NS,
 		.max_overlays = options->max_overlays,

@@ -25,7 +25,6 @@ struct subscription {
 	struct overlay *overlay;
 	uint8_t qos;
 	bool stale; /* its session is gone; forgotten at TICK if not renewed until then */
-	bool over;  /* over a limit when it was subscribed: it stays local */
 	bool holds; /* counted in overlay->holders */
 	UT_hash_handle hh;
 	char filter[];
@@ -33,7 +32,7 @@ struct subscription {
 
 struct client {
 	struct subscription *subscriptions;
-	size_t overlays;  /* that it subscribes, each counted once */
+	size_t overlays;  /* that it subscribes, each counted once; not the stale ones */
 	size_t published; /* overlays whose publisher it is */
 	bool offline;
 	bool restored; /* from before the restart: not confirmed by the broker yet */
@@ -69,13 +68,13 @@ int interest_new(const struct interest_actions *actions, const struct interest_c
 	return ERROR_NONE;
 }
 
-/* Whether one of the client's subscriptions, within the limits, is for this overlay. */
+/* Whether one of the client's subscriptions is for this overlay. */
 static bool subscribes(const struct client *client, const struct overlay *overlay)
 {
 	struct subscription *subscription, *next;
 
 	HASH_ITER(hh, client->subscriptions, subscription, next)
-		if (subscription->overlay == overlay && !subscription->over)
+		if (subscription->overlay == overlay && !subscription->stale)
 			return true;
 	return false;
 }
@@ -87,7 +86,7 @@ static void free_subscription(struct interest *interest, struct client *client,
 		subscription->overlay->holders--;
 	subscription->overlay->subscriptions--;
 	HASH_DELETE(hh, client->subscriptions, subscription);
-	if (!subscription->over && !subscribes(client, subscription->overlay))
+	if (!subscription->stale && !subscribes(client, subscription->overlay))
 		client->overlays--;
 	memory_free(subscription);
 	interest->dirty = true;
@@ -242,7 +241,7 @@ static struct subscription *find_subscription(struct interest *interest, struct 
 	return subscription;
 }
 
-/* Not counted yet: it is over every limit until somebody says otherwise. */
+/* Not counted yet, as if it were a stale one. */
 static struct subscription *add_subscription(struct interest *interest, struct client *client,
 					     const char *filter, struct overlay *overlay)
 {
@@ -253,7 +252,7 @@ static struct subscription *add_subscription(struct interest *interest, struct c
 		return NULL;
 	memcpy(subscription->filter, filter, size + 1);
 	subscription->overlay = overlay;
-	subscription->over = true;
+	subscription->stale = true;
 	HASH_ADD_KEYPTR_BYHASHVALUE(hh, client->subscriptions, subscription->filter, size,
 				    keyed_hash(&interest->keyed, filter, size), subscription);
 	if (!subscription->hh.tbl) {
@@ -264,32 +263,17 @@ static struct subscription *add_subscription(struct interest *interest, struct c
 	return subscription;
 }
 
-/* Within the client's limit from now on, if there is room. */
-static int admit(struct interest *interest, struct client *client,
-		 struct subscription *subscription)
+/* The overlay is not there for its publisher's sake alone any more. */
+static void unpublish(struct interest *interest, struct overlay *overlay)
 {
-	bool counted = subscribes(client, subscription->overlay);
-
-	if (!subscription->over)
-		return ERROR_NONE;
-	if (!counted &&
-	    client->overlays + client->published >= interest->config.max_overlays_per_client)
-		return ERROR_LIMIT;
-	subscription->over = false;
-	client->overlays += !counted;
-	return ERROR_NONE;
-}
-
-/* It stays local: what was counted for it is given back. */
-static void exclude(struct client *client, struct subscription *subscription)
-{
-	if (subscription->over)
+	if (!overlay->publisher)
 		return;
-	subscription->over = true;
-	if (!subscribes(client, subscription->overlay))
-		client->overlays--;
+	overlay->publisher->published--;
+	overlay->publisher = NULL;
+	interest->dirty = true; /* it may have nothing else here */
 }
 
+/* Finds or makes it, and counts it for its client. ERROR_NOMEM. */
 static int add(struct interest *interest, const char *client_id, const char *filter,
 	       const struct id *topic, uint8_t qos, struct client **client,
 	       struct subscription **subscription)
@@ -306,38 +290,46 @@ static int add(struct interest *interest, const char *client_id, const char *fil
 		free_unused_client(interest, *client);
 		return ERROR_NOMEM;
 	}
+	if (overlay->publisher == *client)
+		unpublish(interest, overlay);
+	(*client)->overlays += !subscribes(*client, overlay);
 	(*subscription)->qos = qos;
 	(*subscription)->stale = false;
-	return admit(interest, *client, *subscription);
+	return ERROR_NONE;
 }
 
-/* The overlay is not there for its publisher's sake alone any more. */
-static void unpublish(struct overlay *overlay)
+static bool is_over(const struct interest *interest, const struct client *client)
 {
-	if (overlay->publisher)
-		overlay->publisher->published--;
-	overlay->publisher = NULL;
+	return client->overlays + client->published > interest->config.max_overlays_per_client;
 }
 
-/* Counts the subscription as a holder, or not any more, by what is known now. */
-static void recount(struct interest *interest, const struct client *client,
+/* Counts the subscription as a holder, or not any more, by what is known now. False: it is
+ * over a limit, stays local from now on and is forgotten here. */
+static bool recount(struct interest *interest, struct client *client,
 		    struct subscription *subscription)
 {
+	struct overlay *overlay = subscription->overlay;
 	bool waits = subscription->qos >= 1 && !interest->config.offline_leave;
-	bool holds = !subscription->stale && !subscription->over && !client->restored &&
-		     (!client->offline || waits);
+	bool holds = !subscription->stale && !client->restored && (!client->offline || waits);
 
 	if (holds == subscription->holds)
-		return;
-	subscription->holds = holds;
-	if (holds) {
-		join(interest, subscription->overlay);
-		subscription->overlay->holders++;
-		subscription->overlay->had_holder = true;
-	} else {
-		subscription->overlay->holders--;
+		return true;
+	if (!holds) {
+		subscription->holds = false;
+		overlay->holders--;
 		interest->dirty = true;
+		return true;
 	}
+	if (is_over(interest, client) || join(interest, overlay) == ERROR_LIMIT) {
+		interest->actions.limited(interest->actions.context, client->id, &overlay->topic);
+		forget_subscription(interest, client, subscription);
+		return false;
+	}
+	subscription->holds = true;
+	overlay->holders++;
+	overlay->had_holder = true;
+	unpublish(interest, overlay);
+	return true;
 }
 
 static void recount_all(struct interest *interest, struct client *client)
@@ -365,16 +357,12 @@ int interest_subscribed(struct interest *interest, const char *client_id, const 
 	struct client *client;
 	int error = add(interest, client_id, filter, topic, qos, &client, &subscription);
 
-	if (error == ERROR_NOMEM)
+	if (error)
 		return error;
-	interest->actions.remember(interest->actions.context, client_id, filter, qos);
-	if (!error && !subscription->overlay->joined)
-		error = join(interest, subscription->overlay);
-	if (error == ERROR_LIMIT) {
-		exclude(client, subscription);
-		return error;
-	}
-	recount(interest, client, subscription);
+	if (recount(interest, client, subscription))
+		interest->actions.remember(interest->actions.context, client_id, filter, qos);
+	else
+		free_unused_client(interest, client);
 	return ERROR_NONE;
 }
 
@@ -385,14 +373,14 @@ int interest_restore(struct interest *interest, const char *client_id, const cha
 	struct client *client;
 	int error = add(interest, client_id, filter, topic, qos, &client, &subscription);
 
-	if (error == ERROR_NOMEM)
+	if (error)
 		return error;
 	if (!client->offline) {
 		client->offline = true;
 		client->restored = true;
 		interest->offline_clients++;
 	}
-	return error;
+	return ERROR_NONE;
 }
 
 void interest_unsubscribed(struct interest *interest, const char *client_id, const char *filter)
@@ -422,6 +410,7 @@ static void make_stale(struct interest *interest, struct client *client)
 
 	HASH_ITER(hh, client->subscriptions, subscription, next)
 		subscription->stale = true;
+	client->overlays = 0;
 	interest->dirty = true;
 }
 
@@ -538,13 +527,11 @@ static void leave(struct interest *interest, struct overlay *overlay)
 		interest->dirty = true;
 		return;
 	}
-	if (overlay->publisher)
-		interest->dirty = true; /* who may have nothing else here */
 	interest->joined -= overlay->joined;
 	overlay->joined = false;
 	overlay->had_holder = false;
 	overlay->linger_until = 0;
-	unpublish(overlay);
+	unpublish(interest, overlay);
 	if (overlay->subscriptions > 0)
 		return; /* of sessions that are offline: they may come back */
 	HASH_DELETE(hh, interest->overlays, overlay);

@@ -31,6 +31,8 @@ struct interest_actions {
 	 * no event for those it restores; or not any more. */
 	void (*remember)(void *context, const char *client, const char *filter, uint8_t qos);
 	void (*forget)(void *context, const char *client, const char *filter);
+	/* A subscription is over a limit: it stays local until it is subscribed again. */
+	void (*limited)(void *context, const char *client, const struct id *topic);
 	void *context;
 };
 
@@ -54,7 +56,7 @@ int interest_fix(struct interest *interest, const struct id *topic);
 int interest_restore(struct interest *interest, const char *client, const char *filter,
 		     const struct id *topic, uint8_t qos);
 
-/* ERROR_NOMEM, ERROR_LIMIT: then the subscription holds nothing. */
+/* ERROR_NOMEM: the subscription holds nothing. */
 int interest_subscribed(struct interest *interest, const char *client, const char *filter,
 			const struct id *topic, uint8_t qos);
 void interest_unsubscribed(struct interest *interest, const char *client, const char *filter);
