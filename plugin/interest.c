@@ -6,7 +6,8 @@
 #include "../bridge/error.h"
 #include "../bridge/keyed.h"
 
-#define SECOND_NS UINT64_C(1000000000)
+/* How often offline sessions are looked at: leaving is to be seen within a second. */
+#define SESSIONS_NS UINT64_C(250000000)
 
 /* Stays as long as a subscription names it, even one that does not hold it. */
 struct overlay {
@@ -482,7 +483,7 @@ static void look_at_sessions(struct interest *interest, uint64_t now_ns)
 
 	if (interest->offline_clients == 0 || now_ns < interest->sessions_next)
 		return;
-	interest->sessions_next = now_ns + SECOND_NS;
+	interest->sessions_next = now_ns + SESSIONS_NS;
 	HASH_ITER(hh, interest->clients, client, next)
 	{
 		if (!client->offline)
