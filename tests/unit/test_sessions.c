@@ -65,7 +65,7 @@ static void on_record(void *context, const void *key, size_t key_size, const voi
 }
 
 /* The node with what was on record goes on in interest. */
-static void start(void)
+static void begin(void)
 {
 	static const struct interest_actions actions = {on_join, on_leave, has_session,
 		on_remember, on_forget, on_limited, NULL};
@@ -88,7 +88,7 @@ static void start(void)
 	assert_int_equal(node_start(&config, &world.node, reason), 0);
 }
 
-static void stop(void)
+static void end(void)
 {
 	node_stop(world.node);
 	interest_free(world.interest);
@@ -105,7 +105,7 @@ static int setup(void **state)
 	strcpy(world.dir, "/tmp/test_sessions.XXXXXX");
 	assert_non_null(mkdtemp(world.dir));
 	assert_int_equal(identity_from_secret(secret, &world.identity), 0);
-	start();
+	begin();
 	return 0;
 }
 
@@ -114,7 +114,7 @@ static int teardown(void **state)
 	static const char *const files[] = {"p2panda.db", "p2panda.db-wal", "p2panda.db-shm"};
 	char path[128];
 
-	stop();
+	end();
 	identity_clear(&world.identity);
 	for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
 		snprintf(path, sizeof path, "%s/%s", world.dir, files[i]);
@@ -134,8 +134,8 @@ static void known_after_a_restart(void **state)
 	sessions_forget(world.node, "door", SHARED);
 	sessions_forget(world.node, "bell", TOPIC); /* never known */
 	for (int i = 0; i < 2; i++) {
-		stop();
-		start();
+		end();
+		begin();
 		assert_int_equal(world.visits, 2);
 		assert_int_equal(world.joins, 0);
 		interest_tick(world.interest, 0);
@@ -145,8 +145,8 @@ static void known_after_a_restart(void **state)
 	}
 	/* The last word counts: at QoS 0 it holds nothing while it is offline. */
 	sessions_remember(world.node, "lamp", TOPIC, 0);
-	stop();
-	start();
+	end();
+	begin();
 	interest_tick(world.interest, 0);
 	assert_int_equal(world.asked, 1);
 	assert_int_equal(world.joins, 0);
@@ -163,8 +163,8 @@ static void names_of_any_length(void **state)
 	memcpy(filter, "$share/", 7);
 	memcpy(filter + sizeof filter - sizeof "/" TOPIC, "/" TOPIC, sizeof "/" TOPIC);
 	sessions_remember(world.node, client, filter, 1);
-	stop();
-	start();
+	end();
+	begin();
 	assert_int_equal(world.visits, 3);
 	interest_tick(world.interest, 0);
 	assert_int_equal(world.asked, 2);
@@ -248,8 +248,8 @@ static void without_memory(void **state)
 	memory_set(NULL);
 	interest_tick(world.interest, 0);
 	assert_int_equal(world.asked, 0);
-	stop();
-	start();
+	end();
+	begin();
 	assert_int_equal(world.visits, 0);
 }
 
