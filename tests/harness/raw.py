@@ -1,16 +1,15 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""MQTT 3.1.1 by hand, for what a well-behaved client library does not do: several filters
-in one packet, pipelining, ending a connection in every bad way."""
+"""MQTT by hand, for what a client library does not do: several filters in one packet, ending
+a connection in every bad way, showing the reason code of a PUBREC."""
 
 import contextlib
 import itertools
 import socket
 import struct
-from collections.abc import Iterable
 
 from settings import PATIENCE
 
-SUBACK, UNSUBACK = 0x90, 0xB0
+PUBACK, PUBREC, SUBACK, UNSUBACK = 0x40, 0x50, 0x90, 0xB0
 
 
 def _text(text: str) -> bytes:
@@ -27,16 +26,20 @@ def packet(kind: int, body: bytes) -> bytes:
 
 
 class RawClient:
-    """Sends no PINGREQ: with a keepalive it dies of it."""
+    """A client of MQTT 3.1.1 (version 4) or 5 with a clean session. It sends no PINGREQ: with
+    a keepalive it dies of it."""
 
-    def __init__(self, port: int, client_id: str, keepalive: int = 0, clean: bool = True):
+    def __init__(self, port: int, client_id: str, keepalive: int = 0, version: int = 4):
+        self.id = client_id
+        self._no_properties = b"\0" if version == 5 else b""
         self._numbers = itertools.cycle(range(1, 65536))
         self.socket = socket.create_connection(("127.0.0.1", port), PATIENCE)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._file = self.socket.makefile("rb")
-        flags = struct.pack("!BBH", 4, 2 if clean else 0, keepalive)
-        self.socket.sendall(packet(0x10, _text("MQTT") + flags + _text(client_id)))
-        assert self.read() == (0x20, b"\0\0") or not clean
+        head = _text("MQTT") + struct.pack("!BBH", version, 2, keepalive) + self._no_properties
+        self.socket.sendall(packet(0x10, head + _text(client_id)))
+        kind, body = self.read()
+        assert kind == 0x20 and body[:2] == b"\0\0", (kind, body)
 
     def read(self) -> tuple[int, bytes]:
         """The next packet: its first byte and its body."""
@@ -55,22 +58,25 @@ class RawClient:
             if found == kind:
                 return body
 
-    def subscribe_packet(self, filters: Iterable[tuple[str, int]]) -> bytes:
+    def _head(self) -> bytes:
+        return struct.pack("!H", next(self._numbers)) + self._no_properties
+
+    def subscribe(self, *filters: tuple[str, int]):
+        """All in one packet."""
         body = b"".join(_text(one) + bytes([qos]) for one, qos in filters)
-        return packet(0x82, struct.pack("!H", next(self._numbers)) + body)
-
-    def unsubscribe_packet(self, filters: Iterable[str]) -> bytes:
-        body = b"".join(_text(one) for one in filters)
-        return packet(0xA2, struct.pack("!H", next(self._numbers)) + body)
-
-    def subscribe(self, *filters: tuple[str, int]) -> bytes:
-        """All in one packet; returns the reason codes."""
-        self.socket.sendall(self.subscribe_packet(filters))
-        return self.wait(SUBACK)[2:]
+        self.socket.sendall(packet(0x82, self._head() + body))
+        self.wait(SUBACK)
 
     def unsubscribe(self, *filters: str):
-        self.socket.sendall(self.unsubscribe_packet(filters))
+        self.socket.sendall(packet(0xA2, self._head() + b"".join(map(_text, filters))))
         self.wait(UNSUBACK)
+
+    def publish(self, topic: str, payload: bytes, qos: int) -> int:
+        """At QoS 1 or 2; returns the reason code of the PUBACK or PUBREC. A QoS 2 publish
+        stays as it is then."""
+        self.socket.sendall(packet(0x30 | qos << 1, _text(topic) + self._head() + payload))
+        answer = self.wait(PUBACK if qos == 1 else PUBREC)
+        return answer[2] if len(answer) > 2 else 0
 
     def reset(self):
         """Ends the connection with a TCP reset."""
