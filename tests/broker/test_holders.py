@@ -3,6 +3,7 @@
 
 import pathlib
 
+import settings
 from identity import overlay, random_topic
 from raw import RawClient
 
@@ -42,5 +43,6 @@ def test_nothing_grows(brokers):
     far.wait_message(shared, b"still here")
     assert a.wait_number("connections", 1) <= 2
     print(f"left {left}, memory +{grown} KiB, files {sizes}")
-    assert grown < 2048
+    # A sanitizer keeps what is freed.
+    assert grown < 2048 or settings.SANITIZER not in ("", "none")
     assert sum(sizes) < 16 << 20
