@@ -29,7 +29,7 @@
 	X(DROPPED_MALFORMED_TOPIC, "dropped/malformed_topic", "published to no topic of ours")     \
 	X(DROPPED_TOO_LARGE, "dropped/too_large", "content above 4057 bytes")                      \
 	X(DROPPED_REPEATED, "dropped/repeated", "same content within 90 s")                        \
-	X(DROPPED_MAX_OVERLAYS, "dropped/max_overlays", "more overlays than max_overlays")         \
+	X(DROPPED_MAX_OVERLAYS, "dropped/max_overlays", "over a limit on overlays")                \
 	X(DROPPED_MAILBOX, "dropped/mailbox_full", "queue to the node thread full")                \
 	X(DROPPED_EVENTS, "dropped/events_full", "queue to the broker thread full")                \
 	X(DROPPED_QUEUE_LIMIT, "dropped/queue_limit", "gave way while waiting for a neighbour")    \

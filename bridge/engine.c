@@ -992,6 +992,12 @@ void engine_publish(struct engine *engine, const struct id *topic, struct messag
 	message_unref(message);
 }
 
+void engine_record(struct engine *engine, const void *key, size_t key_size, const void *value,
+		   size_t value_size)
+{
+	store_record(engine->store, key, key_size, value, value_size);
+}
+
 /* ---- where we are ---- */
 
 static void tell_addresses(struct engine *engine)
@@ -1315,7 +1321,8 @@ int engine_new(const struct node_config *config, const struct engine_owner *owne
 	};
 	keyed_init(&engine->keyed, &engine->random);
 	*out = engine;
-	error = store_open(config->state_dir, loop, &engine->store, remark);
+	error = store_open(config->state_dir, loop, config->record, config->record_context,
+			   &engine->store, remark);
 	if (!error && remark[0])
 		log_line(engine, NODE_LOG_WARNING, "%s", remark);
 	if (!error)

@@ -38,6 +38,8 @@ void engine_join(struct engine *engine, const struct id *topic);
 void engine_leave(struct engine *engine, const struct id *topic);
 /* Takes the reference. */
 void engine_publish(struct engine *engine, const struct id *topic, struct message *message);
+void engine_record(struct engine *engine, const void *key, size_t key_size, const void *value,
+		   size_t value_size);
 /* Farewells, then closes; stopped follows within LIMIT_FAREWELL_MS and a little. */
 void engine_stop(struct engine *engine);
 /* After stopped, when the loop has ended. */

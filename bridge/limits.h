@@ -69,6 +69,9 @@
 #define LIMIT_REMEMBERED_PER_TOPIC 8
 #define LIMIT_REMEMBERED 4096
 
+/* One record of the owner's, key and value: a client id and a filter of MQTT. */
+#define LIMIT_RECORD 131080
+
 /* Leaving and stopping take at most this long. */
 #define LIMIT_FAREWELL_MS 1000
 

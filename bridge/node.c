@@ -3,19 +3,22 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <uv.h>
 
 #include "engine.h"
 #include "mailbox.h"
 #include "memory.h"
 
-enum command_type { COMMAND_JOIN, COMMAND_LEAVE, COMMAND_PUBLISH, COMMAND_STOP };
+enum command_type { COMMAND_JOIN, COMMAND_LEAVE, COMMAND_PUBLISH, COMMAND_RECORD, COMMAND_STOP };
 
 struct command {
 	struct mail mail; /* first */
 	enum command_type type;
 	struct id topic;
 	struct message *message;
+	size_t key_size, value_size; /* of a RECORD */
+	uint8_t record[];            /* key, value */
 };
 
 struct event {
@@ -53,6 +56,10 @@ static void on_command(struct node *node, struct command *command)
 		break;
 	case COMMAND_PUBLISH:
 		engine_publish(node->engine, &command->topic, command->message);
+		break;
+	case COMMAND_RECORD:
+		engine_record(node->engine, command->record, command->key_size,
+			      command->record + command->key_size, command->value_size);
 		break;
 	case COMMAND_STOP:
 		engine_stop(node->engine);
@@ -127,16 +134,17 @@ static void run(void *context)
 
 /* ---- the owner's thread ---- */
 
-static struct command *command_new(enum command_type type, const struct id *topic)
+static struct command *command_new(enum command_type type, const struct id *topic,
+				   size_t record_size)
 {
-	struct command *command = memory_zalloc(sizeof *command);
+	struct command *command = memory_zalloc(sizeof *command + record_size);
 
 	if (!command)
 		return NULL;
 	command->type = type;
 	if (topic)
 		command->topic = *topic;
-	command->mail.bytes = sizeof *command;
+	command->mail.bytes = sizeof *command + record_size;
 	return command;
 }
 
@@ -152,7 +160,7 @@ static int post(struct node *node, struct command *command, bool forced)
 
 static int command(struct node *node, enum command_type type, const struct id *topic)
 {
-	struct command *made = command_new(type, topic);
+	struct command *made = command_new(type, topic, 0);
 
 	return made ? post(node, made, true) : ERROR_NOMEM;
 }
@@ -174,7 +182,7 @@ int node_publish(struct node *node, const struct id *topic, const void *content,
 
 	if (size > LIMIT_CONTENT)
 		return ERROR_TOO_LARGE;
-	made = command_new(COMMAND_PUBLISH, topic);
+	made = command_new(COMMAND_PUBLISH, topic, 0);
 	if (!made)
 		return ERROR_NOMEM;
 	made->message = message_new(content, size);
@@ -187,6 +195,24 @@ int node_publish(struct node *node, const struct id *topic, const void *content,
 		memory_free(made);
 	}
 	return error;
+}
+
+int node_record(struct node *node, const void *key, size_t key_size, const void *value,
+		size_t value_size)
+{
+	struct command *made;
+
+	if (key_size + value_size > LIMIT_RECORD)
+		return ERROR_TOO_LARGE;
+	made = command_new(COMMAND_RECORD, NULL, key_size + value_size);
+	if (!made)
+		return ERROR_NOMEM;
+	made->key_size = key_size;
+	made->value_size = value_size;
+	memcpy(made->record, key, key_size);
+	if (value_size > 0)
+		memcpy(made->record + key_size, value, value_size);
+	return post(node, made, true);
 }
 
 bool node_event(struct node *node, struct node_event *out)

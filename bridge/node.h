@@ -64,6 +64,11 @@ struct node_config {
 	size_t queue_limit;    /* messages that wait for a first neighbour, per overlay */
 	uint64_t queue_age_ns; /* how long they wait */
 	size_t cache_bytes;
+	/* The owner's records (node_record) as they were kept, during node_start; NULL: not
+	 * wanted. The bytes are valid during the call. */
+	void (*record)(void *context, const void *key, size_t key_size, const void *value,
+		       size_t value_size);
+	void *record_context;
 	/* There are events; called once until node_event has said that there is none. */
 	void (*wake)(void *context);
 	void *context;
@@ -110,6 +115,11 @@ int node_leave(struct node *node, const struct id *topic);
 /* Hands content over; whatever becomes of it later has a counter. ERROR_TOO_LARGE,
  * ERROR_FULL (mailbox), ERROR_NOMEM: not accepted, the counter is the caller's. */
 int node_publish(struct node *node, const struct id *topic, const void *content, size_t size);
+
+/* Keeps a small record of the owner's on disk, or deletes it (value_size 0). Written soon;
+ * keys and values are opaque bytes. ERROR_TOO_LARGE (LIMIT_RECORD), ERROR_NOMEM. */
+int node_record(struct node *node, const void *key, size_t key_size, const void *value,
+		size_t value_size);
 
 /* Takes the oldest event; false when there is none, and then the next event calls
  * wake again. Give what it holds back with node_event_clear. */

@@ -54,7 +54,8 @@ int broker_register(void *identifier, const struct broker_events *events, void *
 /* Publishes; the bytes are copied. False if the broker refuses. */
 bool broker_publish(const char *topic, const void *payload, size_t size, uint8_t qos, bool retain);
 
-/* Whether the session of an offline client still exists. */
+/* Whether the session of an offline client still exists, with subscriptions. Sessions that
+ * the broker restores at its start are all there at the first tick, not before. */
 bool broker_has_session(const char *client);
 
 /* Where the broker keeps its database, NULL if nowhere. */

@@ -136,7 +136,9 @@ bool broker_publish(const char *topic, const void *payload, size_t size, uint8_t
 
 bool broker_has_session(const char *client)
 {
-	return mosquitto_client(client) != NULL;
+	const struct mosquitto *session = mosquitto_client(client);
+
+	return session && mosquitto_client_sub_count(session) > 0;
 }
 
 const char *broker_persistence_location(void)

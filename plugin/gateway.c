@@ -12,6 +12,7 @@
 #include "inbound.h"
 #include "interest.h"
 #include "outbound.h"
+#include "sessions.h"
 #include "status.h"
 #include "topic.h"
 #include "waker.h"
@@ -39,16 +40,24 @@ static uint64_t now_ns(void)
 
 /* ---- what happens in the broker ---- */
 
+static void log_local(const char *client, const struct id *topic, const char *why)
+{
+	broker_log(BROKER_WARNING,
+		   "overlay %s: not joined for client %s, whose subscription stays local: %s",
+		   topic_short(topic).text, client, why);
+}
+
 static void on_subscribed(void *context, const char *client, const char *filter, uint8_t qos)
 {
 	struct gateway *gateway = context;
 	struct id topic;
+	int error;
 
 	switch (topic_parse(filter, &topic)) {
 	case TOPIC_OVERLAY:
-		if (interest_subscribed(gateway->interest, client, filter, &topic, qos))
-			broker_log(BROKER_WARNING, "overlay %s: not joined for client %s: %s",
-				   topic_short(&topic).text, client, error_text(ERROR_NOMEM));
+		error = interest_subscribed(gateway->interest, client, filter, &topic, qos);
+		if (error)
+			log_local(client, &topic, error_text(error));
 		break;
 	case TOPIC_MALFORMED:
 		broker_log(BROKER_NOTICE,
@@ -122,6 +131,27 @@ static bool has_session(void *context, const char *client)
 	return broker_has_session(client);
 }
 
+static void remember(void *context, const char *client, const char *filter, uint8_t qos)
+{
+	sessions_remember(((struct gateway *)context)->node, client, filter, qos);
+}
+
+static void forget(void *context, const char *client, const char *filter)
+{
+	sessions_forget(((struct gateway *)context)->node, client, filter);
+}
+
+static void limited(void *context, const char *client, const struct id *topic)
+{
+	log_local(client, topic, "over max_overlays or max_overlays_per_client");
+}
+
+static void on_record(void *context, const void *key, size_t key_size, const void *value,
+		      size_t value_size)
+{
+	sessions_restore(((struct gateway *)context)->interest, key, key_size, value, value_size);
+}
+
 /* ---- beginning and end ---- */
 
 static bool make_state_dir(const char *path)
@@ -171,6 +201,8 @@ static bool start_node(struct gateway *gateway, const struct options *options)
 		.queue_limit = options->queue_limit,
 		.queue_age_ns = options->queue_age * SECOND_NS,
 		.cache_bytes = options->cache_bytes,
+		.record = on_record,
+		.record_context = gateway,
 		.wake = waker_kick,
 		.context = gateway->waker,
 	};
@@ -192,15 +224,39 @@ static bool start_node(struct gateway *gateway, const struct options *options)
 
 static bool make_interest(struct gateway *gateway, const struct options *options)
 {
-	struct interest_actions actions = {join, leave, has_session, gateway};
+	struct interest_actions actions = {
+		.join = join,
+		.leave = leave,
+		.has_session = has_session,
+		.remember = remember,
+		.forget = forget,
+		.limited = limited,
+		.context = gateway,
+	};
+	struct interest_config config = {
+		.linger_ns = options->publish_linger * SECOND_NS,
+		.max_overlays = options->max_overlays,
+		.max_overlays_per_client = options->max_overlays_per_client,
+		.offline_leave = options->offline_leave,
+	};
 	struct random random = random_system();
-	int error = interest_new(&actions, &random, options->publish_linger * SECOND_NS,
-				 &gateway->interest);
+	int error = interest_new(&actions, &config, &random, &gateway->interest);
+
+	if (error)
+		broker_log(BROKER_ERROR, "%s", error_text(error));
+	return !error;
+}
+
+static bool fix_topics(struct gateway *gateway, const struct options *options)
+{
+	int error = ERROR_NONE;
 
 	for (size_t i = 0; !error && i < options->topics_count; i++)
 		error = interest_fix(gateway->interest, &options->topics[i]);
 	if (error)
-		broker_log(BROKER_ERROR, "%s", error_text(error));
+		broker_log(BROKER_ERROR, "plugin_opt_topic: %s",
+			   error == ERROR_LIMIT ? "more topics than plugin_opt_max_overlays"
+						: error_text(error));
 	return !error;
 }
 
@@ -243,8 +299,9 @@ bool gateway_start(void *identifier, const struct options *options, struct gatew
 	}
 	gateway->delivery_qos = (uint8_t)options->delivery_qos;
 	if (!make_state_dir(options->state_dir) || !load_identity(gateway, options) ||
-	    !make_waker(gateway) || !start_node(gateway, options) ||
-	    !make_interest(gateway, options) || !register_events(gateway, identifier)) {
+	    !make_waker(gateway) || !make_interest(gateway, options) ||
+	    !start_node(gateway, options) || !fix_topics(gateway, options) ||
+	    !register_events(gateway, identifier)) {
 		gateway_stop(gateway);
 		return false;
 	}

@@ -6,7 +6,8 @@
 #include "../bridge/error.h"
 #include "../bridge/keyed.h"
 
-#define SECOND_NS UINT64_C(1000000000)
+/* How often offline sessions are looked at: leaving is to be seen within a second. */
+#define SESSIONS_NS UINT64_C(250000000)
 
 /* Stays as long as a subscription names it, even one that does not hold it. */
 struct overlay {
@@ -17,6 +18,7 @@ struct overlay {
 	bool fixed;
 	bool had_holder;       /* since it was joined: its last one's going ends it */
 	uint64_t linger_until; /* 0: no publisher holds it */
+	struct client *publisher; /* who has had it joined by publishing; counts it */
 	UT_hash_handle hh;
 };
 
@@ -31,16 +33,20 @@ struct subscription {
 
 struct client {
 	struct subscription *subscriptions;
+	size_t overlays;  /* that it subscribes, each counted once; not the stale ones */
+	size_t published; /* overlays whose publisher it is */
 	bool offline;
+	bool restored; /* from before the restart: not confirmed by the broker yet */
 	UT_hash_handle hh;
 	char id[];
 };
 
 struct interest {
 	struct interest_actions actions;
+	struct interest_config config;
 	struct keyed keyed;
-	uint64_t linger_ns;
 	struct overlay *overlays;
+	size_t joined;
 	struct client *clients;
 	size_t offline_clients;
 	bool dirty;             /* something may have to be left or forgotten */
@@ -48,53 +54,96 @@ struct interest {
 	uint64_t sessions_next; /* when offline sessions are looked at */
 };
 
-int interest_new(const struct interest_actions *actions, const struct random *random,
-		 uint64_t linger_ns, struct interest **out)
+int interest_new(const struct interest_actions *actions, const struct interest_config *config,
+		 const struct random *random, struct interest **out)
 {
 	struct interest *interest = memory_zalloc(sizeof *interest);
 
 	if (!interest)
 		return ERROR_NOMEM;
 	interest->actions = *actions;
-	interest->linger_ns = linger_ns;
+	interest->config = *config;
 	interest->linger_next = UINT64_MAX;
 	keyed_init(&interest->keyed, random);
 	*out = interest;
 	return ERROR_NONE;
 }
 
-static void forget_subscription(struct interest *interest, struct client *client,
-				struct subscription *subscription)
+/* Whether one of the client's subscriptions is for this overlay. */
+static bool subscribes(const struct client *client, const struct overlay *overlay)
+{
+	struct subscription *subscription, *next;
+
+	HASH_ITER(hh, client->subscriptions, subscription, next)
+		if (subscription->overlay == overlay && !subscription->stale)
+			return true;
+	return false;
+}
+
+static void free_subscription(struct interest *interest, struct client *client,
+			      struct subscription *subscription)
 {
 	if (subscription->holds)
 		subscription->overlay->holders--;
 	subscription->overlay->subscriptions--;
 	HASH_DELETE(hh, client->subscriptions, subscription);
+	if (!subscription->stale && !subscribes(client, subscription->overlay))
+		client->overlays--;
 	memory_free(subscription);
 	interest->dirty = true;
 }
 
-static void forget_client(struct interest *interest, struct client *client)
+static void forget_subscription(struct interest *interest, struct client *client,
+				struct subscription *subscription)
 {
-	struct subscription *subscription, *next;
+	interest->actions.forget(interest->actions.context, client->id, subscription->filter);
+	free_subscription(interest, client, subscription);
+}
 
-	HASH_ITER(hh, client->subscriptions, subscription, next)
-		forget_subscription(interest, client, subscription);
+static void free_client(struct interest *interest, struct client *client)
+{
+	struct overlay *overlay, *next;
+
+	if (client->published > 0)
+		HASH_ITER(hh, interest->overlays, overlay, next)
+			if (overlay->publisher == client)
+				overlay->publisher = NULL;
 	if (client->offline)
 		interest->offline_clients--;
 	HASH_DELETE(hh, interest->clients, client);
 	memory_free(client);
 }
 
+static void free_unused_client(struct interest *interest, struct client *client)
+{
+	if (!client->subscriptions && client->published == 0)
+		free_client(interest, client);
+}
+
+static void forget_subscriptions(struct interest *interest, struct client *client)
+{
+	struct subscription *subscription, *next;
+
+	HASH_ITER(hh, client->subscriptions, subscription, next)
+		forget_subscription(interest, client, subscription);
+	free_unused_client(interest, client);
+}
+
 void interest_free(struct interest *interest)
 {
 	struct client *client, *next_client;
+	struct subscription *subscription, *next;
 	struct overlay *overlay, *next_overlay;
 
 	if (!interest)
 		return;
+	/* Nothing is forgotten at the end: it is the time to be remembered for. */
 	HASH_ITER(hh, interest->clients, client, next_client)
-		forget_client(interest, client);
+	{
+		HASH_ITER(hh, client->subscriptions, subscription, next)
+			free_subscription(interest, client, subscription);
+		free_client(interest, client);
+	}
 	HASH_ITER(hh, interest->overlays, overlay, next_overlay)
 	{
 		HASH_DELETE(hh, interest->overlays, overlay);
@@ -112,24 +161,31 @@ static struct overlay *find_overlay(struct interest *interest, const struct id *
 	return overlay;
 }
 
-static void join(struct interest *interest, struct overlay *overlay)
+/* ERROR_LIMIT; other errors are tried again at TICK. */
+static int join(struct interest *interest, struct overlay *overlay)
 {
+	int error;
+
 	if (overlay->joined)
-		return;
-	overlay->joined =
-		interest->actions.join(interest->actions.context, &overlay->topic) == ERROR_NONE;
-	if (!overlay->joined)
+		return ERROR_NONE;
+	if (interest->joined >= interest->config.max_overlays)
+		return ERROR_LIMIT;
+	error = interest->actions.join(interest->actions.context, &overlay->topic);
+	if (error) {
 		interest->dirty = true;
+		return error;
+	}
+	overlay->joined = true;
+	interest->joined++;
+	return ERROR_NONE;
 }
 
-static struct overlay *find_or_join(struct interest *interest, const struct id *topic)
+static struct overlay *find_or_add_overlay(struct interest *interest, const struct id *topic)
 {
 	struct overlay *overlay = find_overlay(interest, topic);
 
-	if (overlay) {
-		join(interest, overlay);
+	if (overlay)
 		return overlay;
-	}
 	overlay = memory_zalloc(sizeof *overlay);
 	if (!overlay)
 		return NULL;
@@ -140,7 +196,8 @@ static struct overlay *find_or_join(struct interest *interest, const struct id *
 		memory_free(overlay);
 		return NULL;
 	}
-	join(interest, overlay);
+	/* Whatever becomes of what it was made for, TICK looks at it. */
+	interest->dirty = true;
 	return overlay;
 }
 
@@ -185,20 +242,18 @@ static struct subscription *find_subscription(struct interest *interest, struct 
 	return subscription;
 }
 
-static struct subscription *find_or_add_subscription(struct interest *interest,
-						     struct client *client, const char *filter,
-						     struct overlay *overlay)
+/* Not counted yet, as if it were a stale one. */
+static struct subscription *add_subscription(struct interest *interest, struct client *client,
+					     const char *filter, struct overlay *overlay)
 {
-	struct subscription *subscription = find_subscription(interest, client, filter);
 	size_t size = strlen(filter);
+	struct subscription *subscription = memory_zalloc(sizeof *subscription + size + 1);
 
-	if (subscription)
-		return subscription;
-	subscription = memory_zalloc(sizeof *subscription + size + 1);
 	if (!subscription)
 		return NULL;
 	memcpy(subscription->filter, filter, size + 1);
 	subscription->overlay = overlay;
+	subscription->stale = true;
 	HASH_ADD_KEYPTR_BYHASHVALUE(hh, client->subscriptions, subscription->filter, size,
 				    keyed_hash(&interest->keyed, filter, size), subscription);
 	if (!subscription->hh.tbl) {
@@ -209,23 +264,73 @@ static struct subscription *find_or_add_subscription(struct interest *interest,
 	return subscription;
 }
 
-/* Counts the subscription as a holder, or not any more, by what is known now. */
-static void recount(struct interest *interest, const struct client *client,
+/* The overlay is not there for its publisher's sake alone any more. */
+static void unpublish(struct interest *interest, struct overlay *overlay)
+{
+	if (!overlay->publisher)
+		return;
+	overlay->publisher->published--;
+	overlay->publisher = NULL;
+	interest->dirty = true; /* it may have nothing else here */
+}
+
+/* Finds or makes it, and counts it for its client. ERROR_NOMEM. */
+static int add(struct interest *interest, const char *client_id, const char *filter,
+	       const struct id *topic, uint8_t qos, struct client **client,
+	       struct subscription **subscription)
+{
+	struct overlay *overlay = find_or_add_overlay(interest, topic);
+
+	*client = overlay ? find_or_add_client(interest, client_id) : NULL;
+	if (!*client)
+		return ERROR_NOMEM;
+	*subscription = find_subscription(interest, *client, filter);
+	if (!*subscription)
+		*subscription = add_subscription(interest, *client, filter, overlay);
+	if (!*subscription) {
+		free_unused_client(interest, *client);
+		return ERROR_NOMEM;
+	}
+	if (overlay->publisher == *client)
+		unpublish(interest, overlay);
+	(*client)->overlays += !subscribes(*client, overlay);
+	(*subscription)->qos = qos;
+	(*subscription)->stale = false;
+	return ERROR_NONE;
+}
+
+static bool is_over(const struct interest *interest, const struct client *client)
+{
+	return client->overlays + client->published > interest->config.max_overlays_per_client;
+}
+
+/* Counts the subscription as a holder, or not any more, by what is known now. False: it is
+ * over a limit, stays local from now on and is forgotten here. */
+static bool recount(struct interest *interest, struct client *client,
 		    struct subscription *subscription)
 {
-	bool holds = !subscription->stale && (!client->offline || subscription->qos >= 1);
+	struct overlay *overlay = subscription->overlay;
+	bool waits = subscription->qos >= 1 && !interest->config.offline_leave;
+	bool holds = !subscription->stale && !client->restored && (!client->offline || waits);
 
 	if (holds == subscription->holds)
-		return;
-	subscription->holds = holds;
-	if (holds) {
-		join(interest, subscription->overlay);
-		subscription->overlay->holders++;
-		subscription->overlay->had_holder = true;
-	} else {
-		subscription->overlay->holders--;
+		return true;
+	if (!holds) {
+		subscription->holds = false;
+		overlay->holders--;
 		interest->dirty = true;
+		return true;
 	}
+	if (is_over(interest, client) || join(interest, overlay) == ERROR_LIMIT) {
+		interest->actions.limited(interest->actions.context, client->id, &overlay->topic);
+		forget_subscription(interest, client, subscription);
+		return false;
+	}
+	subscription->holds = true;
+	overlay->holders++;
+	overlay->had_holder = true;
+	unpublish(interest, overlay);
+	return true;
 }
 
 static void recount_all(struct interest *interest, struct client *client)
@@ -238,30 +343,44 @@ static void recount_all(struct interest *interest, struct client *client)
 
 int interest_fix(struct interest *interest, const struct id *topic)
 {
-	struct overlay *overlay = find_or_join(interest, topic);
+	struct overlay *overlay = find_or_add_overlay(interest, topic);
 
 	if (!overlay)
 		return ERROR_NOMEM;
 	overlay->fixed = true;
-	return ERROR_NONE;
+	return join(interest, overlay);
 }
 
 int interest_subscribed(struct interest *interest, const char *client_id, const char *filter,
 			const struct id *topic, uint8_t qos)
 {
-	struct overlay *overlay = find_or_join(interest, topic);
-	struct client *client = overlay ? find_or_add_client(interest, client_id) : NULL;
-	struct subscription *subscription = NULL;
+	struct subscription *subscription;
+	struct client *client;
+	int error = add(interest, client_id, filter, topic, qos, &client, &subscription);
 
-	if (client)
-		subscription = find_or_add_subscription(interest, client, filter, overlay);
-	if (!subscription) {
-		interest->dirty = true;
-		return ERROR_NOMEM;
+	if (error)
+		return error;
+	if (recount(interest, client, subscription))
+		interest->actions.remember(interest->actions.context, client_id, filter, qos);
+	else
+		free_unused_client(interest, client);
+	return ERROR_NONE;
+}
+
+int interest_restore(struct interest *interest, const char *client_id, const char *filter,
+		     const struct id *topic, uint8_t qos)
+{
+	struct subscription *subscription;
+	struct client *client;
+	int error = add(interest, client_id, filter, topic, qos, &client, &subscription);
+
+	if (error)
+		return error;
+	if (!client->offline) {
+		client->offline = true;
+		client->restored = true;
+		interest->offline_clients++;
 	}
-	subscription->qos = qos;
-	subscription->stale = false;
-	recount(interest, client, subscription);
 	return ERROR_NONE;
 }
 
@@ -274,8 +393,7 @@ void interest_unsubscribed(struct interest *interest, const char *client_id, con
 	if (!subscription)
 		return;
 	forget_subscription(interest, client, subscription);
-	if (!client->subscriptions)
-		forget_client(interest, client);
+	free_unused_client(interest, client);
 }
 
 static void set_offline(struct interest *interest, struct client *client, bool offline)
@@ -293,6 +411,7 @@ static void make_stale(struct interest *interest, struct client *client)
 
 	HASH_ITER(hh, client->subscriptions, subscription, next)
 		subscription->stale = true;
+	client->overlays = 0;
 	interest->dirty = true;
 }
 
@@ -304,6 +423,7 @@ void interest_connected(struct interest *interest, const char *client_id, bool k
 		return;
 	if (!kept)
 		make_stale(interest, client);
+	client->restored = false;
 	set_offline(interest, client, false);
 }
 
@@ -323,33 +443,57 @@ void interest_gone(struct interest *interest, const char *client_id)
 		make_stale(interest, client);
 }
 
-int interest_published(struct interest *interest, uint64_t now_ns, const struct id *topic)
+int interest_published(struct interest *interest, uint64_t now_ns, const char *client_id,
+		       const struct id *topic)
 {
-	struct overlay *overlay = find_or_join(interest, topic);
+	struct overlay *overlay = find_or_add_overlay(interest, topic);
+	struct client *client;
+	int error;
 
 	if (!overlay)
 		return ERROR_NOMEM;
 	if (overlay->holders > 0 || overlay->fixed)
 		return ERROR_NONE;
-	overlay->linger_until = now_ns + interest->linger_ns;
+	if (!overlay->joined) {
+		client = find_or_add_client(interest, client_id);
+		if (!client)
+			return ERROR_NOMEM;
+		error = client->overlays + client->published >=
+					interest->config.max_overlays_per_client
+				? ERROR_LIMIT
+				: join(interest, overlay);
+		if (error) {
+			free_unused_client(interest, client);
+			return error;
+		}
+		overlay->publisher = client;
+		client->published++;
+	}
+	overlay->linger_until = now_ns + interest->config.linger_ns;
 	if (overlay->linger_until < interest->linger_next)
 		interest->linger_next = overlay->linger_until;
 	return ERROR_NONE;
 }
 
-/* A session that has expired raises no event. */
+/* A session that has expired raises no event; nor does one that the broker has restored,
+ * or has not. */
 static void look_at_sessions(struct interest *interest, uint64_t now_ns)
 {
 	struct client *client, *next;
 
 	if (interest->offline_clients == 0 || now_ns < interest->sessions_next)
 		return;
-	interest->sessions_next = now_ns + SECOND_NS;
+	interest->sessions_next = now_ns + SESSIONS_NS;
 	HASH_ITER(hh, interest->clients, client, next)
 	{
-		if (client->offline &&
-		    !interest->actions.has_session(interest->actions.context, client->id))
-			forget_client(interest, client);
+		if (!client->offline)
+			continue;
+		if (!interest->actions.has_session(interest->actions.context, client->id)) {
+			forget_subscriptions(interest, client);
+		} else if (client->restored) {
+			client->restored = false;
+			recount_all(interest, client);
+		}
 	}
 }
 
@@ -365,8 +509,7 @@ static void forget_stale(struct interest *interest)
 			if (subscription->stale)
 				forget_subscription(interest, client, subscription);
 		}
-		if (!client->subscriptions)
-			forget_client(interest, client);
+		free_unused_client(interest, client);
 	}
 }
 
@@ -385,9 +528,11 @@ static void leave(struct interest *interest, struct overlay *overlay)
 		interest->dirty = true;
 		return;
 	}
+	interest->joined -= overlay->joined;
 	overlay->joined = false;
 	overlay->had_holder = false;
 	overlay->linger_until = 0;
+	unpublish(interest, overlay);
 	if (overlay->subscriptions > 0)
 		return; /* of sessions that are offline: they may come back */
 	HASH_DELETE(hh, interest->overlays, overlay);
@@ -407,7 +552,7 @@ void interest_tick(struct interest *interest, uint64_t now_ns)
 	HASH_ITER(hh, interest->overlays, overlay, next)
 	{
 		if (is_held(overlay, now_ns)) {
-			join(interest, overlay);
+			(void)join(interest, overlay);
 			if (overlay->holders == 0 && !overlay->fixed &&
 			    overlay->linger_until < interest->linger_next)
 				interest->linger_next = overlay->linger_until;

@@ -27,18 +27,36 @@ struct interest_actions {
 	/* Whether the session of an offline client still exists (its expiry raises no
 	 * event, so it is asked for). */
 	bool (*has_session)(void *context, const char *client);
+	/* A subscription is to be known again after a restart of the broker, which raises
+	 * no event for those it restores; or not any more. */
+	void (*remember)(void *context, const char *client, const char *filter, uint8_t qos);
+	void (*forget)(void *context, const char *client, const char *filter);
+	/* A subscription is over a limit: it stays local until it is subscribed again. */
+	void (*limited)(void *context, const char *client, const struct id *topic);
 	void *context;
 };
 
-/* linger_ns: how long a publish alone holds an overlay. ERROR_NOMEM. */
-int interest_new(const struct interest_actions *actions, const struct random *random,
-		 uint64_t linger_ns, struct interest **out);
+struct interest_config {
+	uint64_t linger_ns; /* how long a publish alone holds an overlay */
+	size_t max_overlays;
+	size_t max_overlays_per_client; /* those it subscribes and those it alone publishes to */
+	bool offline_leave; /* a session lets go of everything while it is offline */
+};
+
+/* ERROR_NOMEM. */
+int interest_new(const struct interest_actions *actions, const struct interest_config *config,
+		 const struct random *random, struct interest **out);
 void interest_free(struct interest *interest);
 
 /* Joined now and never left. ERROR_NOMEM. */
 int interest_fix(struct interest *interest, const struct id *topic);
 
-/* ERROR_NOMEM: then the subscription holds nothing. */
+/* A subscription from before the restart. It holds nothing until the first TICK, when the
+ * broker has all its sessions back and says whether this one is among them. ERROR_NOMEM. */
+int interest_restore(struct interest *interest, const char *client, const char *filter,
+		     const struct id *topic, uint8_t qos);
+
+/* ERROR_NOMEM: the subscription holds nothing. */
 int interest_subscribed(struct interest *interest, const char *client, const char *filter,
 			const struct id *topic, uint8_t qos);
 void interest_unsubscribed(struct interest *interest, const char *client, const char *filter);
@@ -46,8 +64,9 @@ void interest_connected(struct interest *interest, const char *client, bool kept
 void interest_offline(struct interest *interest, const char *client);
 void interest_gone(struct interest *interest, const char *client);
 
-/* A message is to be published there now. ERROR_NOMEM. */
-int interest_published(struct interest *interest, uint64_t now_ns, const struct id *topic);
+/* The client is about to publish there. ERROR_NOMEM, ERROR_LIMIT: not joined for it. */
+int interest_published(struct interest *interest, uint64_t now_ns, const char *client,
+		       const struct id *topic);
 
 /* Leaves what nobody holds any more. */
 void interest_tick(struct interest *interest, uint64_t now_ns);

@@ -203,6 +203,12 @@ static bool parse_log_level(struct options *options, const char *value)
 	return false;
 }
 
+static bool parse_offline_sessions(struct options *options, const char *value)
+{
+	options->offline_leave = strcmp(value, "leave") == 0;
+	return options->offline_leave || strcmp(value, "hold") == 0;
+}
+
 #define NUMBER(name, least, most, otherwise, unit)                                                 \
 	{                                                                                          \
 		#name, false, unit " from " #least " to " #most, offsetof(struct options, name),   \
@@ -228,11 +234,13 @@ static const struct option table[] = {
 	{"topic", true, "64 lower-case hex digits, each topic once", 0, 0, 0, 0, parse_topic},
 	{"log_level", false, "debug, information, notice, warning or error", 0, 0, 0, 0,
 	 parse_log_level},
+	{"offline_sessions", false, "hold or leave", 0, 0, 0, 0, parse_offline_sessions},
 	NUMBER(publish_linger, 0, 86400, 30, "seconds"),
 	NUMBER(delivery_qos, 0, 2, 1, "a QoS"),
 	NUMBER(queue_limit, 0, 65536, LIMIT_WAITING, "a number of messages"),
 	NUMBER(queue_age, 1, 3600, LIMIT_WAITING_AGE_S, "seconds"),
 	NUMBER(max_overlays, 1, 100000, LIMIT_OVERLAYS, "a number"),
+	NUMBER(max_overlays_per_client, 1, 100000, 100, "a number"),
 	NUMBER(cache_bytes, 0, 1073741824, LIMIT_CACHE_BYTES, "bytes"),
 };
 

@@ -37,6 +37,8 @@ struct options {
 	uint64_t queue_limit;  /* messages */
 	uint64_t queue_age;    /* s */
 	uint64_t max_overlays;
+	uint64_t max_overlays_per_client;
+	bool offline_leave;
 	uint64_t cache_bytes;
 };
 

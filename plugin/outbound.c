@@ -27,12 +27,16 @@ static enum broker_verdict refuse(struct outbound *outbound, uint64_t now_ns,
 	return verdict;
 }
 
-static void carry(struct outbound *outbound, uint64_t now_ns, const struct id *topic,
-		  const struct broker_message *message)
+static enum broker_verdict carry(struct outbound *outbound, uint64_t now_ns,
+				 const struct id *topic, const struct broker_message *message)
 {
 	struct counters *counters = node_counters(outbound->node);
-	int error = interest_published(outbound->interest, now_ns, topic);
+	int error = interest_published(outbound->interest, now_ns, message->client, topic);
 
+	if (error == ERROR_LIMIT)
+		return refuse(outbound, now_ns, message, COUNTER_DROPPED_MAX_OVERLAYS,
+			      "over max_overlays or max_overlays_per_client",
+			      BROKER_REFUSE_QUOTA);
 	if (!error)
 		error = node_publish(outbound->node, topic, message->payload, message->size);
 	counters_add(counters, COUNTER_IN, 1);
@@ -40,6 +44,7 @@ static void carry(struct outbound *outbound, uint64_t now_ns, const struct id *t
 		counters_add(counters, COUNTER_DROPPED_MAILBOX, 1);
 	else if (error)
 		counters_add(counters, COUNTER_DROPPED_NO_MEMORY, 1);
+	return BROKER_CARRY_ON;
 }
 
 enum broker_verdict outbound_message(struct outbound *outbound, uint64_t now_ns,
@@ -64,6 +69,5 @@ enum broker_verdict outbound_message(struct outbound *outbound, uint64_t now_ns,
 	/* An empty retained message clears the retained one: a matter of this broker. */
 	if (message->retain && message->size == 0)
 		return BROKER_CARRY_ON;
-	carry(outbound, now_ns, &topic, message);
-	return BROKER_CARRY_ON;
+	return carry(outbound, now_ns, &topic, message);
 }

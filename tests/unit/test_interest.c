@@ -24,6 +24,9 @@ static struct {
 	unsigned asked; /* has_session */
 	bool fails;	/* join and leave do */
 	bool has_session[CLIENTS];
+	/* What is to be known after a restart: QoS + 1 of "p2panda/<topic>". */
+	unsigned recorded[CLIENTS][TOPICS];
+	unsigned remembered, forgotten, limited;
 } world;
 
 static struct id topic_id(size_t topic)
@@ -73,17 +76,60 @@ static bool has_session(void *context, const char *client)
 	return world.has_session[client[1] - '0'];
 }
 
+static unsigned *record_of(void *context, const char *client, const char *filter)
+{
+	static unsigned elsewhere; /* $share/... */
+
+	assert_ptr_equal(context, &world);
+	assert_int_equal(client[0], 'c');
+	if (strncmp(filter, "p2panda/", 8) != 0)
+		return &elsewhere;
+	return &world.recorded[client[1] - '0'][filter[8] - '0'];
+}
+
+static void on_remember(void *context, const char *client, const char *filter, uint8_t qos)
+{
+	*record_of(context, client, filter) = qos + 1u;
+	world.remembered++;
+}
+
+static void on_forget(void *context, const char *client, const char *filter)
+{
+	*record_of(context, client, filter) = 0;
+	world.forgotten++;
+}
+
+static void on_limited(void *context, const char *client, const struct id *id)
+{
+	topic_of(context, id);
+	world.limited++;
+}
+
+static const struct interest_actions actions = {
+	on_join, on_leave, has_session, on_remember, on_forget, on_limited, &world,
+};
+
+static const struct interest_config plain = {
+	.linger_ns = LINGER, .max_overlays = 100, .max_overlays_per_client = 100};
+
+/* Begins anew with this configuration, as after a restart. */
+static void begin(const struct interest_config *config)
+{
+	interest_free(world.interest);
+	memset(world.joined, 0, sizeof world.joined);
+	assert_int_equal(interest_new(&actions, config, &world.random, &world.interest), 0);
+}
+
 static int setup(void **state)
 {
-	static const struct interest_actions actions = {on_join, on_leave, has_session, &world};
-
 	memset(&world, 0, sizeof world);
 	memset(world.has_session, true, sizeof world.has_session);
 	world.seed = 1;
 	world.random = random_seeded(&world.seed);
 	world.now = 1000 * S;
 	heap_begin();
-	return interest_new(&actions, &world.random, LINGER, &world.interest);
+	begin(&plain);
+	return 0;
 }
 
 static int teardown(void **state)
@@ -132,11 +178,25 @@ static void unsubscribe(const char *client, size_t topic)
 	interest_unsubscribed(world.interest, client, filter_of(topic, "p2panda/"));
 }
 
-static void publish(size_t topic)
+static int publish_as(const char *client, size_t topic)
 {
 	struct id id = topic_id(topic);
 
-	assert_int_equal(interest_published(world.interest, world.now, &id), 0);
+	return interest_published(world.interest, world.now, client, &id);
+}
+
+static void publish(size_t topic)
+{
+	assert_int_equal(publish_as("c3", topic), 0);
+}
+
+static void restore(const char *client, size_t topic, uint8_t qos)
+{
+	struct id id = topic_id(topic);
+
+	assert_int_equal(interest_restore(world.interest, client, filter_of(topic, "p2panda/"),
+					  &id, qos),
+			 0);
 }
 
 static void nothing(void **state)
@@ -390,7 +450,7 @@ static void sessions_expire_without_a_word(void **state)
 	interest_offline(world.interest, "c0");
 	interest_offline(world.interest, "c1");
 	pass(3 * S);
-	assert_true(world.asked >= 4 && world.asked <= 10); /* once per second each */
+	assert_true(world.asked >= 16 && world.asked <= 26); /* at most 4 times per second each */
 	assert_true(world.joined[0] && world.joined[1]);
 	world.has_session[0] = false;
 	world.has_session[2] = false; /* nobody asks for one that is online */
@@ -445,10 +505,7 @@ static void several_linger(void **state)
 
 static void no_linger_at_all(void **state)
 {
-	static const struct interest_actions actions = {on_join, on_leave, has_session, &world};
-
-	interest_free(world.interest);
-	assert_int_equal(interest_new(&actions, &world.random, 0, &world.interest), 0);
+	begin(&(struct interest_config){.max_overlays = 1, .max_overlays_per_client = 1});
 	publish(0);
 	assert_true(world.joined[0]);
 	tick();
@@ -517,13 +574,14 @@ static void what_fails_is_tried_again(void **state)
 	assert_false(world.joined[0]);
 	/* Or not needed any more. */
 	world.fails = true;
-	publish(0);
+	assert_int_equal(publish_as("c3", 0), ERROR_NOMEM); /* and is told */
 	subscribe("c0", 1, 0);
 	unsubscribe("c0", 1);
 	world.fails = false;
 	tick();
-	assert_true(world.joined[0]);
+	assert_false(world.joined[0]);
 	assert_int_equal(world.joins[1], 0);
+	publish(0);
 	world.fails = true;
 	pass(LINGER);
 	subscribe("c0", 0, 0);
@@ -536,12 +594,11 @@ static void what_fails_is_tried_again(void **state)
 static void each_allocation_fails(void **state)
 {
 	struct id id = topic_id(0);
-	static const struct interest_actions actions = {on_join, on_leave, has_session, &world};
 	struct interest *interest;
 	bool failed = true;
 
 	heap_fail(1, false);
-	assert_int_equal(interest_new(&actions, &world.random, 0, &interest), ERROR_NOMEM);
+	assert_int_equal(interest_new(&actions, &plain, &world.random, &interest), ERROR_NOMEM);
 	for (size_t n = 1; failed; n++) {
 		heap_fail(n, false);
 		failed = interest_subscribed(world.interest, "c0", "p2panda/0", &id, 1) != 0;
@@ -550,6 +607,7 @@ static void each_allocation_fails(void **state)
 		tick();
 		/* Then it holds nothing. */
 		assert_int_equal(world.joined[0], !failed);
+		assert_int_equal(world.remembered, !failed);
 		interest_offline(world.interest, "c0");
 	}
 	interest_gone(world.interest, "c0");
@@ -557,7 +615,7 @@ static void each_allocation_fails(void **state)
 	failed = true;
 	for (size_t n = 1; failed; n++) {
 		heap_fail(n, false);
-		failed = interest_published(world.interest, world.now, &id) != 0;
+		failed = publish_as("c1", 0) != 0;
 		assert_int_equal(failed, heap_has_failed());
 		heap_fail(0, false);
 		assert_int_equal(world.joined[0], !failed);
@@ -566,10 +624,311 @@ static void each_allocation_fails(void **state)
 	failed = true;
 	for (size_t n = 1; failed; n++) {
 		heap_fail(n, false);
+		failed = interest_restore(world.interest, "c2", "p2panda/0", &id, 1) != 0;
+		assert_int_equal(failed, heap_has_failed());
+		heap_fail(0, false);
+		pass(S);
+		assert_int_equal(world.joined[0], !failed);
+	}
+	interest_gone(world.interest, "c2");
+	tick();
+	failed = true;
+	for (size_t n = 1; failed; n++) {
+		heap_fail(n, false);
 		failed = interest_fix(world.interest, &id) != 0;
 		heap_fail(0, false);
 		assert_int_equal(world.joined[0], !failed);
 	}
+}
+
+static void restored_sessions(void **state)
+{
+	restore("c0", 0, 0);
+	restore("c0", 1, 1);
+	restore("c0", 2, 2);
+	restore("c1", 3, 1);
+	/* Nothing is known before the broker has all its sessions back. */
+	assert_int_equal(world.joins[1] + world.joins[2] + world.asked, 0);
+	world.has_session[1] = false; /* it has expired meanwhile */
+	tick();
+	assert_false(world.joined[0]);
+	assert_true(world.joined[1] && world.joined[2]);
+	assert_int_equal(world.joins[3], 0);
+	assert_int_equal(world.forgotten, 1);
+	assert_int_equal(world.remembered, 0); /* it is on record already */
+	pass(5 * S);
+	assert_true(world.joined[1] && world.joined[2]);
+	/* It comes back to all it had. */
+	interest_connected(world.interest, "c0", true);
+	assert_true(world.joined[0]);
+	assert_int_equal(world.joins[1], 1);
+	unsubscribe("c0", 1);
+	tick();
+	assert_false(world.joined[1]);
+	assert_true(world.joined[0] && world.joined[2]);
+	interest_gone(world.interest, "c0");
+	tick();
+	assert_false(world.joined[0] || world.joined[2]);
+	assert_int_equal(world.forgotten, 4);
+	world.asked = 0;
+	pass(5 * S);
+	assert_int_equal(world.asked, 0);
+}
+
+static void restored_and_expired_later(void **state)
+{
+	restore("c0", 0, 1);
+	tick();
+	assert_true(world.joined[0]);
+	world.has_session[0] = false;
+	pass(2 * S);
+	assert_false(world.joined[0]);
+	assert_int_equal(world.forgotten, 1);
+}
+
+static void restored_and_begun_anew(void **state)
+{
+	restore("c0", 0, 1);
+	restore("c0", 1, 1);
+	tick();
+	interest_connected(world.interest, "c0", false);
+	subscribe("c0", 1, 0);
+	tick();
+	assert_false(world.joined[0]);
+	assert_true(world.joined[1]);
+	assert_int_equal(world.joins[1], 1);
+	assert_int_equal(world.forgotten, 1);
+}
+
+static void the_end_forgets_nothing(void **state)
+{
+	subscribe("c0", 0, 1);
+	interest_gone(world.interest, "c0");
+	restore("c1", 1, 1);
+	begin(&plain);
+	assert_int_equal(world.forgotten, 0);
+}
+
+static void what_is_on_record(void **state)
+{
+	subscribe("c0", 0, 0);
+	assert_int_equal(world.recorded[0][0], 1);
+	subscribe("c0", 0, 2);
+	assert_int_equal(world.recorded[0][0], 3);
+	subscribe("c0", 1, 1);
+	interest_offline(world.interest, "c0");
+	tick();
+	assert_int_equal(world.recorded[0][0], 3);
+	unsubscribe("c0", 0);
+	assert_int_equal(world.recorded[0][0], 0);
+	unsubscribe("c0", 0);
+	assert_int_equal(world.forgotten, 1);
+	/* Whether a session is gone for good is decided at TICK: at the broker's end there
+	 * are events for sessions that it keeps. */
+	interest_gone(world.interest, "c0");
+	assert_int_equal(world.recorded[0][1], 2);
+	tick();
+	assert_int_equal(world.recorded[0][1], 0);
+}
+
+static void offline_sessions_may_have_to_let_go(void **state)
+{
+	struct interest_config config = plain;
+
+	config.offline_leave = true;
+	begin(&config);
+	restore("c1", 3, 2);
+	tick();
+	assert_int_equal(world.joins[3], 0);
+	subscribe("c0", 0, 2);
+	interest_offline(world.interest, "c0");
+	tick();
+	assert_false(world.joined[0]);
+	assert_int_equal(world.forgotten, 0);
+	interest_connected(world.interest, "c0", true);
+	interest_connected(world.interest, "c1", true);
+	assert_true(world.joined[0] && world.joined[3]);
+}
+
+static void a_limit_in_all(void **state)
+{
+	struct interest_config config = plain;
+	struct id id = topic_id(3);
+
+	config.max_overlays = 2;
+	begin(&config);
+	subscribe("c0", 0, 1);
+	subscribe("c1", 1, 1);
+	subscribe("c2", 2, 1);
+	assert_int_equal(world.limited, 1);
+	assert_int_equal(world.recorded[2][2], 0);
+	assert_int_equal(publish_as("c0", 2), ERROR_LIMIT);
+	/* What is joined takes more holders. */
+	subscribe("c2", 1, 1);
+	publish(0);
+	tick();
+	assert_true(world.joined[0] && world.joined[1]);
+	assert_int_equal(world.joins[2] + world.joins[3], 0);
+	/* Room again: for who subscribes again. */
+	unsubscribe("c0", 0);
+	tick();
+	tick();
+	assert_int_equal(world.joins[2], 0);
+	subscribe("c2", 2, 1);
+	assert_true(world.joined[2]);
+	assert_int_equal(world.limited, 1);
+	unsubscribe("c2", 2);
+	tick();
+	assert_int_equal(publish_as("c0", 2), 0);
+	assert_int_equal(publish_as("c0", 0), ERROR_LIMIT);
+	pass(LINGER + S);
+	assert_int_equal(publish_as("c0", 0), 0);
+	assert_int_equal(interest_fix(world.interest, &id), ERROR_LIMIT);
+}
+
+static void a_limit_on_those_that_come_back(void **state)
+{
+	struct interest_config config = plain;
+
+	config.max_overlays = 1;
+	begin(&config);
+	subscribe("c0", 0, 0);
+	interest_offline(world.interest, "c0");
+	tick();
+	subscribe("c1", 1, 0);
+	interest_connected(world.interest, "c0", true);
+	assert_int_equal(world.limited, 1);
+	assert_int_equal(world.recorded[0][0], 0);
+	tick();
+	unsubscribe("c1", 1);
+	tick();
+	assert_false(world.joined[0] || world.joined[1]);
+	subscribe("c0", 0, 0);
+	assert_true(world.joined[0]);
+	/* And after a restart with lower limits. */
+	begin(&config);
+	restore("c0", 0, 1);
+	restore("c1", 1, 1);
+	tick();
+	assert_int_equal(world.joined[0] + world.joined[1], 1);
+	assert_int_equal(world.limited, 2);
+	config.max_overlays = 100;
+	config.max_overlays_per_client = 2;
+	begin(&config);
+	for (size_t topic = 0; topic < TOPICS; topic++)
+		restore("c0", topic, 1);
+	tick();
+	assert_int_equal(world.limited, 4);
+	assert_int_equal(world.joined[0] + world.joined[1] + world.joined[2] + world.joined[3], 2);
+	tick();
+	for (size_t topic = 0; topic < TOPICS; topic++)
+		assert_int_equal(world.joined[topic], publish_as("c0", topic) == 0);
+}
+
+static void a_limit_for_each_client(void **state)
+{
+	struct interest_config config = plain;
+
+	config.max_overlays_per_client = 2;
+	begin(&config);
+	subscribe("c0", 0, 1);
+	subscribe_as("c0", 0, "$share/a/p2panda/", 1); /* the same overlay counts once */
+	subscribe("c0", 0, 2);
+	subscribe("c0", 1, 1);
+	subscribe("c0", 2, 1);
+	assert_int_equal(world.limited, 1);
+	assert_int_equal(world.joins[2], 0);
+	assert_int_equal(publish_as("c0", 2), ERROR_LIMIT);
+	assert_int_equal(publish_as("c0", 0), 0);
+	/* Others are not touched by it, and it may use what they hold. */
+	subscribe("c1", 2, 1);
+	assert_int_equal(publish_as("c0", 2), 0);
+	subscribe("c0", 2, 1);
+	assert_int_equal(world.limited, 2);
+	/* Half of the holders of an overlay make no room, all of them do. */
+	unsubscribe("c0", 0);
+	subscribe("c0", 2, 1);
+	assert_int_equal(world.limited, 3);
+	interest_unsubscribed(world.interest, "c0", filter_of(0, "$share/a/p2panda/"));
+	subscribe("c0", 2, 1);
+	assert_int_equal(world.limited, 3);
+	/* A new session has nothing of the old one. */
+	interest_connected(world.interest, "c0", false);
+	subscribe("c0", 3, 1);
+	subscribe("c0", 0, 1);
+	assert_int_equal(world.limited, 3);
+	tick();
+	subscribe("c0", 1, 1);
+	assert_int_equal(world.limited, 4);
+}
+
+static void a_limit_for_publishers(void **state)
+{
+	struct interest_config config = plain;
+
+	config.max_overlays_per_client = 2;
+	begin(&config);
+	assert_int_equal(publish_as("c0", 0), 0);
+	assert_int_equal(publish_as("c0", 1), 0);
+	assert_int_equal(publish_as("c0", 2), ERROR_LIMIT);
+	assert_int_equal(publish_as("c0", 0), 0);
+	assert_int_equal(publish_as("c1", 0), 0); /* no more overlay for that */
+	assert_int_equal(publish_as("c1", 2), 0);
+	subscribe("c0", 3, 0);
+	assert_int_equal(world.limited, 1);
+	/* What it publishes to and subscribes counts once. */
+	subscribe("c0", 0, 0);
+	subscribe("c0", 1, 0);
+	assert_int_equal(world.limited, 1);
+	tick();
+	subscribe("c0", 2, 0);
+	assert_int_equal(world.limited, 2);
+	assert_int_equal(publish_as("c0", 3), ERROR_LIMIT);
+	unsubscribe("c0", 0);
+	unsubscribe("c0", 1);
+	tick();
+	/* A subscriber takes the overlay over from who published. */
+	assert_int_equal(publish_as("c0", 0), 0);
+	assert_int_equal(publish_as("c0", 1), 0);
+	subscribe("c2", 0, 0);
+	assert_int_equal(publish_as("c0", 3), 0);
+	assert_int_equal(publish_as("c0", 0), 0);
+	/* The end of lingering gives back. Being away does not. */
+	pass(LINGER / 2);
+	interest_gone(world.interest, "c0");
+	tick();
+	unsubscribe("c2", 0);
+	tick();
+	assert_int_equal(publish_as("c0", 0), ERROR_LIMIT);
+	pass(LINGER);
+	assert_int_equal(publish_as("c0", 0), 0);
+	assert_int_equal(publish_as("c0", 1), 0);
+	assert_int_equal(publish_as("c0", 2), ERROR_LIMIT);
+}
+
+static void nothing_grows(void **state)
+{
+	struct interest_config config = plain;
+	size_t blocks = heap_blocks();
+	char client[8];
+
+	config.max_overlays_per_client = 1;
+	begin(&config);
+	for (int i = 0; i < 10000; i++) {
+		snprintf(client, sizeof client, "c%d", i % CLIENTS);
+		subscribe(client, (size_t)i % TOPICS, (uint8_t)(i % 3));
+		subscribe(client, (size_t)(i + 1) % TOPICS, 0); /* over the limit */
+		(void)publish_as(client, (size_t)(i + 2) % TOPICS);
+		if (i % 5 == 0)
+			interest_offline(world.interest, client);
+		if (i % 2)
+			unsubscribe(client, (size_t)i % TOPICS);
+		else
+			interest_gone(world.interest, client);
+		tick();
+	}
+	pass(LINGER + S);
+	assert_int_equal(heap_blocks(), blocks);
 }
 
 /* The same by plain arrays, to compare with. */
@@ -586,6 +945,11 @@ static bool is_held(size_t topic)
 			(!model.offline[client] || model.qos[client][topic] > 0))
 			return true;
 	return false;
+}
+
+static unsigned recorded(size_t client, size_t topic)
+{
+	return model.subscribed[client][topic] ? model.qos[client][topic] + 1u : 0;
 }
 
 static void random_event(void)
@@ -655,6 +1019,11 @@ static void anything_in_any_order(void **state)
 			tick();
 			for (size_t topic = 0; topic < TOPICS; topic++)
 				assert_int_equal(world.joined[topic], is_held(topic));
+			/* And so the record. */
+			for (size_t client = 0; client < CLIENTS; client++)
+				for (size_t topic = 0; topic < TOPICS; topic++)
+					assert_int_equal(world.recorded[client][topic],
+							 recorded(client, topic));
 		}
 	}
 }
@@ -687,6 +1056,17 @@ int main(void)
 		TEST(a_subscriber_outlasts_the_linger),
 		TEST(fixed),
 		TEST(what_fails_is_tried_again),
+		TEST(restored_sessions),
+		TEST(restored_and_expired_later),
+		TEST(restored_and_begun_anew),
+		TEST(the_end_forgets_nothing),
+		TEST(what_is_on_record),
+		TEST(offline_sessions_may_have_to_let_go),
+		TEST(a_limit_in_all),
+		TEST(a_limit_on_those_that_come_back),
+		TEST(a_limit_for_each_client),
+		TEST(a_limit_for_publishers),
+		TEST(nothing_grows),
 		TEST(each_allocation_fails),
 		TEST(anything_in_any_order),
 	};

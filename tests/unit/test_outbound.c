@@ -98,6 +98,21 @@ static bool has_session(void *context, const char *client)
 	return true;
 }
 
+static void on_remember(void *context, const char *client, const char *filter, uint8_t qos)
+{
+	fail_msg("nobody subscribes here");
+}
+
+static void on_forget(void *context, const char *client, const char *filter)
+{
+	fail_msg("nobody subscribes here");
+}
+
+static void on_limited(void *context, const char *client, const struct id *topic)
+{
+	fail_msg("nobody subscribes here");
+}
+
 static void on_wake(void *context)
 {
 	if (!world.holds_node)
@@ -111,7 +126,10 @@ static int setup(void **state)
 	static const struct memory memory = {heap_alloc, heap_realloc, heap_free, NULL};
 	static const struct address bind = {.family = 4, .ip = {127, 0, 0, 1}};
 	static const uint8_t secret[IDENTITY_SECRET_SIZE] = {1};
-	const struct interest_actions actions = {on_join, on_leave, has_session, NULL};
+	static const struct interest_actions actions = {
+		on_join, on_leave, has_session, on_remember, on_forget, on_limited, NULL};
+	static const struct interest_config limits = {
+		.linger_ns = 30 * S, .max_overlays = 2, .max_overlays_per_client = 1};
 	const struct random random = random_system();
 	struct node_config config = {
 		.identity = &world.identity,
@@ -133,7 +151,7 @@ static int setup(void **state)
 	world.now = 1000 * S;
 	assert_int_equal(identity_from_secret(secret, &world.identity), 0);
 	assert_int_equal(node_start(&config, &world.node, reason), 0);
-	assert_int_equal(interest_new(&actions, &random, 30 * S, &world.interest), 0);
+	assert_int_equal(interest_new(&actions, &limits, &random, &world.interest), 0);
 	world.outbound = (struct outbound){.node = world.node, .interest = world.interest};
 	return 0;
 }
@@ -168,9 +186,10 @@ static void nap(void)
 	nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 }
 
-static enum broker_verdict say(const char *topic, const void *payload, size_t size, bool retain)
+static enum broker_verdict say_as(const char *client, const char *topic, const void *payload,
+				  size_t size, bool retain)
 {
-	const struct broker_message message = {.client = "lamp",
+	const struct broker_message message = {.client = client,
 		.topic = topic,
 		.payload = payload,
 		.size = size,
@@ -178,6 +197,11 @@ static enum broker_verdict say(const char *topic, const void *payload, size_t si
 		.retain = retain};
 
 	return outbound_message(&world.outbound, world.now, &message);
+}
+
+static enum broker_verdict say(const char *topic, const void *payload, size_t size, bool retain)
+{
+	return say_as("lamp", topic, payload, size, retain);
 }
 
 /* What is none of ours is none of our business. */
@@ -243,7 +267,7 @@ static void too_large(void **state)
 	assert_int_equal(counted(COUNTER_IN), 1);
 	assert_int_equal(world.joins, 0);
 	assert_int_equal(say(TOPIC, content, LIMIT_CONTENT, false), BROKER_CARRY_ON);
-	assert_int_equal(counted(COUNTER_IN), 1);
+	assert_int_equal(counted(COUNTER_IN), 2);
 	free(content);
 }
 
@@ -265,6 +289,26 @@ static void carried(void **state)
 	while (counted(COUNTER_DROPPED_LEFT) < 3)
 		nap();
 	assert_int_equal(world.lines, 0);
+}
+
+static void over_a_limit(void **state)
+{
+	static const char *const others[] = {
+		"p2panda/1111111111111111111111111111111111111111111111111111111111111111",
+		"p2panda/2222222222222222222222222222222222222222222222222222222222222222"};
+
+	assert_int_equal(say(TOPIC, "x", 1, false), BROKER_CARRY_ON);
+	assert_int_equal(say(others[0], "x", 1, false), BROKER_REFUSE_QUOTA); /* its own */
+	assert_int_equal(say_as("door", others[0], "x", 1, false), BROKER_CARRY_ON);
+	assert_int_equal(say_as("bell", others[1], "x", 1, false), BROKER_REFUSE_QUOTA); /* all */
+	assert_int_equal(say(others[0], "x", 1, false), BROKER_CARRY_ON);
+	assert_int_equal(say_as("bell", others[1], NULL, 0, true), BROKER_CARRY_ON);
+	assert_int_equal(counted(COUNTER_DROPPED_MAX_OVERLAYS), 2);
+	assert_int_equal(counted(COUNTER_IN), 5);
+	assert_int_equal(dropped(), 2);
+	assert_int_equal(world.joins, 2);
+	assert_int_equal(world.lines, 1);
+	assert_non_null(strstr(world.line[1], "max_overlays"));
 }
 
 static void clearing_what_is_retained(void **state)
@@ -337,6 +381,7 @@ int main(void)
 		TEST(refusals_are_logged_now_and_then),
 		TEST(too_large),
 		TEST(carried),
+		TEST(over_a_limit),
 		TEST(clearing_what_is_retained),
 		TEST(out_of_memory),
 		TEST(the_queue_is_full),

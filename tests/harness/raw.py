@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""MQTT by hand, for what a client library does not do: several filters in one packet, ending
+a connection in every bad way, showing the reason code of a PUBREC."""
+
+import contextlib
+import itertools
+import socket
+import struct
+
+from settings import PATIENCE
+
+PUBACK, PUBREC, SUBACK, UNSUBACK = 0x40, 0x50, 0x90, 0xB0
+
+
+def _text(text: str) -> bytes:
+    return struct.pack("!H", len(text)) + text.encode()
+
+
+def packet(kind: int, body: bytes) -> bytes:
+    length, left = b"", len(body)
+    while True:
+        left, digit = divmod(left, 128)
+        length += bytes([digit | (0x80 if left else 0)])
+        if not left:
+            return bytes([kind]) + length + body
+
+
+class RawClient:
+    """A client of MQTT 3.1.1 (version 4) or 5 with a clean session. It sends no PINGREQ: with
+    a keepalive it dies of it."""
+
+    def __init__(self, port: int, client_id: str, keepalive: int = 0, version: int = 4):
+        self.id = client_id
+        self._no_properties = b"\0" if version == 5 else b""
+        self._numbers = itertools.cycle(range(1, 65536))
+        self.socket = socket.create_connection(("127.0.0.1", port), PATIENCE)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._file = self.socket.makefile("rb")
+        head = _text("MQTT") + struct.pack("!BBH", version, 2, keepalive) + self._no_properties
+        self.socket.sendall(packet(0x10, head + _text(client_id)))
+        kind, body = self.read()
+        assert kind == 0x20 and body[:2] == b"\0\0", (kind, body)
+
+    def read(self) -> tuple[int, bytes]:
+        """The next packet: its first byte and its body."""
+        kind, length, shift = self._file.read(1)[0], 0, 0
+        while True:
+            digit = self._file.read(1)[0]
+            length |= (digit & 0x7F) << shift
+            shift += 7
+            if digit < 0x80:
+                return kind, self._file.read(length)
+
+    def wait(self, kind: int) -> bytes:
+        """Reads up to a packet of this kind."""
+        while True:
+            found, body = self.read()
+            if found == kind:
+                return body
+
+    def _head(self) -> bytes:
+        return struct.pack("!H", next(self._numbers)) + self._no_properties
+
+    def subscribe(self, *filters: tuple[str, int]):
+        """All in one packet."""
+        body = b"".join(_text(one) + bytes([qos]) for one, qos in filters)
+        self.socket.sendall(packet(0x82, self._head() + body))
+        self.wait(SUBACK)
+
+    def unsubscribe(self, *filters: str):
+        self.socket.sendall(packet(0xA2, self._head() + b"".join(map(_text, filters))))
+        self.wait(UNSUBACK)
+
+    def publish(self, topic: str, payload: bytes, qos: int) -> int:
+        """At QoS 1 or 2; returns the reason code of the PUBACK or PUBREC. A QoS 2 publish
+        stays as it is then."""
+        self.socket.sendall(packet(0x30 | qos << 1, _text(topic) + self._head() + payload))
+        answer = self.wait(PUBACK if qos == 1 else PUBREC)
+        return answer[2] if len(answer) > 2 else 0
+
+    def reset(self):
+        """Ends the connection with a TCP reset."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close()
+
+    def close(self):
+        """Ends the connection without a word of MQTT."""
+        with contextlib.suppress(OSError):
+            self._file.close()
+        self.socket.close()
