@@ -57,9 +57,10 @@
  * messages (counted peer_slow), it does not stall the others. */
 #define LIMIT_PEER_QUEUE_BYTES (16u << 20)
 
-/* Connections in all, and per peer (newest wins, older ones are read out). */
+/* Connections in all, and per peer (newest wins, older ones are read out, and as many
+ * again may be about to end). */
 #define LIMIT_CONNECTIONS 1024
-#define LIMIT_CONNECTIONS_PER_PEER 4
+#define LIMIT_CONNECTIONS_PER_PEER 8
 
 /* Known peers in memory. */
 #define LIMIT_PEERS 1024

@@ -39,6 +39,7 @@ struct lane {
 	size_t inbound;
 	bool closing;
 	uint64_t quiet_since; /* no stream on it since then */
+	uint64_t old_since;   /* there have been two newer ones since then; else UINT64_MAX */
 	struct lane *prev, *next;
 };
 
@@ -340,6 +341,31 @@ static void flush(struct links *links, uint64_t now, struct link *link, struct c
 	remove_if_done(links, link, channel);
 }
 
+/* Before one more connection than a peer may have, an older one is closed: best one on
+ * which nothing is under way, which there are many of with a peer that leaves overlays (an
+ * upstream node makes a new connection each time); else the oldest, for a peer that was
+ * restarted in a hurry leaves several behind that only time out. */
+static void make_way(struct links *links, struct link *link)
+{
+	struct lane *lane, *victim = NULL;
+	size_t open = 0;
+	bool quiet;
+
+	DL_FOREACH(link->lanes, lane)
+	{
+		if (lane->closing)
+			continue;
+		open++;
+		quiet = lane->inbound == 0 && !lane->outlets;
+		if (quiet || !victim || victim->inbound > 0 || victim->outlets)
+			victim = lane;
+	}
+	if (open < LIMIT_CONNECTIONS_PER_PEER)
+		return;
+	victim->closing = true;
+	links->io.close(victim->connection);
+}
+
 int links_connected(struct links *links, uint64_t now, const struct id *peer, void *connection,
 		    struct lane **out)
 {
@@ -351,24 +377,20 @@ int links_connected(struct links *links, uint64_t now, const struct id *peer, vo
 	if (!link)
 		return ERROR_NOMEM;
 	soon(links, now);
-	if (link->lanes_count >= LIMIT_CONNECTIONS_PER_PEER) {
-		/* The oldest one gives way: a peer that was restarted in a hurry may leave
-		 * several behind that only time out. */
-		for (lane = link->lanes; lane->next; lane = lane->next)
-			;
-		if (lane->closing) {
-			counters_add(links->counters, COUNTER_LIMIT_CONNECTIONS, 1);
-			return ERROR_LIMIT;
-		}
-		lane->closing = true;
-		links->io.close(lane->connection);
+	if (link->lanes_count >= 2 * LIMIT_CONNECTIONS_PER_PEER) {
+		counters_add(links->counters, COUNTER_LIMIT_CONNECTIONS, 1);
+		return ERROR_LIMIT;
 	}
+	make_way(links, link);
 	lane = memory_zalloc(sizeof *lane);
 	if (!lane)
 		return ERROR_NOMEM;
 	lane->link = link;
 	lane->connection = connection;
 	lane->quiet_since = now;
+	lane->old_since = UINT64_MAX;
+	if (link->lanes && link->lanes->next && link->lanes->next->old_since == UINT64_MAX)
+		link->lanes->next->old_since = now;
 	if (link->lanes) {
 		DL_FOREACH(link->lanes->outlets, outlet)
 			if (outlet->channel && !outlet->ending)
@@ -603,7 +625,11 @@ uint64_t links_deadline(const struct links *links)
  * newest or neither an overlay nor the owner wants the link. */
 static bool is_unused(const struct link *link, const struct lane *lane, uint64_t now)
 {
-	if (lane->closing || lane->inbound > 0 || lane->outlets)
+	if (lane->closing || lane->outlets)
+		return false;
+	if (lane->old_since != UINT64_MAX && now >= lane->old_since + LINK_OLD_MS * MS)
+		return true;
+	if (lane->inbound > 0)
 		return false;
 	if (lane == link->lanes && (link->channels || link->keep))
 		return false;
@@ -694,6 +720,10 @@ static void tick_lanes(struct links *links, uint64_t now, struct link *link, uin
 			links->io.close(lane->connection);
 			continue;
 		}
+		lane_due = lane->old_since + LINK_OLD_MS * MS;
+		if (!lane->closing && !lane->outlets && lane->old_since != UINT64_MAX &&
+		    lane_due < *due)
+			*due = lane_due;
 		lane_due = lane->quiet_since + LINK_UNUSED_MS * MS;
 		if (!lane->closing && !lane->outlets && lane->inbound == 0 && lane_due > now &&
 		    lane_due < *due)

@@ -36,6 +36,11 @@
 /* An older connection, or one that no overlay uses, is closed after this time without a
  * stream on it. */
 #define LINK_UNUSED_MS 10000
+/* One that is neither the newest nor the one before is closed this time after, with streams
+ * or without: no side sends on it, but an upstream node never ends its streams there. (The
+ * two newest may be in use: after two dials at once each side may see another one as the
+ * newest.) */
+#define LINK_OLD_MS 5000
 /* Frames wait so long for what was sent before on another stream. */
 #define LINK_ORDER_MS 500
 /* Content waits so long for stream credit. */

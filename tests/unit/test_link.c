@@ -1040,37 +1040,82 @@ static void a_quiet_one_is_not_closed_when_it_is_superseded(void **state)
 	assert_int_equal(world.closed, 1);
 }
 
+static void old_ones_are_closed_with_their_streams(void **state)
+{
+	struct connection *first = connect_to(0), *second, *third;
+
+	links_inbound(world.links, world.now, first->lane, true);
+	second = connect_to(0);
+	links_inbound(world.links, world.now, second->lane, true);
+	pass(100 * S);
+	assert_int_equal(world.closed, 0); /* the other side may send on it */
+	third = connect_to(0);
+	send_frame(0, 0, false);
+	assert_ptr_equal(world.handed_to, third);
+	pass(LINK_OLD_MS * MS - 1);
+	assert_int_equal(world.closed, 0);
+	pass(1);
+	assert_true(first->ended);
+	pass(100 * S);
+	assert_false(second->ended);
+	assert_false(third->ended);
+}
+
+static void content_does_not_wait_for_credit_for_ever(void **state)
+{
+	struct connection *connection = connect_with(0, 0, ERROR_NONE);
+
+	send_frame(0, 0, false);
+	pass(LINK_CREDIT_MS * MS - 1);
+	send_frame(0, 0, false);
+	assert_int_equal(waiting(), 2);
+	pass(1);
+	assert_int_equal(counted(COUNTER_DROPPED_NO_STREAM_CREDIT), 2);
+	/* From now on none is taken, until there is credit. */
+	send_frame(0, 0, false);
+	assert_int_equal(counted(COUNTER_DROPPED_NO_STREAM_CREDIT), 3);
+	connection->credit = 1;
+	links_credit(world.links, world.now, connection->lane);
+	send_frame(0, 0, false);
+	assert_int_equal(world.handed, 1);
+	assert_int_equal(dropped(), 3);
+}
+
 static void too_many_connections(void **state)
 {
-	struct connection *connections[LIMIT_CONNECTIONS_PER_PEER + 1];
+	struct connection *connections[2 * LIMIT_CONNECTIONS_PER_PEER];
+	const size_t limit = LIMIT_CONNECTIONS_PER_PEER;
 
-	for (size_t i = 0; i < LIMIT_CONNECTIONS_PER_PEER; i++)
+	/* One with nothing under way gives way first, then the oldest. */
+	for (size_t i = 0; i < limit; i++)
 		connections[i] = connect_to(0);
 	assert_int_equal(world.closed, 0);
-	/* The oldest gives way, */
-	connections[LIMIT_CONNECTIONS_PER_PEER] = connect_to(0);
+	for (size_t i = 0; i < limit; i++)
+		if (i != 2)
+			links_inbound(world.links, world.now, connections[i]->lane, true);
+	connections[limit] = connect_to(0);
+	assert_int_equal(world.closed, 1);
+	assert_true(connections[2]->ended);
+	links_inbound(world.links, world.now, connections[limit]->lane, true);
+	connections[limit + 1] = connect_to(0);
 	assert_true(connections[0]->ended);
-	/* but while it is closing there is no room for another. */
+	/* While too many are closing there is no room for another. */
+	for (size_t i = limit + 2; i < 2 * limit; i++)
+		connections[i] = connect_to(0);
 	connect_with(0, 0, ERROR_LIMIT);
 	assert_int_equal(counted(COUNTER_LIMIT_CONNECTIONS), 1);
 	connect_to(1);
 	take();
 	close_connection(connections[0]);
 	send_frame(0, 0, false);
-	assert_ptr_equal(world.handed_to, connections[LIMIT_CONNECTIONS_PER_PEER]);
-	/* Only the closing one is left: nothing can be sent on it. */
-	connections[0] = connect_to(0);
-	assert_true(connections[1]->ended);
-	for (size_t i = LIMIT_CONNECTIONS_PER_PEER; i >= 2; i--)
-		close_connection(connections[i]);
-	close_connection(connections[0]);
+	assert_ptr_equal(world.handed_to, connections[2 * limit - 1]);
+	/* Only closing ones are left: nothing can be sent on them. */
+	for (size_t i = 2 * limit - 1; i >= 1; i--)
+		if (!connections[i]->ended)
+			close_connection(connections[i]);
 	send_frame(0, 0, false);
 	assert_int_equal(waiting(), 1);
-	close_connection(connections[1]);
-	assert_false(is_linked(0));
-	take();
-	assert_int_equal(world.wanted[0], 1);
-	assert_int_equal(world.downs[0], 1);
+	assert_true(is_linked(0)); /* until their end is reported */
 }
 
 static void freed_with_everything_open(void **state)
@@ -1441,6 +1486,8 @@ int main(void)
 		TEST(used_ones_are_not_closed),
 		TEST(superseded_ones_are_closed_when_quiet),
 		TEST(a_quiet_one_is_not_closed_when_it_is_superseded),
+		TEST(old_ones_are_closed_with_their_streams),
+		TEST(content_does_not_wait_for_credit_for_ever),
 		TEST(too_many_connections),
 		TEST(freed_with_everything_open),
 		TEST(each_allocation_fails),
