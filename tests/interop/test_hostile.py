@@ -75,8 +75,8 @@ def test_it_floods(rust, brokers, generation):
     trouble.check("afterwards")
 
 
-@GENERATION
-@pytest.mark.parametrize("way", ["stall", "freeze"])
+# Time-outs take their time: each of these once, with the generations in turn.
+@pytest.mark.parametrize(("generation", "way"), [("06", "stall"), ("071", "freeze")])
 def test_it_stops_reading(rust, brokers, generation, way):
     """The application (stall), or the whole process (freeze): more is sent than fits into
     any buffer on the way."""
@@ -101,7 +101,7 @@ def test_it_stops_reading(rust, brokers, generation, way):
         trouble.check("with it again")
 
 
-@GENERATION
+@pytest.mark.parametrize("generation", ["06"])
 def test_it_vanishes(rust, brokers, generation):
     """Without a word. Nobody waits for it, and nothing of it is left."""
     trouble = Trouble(rust, brokers, generation)
