@@ -72,9 +72,12 @@ class RawClient:
         self.wait(UNSUBACK)
 
     def publish(self, topic: str, payload: bytes, qos: int) -> int:
-        """At QoS 1 or 2; returns the reason code of the PUBACK or PUBREC. A QoS 2 publish
-        stays as it is then."""
-        self.socket.sendall(packet(0x30 | qos << 1, _text(topic) + self._head() + payload))
+        """Returns the reason code of the PUBACK or PUBREC, 0 at QoS 0. A QoS 2 publish stays
+        as it is then."""
+        head = self._head() if qos else self._no_properties
+        self.socket.sendall(packet(0x30 | qos << 1, _text(topic) + head + payload))
+        if qos == 0:
+            return 0
         answer = self.wait(PUBACK if qos == 1 else PUBREC)
         return answer[2] if len(answer) > 2 else 0
 
