@@ -15,7 +15,7 @@
 struct address {
 	uint8_t family; /* 4 or 6 */
 	uint8_t ip[16]; /* network order; IPv4 in the first four, the rest zero */
-	uint16_t port;  /* host order */
+	uint16_t port;	/* host order */
 };
 
 /* "127.0.0.1:4242" or "[::1]:4242". Returns 0 or ERROR_INVALID (a name, no port,

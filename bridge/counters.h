@@ -21,66 +21,67 @@
 #include <stdint.h>
 
 /* name, topic below $SYS/broker/p2panda/, meaning */
-#define COUNTER_TABLE(X)                                                                           \
-	X(IN, "messages/in", "messages that MQTT clients published for overlays")                   \
-	X(SENT, "messages/sent", "messages handed to at least one neighbour")                      \
-	X(RECEIVED, "messages/received", "messages that arrived from an overlay")                  \
-	X(OUT, "messages/out", "messages handed to the broker")                                    \
-	X(DROPPED_MALFORMED_TOPIC, "dropped/malformed_topic", "published to no topic of ours")     \
-	X(DROPPED_TOO_LARGE, "dropped/too_large", "content above 4057 bytes")                      \
-	X(DROPPED_REPEATED, "dropped/repeated", "same content within 90 s")                        \
-	X(DROPPED_MAX_OVERLAYS, "dropped/max_overlays", "over a limit on overlays")                \
-	X(DROPPED_MAILBOX, "dropped/mailbox_full", "queue to the node thread full")                \
-	X(DROPPED_EVENTS, "dropped/events_full", "queue to the broker thread full")                \
-	X(DROPPED_QUEUE_LIMIT, "dropped/queue_limit", "gave way while waiting for a neighbour")    \
-	X(DROPPED_QUEUE_AGE, "dropped/queue_age", "waited too long for a neighbour")               \
-	X(DROPPED_LEFT, "dropped/left", "still waiting when the overlay was left")                 \
-	X(DROPPED_NO_MEMORY, "dropped/no_memory", "not sent: out of memory")                       \
-	X(DROPPED_NO_MEMORY_ARRIVING, "dropped/no_memory_arriving", "arrived, but no memory")      \
-	X(DROPPED_NO_MEMORY_COPY, "dropped/no_memory_copy", "copies for which there was no memory") \
-	X(DROPPED_NO_STREAM_CREDIT, "dropped/no_stream_credit", "peer grants no further stream")   \
-	X(DROPPED_PEER_SLOW, "dropped/peer_slow", "copies a slow neighbour did not get")           \
-	X(DROPPED_PEER_LOST, "dropped/peer_lost", "copies for a neighbour that was lost")          \
-	X(DROPPED_UNFORWARDABLE, "dropped/unforwardable", "not forwarded: frame limit")            \
-	X(DROPPED_BROKER, "dropped/broker", "the broker refused to publish it")                    \
-	X(BAD_FRAME, "peers/bad_frames", "frames that could not be decoded")                       \
-	X(BAD_ID, "peers/bad_ids", "messages whose id is not their hash")                          \
-	X(LIMIT_MISSING, "limits/missing", "announced ids beyond the limit")                       \
-	X(LIMIT_LAZY_QUEUE, "limits/lazy_queue", "announcements not queued: limit")                \
-	X(LIMIT_RECEIVED_IDS, "limits/received_ids", "remembered ids forgotten early")             \
-	X(LIMIT_CACHE, "limits/cache", "cached content evicted early")                             \
-	X(LIMIT_CONNECTIONS, "limits/connections", "connections refused: limit")                   \
-	X(LIMIT_PEERS, "limits/peers", "peers not kept: limit")                                    \
-	X(LIMIT_PEER_DATA, "limits/peer_data", "peer data ignored: too large or malformed")        \
-	X(LIMIT_STATELESS, "limits/stateless", "resets, refusals and Retries not sent: rate")      \
+#define COUNTER_TABLE(X) \
+	X(IN, "messages/in", "messages that MQTT clients published for overlays") \
+	X(SENT, "messages/sent", "messages handed to at least one neighbour") \
+	X(RECEIVED, "messages/received", "messages that arrived from an overlay") \
+	X(OUT, "messages/out", "messages handed to the broker") \
+	X(DROPPED_MALFORMED_TOPIC, "dropped/malformed_topic", "published to no topic of ours") \
+	X(DROPPED_TOO_LARGE, "dropped/too_large", "content above 4057 bytes") \
+	X(DROPPED_REPEATED, "dropped/repeated", "same content within 90 s") \
+	X(DROPPED_MAX_OVERLAYS, "dropped/max_overlays", "over a limit on overlays") \
+	X(DROPPED_MAILBOX, "dropped/mailbox_full", "queue to the node thread full") \
+	X(DROPPED_EVENTS, "dropped/events_full", "queue to the broker thread full") \
+	X(DROPPED_QUEUE_LIMIT, "dropped/queue_limit", "gave way while waiting for a neighbour") \
+	X(DROPPED_QUEUE_AGE, "dropped/queue_age", "waited too long for a neighbour") \
+	X(DROPPED_LEFT, "dropped/left", "still waiting when the overlay was left") \
+	X(DROPPED_NO_MEMORY, "dropped/no_memory", "not sent: out of memory") \
+	X(DROPPED_NO_MEMORY_ARRIVING, "dropped/no_memory_arriving", "arrived, but no memory") \
+	X(DROPPED_NO_MEMORY_COPY, "dropped/no_memory_copy", \
+		"copies for which there was no memory") \
+	X(DROPPED_NO_STREAM_CREDIT, "dropped/no_stream_credit", "peer grants no further stream") \
+	X(DROPPED_PEER_SLOW, "dropped/peer_slow", "copies a slow neighbour did not get") \
+	X(DROPPED_PEER_LOST, "dropped/peer_lost", "copies for a neighbour that was lost") \
+	X(DROPPED_UNFORWARDABLE, "dropped/unforwardable", "not forwarded: frame limit") \
+	X(DROPPED_BROKER, "dropped/broker", "the broker refused to publish it") \
+	X(BAD_FRAME, "peers/bad_frames", "frames that could not be decoded") \
+	X(BAD_ID, "peers/bad_ids", "messages whose id is not their hash") \
+	X(LIMIT_MISSING, "limits/missing", "announced ids beyond the limit") \
+	X(LIMIT_LAZY_QUEUE, "limits/lazy_queue", "announcements not queued: limit") \
+	X(LIMIT_RECEIVED_IDS, "limits/received_ids", "remembered ids forgotten early") \
+	X(LIMIT_CACHE, "limits/cache", "cached content evicted early") \
+	X(LIMIT_CONNECTIONS, "limits/connections", "connections refused: limit") \
+	X(LIMIT_PEERS, "limits/peers", "peers not kept: limit") \
+	X(LIMIT_PEER_DATA, "limits/peer_data", "peer data ignored: too large or malformed") \
+	X(LIMIT_STATELESS, "limits/stateless", "resets, refusals and Retries not sent: rate") \
 	X(HANDSHAKES_REFUSED, "peers/refused", "handshakes refused: key, network, protocol, node") \
-	X(RETRIES, "peers/retries", "handshakes asked to prove their address")                     \
-	X(DIALS, "peers/dials", "connections tried")                                               \
-	X(DIALS_FAILED, "peers/dials_failed", "connections that did not come about")               \
+	X(RETRIES, "peers/retries", "handshakes asked to prove their address") \
+	X(DIALS, "peers/dials", "connections tried") \
+	X(DIALS_FAILED, "peers/dials_failed", "connections that did not come about") \
 	X(NOT_DIALLED, "peers/not_dialled", "dials not made: allow_node, deny_node")
 
 enum counter {
 #define X(name, topic, meaning) COUNTER_##name,
 	COUNTER_TABLE(X)
 #undef X
-	COUNTERS
+		COUNTERS
 };
 
 /* The terms of the sums above. */
-#define COUNTERS_OUTGOING(X)                                                                       \
-	X(DROPPED_MALFORMED_TOPIC)                                                                 \
-	X(DROPPED_TOO_LARGE)                                                                       \
-	X(DROPPED_REPEATED)                                                                        \
-	X(DROPPED_MAX_OVERLAYS)                                                                    \
-	X(DROPPED_MAILBOX)                                                                         \
-	X(DROPPED_QUEUE_LIMIT)                                                                     \
-	X(DROPPED_QUEUE_AGE)                                                                       \
-	X(DROPPED_LEFT)                                                                            \
+#define COUNTERS_OUTGOING(X) \
+	X(DROPPED_MALFORMED_TOPIC) \
+	X(DROPPED_TOO_LARGE) \
+	X(DROPPED_REPEATED) \
+	X(DROPPED_MAX_OVERLAYS) \
+	X(DROPPED_MAILBOX) \
+	X(DROPPED_QUEUE_LIMIT) \
+	X(DROPPED_QUEUE_AGE) \
+	X(DROPPED_LEFT) \
 	X(DROPPED_NO_MEMORY)
 
-#define COUNTERS_ARRIVING(X)                                                                       \
-	X(DROPPED_EVENTS)                                                                          \
-	X(DROPPED_NO_MEMORY_ARRIVING)                                                              \
+#define COUNTERS_ARRIVING(X) \
+	X(DROPPED_EVENTS) \
+	X(DROPPED_NO_MEMORY_ARRIVING) \
 	X(DROPPED_BROKER)
 
 struct counters {
@@ -94,8 +95,8 @@ static inline void counters_add(struct counters *counters, enum counter counter,
 
 static inline uint64_t counters_get(const struct counters *counters, enum counter counter)
 {
-	return atomic_load_explicit(&((struct counters *)counters)->values[counter],
-				    memory_order_relaxed);
+	return atomic_load_explicit(
+		&((struct counters *)counters)->values[counter], memory_order_relaxed);
 }
 
 #endif

@@ -24,7 +24,7 @@
 #define MS UINT64_C(1000000)
 
 /* Lines about what others can bring about as often as they like. */
-#define REMARK_EVERY_NS	 (10000 * MS)
+#define REMARK_EVERY_NS (10000 * MS)
 /* Looking up our own names: backoff after a failure, and where they may have moved. */
 #define ADVERTISE_FIRST_NS (1000 * MS)
 #define ADVERTISE_MOST_NS  (60000 * MS)
@@ -46,7 +46,7 @@ struct route {
 	struct address address;
 	struct lane *lane; /* NULL until the handshake is complete */
 	bool dialled;
-	bool dialling; /* on the engine's list of dials under way */
+	bool dialling;		   /* on the engine's list of dials under way */
 	struct route *prev, *next; /* of that list */
 };
 
@@ -134,9 +134,8 @@ static struct short_id short_id(const struct id *id)
 	return out;
 }
 
-__attribute__((format(printf, 3, 4))) static void log_line(struct engine *engine,
-							   enum node_log_level level,
-							   const char *format, ...)
+__attribute__((format(printf, 3, 4))) static void log_line(
+	struct engine *engine, enum node_log_level level, const char *format, ...)
 {
 	struct node_event event = {.type = NODE_LOG, .level = level};
 	va_list arguments;
@@ -151,7 +150,7 @@ __attribute__((format(printf, 3, 4))) static void log_line(struct engine *engine
 }
 
 static void emit(struct engine *engine, enum node_event_type type, const struct id *topic,
-		 const struct id *peer, struct message *message)
+	const struct id *peer, struct message *message)
 {
 	struct node_event event = {.type = type, .topic = *topic, .message = message};
 
@@ -216,7 +215,7 @@ static struct overlay *find_overlay(const struct engine *engine, const struct id
 	struct overlay *overlay;
 
 	HASH_FIND_BYHASHVALUE(hh, engine->overlays, topic, sizeof *topic,
-			      keyed_hash(&engine->keyed, topic, sizeof *topic), overlay);
+		keyed_hash(&engine->keyed, topic, sizeof *topic), overlay);
 	return overlay;
 }
 
@@ -288,7 +287,7 @@ static void remember(struct engine *engine, const struct id *topic, const struct
 	struct address addresses[BOOK_CANDIDATES];
 
 	store_remember(engine->store, topic, peer, addresses,
-		       book_candidates(engine->book, peer, addresses));
+		book_candidates(engine->book, peer, addresses));
 }
 
 static void on_neighbour_up(struct engine *engine, const struct id *topic, const struct id *peer)
@@ -304,7 +303,7 @@ static void on_neighbour_up(struct engine *engine, const struct id *topic, const
 		emit(engine, NODE_JOINED, topic, NULL, NULL);
 	emit(engine, NODE_NEIGHBOUR_UP, topic, peer, NULL);
 	log_line(engine, NODE_LOG_DEBUG, "overlay %s: neighbour %s is up", short_id(topic).text,
-		 short_id(peer).text);
+		short_id(peer).text);
 	remember(engine, topic, peer);
 	send_waiting(engine, topic);
 }
@@ -315,7 +314,7 @@ static void on_neighbour_down(struct engine *engine, const struct id *topic, con
 	atomic_fetch_sub(engine->owner.neighbours, 1);
 	emit(engine, NODE_NEIGHBOUR_DOWN, topic, peer, NULL);
 	log_line(engine, NODE_LOG_DEBUG, "overlay %s: neighbour %s is down", short_id(topic).text,
-		 short_id(peer).text);
+		short_id(peer).text);
 }
 
 static void on_peer_addresses(struct engine *engine, const struct gossip_effect *effect)
@@ -333,7 +332,7 @@ static void on_peer_addresses(struct engine *engine, const struct gossip_effect 
 		loopback = address_is_loopback(&address);
 	}
 	book_hear(engine->book, now_ns(engine), &effect->peer, effect->addresses,
-		  effect->addresses_count, loopback);
+		effect->addresses_count, loopback);
 	HASH_ITER(hh, engine->overlays, overlay, next)
 	{
 		if (gossip_is_neighbour(engine->gossip, &overlay->topic, &effect->peer))
@@ -351,7 +350,7 @@ static bool gossip_effects(struct engine *engine)
 		switch (effect.type) {
 		case GOSSIP_SEND:
 			links_send(engine->links, now_ns(engine), &effect.peer, &effect.topic,
-				   effect.frame, effect.last);
+				effect.frame, effect.last);
 			break;
 		case GOSSIP_DELIVER:
 			emit(engine, NODE_MESSAGE, &effect.topic, &effect.peer, effect.message);
@@ -405,7 +404,7 @@ static bool links_effects(struct engine *engine)
 			joiner_linked(engine->joiner, now, &effect.peer);
 			book_set_linked(engine->book, &effect.peer, true);
 			links_keep(engine->links, now, &effect.peer,
-				   engine->overlays && find_trusted(engine, &effect.peer));
+				engine->overlays && find_trusted(engine, &effect.peer));
 			renew_neighbours(engine, &effect.peer);
 			break;
 		case LINK_DOWN:
@@ -435,7 +434,7 @@ static void dial(struct engine *engine, const struct id *peer, const struct addr
 	}
 	if (error) {
 		log_line(engine, NODE_LOG_DEBUG, "peer %s: cannot be dialled: %s",
-			 short_id(peer).text, error_text(error));
+			short_id(peer).text, error_text(error));
 		memory_free(route);
 		count(engine, COUNTER_DIALS_FAILED);
 		dialer_failed(engine->dialer, now_ns(engine), peer, address);
@@ -513,7 +512,7 @@ static void pump(struct engine *engine)
 		any = joiner_effects(engine) || any;
 	} while (any);
 	if (engine->stopping &&
-	    (!links_sending(engine->links) || now_ns(engine) >= engine->stop_due))
+		(!links_sending(engine->links) || now_ns(engine) >= engine->stop_due))
 		close_endpoint(engine);
 }
 
@@ -586,7 +585,7 @@ static void note_failure(struct engine *engine, const struct route *route, const
 	if (trusted)
 		snprintf(trusted->failure, sizeof trusted->failure, "%s", text);
 	log_line(engine, trusted ? NODE_LOG_NOTICE : NODE_LOG_DEBUG, "peer %s at %s: %s",
-		 short_id(&route->peer).text, address_format(&route->address, address), text);
+		short_id(&route->peer).text, address_format(&route->address, address), text);
 }
 
 /* The first of several dials to one node has come about: the others are not needed. */
@@ -595,8 +594,8 @@ static void close_other_dials(struct engine *engine, const struct id *peer)
 	struct route *route;
 
 	DL_FOREACH(engine->dials, route)
-		if (id_equal(&route->peer, peer))
-			quic_connection_close(route->connection, 0);
+	if (id_equal(&route->peer, peer))
+		quic_connection_close(route->connection, 0);
 }
 
 static struct route *adopt(struct engine *engine, struct quic_connection *connection)
@@ -625,7 +624,7 @@ static void on_connected(void *context, struct quic_connection *connection)
 	else
 		route = adopt(engine, connection);
 	if (!route || links_connected(engine->links, now_ns(engine), &route->peer, connection,
-				      &route->lane)) {
+			      &route->lane)) {
 		quic_connection_close(connection, 0);
 		return;
 	}
@@ -633,8 +632,8 @@ static void on_connected(void *context, struct quic_connection *connection)
 	book_worked(engine->book, now_ns(engine), &route->peer, &route->address);
 	trusted = find_trusted(engine, &route->peer);
 	log_line(engine, trusted ? NODE_LOG_INFO : NODE_LOG_DEBUG, "peer %s at %s: connected (%s)",
-		 short_id(&route->peer).text, address_format(&route->address, address),
-		 route->dialled ? "dialled" : "incoming");
+		short_id(&route->peer).text, address_format(&route->address, address),
+		route->dialled ? "dialled" : "incoming");
 	if (route->dialled)
 		close_other_dials(engine, &route->peer);
 	pump(engine);
@@ -681,8 +680,8 @@ static bool on_accept(void *context, const struct id *peer)
 	return true;
 }
 
-static void on_closed(void *context, struct quic_connection *connection,
-		      const struct quic_close *close)
+static void on_closed(
+	void *context, struct quic_connection *connection, const struct quic_close *close)
 {
 	struct engine *engine = context;
 	struct route *route = quic_connection_data(connection);
@@ -697,7 +696,7 @@ static void on_closed(void *context, struct quic_connection *connection,
 			note_failure(engine, route, close->text);
 		else
 			log_line(engine, NODE_LOG_DEBUG, "peer %s: connection closed: %s",
-				 short_id(&route->peer).text, close->text);
+				short_id(&route->peer).text, close->text);
 		links_closed(engine->links, now_ns(engine), route->lane);
 	} else if (route->dialled) {
 		dial_is_over(engine, route);
@@ -736,7 +735,7 @@ static int on_frame(struct engine *engine, struct inlet *inlet, const uint8_t *b
 
 	if (inlet->has_topic) {
 		error = gossip_receive(engine->gossip, now_ns(engine), &inlet->route->peer,
-				       &inlet->topic, body, size);
+			&inlet->topic, body, size);
 		return error == ERROR_NOMEM ? ERROR_NONE : error;
 	}
 	error = frame_decode_header(body, size, &inlet->topic);
@@ -746,8 +745,8 @@ static int on_frame(struct engine *engine, struct inlet *inlet, const uint8_t *b
 	return error;
 }
 
-static int on_bytes(struct engine *engine, struct quic_stream *stream, const uint8_t *data,
-		    size_t size)
+static int on_bytes(
+	struct engine *engine, struct quic_stream *stream, const uint8_t *data, size_t size)
 {
 	struct inlet *inlet = inlet_of(engine, stream);
 	const uint8_t *body;
@@ -767,8 +766,8 @@ static int on_bytes(struct engine *engine, struct quic_stream *stream, const uin
 	return frames;
 }
 
-static void on_stream_data(void *context, struct quic_stream *stream, const uint8_t *data,
-			   size_t size, bool fin)
+static void on_stream_data(
+	void *context, struct quic_stream *stream, const uint8_t *data, size_t size, bool fin)
 {
 	struct engine *engine = context;
 	struct route *route = quic_connection_data(quic_stream_connection(stream));
@@ -780,7 +779,7 @@ static void on_stream_data(void *context, struct quic_stream *stream, const uint
 	error = on_bytes(engine, stream, data, size);
 	if (error) {
 		log_line(engine, NODE_LOG_DEBUG, "peer %s: stream stopped: %s",
-			 short_id(&route->peer).text, error_text(error));
+			short_id(&route->peer).text, error_text(error));
 		quic_stream_stop(stream, 1);
 	}
 	pump(engine);
@@ -881,9 +880,8 @@ static void want_early_ones(struct engine *engine, const struct id *topic)
 	struct inlet *inlet;
 
 	DL_FOREACH(engine->inlets, inlet)
-		if (inlet->has_topic && id_equal(&inlet->topic, topic))
-			joiner_add(engine->joiner, now_ns(engine), topic, &inlet->route->peer,
-				   true);
+	if (inlet->has_topic && id_equal(&inlet->topic, topic))
+		joiner_add(engine->joiner, now_ns(engine), topic, &inlet->route->peer, true);
 }
 
 struct recall {
@@ -892,7 +890,7 @@ struct recall {
 };
 
 static void recall(void *context, const struct id *node, const struct address *addresses,
-		   size_t addresses_count)
+	size_t addresses_count)
 {
 	struct recall *recall = context;
 	struct engine *engine = recall->engine;
@@ -921,7 +919,7 @@ void engine_join(struct engine *engine, const struct id *topic)
 		return;
 	overlay->topic = *topic;
 	HASH_ADD_KEYPTR_BYHASHVALUE(hh, engine->overlays, &overlay->topic, sizeof overlay->topic,
-				    keyed_hash(&engine->keyed, topic, sizeof *topic), overlay);
+		keyed_hash(&engine->keyed, topic, sizeof *topic), overlay);
 	if (!overlay->hh.tbl) {
 		memory_free(overlay);
 		return;
@@ -930,8 +928,8 @@ void engine_join(struct engine *engine, const struct id *topic)
 	if (error) {
 		overlay->refused = true;
 		log_line(engine, NODE_LOG_WARNING, "overlay %s: not joined: %s",
-			 short_id(topic).text,
-			 error == ERROR_LIMIT ? "max_overlays is reached" : error_text(error));
+			short_id(topic).text,
+			error == ERROR_LIMIT ? "max_overlays is reached" : error_text(error));
 		return;
 	}
 	atomic_fetch_add(engine->owner.overlays, 1);
@@ -951,8 +949,8 @@ static void leave(struct engine *engine, struct overlay *overlay)
 		atomic_fetch_sub(engine->owner.overlays, 1);
 		joiner_remove_topic(engine->joiner, &topic);
 		/* The cores do not report neighbours of an overlay that is left. */
-		atomic_fetch_sub(engine->owner.neighbours,
-				 gossip_neighbours(engine->gossip, &topic));
+		atomic_fetch_sub(
+			engine->owner.neighbours, gossip_neighbours(engine->gossip, &topic));
 		gossip_leave(engine->gossip, now_ns(engine), &topic);
 	}
 	memory_free(overlay);
@@ -993,7 +991,7 @@ void engine_publish(struct engine *engine, const struct id *topic, struct messag
 }
 
 void engine_record(struct engine *engine, const void *key, size_t key_size, const void *value,
-		   size_t value_size)
+	size_t value_size)
 {
 	store_record(engine->store, key, key_size, value, value_size);
 }
@@ -1069,8 +1067,8 @@ static void on_advertise_resolved(struct engine *engine, const struct address *a
 }
 
 /* Literal addresses are told from the very first, names as soon as they are found. */
-static int make_advertise(
-	struct engine *engine, const struct node_config *config, const struct address *bound, size_t n)
+static int make_advertise(struct engine *engine, const struct node_config *config,
+	const struct address *bound, size_t n)
 {
 	struct advertise *advertise = &engine->advertise;
 	struct node_peer self = {.id = engine->me, .hosts_count = config->advertise_count};
@@ -1098,7 +1096,7 @@ static int make_advertise(
 /* ---- beginning and end ---- */
 
 static void on_resolved(void *context, const struct id *node, const struct address *addresses,
-			size_t addresses_count, const char *failure)
+	size_t addresses_count, const char *failure)
 {
 	struct engine *engine = context;
 	struct trusted *trusted = find_trusted(engine, node);
@@ -1113,7 +1111,7 @@ static void on_resolved(void *context, const struct id *node, const struct addre
 		if (strncmp(trusted->failure, failure, sizeof trusted->failure - 1) != 0) {
 			snprintf(trusted->failure, sizeof trusted->failure, "%s", failure);
 			log_line(engine, NODE_LOG_NOTICE, "peer %s: %s", short_id(node).text,
-				 failure);
+				failure);
 		}
 		return;
 	}
@@ -1178,7 +1176,7 @@ void engine_stop(struct engine *engine)
 	}
 	engine->stop_due = now_ns(engine) + LIMIT_FAREWELL_MS * MS;
 	HASH_ITER(hh, engine->overlays, overlay, next)
-		leave(engine, overlay);
+	leave(engine, overlay);
 	pump(engine);
 }
 
@@ -1211,8 +1209,8 @@ static int trust(struct engine *engine, const struct node_config *config)
 		trusted->id = config->peers[i].id;
 		error = book_configure(engine->book, &trusted->id, NULL, 0);
 		if (!error)
-			error = resolution_new(engine->resolver, &config->peers[i],
-					       &trusted->resolution);
+			error = resolution_new(
+				engine->resolver, &config->peers[i], &trusted->resolution);
 		if (error)
 			return error;
 		engine->trusted_count++;
@@ -1238,7 +1236,7 @@ static int make_cores(struct engine *engine, const struct node_config *config)
 		error = links_new(&io, &engine->random, engine->owner.counters, &engine->links);
 	if (!error)
 		error = book_new(&engine->me, &engine->random, engine->owner.counters, LIMIT_PEERS,
-				 &engine->book);
+			&engine->book);
 	if (!error)
 		error = access_new(config->allow, config->allow_count, config->deny,
 			config->deny_count, &engine->access);
@@ -1254,15 +1252,15 @@ static int make_cores(struct engine *engine, const struct node_config *config)
 }
 
 static int bind_all(struct engine *engine, const struct node_config *config, struct address *bound,
-		    size_t *bound_count, char reason[NODE_REASON_SIZE])
+	size_t *bound_count, char reason[NODE_REASON_SIZE])
 {
 	char text[ADDRESS_TEXT_SIZE];
 	int error, first_error = ERROR_NONE;
 
 	*bound_count = 0;
 	for (size_t i = 0; i < config->binds_count; i++) {
-		error = quic_endpoint_bind(engine->endpoint, &config->binds[i],
-					   &bound[*bound_count]);
+		error = quic_endpoint_bind(
+			engine->endpoint, &config->binds[i], &bound[*bound_count]);
 		if (!error) {
 			(*bound_count)++;
 			continue;
@@ -1270,8 +1268,8 @@ static int bind_all(struct engine *engine, const struct node_config *config, str
 		if (!first_error) {
 			first_error = error;
 			snprintf(reason, NODE_REASON_SIZE, "cannot bind UDP %s: %s",
-				 address_format(&config->binds[i], text),
-				 error == ERROR_SYSTEM ? strerror(errno) : error_text(error));
+				address_format(&config->binds[i], text),
+				error == ERROR_SYSTEM ? strerror(errno) : error_text(error));
 		}
 		if (config->binds_all)
 			return error;
@@ -1289,7 +1287,7 @@ static int make_endpoint(struct engine *engine, const struct node_config *config
 		.max_queue = LIMIT_PEER_QUEUE_BYTES,
 		.counters = engine->owner.counters,
 		.callbacks = {on_connected, on_accept, on_closed, on_stream_data, on_stream_closed,
-			      on_stream_credit},
+			on_stream_credit},
 		.context = engine,
 	};
 
@@ -1298,8 +1296,8 @@ static int make_endpoint(struct engine *engine, const struct node_config *config
 }
 
 int engine_new(const struct node_config *config, const struct engine_owner *owner, uv_loop_t *loop,
-	       struct address *bound, size_t *bound_count, struct engine **out,
-	       char reason[NODE_REASON_SIZE])
+	struct address *bound, size_t *bound_count, struct engine **out,
+	char reason[NODE_REASON_SIZE])
 {
 	struct engine *engine = memory_zalloc(sizeof *engine);
 	char remark[STORE_REASON_SIZE];
@@ -1322,7 +1320,7 @@ int engine_new(const struct node_config *config, const struct engine_owner *owne
 	keyed_init(&engine->keyed, &engine->random);
 	*out = engine;
 	error = store_open(config->state_dir, loop, config->record, config->record_context,
-			   &engine->store, remark);
+		&engine->store, remark);
 	if (!error && remark[0])
 		log_line(engine, NODE_LOG_WARNING, "%s", remark);
 	if (!error)

@@ -29,8 +29,8 @@ struct engine_owner {
  * node_start. On error with *out set, engine_stop it, run the loop until
  * stopped, and free it: sockets close in the loop. */
 int engine_new(const struct node_config *config, const struct engine_owner *owner, uv_loop_t *loop,
-	       struct address *bound, size_t *bound_count, struct engine **out,
-	       char reason[NODE_REASON_SIZE]);
+	struct address *bound, size_t *bound_count, struct engine **out,
+	char reason[NODE_REASON_SIZE]);
 
 /* First thing on the thread: looks up names. */
 void engine_begin(struct engine *engine);
@@ -39,7 +39,7 @@ void engine_leave(struct engine *engine, const struct id *topic);
 /* Takes the reference. */
 void engine_publish(struct engine *engine, const struct id *topic, struct message *message);
 void engine_record(struct engine *engine, const void *key, size_t key_size, const void *value,
-		   size_t value_size);
+	size_t value_size);
 /* Farewells, then closes; stopped follows within LIMIT_FAREWELL_MS and a little. */
 void engine_stop(struct engine *engine);
 /* After stopped, when the loop has ended. */

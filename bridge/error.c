@@ -6,8 +6,8 @@ const char *error_name(int error)
 	switch (error) {
 	case ERROR_NONE:
 		return "NONE";
-#define X(name, value, text)                                                                       \
-	case value:                                                                                \
+#define X(name, value, text) \
+	case value: \
 		return #name;
 		ERROR_TABLE(X)
 #undef X
@@ -21,8 +21,8 @@ const char *error_text(int error)
 	switch (error) {
 	case ERROR_NONE:
 		return "no error";
-#define X(name, value, text)                                                                       \
-	case value:                                                                                \
+#define X(name, value, text) \
+	case value: \
 		return text;
 		ERROR_TABLE(X)
 #undef X

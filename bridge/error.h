@@ -8,22 +8,22 @@
 #define BRIDGE_ERROR_H
 
 /* name, value, text for logs */
-#define ERROR_TABLE(X)                                                                             \
-	X(NOMEM, -1, "out of memory")                                                              \
-	X(TRUNCATED, -2, "input ended too early")                                                  \
-	X(INVALID, -3, "malformed input")                                                          \
-	X(TOO_LARGE, -4, "too large")                                                              \
-	X(LIMIT, -5, "a limit is reached")                                                         \
-	X(NOT_JOINED, -6, "overlay is not joined")                                                 \
-	X(REPEATED, -7, "same content within the retention time")                                  \
-	X(NO_STREAM_CREDIT, -8, "peer grants no further stream")                                   \
-	X(CLOSED, -9, "closed")                                                                    \
-	X(SYSTEM, -10, "system call failed")                                                       \
-	X(TLS, -11, "TLS failure")                                                                 \
-	X(QUIC, -12, "QUIC failure")                                                               \
-	X(ADDRESS_IN_USE, -13, "address is in use")                                                \
-	X(PERMISSION, -14, "permission denied")                                                    \
-	X(NOT_FOUND, -15, "not found")                                                             \
+#define ERROR_TABLE(X) \
+	X(NOMEM, -1, "out of memory") \
+	X(TRUNCATED, -2, "input ended too early") \
+	X(INVALID, -3, "malformed input") \
+	X(TOO_LARGE, -4, "too large") \
+	X(LIMIT, -5, "a limit is reached") \
+	X(NOT_JOINED, -6, "overlay is not joined") \
+	X(REPEATED, -7, "same content within the retention time") \
+	X(NO_STREAM_CREDIT, -8, "peer grants no further stream") \
+	X(CLOSED, -9, "closed") \
+	X(SYSTEM, -10, "system call failed") \
+	X(TLS, -11, "TLS failure") \
+	X(QUIC, -12, "QUIC failure") \
+	X(ADDRESS_IN_USE, -13, "address is in use") \
+	X(PERMISSION, -14, "permission denied") \
+	X(NOT_FOUND, -15, "not found") \
 	X(FULL, -16, "queue is full")
 
 enum error {

@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#define ID_SIZE 32
+#define ID_SIZE	    32
 #define ID_HEX_SIZE 64
 /* Topic ids are secrets: logs and $SYS show this many hex digits only. */
 #define ID_SHORT_HEX_SIZE 10

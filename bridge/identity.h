@@ -15,12 +15,12 @@
 
 #include "id.h"
 
-#define IDENTITY_SECRET_SIZE 32
+#define IDENTITY_SECRET_SIZE	32
 #define IDENTITY_SIGNATURE_SIZE 64
-#define IDENTITY_SNI_SIZE 80 /* with the closing zero */
-#define IDENTITY_REASON_SIZE 256
+#define IDENTITY_SNI_SIZE	80 /* with the closing zero */
+#define IDENTITY_REASON_SIZE	256
 
-#define PROTOCOL_GOSSIP "/iroh-gossip/1"
+#define PROTOCOL_GOSSIP	   "/iroh-gossip/1"
 #define PROTOCOL_DISCOVERY "p2panda/confidential_discovery/v1"
 
 struct identity {
@@ -44,13 +44,13 @@ void identity_clear(struct identity *identity);
 
 /* ERROR_TLS. */
 int identity_sign(const struct identity *identity, const void *data, size_t size,
-		  uint8_t signature[IDENTITY_SIGNATURE_SIZE]);
+	uint8_t signature[IDENTITY_SIGNATURE_SIZE]);
 
 /* A secret of ours for one purpose (stateless reset, address tokens), derived from
  * the key so that it is the same after a restart: BLAKE3 keyed derivation with
  * purpose as the context string. ERROR_TLS. */
-int identity_derive(const struct identity *identity, const char *purpose, uint8_t *out,
-		    size_t size);
+int identity_derive(
+	const struct identity *identity, const char *purpose, uint8_t *out, size_t size);
 
 /* Whether an id can be a node's at all: the encoding of a point of Ed25519 (RFC 8032,
  * 5.1.3). iroh requires that of each node id it decodes (iroh-base key.rs) and ends the

@@ -43,8 +43,8 @@ static size_t insert(struct address *out, size_t count, size_t size, const struc
 	return count + 1;
 }
 
-static size_t of_all_interfaces(const struct address *bound, bool loopback, struct address *out,
-				size_t count, size_t size)
+static size_t of_all_interfaces(
+	const struct address *bound, bool loopback, struct address *out, size_t count, size_t size)
 {
 	uv_interface_address_t *interfaces;
 	struct address address;
@@ -54,7 +54,7 @@ static size_t of_all_interfaces(const struct address *bound, bool loopback, stru
 		return count;
 	for (int i = 0; i < interfaces_count; i++) {
 		if (!of_interface(&interfaces[i], &address) || address.family != bound->family ||
-		    address_is_loopback(&address) != loopback)
+			address_is_loopback(&address) != loopback)
 			continue;
 		address.port = bound->port;
 		count = insert(out, count, size, &address);
@@ -63,8 +63,8 @@ static size_t of_all_interfaces(const struct address *bound, bool loopback, stru
 	return count;
 }
 
-size_t interfaces_addresses(const struct address *bound, size_t bound_count, struct address *out,
-			    size_t size)
+size_t interfaces_addresses(
+	const struct address *bound, size_t bound_count, struct address *out, size_t size)
 {
 	size_t count = 0;
 

@@ -12,7 +12,7 @@
 #include "address.h"
 
 /* Returns how many, at most size; sorted, each once. */
-size_t interfaces_addresses(const struct address *bound, size_t bound_count, struct address *out,
-			    size_t size);
+size_t interfaces_addresses(
+	const struct address *bound, size_t bound_count, struct address *out, size_t size);
 
 #endif

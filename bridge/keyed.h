@@ -13,9 +13,9 @@
 #include "memory.h"
 #include "random.h"
 
-#define uthash_malloc(size) memory_alloc(size)
-#define uthash_free(block, size) memory_free(block)
-#define HASH_NONFATAL_OOM 1
+#define uthash_malloc(size)	  memory_alloc(size)
+#define uthash_free(block, size)  memory_free(block)
+#define HASH_NONFATAL_OOM	  1
 #define uthash_nonfatal_oom(item) ((void)(item))
 #include <uthash.h>
 

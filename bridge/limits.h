@@ -16,10 +16,10 @@
 
 /* One postcard AddrInfo: more addresses than this are not kept or sent. */
 #define LIMIT_ADDRESSES_PER_NODE 16
-#define LIMIT_PEER_DATA 512
+#define LIMIT_PEER_DATA		 512
 
 /* HyParView, iroh-gossip src/proto/hyparview.rs, defaults (from the paper, p9). */
-#define LIMIT_ACTIVE_VIEW 5
+#define LIMIT_ACTIVE_VIEW  5
 #define LIMIT_PASSIVE_VIEW 30
 
 /* Nodes in one Shuffle or ShuffleReply that are looked at; the rest of a longer
@@ -28,7 +28,7 @@
 
 /* Missing messages tracked per overlay, and announcers kept for each: what a
  * peer announces beyond it is not asked for. */
-#define LIMIT_MISSING 4096
+#define LIMIT_MISSING	 4096
 #define LIMIT_ANNOUNCERS 8
 
 /* IHAVE ids queued per lazy neighbour between two dispatches (5 ms). */
@@ -49,7 +49,7 @@
 
 /* Waiting for a first neighbour: per overlay, and in all. Options queue_limit,
  * queue_age. */
-#define LIMIT_WAITING 128
+#define LIMIT_WAITING	    128
 #define LIMIT_WAITING_BYTES (16u << 20)
 #define LIMIT_WAITING_AGE_S 30
 
@@ -59,7 +59,7 @@
 
 /* Connections in all, and per peer (newest wins, older ones are read out, and as many
  * again may be about to end). */
-#define LIMIT_CONNECTIONS 1024
+#define LIMIT_CONNECTIONS	   1024
 #define LIMIT_CONNECTIONS_PER_PEER 8
 
 /* Known peers in memory. */
@@ -68,7 +68,7 @@
 /* Neighbours remembered on disk: enough to find back into an overlay whose nodes come
  * and go. */
 #define LIMIT_REMEMBERED_PER_TOPIC 8
-#define LIMIT_REMEMBERED 4096
+#define LIMIT_REMEMBERED	   4096
 
 /* One record of the owner's, key and value: a client id and a filter of MQTT. */
 #define LIMIT_RECORD 131080

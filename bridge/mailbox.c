@@ -5,8 +5,7 @@
 
 int mailbox_init(struct mailbox *mailbox, size_t max_items, size_t max_bytes)
 {
-	*mailbox = (struct mailbox){
-		.max_items = max_items, .max_bytes = max_bytes, .asleep = true};
+	*mailbox = (struct mailbox){.max_items = max_items, .max_bytes = max_bytes, .asleep = true};
 	return pthread_mutex_init(&mailbox->lock, NULL) == 0 ? ERROR_NONE : ERROR_SYSTEM;
 }
 
@@ -23,7 +22,7 @@ int mailbox_push(struct mailbox *mailbox, struct mail *mail, bool forced, bool *
 	mail->next = NULL;
 	pthread_mutex_lock(&mailbox->lock);
 	if (!forced && (mailbox->items >= mailbox->max_items ||
-			mailbox->bytes + mail->bytes > mailbox->max_bytes)) {
+			       mailbox->bytes + mail->bytes > mailbox->max_bytes)) {
 		error = ERROR_FULL;
 	} else {
 		if (mailbox->last)

@@ -22,10 +22,10 @@
 
 struct message {
 	_Atomic uint32_t references;
-	bool hashed;      /* set by message_id; only the node's thread calls that */
-	struct id id;     /* BLAKE3 of the content, once hashed */
+	bool hashed;	  /* set by message_id; only the node's thread calls that */
+	struct id id;	  /* BLAKE3 of the content, once hashed */
 	uint64_t born_ns; /* monotonic time of acceptance, set by the maker, for queue_age */
-	size_t size;      /* bytes of content */
+	size_t size;	  /* bytes of content */
 	uint8_t content[];
 };
 
@@ -44,8 +44,8 @@ const struct id *message_id(struct message *message);
 struct frame {
 	struct frame *next;   /* for whoever owns it */
 	struct message *body; /* shared; NULL for a frame that is all head */
-	bool droppable;       /* carries content: may be dropped for a slow peer */
-	bool last;            /* the stream ends after it; set by whoever sends it */
+	bool droppable;	      /* carries content: may be dropped for a slow peer */
+	bool last;	      /* the stream ends after it; set by whoever sends it */
 	uint8_t tail_size;
 	uint8_t tail[FRAME_TAIL_SIZE];
 	size_t head_size;

@@ -18,7 +18,7 @@ struct command {
 	struct id topic;
 	struct message *message;
 	size_t key_size, value_size; /* of a RECORD */
-	uint8_t record[];            /* key, value */
+	uint8_t record[];	     /* key, value */
 };
 
 struct event {
@@ -59,7 +59,7 @@ static void on_command(struct node *node, struct command *command)
 		break;
 	case COMMAND_RECORD:
 		engine_record(node->engine, command->record, command->key_size,
-			      command->record + command->key_size, command->value_size);
+			command->record + command->key_size, command->value_size);
 		break;
 	case COMMAND_STOP:
 		engine_stop(node->engine);
@@ -104,9 +104,9 @@ static void on_emit(void *context, struct node_event *node_event)
 	if (error) {
 		if (node_event->type == NODE_MESSAGE)
 			counters_add(&node->counters,
-				     error == ERROR_FULL ? COUNTER_DROPPED_EVENTS
-							 : COUNTER_DROPPED_NO_MEMORY_ARRIVING,
-				     1);
+				error == ERROR_FULL ? COUNTER_DROPPED_EVENTS
+						    : COUNTER_DROPPED_NO_MEMORY_ARRIVING,
+				1);
 		memory_free(event);
 		node_event_clear(node_event);
 		return;
@@ -134,8 +134,8 @@ static void run(void *context)
 
 /* ---- the owner's thread ---- */
 
-static struct command *command_new(enum command_type type, const struct id *topic,
-				   size_t record_size)
+static struct command *command_new(
+	enum command_type type, const struct id *topic, size_t record_size)
 {
 	struct command *command = memory_zalloc(sizeof *command + record_size);
 
@@ -197,8 +197,8 @@ int node_publish(struct node *node, const struct id *topic, const void *content,
 	return error;
 }
 
-int node_record(struct node *node, const void *key, size_t key_size, const void *value,
-		size_t value_size)
+int node_record(
+	struct node *node, const void *key, size_t key_size, const void *value, size_t value_size)
 {
 	struct command *made;
 
@@ -300,8 +300,8 @@ static int start_thread(struct node *node)
 	return status == 0 ? ERROR_NONE : ERROR_SYSTEM;
 }
 
-static int prepare(struct node *node, const struct node_config *config,
-		   char reason[NODE_REASON_SIZE])
+static int prepare(
+	struct node *node, const struct node_config *config, char reason[NODE_REASON_SIZE])
 {
 	struct engine_owner owner = {
 		.emit = on_emit,
@@ -321,7 +321,7 @@ static int prepare(struct node *node, const struct node_config *config,
 	if (uv_async_init(&node->loop, &node->async, on_async) != 0)
 		return ERROR_SYSTEM;
 	return engine_new(config, &owner, &node->loop, node->bound, &node->bound_count,
-			  &node->engine, reason);
+		&node->engine, reason);
 }
 
 int node_start(const struct node_config *config, struct node **out, char reason[NODE_REASON_SIZE])
@@ -367,4 +367,3 @@ void node_stop(struct node *node)
 	uv_thread_join(&node->thread);
 	release(node);
 }
-

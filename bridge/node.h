@@ -26,8 +26,8 @@
 #include "message.h"
 
 #define NODE_REASON_SIZE 256
-#define NODE_HOST_SIZE 256
-#define NODE_PEER_HOSTS 8
+#define NODE_HOST_SIZE	 256
+#define NODE_PEER_HOSTS	 8
 
 struct node;
 
@@ -49,7 +49,7 @@ struct node_config {
 	struct id network;
 	const struct address *binds;
 	size_t binds_count;
-	bool binds_all; /* every bind must work; else one is enough */
+	bool binds_all;		       /* every bind must work; else one is enough */
 	const struct node_peer *peers; /* copied */
 	size_t peers_count;
 	/* Nodes that may be peers (none given: all), and nodes that may not; copied. Both
@@ -67,7 +67,7 @@ struct node_config {
 	/* The owner's records (node_record) as they were kept, during node_start; NULL: not
 	 * wanted. The bytes are valid during the call. */
 	void (*record)(void *context, const void *key, size_t key_size, const void *value,
-		       size_t value_size);
+		size_t value_size);
 	void *record_context;
 	/* There are events; called once until node_event has said that there is none. */
 	void (*wake)(void *context);
@@ -75,16 +75,22 @@ struct node_config {
 };
 
 enum node_event_type {
-	NODE_JOINED,         /* an overlay has its first neighbour */
+	NODE_JOINED,	     /* an overlay has its first neighbour */
 	NODE_NEIGHBOUR_UP,   /* with peer */
 	NODE_NEIGHBOUR_DOWN, /* with peer */
-	NODE_LEFT,           /* an overlay was left: nothing more comes from it */
-	NODE_MESSAGE,        /* content arrived; the owner holds the reference */
-	NODE_DROPPED,        /* count messages of topic were not carried, with reason */
-	NODE_LOG,            /* a line for the log */
+	NODE_LEFT,	     /* an overlay was left: nothing more comes from it */
+	NODE_MESSAGE,	     /* content arrived; the owner holds the reference */
+	NODE_DROPPED,	     /* count messages of topic were not carried, with reason */
+	NODE_LOG,	     /* a line for the log */
 };
 
-enum node_log_level { NODE_LOG_DEBUG, NODE_LOG_INFO, NODE_LOG_NOTICE, NODE_LOG_WARNING, NODE_LOG_ERROR };
+enum node_log_level {
+	NODE_LOG_DEBUG,
+	NODE_LOG_INFO,
+	NODE_LOG_NOTICE,
+	NODE_LOG_WARNING,
+	NODE_LOG_ERROR
+};
 
 struct node_event {
 	enum node_event_type type;
@@ -118,8 +124,8 @@ int node_publish(struct node *node, const struct id *topic, const void *content,
 
 /* Keeps a small record of the owner's on disk, or deletes it (value_size 0). Written soon;
  * keys and values are opaque bytes. ERROR_TOO_LARGE (LIMIT_RECORD), ERROR_NOMEM. */
-int node_record(struct node *node, const void *key, size_t key_size, const void *value,
-		size_t value_size);
+int node_record(
+	struct node *node, const void *key, size_t key_size, const void *value, size_t value_size);
 
 /* Takes the oldest event; false when there is none, and then the next event calls
  * wake again. Give what it holds back with node_event_clear. */

@@ -23,7 +23,7 @@ struct resolution {
 	struct look_up look_ups[NODE_PEER_HOSTS];
 	size_t pending;
 	size_t count;
-	struct address addresses[LIMIT_ADDRESSES_PER_NODE]; /* in the order of the hosts */
+	struct address addresses[LIMIT_ADDRESSES_PER_NODE];	 /* in the order of the hosts */
 	const struct node_host *hosts[LIMIT_ADDRESSES_PER_NODE]; /* whose they are */
 	char failure[NODE_REASON_SIZE];
 };
@@ -73,8 +73,7 @@ void resolver_free(struct resolver *resolver)
 	memory_free(resolver);
 }
 
-int resolution_new(struct resolver *resolver, const struct node_peer *peer,
-		   struct resolution **out)
+int resolution_new(struct resolver *resolver, const struct node_peer *peer, struct resolution **out)
 {
 	struct resolution *resolution = memory_zalloc(sizeof *resolution);
 
@@ -89,8 +88,8 @@ int resolution_new(struct resolver *resolver, const struct node_peer *peer,
 }
 
 /* Look-ups end in any order, but what was configured first is to be tried first. */
-static void insert(struct resolution *resolution, const struct node_host *host,
-		   const struct address *address)
+static void insert(
+	struct resolution *resolution, const struct node_host *host, const struct address *address)
 {
 	size_t at = resolution->count;
 
@@ -108,8 +107,8 @@ static void insert(struct resolution *resolution, const struct node_host *host,
 	resolution->count++;
 }
 
-static void add(struct resolution *resolution, const struct node_host *host,
-		const struct sockaddr *from)
+static void add(
+	struct resolution *resolution, const struct node_host *host, const struct sockaddr *from)
 {
 	struct address address = {.port = host->port};
 
@@ -128,7 +127,7 @@ static void add(struct resolution *resolution, const struct node_host *host,
 static void fail(struct resolution *resolution, const struct node_host *host, int status)
 {
 	snprintf(resolution->failure, sizeof resolution->failure, "cannot look up %.128s: %s",
-		 host->host, uv_strerror(status));
+		host->host, uv_strerror(status));
 }
 
 static void over(struct look_up *look_up)
@@ -139,7 +138,7 @@ static void over(struct look_up *look_up)
 	look_up->host = NULL;
 	if (--resolution->pending == 0 && !resolver->stopped)
 		resolver->answer(resolver->context, &resolution->peer.id, resolution->addresses,
-				 resolution->count, resolution->failure);
+			resolution->count, resolution->failure);
 }
 
 static void on_answer(uv_getaddrinfo_t *request, int status, struct addrinfo *answers)
@@ -195,14 +194,14 @@ void resolution_start(struct resolution *resolution)
 		look_up->request.data = look_up;
 		is_literal = resolver_literal(look_up->host, &address);
 		status = uv_getaddrinfo(resolution->resolver->loop, &look_up->request, on_answer,
-					look_up->host->host, NULL, is_literal ? &literal : &hints);
+			look_up->host->host, NULL, is_literal ? &literal : &hints);
 		resolution->pending++;
 		if (status) {
 			/* The answer comes from the loop all the same. */
 			fail(resolution, look_up->host, status);
 			look_up->failed.data = look_up;
 			uv_queue_work(resolution->resolver->loop, &look_up->failed, do_nothing,
-				      on_failed);
+				on_failed);
 		}
 	}
 }

@@ -17,7 +17,7 @@ struct resolution;
 /* All addresses of all the peer's hosts; failure: why one of them has none, naming the host,
  * else empty. */
 typedef void resolver_answer(void *context, const struct id *node, const struct address *addresses,
-			     size_t count, const char *failure);
+	size_t count, const char *failure);
 
 /* ERROR_NOMEM. */
 int resolver_new(uv_loop_t *loop, resolver_answer *answer, void *context, struct resolver **out);
@@ -30,8 +30,8 @@ void resolver_free(struct resolver *resolver);
 bool resolver_literal(const struct node_host *host, struct address *out);
 
 /* The peer's look-up, not begun. ERROR_NOMEM. */
-int resolution_new(struct resolver *resolver, const struct node_peer *peer,
-		   struct resolution **out);
+int resolution_new(
+	struct resolver *resolver, const struct node_peer *peer, struct resolution **out);
 /* Nothing if it is under way. The answer comes from the loop. */
 void resolution_start(struct resolution *resolution);
 

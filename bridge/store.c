@@ -12,12 +12,12 @@
 #include "error.h"
 #include "memory.h"
 
-#define FILE_NAME "p2panda.db"
+#define FILE_NAME      "p2panda.db"
 #define SCHEMA_VERSION 1
-#define PATH_SIZE 1100
-#define ASIDE_SIZE (PATH_SIZE + 32)
+#define PATH_SIZE      1100
+#define ASIDE_SIZE     (PATH_SIZE + 32)
 /* Somebody else reads or writes the file now and then (a backup, a curious person). */
-#define BUSY_MS 1000
+#define BUSY_MS	     1000
 #define ADDRESS_SIZE 19 /* family, 16 bytes, port */
 
 /* What is remembered; in memory, newest last. */
@@ -29,10 +29,10 @@ struct row {
 };
 
 enum statement {
-	PUT_NEIGHBOUR,    /* topic, node, addresses */
+	PUT_NEIGHBOUR,	  /* topic, node, addresses */
 	DELETE_NEIGHBOUR, /* topic, node */
-	PUT_RECORD,       /* key, value */
-	DELETE_RECORD,    /* key */
+	PUT_RECORD,	  /* key, value */
+	DELETE_RECORD,	  /* key */
 	STATEMENTS
 };
 
@@ -65,7 +65,7 @@ struct store {
 	struct row *rows;
 	size_t rows_count;
 	struct change *waiting, *waiting_last; /* the loop's */
-	struct change *working;                /* the pool's, while work is under way */
+	struct change *working;		       /* the pool's, while work is under way */
 	bool busy;
 	uv_work_t work;
 };
@@ -77,8 +77,8 @@ static struct row *find(struct store *store, const struct id *topic, const struc
 	struct row *row;
 
 	DL_FOREACH(store->rows, row)
-		if (id_equal(&row->topic, topic) && id_equal(&row->node, node))
-			return row;
+	if (id_equal(&row->topic, topic) && id_equal(&row->node, node))
+		return row;
 	return NULL;
 }
 
@@ -109,14 +109,14 @@ static struct row *over_limit(struct store *store, const struct id *topic)
 }
 
 static bool put_row(struct store *store, const struct id *topic, const struct id *node,
-		    const struct address *addresses, size_t count)
+	const struct address *addresses, size_t count)
 {
 	struct row *row = find(store, topic, node);
 
 	if (count > LIMIT_ADDRESSES_PER_NODE)
 		count = LIMIT_ADDRESSES_PER_NODE;
 	if (row && row->count == count &&
-	    memcmp(row->addresses, addresses, count * sizeof *addresses) == 0)
+		memcmp(row->addresses, addresses, count * sizeof *addresses) == 0)
 		return false;
 	if (row)
 		remove_row(store, row);
@@ -153,7 +153,7 @@ static size_t decode(const uint8_t *bytes, size_t size, struct address *out)
 	size_t count = 0;
 
 	for (; size >= ADDRESS_SIZE && count < LIMIT_ADDRESSES_PER_NODE;
-	     size -= ADDRESS_SIZE, bytes += ADDRESS_SIZE) {
+		size -= ADDRESS_SIZE, bytes += ADDRESS_SIZE) {
 		memset(&out[count], 0, sizeof out[count]);
 		out[count].family = bytes[0];
 		memcpy(out[count].ip, bytes + 1, 16);
@@ -183,7 +183,7 @@ static int ask(sqlite3 *db, const char *query)
 	int answer = -1;
 
 	if (sqlite3_prepare_v2(db, query, -1, &statement, NULL) == SQLITE_OK &&
-	    sqlite3_step(statement) == SQLITE_ROW)
+		sqlite3_step(statement) == SQLITE_ROW)
 		answer = sqlite3_column_int(statement, 0);
 	sqlite3_finalize(statement);
 	return answer;
@@ -195,21 +195,20 @@ static bool read_rows(struct store *store)
 	sqlite3_stmt *statement = NULL;
 	struct id topic, node;
 	size_t count;
-	int status = sqlite3_prepare_v2(
-		store->db, "SELECT topic, node, addresses FROM neighbour ORDER BY seen", -1,
-		&statement, NULL);
+	int status = sqlite3_prepare_v2(store->db,
+		"SELECT topic, node, addresses FROM neighbour ORDER BY seen", -1, &statement, NULL);
 
 	while (status == SQLITE_OK || status == SQLITE_ROW) {
 		status = sqlite3_step(statement);
 		if (status != SQLITE_ROW)
 			break;
 		if (sqlite3_column_bytes(statement, 0) != ID_SIZE ||
-		    sqlite3_column_bytes(statement, 1) != ID_SIZE)
+			sqlite3_column_bytes(statement, 1) != ID_SIZE)
 			continue;
 		memcpy(topic.bytes, sqlite3_column_blob(statement, 0), ID_SIZE);
 		memcpy(node.bytes, sqlite3_column_blob(statement, 1), ID_SIZE);
 		count = decode(sqlite3_column_blob(statement, 2),
-			       (size_t)sqlite3_column_bytes(statement, 2), addresses);
+			(size_t)sqlite3_column_bytes(statement, 2), addresses);
 		if (!over_limit(store, &topic))
 			put_row(store, &topic, &node, addresses, count);
 	}
@@ -220,15 +219,15 @@ static bool read_rows(struct store *store)
 static bool read_records(struct store *store, store_record_visit *visit, void *context)
 {
 	sqlite3_stmt *statement = NULL;
-	int status =
-		sqlite3_prepare_v2(store->db, "SELECT key, value FROM record", -1, &statement, NULL);
+	int status = sqlite3_prepare_v2(
+		store->db, "SELECT key, value FROM record", -1, &statement, NULL);
 
 	if (status == SQLITE_OK)
 		while ((status = sqlite3_step(statement)) == SQLITE_ROW)
 			visit(context, sqlite3_column_blob(statement, 0),
-			      (size_t)sqlite3_column_bytes(statement, 0),
-			      sqlite3_column_blob(statement, 1),
-			      (size_t)sqlite3_column_bytes(statement, 1));
+				(size_t)sqlite3_column_bytes(statement, 0),
+				sqlite3_column_blob(statement, 1),
+				(size_t)sqlite3_column_bytes(statement, 1));
 	sqlite3_finalize(statement);
 	return status == SQLITE_DONE;
 }
@@ -237,7 +236,7 @@ static bool prepare_statements(struct store *store)
 {
 	for (size_t i = 0; i < STATEMENTS; i++)
 		if (sqlite3_prepare_v2(store->db, statement_texts[i], -1, &store->statements[i],
-				       NULL) != SQLITE_OK)
+			    NULL) != SQLITE_OK)
 			return false;
 	return true;
 }
@@ -281,7 +280,7 @@ static bool open_file(struct store *store, const char *path, const char **why, b
 	*damaged = false;
 	*why = "it cannot be opened";
 	if (sqlite3_open_v2(path, &store->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL) !=
-	    SQLITE_OK)
+		SQLITE_OK)
 		return false;
 	sqlite3_busy_timeout(store->db, BUSY_MS);
 	version = ask(store->db, "PRAGMA user_version");
@@ -295,8 +294,7 @@ static bool open_file(struct store *store, const char *path, const char **why, b
 		*why = "it is somebody else's";
 		return false;
 	}
-	if (version >= 0 && make_tables(store->db) && prepare_statements(store) &&
-	    read_rows(store))
+	if (version >= 0 && make_tables(store->db) && prepare_statements(store) && read_rows(store))
 		return true;
 	*damaged = is_damage(store->db);
 	*why = *damaged ? "it is damaged" : sqlite3_errstr(sqlite3_errcode(store->db));
@@ -324,7 +322,7 @@ static bool set_aside(const char *path)
 }
 
 int store_open(const char *dir, uv_loop_t *loop, store_record_visit *visit, void *context,
-	       struct store **out, char reason[STORE_REASON_SIZE])
+	struct store **out, char reason[STORE_REASON_SIZE])
 {
 	struct store *store = memory_zalloc(sizeof *store);
 	char path[PATH_SIZE];
@@ -349,18 +347,18 @@ int store_open(const char *dir, uv_loop_t *loop, store_record_visit *visit, void
 	}
 	if (!opened && damaged && set_aside(path)) {
 		snprintf(reason, STORE_REASON_SIZE, "%.200s: %s; set aside, a new one is begun",
-			 path, why);
+			path, why);
 		opened = open_file(store, path, &why, &damaged);
 		if (!opened)
 			close_file(store);
 	}
 	if (!opened)
 		snprintf(reason, STORE_REASON_SIZE,
-			 "%.150s: %s; what is known is forgotten at a restart", path, why);
+			"%.150s: %s; what is known is forgotten at a restart", path, why);
 	umask(mask);
 	if (opened && visit && !read_records(store, visit, context))
 		snprintf(reason, STORE_REASON_SIZE, "%.180s: not every record could be read back",
-			 path);
+			path);
 	return ERROR_NONE;
 }
 
@@ -400,7 +398,7 @@ static void on_work(uv_work_t *work)
 
 	sqlite3_exec(store->db, "BEGIN", NULL, NULL, NULL);
 	LL_FOREACH(store->working, change)
-		write_change(store, change);
+	write_change(store, change);
 	sqlite3_exec(store->db, "COMMIT", NULL, NULL, NULL);
 }
 
@@ -431,8 +429,8 @@ static void write_soon(struct store *store)
 	}
 }
 
-static void write_parts(struct store *store, enum statement statement,
-			const struct part parts[CHANGE_PARTS])
+static void write_parts(
+	struct store *store, enum statement statement, const struct part parts[CHANGE_PARTS])
 {
 	size_t size = parts[0].size + parts[1].size + parts[2].size, at = 0;
 	struct change *change;
@@ -467,7 +465,7 @@ static void forget_row(struct store *store, struct row *row)
 }
 
 void store_remember(struct store *store, const struct id *topic, const struct id *node,
-		    const struct address *addresses, size_t count)
+	const struct address *addresses, size_t count)
 {
 	uint8_t bytes[LIMIT_ADDRESSES_PER_NODE * ADDRESS_SIZE];
 	struct part parts[CHANGE_PARTS] = {{topic, ID_SIZE}, {node, ID_SIZE}, {bytes, 0}};
@@ -485,8 +483,8 @@ void store_remember(struct store *store, const struct id *topic, const struct id
 	write_parts(store, PUT_NEIGHBOUR, parts);
 }
 
-void store_record(struct store *store, const void *key, size_t key_size, const void *value,
-		  size_t value_size)
+void store_record(
+	struct store *store, const void *key, size_t key_size, const void *value, size_t value_size)
 {
 	struct part parts[CHANGE_PARTS] = {{key, key_size}, {value, value_size}};
 
@@ -498,8 +496,8 @@ void store_each(struct store *store, const struct id *topic, store_visit *visit,
 	struct row *row;
 
 	DL_FOREACH(store->rows, row)
-		if (id_equal(&row->topic, topic))
-			visit(context, &row->node, row->addresses, row->count);
+	if (id_equal(&row->topic, topic))
+		visit(context, &row->node, row->addresses, row->count);
 }
 
 void store_free(struct store *store)

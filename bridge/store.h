@@ -30,23 +30,23 @@ struct store;
  * owner's records. dir NULL: memory only. When reason is not empty
  * afterwards, it is a line for the log about what could not be kept (the store still works,
  * in memory if need be). ERROR_NOMEM. */
-typedef void store_record_visit(void *context, const void *key, size_t key_size, const void *value,
-				size_t value_size);
+typedef void store_record_visit(
+	void *context, const void *key, size_t key_size, const void *value, size_t value_size);
 int store_open(const char *dir, uv_loop_t *loop, store_record_visit *visit, void *context,
-	       struct store **out, char reason[STORE_REASON_SIZE]);
+	struct store **out, char reason[STORE_REASON_SIZE]);
 
 /* The node is a neighbour in this overlay, to be found there. Fine to repeat. */
 void store_remember(struct store *store, const struct id *topic, const struct id *node,
-		    const struct address *addresses, size_t count);
+	const struct address *addresses, size_t count);
 
 /* Calls back for every node remembered in this overlay. */
-typedef void store_visit(void *context, const struct id *node, const struct address *addresses,
-			 size_t count);
+typedef void store_visit(
+	void *context, const struct id *node, const struct address *addresses, size_t count);
 void store_each(struct store *store, const struct id *topic, store_visit *visit, void *context);
 
 /* Keeps a record of the owner's, or deletes it (value_size 0). */
 void store_record(struct store *store, const void *key, size_t key_size, const void *value,
-		  size_t value_size);
+	size_t value_size);
 
 /* When the loop has ended (its pending writes are part of the loop). NULL is fine. */
 void store_free(struct store *store);

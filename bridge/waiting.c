@@ -34,13 +34,13 @@ static void drop_first(struct waiting_room *room, struct waiting *waiting, enum 
 	counters_add(room->counters, reason, 1);
 }
 
-int waiting_push(struct waiting_room *room, struct waiting *waiting, uint64_t now,
-		 struct message *message)
+int waiting_push(
+	struct waiting_room *room, struct waiting *waiting, uint64_t now, struct message *message)
 {
 	struct waiting_message *last;
 
-	while (waiting->first && (waiting->count >= room->limit ||
-				  room->bytes + message->size > room->max_bytes))
+	while (waiting->first &&
+		(waiting->count >= room->limit || room->bytes + message->size > room->max_bytes))
 		drop_first(room, waiting, COUNTER_DROPPED_QUEUE_LIMIT);
 	if (waiting->count >= room->limit || room->bytes + message->size > room->max_bytes) {
 		counters_add(room->counters, COUNTER_DROPPED_QUEUE_LIMIT, 1);

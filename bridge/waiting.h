@@ -15,9 +15,9 @@
 
 /* What all queues of a node share. */
 struct waiting_room {
-	size_t limit;    /* messages per queue */
+	size_t limit;	 /* messages per queue */
 	uint64_t age_ns; /* how long a message waits */
-	size_t count; /* messages in all queues */
+	size_t count;	 /* messages in all queues */
 	size_t bytes, max_bytes;
 	struct counters *counters;
 };
@@ -28,8 +28,8 @@ struct waiting {
 };
 
 /* Takes a reference of its own. ERROR_NOMEM, ERROR_FULL (both counted). */
-int waiting_push(struct waiting_room *room, struct waiting *waiting, uint64_t now,
-		 struct message *message);
+int waiting_push(
+	struct waiting_room *room, struct waiting *waiting, uint64_t now, struct message *message);
 /* The oldest, whose reference is the caller's now; NULL when there is none. */
 struct message *waiting_pop(struct waiting_room *room, struct waiting *waiting);
 /* Drops what has waited too long; returns when to call again, UINT64_MAX for never. */

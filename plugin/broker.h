@@ -17,7 +17,7 @@ enum broker_level { BROKER_DEBUG, BROKER_INFO, BROKER_NOTICE, BROKER_WARNING, BR
 enum broker_verdict {
 	BROKER_CARRY_ON,
 	BROKER_REFUSE_NOT_AUTHORISED, /* MQTT 5 reason 0x87 */
-	BROKER_REFUSE_QUOTA,          /* MQTT 5 reason 0x97 */
+	BROKER_REFUSE_QUOTA,	      /* MQTT 5 reason 0x97 */
 };
 
 struct broker_message {
@@ -63,7 +63,7 @@ const char *broker_persistence_location(void);
 
 /* Lines below this level are not logged. */
 void broker_log_from(enum broker_level level);
-__attribute__((format(printf, 2, 3))) void broker_log(enum broker_level level, const char *format,
-						      ...);
+__attribute__((format(printf, 2, 3))) void broker_log(
+	enum broker_level level, const char *format, ...);
 
 #endif

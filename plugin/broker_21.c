@@ -28,7 +28,7 @@ static int on_subscribe(int event, void *data, void *userdata)
 
 	if (client && subscribe->data.topic_filter)
 		handlers.subscribed(handlers_context, client, subscribe->data.topic_filter,
-				    subscribe->data.options & 0x03);
+			subscribe->data.options & 0x03);
 	return MOSQ_ERR_SUCCESS;
 }
 
@@ -48,8 +48,8 @@ static int on_connect(int event, void *data, void *userdata)
 	const char *client = mosquitto_client_id(connect->client);
 
 	if (client)
-		handlers.connected(handlers_context, client,
-				   mosquitto_client_sub_count(connect->client) > 0);
+		handlers.connected(
+			handlers_context, client, mosquitto_client_sub_count(connect->client) > 0);
 	return MOSQ_ERR_SUCCESS;
 }
 
@@ -110,9 +110,12 @@ int broker_register(void *identifier, const struct broker_events *events, void *
 		int event;
 		MOSQ_FUNC_generic_callback callback;
 	} callbacks[] = {
-		{MOSQ_EVT_SUBSCRIBE, on_subscribe},   {MOSQ_EVT_UNSUBSCRIBE, on_unsubscribe},
-		{MOSQ_EVT_CONNECT, on_connect},       {MOSQ_EVT_DISCONNECT, on_disconnect},
-		{MOSQ_EVT_CLIENT_OFFLINE, on_offline}, {MOSQ_EVT_MESSAGE_IN, on_message},
+		{MOSQ_EVT_SUBSCRIBE, on_subscribe},
+		{MOSQ_EVT_UNSUBSCRIBE, on_unsubscribe},
+		{MOSQ_EVT_CONNECT, on_connect},
+		{MOSQ_EVT_DISCONNECT, on_disconnect},
+		{MOSQ_EVT_CLIENT_OFFLINE, on_offline},
+		{MOSQ_EVT_MESSAGE_IN, on_message},
 		{MOSQ_EVT_TICK, on_tick},
 	};
 	int status;
@@ -120,8 +123,8 @@ int broker_register(void *identifier, const struct broker_events *events, void *
 	handlers = *events;
 	handlers_context = context;
 	for (size_t i = 0; i < sizeof callbacks / sizeof callbacks[0]; i++) {
-		status = mosquitto_callback_register(identifier, callbacks[i].event,
-						     callbacks[i].callback, NULL, NULL);
+		status = mosquitto_callback_register(
+			identifier, callbacks[i].event, callbacks[i].callback, NULL, NULL);
 		if (status != MOSQ_ERR_SUCCESS)
 			return status;
 	}
@@ -154,8 +157,10 @@ void broker_log_from(enum broker_level level)
 void broker_log(enum broker_level level, const char *format, ...)
 {
 	static const int levels[] = {
-		[BROKER_DEBUG] = MOSQ_LOG_DEBUG,     [BROKER_INFO] = MOSQ_LOG_INFO,
-		[BROKER_NOTICE] = MOSQ_LOG_NOTICE,   [BROKER_WARNING] = MOSQ_LOG_WARNING,
+		[BROKER_DEBUG] = MOSQ_LOG_DEBUG,
+		[BROKER_INFO] = MOSQ_LOG_INFO,
+		[BROKER_NOTICE] = MOSQ_LOG_NOTICE,
+		[BROKER_WARNING] = MOSQ_LOG_WARNING,
 		[BROKER_ERROR] = MOSQ_LOG_ERR,
 	};
 	char line[1024];

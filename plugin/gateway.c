@@ -43,8 +43,8 @@ static uint64_t now_ns(void)
 static void log_local(const char *client, const struct id *topic, const char *why)
 {
 	broker_log(BROKER_WARNING,
-		   "overlay %s: not joined for client %s, whose subscription stays local: %s",
-		   topic_short(topic).text, client, why);
+		"overlay %s: not joined for client %s, whose subscription stays local: %s",
+		topic_short(topic).text, client, why);
 }
 
 static void on_subscribed(void *context, const char *client, const char *filter, uint8_t qos)
@@ -61,9 +61,9 @@ static void on_subscribed(void *context, const char *client, const char *filter,
 		break;
 	case TOPIC_MALFORMED:
 		broker_log(BROKER_NOTICE,
-			   "client %s subscribed %.18s..., which is no overlay (p2panda/<64 "
-			   "lower-case hex digits>): an ordinary local subscription",
-			   client, filter);
+			"client %s subscribed %.18s..., which is no overlay (p2panda/<64 "
+			"lower-case hex digits>): an ordinary local subscription",
+			client, filter);
 		break;
 	case TOPIC_WILDCARD:
 	case TOPIC_FOREIGN:
@@ -146,8 +146,8 @@ static void limited(void *context, const char *client, const struct id *topic)
 	log_local(client, topic, "over max_overlays or max_overlays_per_client");
 }
 
-static void on_record(void *context, const void *key, size_t key_size, const void *value,
-		      size_t value_size)
+static void on_record(
+	void *context, const void *key, size_t key_size, const void *value, size_t value_size)
 {
 	sessions_restore(((struct gateway *)context)->interest, key, key_size, value, value_size);
 }
@@ -158,11 +158,11 @@ static bool make_state_dir(const char *path)
 {
 	struct stat status;
 
-	if (mkdir(path, 0700) == 0 || (errno == EEXIST && stat(path, &status) == 0 &&
-				       S_ISDIR(status.st_mode)))
+	if (mkdir(path, 0700) == 0 ||
+		(errno == EEXIST && stat(path, &status) == 0 && S_ISDIR(status.st_mode)))
 		return true;
 	broker_log(BROKER_ERROR, "state_dir %s cannot be made: %s", path,
-		   errno == EEXIST ? "it is not a folder" : strerror(errno));
+		errno == EEXIST ? "it is not a folder" : strerror(errno));
 	return false;
 }
 
@@ -175,8 +175,8 @@ static bool load_identity(struct gateway *gateway, const struct options *options
 		broker_log(BROKER_ERROR, "%s", reason);
 		return false;
 	}
-	broker_log(BROKER_NOTICE, "node id %s",
-		   hex_encode(gateway->identity.id.bytes, ID_SIZE, id));
+	broker_log(
+		BROKER_NOTICE, "node id %s", hex_encode(gateway->identity.id.bytes, ID_SIZE, id));
 	return true;
 }
 
@@ -211,8 +211,8 @@ static bool start_node(struct gateway *gateway, const struct options *options)
 	for (size_t i = 0; i < options->peers_count; i++) {
 		if (id_equal(&options->peers[i].id, &gateway->identity.id)) {
 			broker_log(BROKER_ERROR,
-				   "plugin_opt_peer names this node's own id; it takes other nodes "
-				   "(or was a volume cloned?)");
+				"plugin_opt_peer names this node's own id; it takes other nodes "
+				"(or was a volume cloned?)");
 			return false;
 		}
 	}
@@ -255,21 +255,27 @@ static bool fix_topics(struct gateway *gateway, const struct options *options)
 		error = interest_fix(gateway->interest, &options->topics[i]);
 	if (error)
 		broker_log(BROKER_ERROR, "plugin_opt_topic: %s",
-			   error == ERROR_LIMIT ? "more topics than plugin_opt_max_overlays"
-						: error_text(error));
+			error == ERROR_LIMIT ? "more topics than plugin_opt_max_overlays"
+					     : error_text(error));
 	return !error;
 }
 
 static bool register_events(struct gateway *gateway, void *identifier)
 {
 	static const struct broker_events events = {
-		on_subscribed, on_unsubscribed, on_connected, on_offline,
-		on_gone,       on_message,      on_tick,
+		on_subscribed,
+		on_unsubscribed,
+		on_connected,
+		on_offline,
+		on_gone,
+		on_message,
+		on_tick,
 	};
 	int status = broker_register(identifier, &events, gateway);
 
 	if (status)
-		broker_log(BROKER_ERROR, "the broker refuses the plugin's events (error %d)", status);
+		broker_log(
+			BROKER_ERROR, "the broker refuses the plugin's events (error %d)", status);
 	return status == 0;
 }
 
@@ -285,7 +291,7 @@ static bool make_waker(struct gateway *gateway)
 					   "arrive may wait up to 100 ms");
 	else if (waker_signal(gateway->waker) != SIGURG)
 		broker_log(BROKER_NOTICE, "SIGURG is taken: signal %d wakes the broker",
-			   waker_signal(gateway->waker));
+			waker_signal(gateway->waker));
 	return true;
 }
 
@@ -299,9 +305,9 @@ bool gateway_start(void *identifier, const struct options *options, struct gatew
 	}
 	gateway->delivery_qos = (uint8_t)options->delivery_qos;
 	if (!make_state_dir(options->state_dir) || !load_identity(gateway, options) ||
-	    !make_waker(gateway) || !make_interest(gateway, options) ||
-	    !start_node(gateway, options) || !fix_topics(gateway, options) ||
-	    !register_events(gateway, identifier)) {
+		!make_waker(gateway) || !make_interest(gateway, options) ||
+		!start_node(gateway, options) || !fix_topics(gateway, options) ||
+		!register_events(gateway, identifier)) {
 		gateway_stop(gateway);
 		return false;
 	}

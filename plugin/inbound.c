@@ -8,8 +8,8 @@ static void deliver(struct node *node, uint8_t qos, const struct node_event *eve
 {
 	struct message *message = event->message;
 	char topic[TOPIC_SIZE];
-	bool taken = broker_publish(topic_name(&event->topic, topic), message->content,
-				    message->size, qos, false);
+	bool taken = broker_publish(
+		topic_name(&event->topic, topic), message->content, message->size, qos, false);
 
 	counters_add(node_counters(node), taken ? COUNTER_OUT : COUNTER_DROPPED_BROKER, 1);
 }
@@ -17,8 +17,10 @@ static void deliver(struct node *node, uint8_t qos, const struct node_event *eve
 static void log_event(const struct node_event *event)
 {
 	static const enum broker_level levels[] = {
-		[NODE_LOG_DEBUG] = BROKER_DEBUG,     [NODE_LOG_INFO] = BROKER_INFO,
-		[NODE_LOG_NOTICE] = BROKER_NOTICE,   [NODE_LOG_WARNING] = BROKER_WARNING,
+		[NODE_LOG_DEBUG] = BROKER_DEBUG,
+		[NODE_LOG_INFO] = BROKER_INFO,
+		[NODE_LOG_NOTICE] = BROKER_NOTICE,
+		[NODE_LOG_WARNING] = BROKER_WARNING,
 		[NODE_LOG_ERROR] = BROKER_ERROR,
 	};
 
@@ -40,7 +42,8 @@ size_t inbound_drain(struct node *node, uint8_t qos)
 			log_event(&event);
 			break;
 		case NODE_JOINED:
-			broker_log(BROKER_INFO, "overlay %s: joined", topic_short(&event.topic).text);
+			broker_log(
+				BROKER_INFO, "overlay %s: joined", topic_short(&event.topic).text);
 			break;
 		case NODE_LEFT:
 			broker_log(BROKER_INFO, "overlay %s: left", topic_short(&event.topic).text);

@@ -16,8 +16,8 @@ struct overlay {
 	size_t holders;
 	bool joined;
 	bool fixed;
-	bool had_holder;       /* since it was joined: its last one's going ends it */
-	uint64_t linger_until; /* 0: no publisher holds it */
+	bool had_holder;	  /* since it was joined: its last one's going ends it */
+	uint64_t linger_until;	  /* 0: no publisher holds it */
 	struct client *publisher; /* who has had it joined by publishing; counts it */
 	UT_hash_handle hh;
 };
@@ -49,13 +49,13 @@ struct interest {
 	size_t joined;
 	struct client *clients;
 	size_t offline_clients;
-	bool dirty;             /* something may have to be left or forgotten */
-	uint64_t linger_next;   /* when the first linger ends; may be too early */
+	bool dirty;		/* something may have to be left or forgotten */
+	uint64_t linger_next;	/* when the first linger ends; may be too early */
 	uint64_t sessions_next; /* when offline sessions are looked at */
 };
 
 int interest_new(const struct interest_actions *actions, const struct interest_config *config,
-		 const struct random *random, struct interest **out)
+	const struct random *random, struct interest **out)
 {
 	struct interest *interest = memory_zalloc(sizeof *interest);
 
@@ -75,13 +75,13 @@ static bool subscribes(const struct client *client, const struct overlay *overla
 	struct subscription *subscription, *next;
 
 	HASH_ITER(hh, client->subscriptions, subscription, next)
-		if (subscription->overlay == overlay && !subscription->stale)
-			return true;
+	if (subscription->overlay == overlay && !subscription->stale)
+		return true;
 	return false;
 }
 
-static void free_subscription(struct interest *interest, struct client *client,
-			      struct subscription *subscription)
+static void free_subscription(
+	struct interest *interest, struct client *client, struct subscription *subscription)
 {
 	if (subscription->holds)
 		subscription->overlay->holders--;
@@ -93,8 +93,8 @@ static void free_subscription(struct interest *interest, struct client *client,
 	interest->dirty = true;
 }
 
-static void forget_subscription(struct interest *interest, struct client *client,
-				struct subscription *subscription)
+static void forget_subscription(
+	struct interest *interest, struct client *client, struct subscription *subscription)
 {
 	interest->actions.forget(interest->actions.context, client->id, subscription->filter);
 	free_subscription(interest, client, subscription);
@@ -106,8 +106,8 @@ static void free_client(struct interest *interest, struct client *client)
 
 	if (client->published > 0)
 		HASH_ITER(hh, interest->overlays, overlay, next)
-			if (overlay->publisher == client)
-				overlay->publisher = NULL;
+	if (overlay->publisher == client)
+		overlay->publisher = NULL;
 	if (client->offline)
 		interest->offline_clients--;
 	HASH_DELETE(hh, interest->clients, client);
@@ -125,7 +125,7 @@ static void forget_subscriptions(struct interest *interest, struct client *clien
 	struct subscription *subscription, *next;
 
 	HASH_ITER(hh, client->subscriptions, subscription, next)
-		forget_subscription(interest, client, subscription);
+	forget_subscription(interest, client, subscription);
 	free_unused_client(interest, client);
 }
 
@@ -141,7 +141,7 @@ void interest_free(struct interest *interest)
 	HASH_ITER(hh, interest->clients, client, next_client)
 	{
 		HASH_ITER(hh, client->subscriptions, subscription, next)
-			free_subscription(interest, client, subscription);
+		free_subscription(interest, client, subscription);
 		free_client(interest, client);
 	}
 	HASH_ITER(hh, interest->overlays, overlay, next_overlay)
@@ -157,7 +157,7 @@ static struct overlay *find_overlay(struct interest *interest, const struct id *
 	struct overlay *overlay;
 
 	HASH_FIND_BYHASHVALUE(hh, interest->overlays, topic, sizeof *topic,
-			      keyed_hash(&interest->keyed, topic, sizeof *topic), overlay);
+		keyed_hash(&interest->keyed, topic, sizeof *topic), overlay);
 	return overlay;
 }
 
@@ -191,7 +191,7 @@ static struct overlay *find_or_add_overlay(struct interest *interest, const stru
 		return NULL;
 	overlay->topic = *topic;
 	HASH_ADD_KEYPTR_BYHASHVALUE(hh, interest->overlays, &overlay->topic, sizeof overlay->topic,
-				    keyed_hash(&interest->keyed, topic, sizeof *topic), overlay);
+		keyed_hash(&interest->keyed, topic, sizeof *topic), overlay);
 	if (!overlay->hh.tbl) {
 		memory_free(overlay);
 		return NULL;
@@ -206,8 +206,8 @@ static struct client *find_client(struct interest *interest, const char *id)
 	struct client *client;
 	size_t size = strlen(id);
 
-	HASH_FIND_BYHASHVALUE(hh, interest->clients, id, size,
-			      keyed_hash(&interest->keyed, id, size), client);
+	HASH_FIND_BYHASHVALUE(
+		hh, interest->clients, id, size, keyed_hash(&interest->keyed, id, size), client);
 	return client;
 }
 
@@ -223,7 +223,7 @@ static struct client *find_or_add_client(struct interest *interest, const char *
 		return NULL;
 	memcpy(client->id, id, size + 1);
 	HASH_ADD_KEYPTR_BYHASHVALUE(hh, interest->clients, client->id, size,
-				    keyed_hash(&interest->keyed, id, size), client);
+		keyed_hash(&interest->keyed, id, size), client);
 	if (!client->hh.tbl) {
 		memory_free(client);
 		return NULL;
@@ -231,20 +231,20 @@ static struct client *find_or_add_client(struct interest *interest, const char *
 	return client;
 }
 
-static struct subscription *find_subscription(struct interest *interest, struct client *client,
-					      const char *filter)
+static struct subscription *find_subscription(
+	struct interest *interest, struct client *client, const char *filter)
 {
 	struct subscription *subscription;
 	size_t size = strlen(filter);
 
 	HASH_FIND_BYHASHVALUE(hh, client->subscriptions, filter, size,
-			      keyed_hash(&interest->keyed, filter, size), subscription);
+		keyed_hash(&interest->keyed, filter, size), subscription);
 	return subscription;
 }
 
 /* Not counted yet, as if it were a stale one. */
 static struct subscription *add_subscription(struct interest *interest, struct client *client,
-					     const char *filter, struct overlay *overlay)
+	const char *filter, struct overlay *overlay)
 {
 	size_t size = strlen(filter);
 	struct subscription *subscription = memory_zalloc(sizeof *subscription + size + 1);
@@ -255,7 +255,7 @@ static struct subscription *add_subscription(struct interest *interest, struct c
 	subscription->overlay = overlay;
 	subscription->stale = true;
 	HASH_ADD_KEYPTR_BYHASHVALUE(hh, client->subscriptions, subscription->filter, size,
-				    keyed_hash(&interest->keyed, filter, size), subscription);
+		keyed_hash(&interest->keyed, filter, size), subscription);
 	if (!subscription->hh.tbl) {
 		memory_free(subscription);
 		return NULL;
@@ -276,8 +276,8 @@ static void unpublish(struct interest *interest, struct overlay *overlay)
 
 /* Finds or makes it, and counts it for its client. ERROR_NOMEM. */
 static int add(struct interest *interest, const char *client_id, const char *filter,
-	       const struct id *topic, uint8_t qos, struct client **client,
-	       struct subscription **subscription)
+	const struct id *topic, uint8_t qos, struct client **client,
+	struct subscription **subscription)
 {
 	struct overlay *overlay = find_or_add_overlay(interest, topic);
 
@@ -306,8 +306,8 @@ static bool is_over(const struct interest *interest, const struct client *client
 
 /* Counts the subscription as a holder, or not any more, by what is known now. False: it is
  * over a limit, stays local from now on and is forgotten here. */
-static bool recount(struct interest *interest, struct client *client,
-		    struct subscription *subscription)
+static bool recount(
+	struct interest *interest, struct client *client, struct subscription *subscription)
 {
 	struct overlay *overlay = subscription->overlay;
 	bool waits = subscription->qos >= 1 && !interest->config.offline_leave;
@@ -338,7 +338,7 @@ static void recount_all(struct interest *interest, struct client *client)
 	struct subscription *subscription, *next;
 
 	HASH_ITER(hh, client->subscriptions, subscription, next)
-		recount(interest, client, subscription);
+	recount(interest, client, subscription);
 }
 
 int interest_fix(struct interest *interest, const struct id *topic)
@@ -352,7 +352,7 @@ int interest_fix(struct interest *interest, const struct id *topic)
 }
 
 int interest_subscribed(struct interest *interest, const char *client_id, const char *filter,
-			const struct id *topic, uint8_t qos)
+	const struct id *topic, uint8_t qos)
 {
 	struct subscription *subscription;
 	struct client *client;
@@ -368,7 +368,7 @@ int interest_subscribed(struct interest *interest, const char *client_id, const 
 }
 
 int interest_restore(struct interest *interest, const char *client_id, const char *filter,
-		     const struct id *topic, uint8_t qos)
+	const struct id *topic, uint8_t qos)
 {
 	struct subscription *subscription;
 	struct client *client;
@@ -410,7 +410,7 @@ static void make_stale(struct interest *interest, struct client *client)
 	struct subscription *subscription, *next;
 
 	HASH_ITER(hh, client->subscriptions, subscription, next)
-		subscription->stale = true;
+	subscription->stale = true;
 	client->overlays = 0;
 	interest->dirty = true;
 }
@@ -443,8 +443,8 @@ void interest_gone(struct interest *interest, const char *client_id)
 		make_stale(interest, client);
 }
 
-int interest_published(struct interest *interest, uint64_t now_ns, const char *client_id,
-		       const struct id *topic)
+int interest_published(
+	struct interest *interest, uint64_t now_ns, const char *client_id, const struct id *topic)
 {
 	struct overlay *overlay = find_or_add_overlay(interest, topic);
 	struct client *client;
@@ -524,7 +524,7 @@ static bool is_held(const struct overlay *overlay, uint64_t now_ns)
 static void leave(struct interest *interest, struct overlay *overlay)
 {
 	if (overlay->joined &&
-	    interest->actions.leave(interest->actions.context, &overlay->topic) != ERROR_NONE) {
+		interest->actions.leave(interest->actions.context, &overlay->topic) != ERROR_NONE) {
 		interest->dirty = true;
 		return;
 	}
@@ -554,7 +554,7 @@ void interest_tick(struct interest *interest, uint64_t now_ns)
 		if (is_held(overlay, now_ns)) {
 			(void)join(interest, overlay);
 			if (overlay->holders == 0 && !overlay->fixed &&
-			    overlay->linger_until < interest->linger_next)
+				overlay->linger_until < interest->linger_next)
 				interest->linger_next = overlay->linger_until;
 			continue;
 		}

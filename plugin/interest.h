@@ -40,12 +40,12 @@ struct interest_config {
 	uint64_t linger_ns; /* how long a publish alone holds an overlay */
 	size_t max_overlays;
 	size_t max_overlays_per_client; /* those it subscribes and those it alone publishes to */
-	bool offline_leave; /* a session lets go of everything while it is offline */
+	bool offline_leave;		/* a session lets go of everything while it is offline */
 };
 
 /* ERROR_NOMEM. */
 int interest_new(const struct interest_actions *actions, const struct interest_config *config,
-		 const struct random *random, struct interest **out);
+	const struct random *random, struct interest **out);
 void interest_free(struct interest *interest);
 
 /* Joined now and never left. ERROR_NOMEM. */
@@ -54,19 +54,19 @@ int interest_fix(struct interest *interest, const struct id *topic);
 /* A subscription from before the restart. It holds nothing until the first TICK, when the
  * broker has all its sessions back and says whether this one is among them. ERROR_NOMEM. */
 int interest_restore(struct interest *interest, const char *client, const char *filter,
-		     const struct id *topic, uint8_t qos);
+	const struct id *topic, uint8_t qos);
 
 /* ERROR_NOMEM: the subscription holds nothing. */
 int interest_subscribed(struct interest *interest, const char *client, const char *filter,
-			const struct id *topic, uint8_t qos);
+	const struct id *topic, uint8_t qos);
 void interest_unsubscribed(struct interest *interest, const char *client, const char *filter);
 void interest_connected(struct interest *interest, const char *client, bool kept);
 void interest_offline(struct interest *interest, const char *client);
 void interest_gone(struct interest *interest, const char *client);
 
 /* The client is about to publish there. ERROR_NOMEM, ERROR_LIMIT: not joined for it. */
-int interest_published(struct interest *interest, uint64_t now_ns, const char *client,
-		       const struct id *topic);
+int interest_published(
+	struct interest *interest, uint64_t now_ns, const char *client, const struct id *topic);
 
 /* Leaves what nobody holds any more. */
 void interest_tick(struct interest *interest, uint64_t now_ns);

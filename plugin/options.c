@@ -112,13 +112,13 @@ static bool parse_peer(struct options *options, const char *value)
 	const char *at = value + ID_HEX_SIZE, *end;
 
 	if (strlen(value) <= ID_HEX_SIZE || *at != '@' ||
-	    hex_decode(value, peer.id.bytes, ID_SIZE) != ERROR_NONE)
+		hex_decode(value, peer.id.bytes, ID_SIZE) != ERROR_NONE)
 		return false;
 	do {
 		at++;
 		end = at + strcspn(at, ",");
 		if (peer.hosts_count == NODE_PEER_HOSTS ||
-		    !parse_host(&peer.hosts[peer.hosts_count++], at, end))
+			!parse_host(&peer.hosts[peer.hosts_count++], at, end))
 			return false;
 		at = end;
 	} while (*at);
@@ -189,8 +189,10 @@ static bool parse_advertise(struct options *options, const char *value)
 static bool parse_log_level(struct options *options, const char *value)
 {
 	static const char *const names[] = {
-		[BROKER_DEBUG] = "debug",     [BROKER_INFO] = "information",
-		[BROKER_NOTICE] = "notice",   [BROKER_WARNING] = "warning",
+		[BROKER_DEBUG] = "debug",
+		[BROKER_INFO] = "information",
+		[BROKER_NOTICE] = "notice",
+		[BROKER_WARNING] = "warning",
 		[BROKER_ERROR] = "error",
 	};
 
@@ -209,31 +211,30 @@ static bool parse_offline_sessions(struct options *options, const char *value)
 	return options->offline_leave || strcmp(value, "hold") == 0;
 }
 
-#define NUMBER(name, least, most, otherwise, unit)                                                 \
-	{                                                                                          \
-		#name, false, unit " from " #least " to " #most, offsetof(struct options, name),   \
-			least, most, otherwise, NULL                                               \
-	}
+#define NUMBER(name, least, most, otherwise, unit) \
+	{#name, false, unit " from " #least " to " #most, offsetof(struct options, name), least, \
+		most, otherwise, NULL}
 
 static const struct option table[] = {
 	{"state_dir", false, "an absolute path of a folder", 0, 0, 0, 0, parse_state_dir},
 	{"identity_file", false, "an absolute path", 0, 0, 0, 0, parse_identity_file},
 	{"network_id", false, "64 lower-case hex digits", 0, 0, 0, 0, parse_network_id},
 	{"bind", true, "<IPv4 address>:<port> or [<IPv6 address>]:<port>, each once, at most 16", 0,
-	 0, 0, 0, parse_bind},
+		0, 0, 0, parse_bind},
 	{"peer", true,
-	 "<64 lower-case hex digits>@<host>:<port>[,<host>:<port>...] with at most 8 hosts, an IPv6 "
-	 "address in [], each node once",
-	 0, 0, 0, 0, parse_peer},
+		"<64 lower-case hex digits>@<host>:<port>[,<host>:<port>...] with at most 8 hosts, "
+		"an IPv6 "
+		"address in [], each node once",
+		0, 0, 0, 0, parse_peer},
 	{"advertise", true, "<host>:<port>, an IPv6 address in [], each once, at most 8", 0, 0, 0,
-	 0, parse_advertise},
+		0, parse_advertise},
 	{"allow_node", true, "64 lower-case hex digits, each node once", 0, 0, 0, 0,
-	 parse_allow_node},
+		parse_allow_node},
 	{"deny_node", true, "64 lower-case hex digits, each node once", 0, 0, 0, 0,
-	 parse_deny_node},
+		parse_deny_node},
 	{"topic", true, "64 lower-case hex digits, each topic once", 0, 0, 0, 0, parse_topic},
 	{"log_level", false, "debug, information, notice, warning or error", 0, 0, 0, 0,
-	 parse_log_level},
+		parse_log_level},
 	{"offline_sessions", false, "hold or leave", 0, 0, 0, 0, parse_offline_sessions},
 	NUMBER(publish_linger, 0, 86400, 30, "seconds"),
 	NUMBER(delivery_qos, 0, 2, 1, "a QoS"),
@@ -279,16 +280,16 @@ static void unknown(const char *key, const char *value, char reason[OPTIONS_REAS
 	size_t used;
 
 	snprintf(reason, OPTIONS_REASON_SIZE,
-		 "plugin_opt_%.64s '%.128s' is not an option; there are", key, value);
+		"plugin_opt_%.64s '%.128s' is not an option; there are", key, value);
 	for (size_t i = 0; i < TABLE_SIZE; i++) {
 		used = strlen(reason);
 		snprintf(reason + used, OPTIONS_REASON_SIZE - used, "%s %s", i ? "," : "",
-			 table[i].key);
+			table[i].key);
 	}
 }
 
 static bool parse_one(struct options *options, const struct option_text *text, bool *seen,
-		      char reason[OPTIONS_REASON_SIZE])
+	char reason[OPTIONS_REASON_SIZE])
 {
 	const struct option *option = find(text->key);
 	const char *value = text->value ? text->value : "";
@@ -299,15 +300,15 @@ static bool parse_one(struct options *options, const struct option_text *text, b
 	}
 	if (!option->repeatable && seen[option - table]) {
 		snprintf(reason, OPTIONS_REASON_SIZE,
-			 "plugin_opt_%s is given twice (again as '%.128s'); it is accepted once",
-			 option->key, value);
+			"plugin_opt_%s is given twice (again as '%.128s'); it is accepted once",
+			option->key, value);
 		return false;
 	}
 	seen[option - table] = true;
 	if (option->parse ? option->parse(options, value) : parse_number(options, option, value))
 		return true;
 	snprintf(reason, OPTIONS_REASON_SIZE, "plugin_opt_%s '%.256s' is not accepted; it takes %s",
-		 option->key, value, option->accepted);
+		option->key, value, option->accepted);
 	return false;
 }
 
@@ -321,9 +322,9 @@ static bool check_access(const struct options *options, char reason[OPTIONS_REAS
 		if (!contains(options->allow, options->allow_count, &options->deny[i]))
 			continue;
 		snprintf(reason, OPTIONS_REASON_SIZE,
-			 "plugin_opt_deny_node '%s' is not accepted: plugin_opt_allow_node names "
-			 "the same node; it takes one of the two",
-			 hex_encode(options->deny[i].bytes, ID_SIZE, id));
+			"plugin_opt_deny_node '%s' is not accepted: plugin_opt_allow_node names "
+			"the same node; it takes one of the two",
+			hex_encode(options->deny[i].bytes, ID_SIZE, id));
 		return false;
 	}
 	for (size_t i = 0; i < options->peers_count; i++) {
@@ -331,25 +332,25 @@ static bool check_access(const struct options *options, char reason[OPTIONS_REAS
 		hex_encode(peer->bytes, ID_SIZE, id);
 		if (contains(options->deny, options->deny_count, peer)) {
 			snprintf(reason, OPTIONS_REASON_SIZE,
-				 "plugin_opt_peer '%s@...' is not accepted: plugin_opt_deny_node "
-				 "'%s' shuts it out; it takes nodes that are not denied",
-				 id, id);
+				"plugin_opt_peer '%s@...' is not accepted: plugin_opt_deny_node "
+				"'%s' shuts it out; it takes nodes that are not denied",
+				id, id);
 			return false;
 		}
 		if (options->allow_count > 0 &&
 			!contains(options->allow, options->allow_count, peer)) {
 			snprintf(reason, OPTIONS_REASON_SIZE,
-				 "plugin_opt_peer '%s@...' is not accepted: plugin_opt_allow_node "
-				 "is given for other nodes only; add plugin_opt_allow_node %s",
-				 id, id);
+				"plugin_opt_peer '%s@...' is not accepted: plugin_opt_allow_node "
+				"is given for other nodes only; add plugin_opt_allow_node %s",
+				id, id);
 			return false;
 		}
 	}
 	return true;
 }
 
-static bool fill_in(struct options *options, const char *persistence_location,
-		    char reason[OPTIONS_REASON_SIZE])
+static bool fill_in(
+	struct options *options, const char *persistence_location, char reason[OPTIONS_REASON_SIZE])
 {
 	size_t size = persistence_location ? strlen(persistence_location) : 0;
 	const char *slash = size > 0 && persistence_location[size - 1] == '/' ? "" : "/";
@@ -357,16 +358,16 @@ static bool fill_in(struct options *options, const char *persistence_location,
 	if (!options->state_dir[0]) {
 		if (size == 0 || size + sizeof "/p2panda/identity.pem" > OPTIONS_PATH_SIZE) {
 			snprintf(reason, OPTIONS_REASON_SIZE,
-				 "no place for the state: give plugin_opt_state_dir (an absolute "
-				 "path of a folder) or the broker's persistence_location");
+				"no place for the state: give plugin_opt_state_dir (an absolute "
+				"path of a folder) or the broker's persistence_location");
 			return false;
 		}
 		snprintf(options->state_dir, sizeof options->state_dir, "%s%sp2panda",
-			 persistence_location, slash);
+			persistence_location, slash);
 	}
 	if (!options->identity_file[0] &&
-	    (size_t)snprintf(options->identity_file, sizeof options->identity_file,
-			     "%s/identity.pem", options->state_dir) >= sizeof options->identity_file) {
+		(size_t)snprintf(options->identity_file, sizeof options->identity_file,
+			"%s/identity.pem", options->state_dir) >= sizeof options->identity_file) {
 		snprintf(reason, OPTIONS_REASON_SIZE, "plugin_opt_state_dir is too long");
 		return false;
 	}
@@ -378,9 +379,8 @@ static bool fill_in(struct options *options, const char *persistence_location,
 	return true;
 }
 
-bool options_parse(const struct option_text *texts, size_t count,
-		   const char *persistence_location, struct options *out,
-		   char reason[OPTIONS_REASON_SIZE])
+bool options_parse(const struct option_text *texts, size_t count, const char *persistence_location,
+	struct options *out, char reason[OPTIONS_REASON_SIZE])
 {
 	bool seen[TABLE_SIZE] = {false};
 

@@ -9,9 +9,9 @@
 #include "../bridge/node.h"
 #include "broker.h"
 
-#define OPTIONS_BINDS 16
-#define OPTIONS_PATH_SIZE 1024
-#define OPTIONS_REASON_SIZE 1024
+#define OPTIONS_BINDS	     16
+#define OPTIONS_PATH_SIZE    1024
+#define OPTIONS_REASON_SIZE  1024
 #define OPTIONS_DEFAULT_PORT 2022
 
 struct options {
@@ -34,8 +34,8 @@ struct options {
 	enum broker_level log_level;
 	uint64_t publish_linger; /* s */
 	uint64_t delivery_qos;
-	uint64_t queue_limit;  /* messages */
-	uint64_t queue_age;    /* s */
+	uint64_t queue_limit; /* messages */
+	uint64_t queue_age;   /* s */
 	uint64_t max_overlays;
 	uint64_t max_overlays_per_client;
 	bool offline_leave;
@@ -49,9 +49,8 @@ struct option_text {
 
 /* Takes the options in the order of the configuration file and fills in the defaults.
  * False: reason is one line. Whatever the outcome, options_clear afterwards. */
-bool options_parse(const struct option_text *texts, size_t count,
-		   const char *persistence_location, struct options *out,
-		   char reason[OPTIONS_REASON_SIZE]);
+bool options_parse(const struct option_text *texts, size_t count, const char *persistence_location,
+	struct options *out, char reason[OPTIONS_REASON_SIZE]);
 void options_clear(struct options *options);
 
 #endif

@@ -6,8 +6,8 @@
 #define SECOND_NS UINT64_C(1000000000)
 
 static enum broker_verdict refuse(struct outbound *outbound, uint64_t now_ns,
-				  const struct broker_message *message, enum counter reason,
-				  const char *why, enum broker_verdict verdict)
+	const struct broker_message *message, enum counter reason, const char *why,
+	enum broker_verdict verdict)
 {
 	struct counters *counters = node_counters(outbound->node);
 
@@ -18,25 +18,24 @@ static enum broker_verdict refuse(struct outbound *outbound, uint64_t now_ns,
 		return verdict;
 	}
 	broker_log(BROKER_NOTICE, "refused a message of client %s to %.18s: %s", message->client,
-		   message->topic, why);
+		message->topic, why);
 	if (outbound->refusals_unlogged > 0)
 		broker_log(BROKER_NOTICE, "refused %llu more messages since the last line",
-			   (unsigned long long)outbound->refusals_unlogged);
+			(unsigned long long)outbound->refusals_unlogged);
 	outbound->refusal_logged_ns = now_ns;
 	outbound->refusals_unlogged = 0;
 	return verdict;
 }
 
-static enum broker_verdict carry(struct outbound *outbound, uint64_t now_ns,
-				 const struct id *topic, const struct broker_message *message)
+static enum broker_verdict carry(struct outbound *outbound, uint64_t now_ns, const struct id *topic,
+	const struct broker_message *message)
 {
 	struct counters *counters = node_counters(outbound->node);
 	int error = interest_published(outbound->interest, now_ns, message->client, topic);
 
 	if (error == ERROR_LIMIT)
 		return refuse(outbound, now_ns, message, COUNTER_DROPPED_MAX_OVERLAYS,
-			      "over max_overlays or max_overlays_per_client",
-			      BROKER_REFUSE_QUOTA);
+			"over max_overlays or max_overlays_per_client", BROKER_REFUSE_QUOTA);
 	if (!error)
 		error = node_publish(outbound->node, topic, message->payload, message->size);
 	counters_add(counters, COUNTER_IN, 1);
@@ -47,8 +46,8 @@ static enum broker_verdict carry(struct outbound *outbound, uint64_t now_ns,
 	return BROKER_CARRY_ON;
 }
 
-enum broker_verdict outbound_message(struct outbound *outbound, uint64_t now_ns,
-				     const struct broker_message *message)
+enum broker_verdict outbound_message(
+	struct outbound *outbound, uint64_t now_ns, const struct broker_message *message)
 {
 	struct id topic;
 
@@ -58,14 +57,14 @@ enum broker_verdict outbound_message(struct outbound *outbound, uint64_t now_ns,
 	case TOPIC_WILDCARD:
 	case TOPIC_MALFORMED:
 		return refuse(outbound, now_ns, message, COUNTER_DROPPED_MALFORMED_TOPIC,
-			      "the topic is not p2panda/<64 lower-case hex digits>",
-			      BROKER_REFUSE_NOT_AUTHORISED);
+			"the topic is not p2panda/<64 lower-case hex digits>",
+			BROKER_REFUSE_NOT_AUTHORISED);
 	case TOPIC_OVERLAY:
 		break;
 	}
 	if (message->size > LIMIT_CONTENT)
 		return refuse(outbound, now_ns, message, COUNTER_DROPPED_TOO_LARGE,
-			      "the payload is larger than 4057 bytes", BROKER_REFUSE_QUOTA);
+			"the payload is larger than 4057 bytes", BROKER_REFUSE_QUOTA);
 	/* An empty retained message clears the retained one: a matter of this broker. */
 	if (message->retain && message->size == 0)
 		return BROKER_CARRY_ON;

@@ -18,7 +18,7 @@ struct outbound {
 	uint64_t refusals_unlogged;
 };
 
-enum broker_verdict outbound_message(struct outbound *outbound, uint64_t now_ns,
-				     const struct broker_message *message);
+enum broker_verdict outbound_message(
+	struct outbound *outbound, uint64_t now_ns, const struct broker_message *message);
 
 #endif

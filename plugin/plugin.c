@@ -28,8 +28,8 @@ static bool read_options(const struct mosquitto_opt *given, int count, struct op
 	if (texts) {
 		for (int i = 0; i < count; i++)
 			texts[i] = (struct option_text){given[i].key, given[i].value};
-		good = options_parse(texts, (size_t)count, broker_persistence_location(), options,
-				     reason);
+		good = options_parse(
+			texts, (size_t)count, broker_persistence_location(), options, reason);
 	}
 	if (!good)
 		broker_log(BROKER_ERROR, "%s", reason);
@@ -37,8 +37,8 @@ static bool read_options(const struct mosquitto_opt *given, int count, struct op
 	return good;
 }
 
-EXPORT int mosquitto_plugin_init(mosquitto_plugin_id_t *identifier, void **userdata,
-				 struct mosquitto_opt *given, int count)
+EXPORT int mosquitto_plugin_init(
+	mosquitto_plugin_id_t *identifier, void **userdata, struct mosquitto_opt *given, int count)
 {
 	struct options options = {0};
 	bool good;

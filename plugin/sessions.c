@@ -21,7 +21,7 @@ static char *make_key(const char *client, const char *filter, size_t *size)
 }
 
 static void record(struct node *node, const char *client, const char *filter, const void *value,
-		   size_t value_size)
+	size_t value_size)
 {
 	size_t size;
 	char *key = make_key(client, filter, &size);
@@ -44,7 +44,7 @@ void sessions_forget(struct node *node, const char *client, const char *filter)
 }
 
 void sessions_restore(struct interest *interest, const void *key, size_t key_size,
-		      const void *value, size_t value_size)
+	const void *value, size_t value_size)
 {
 	const char *client = key, *filter;
 	uint8_t qos;
@@ -55,7 +55,7 @@ void sessions_restore(struct interest *interest, const void *key, size_t key_siz
 	filter = client + strlen(client) + 1;
 	qos = *(const uint8_t *)value;
 	if (filter >= client + key_size || filter + strlen(filter) + 1 != client + key_size ||
-	    qos > 2 || topic_parse(filter, &topic) != TOPIC_OVERLAY)
+		qos > 2 || topic_parse(filter, &topic) != TOPIC_OVERLAY)
 		return;
 	interest_restore(interest, client, filter, &topic, qos);
 }

@@ -15,6 +15,6 @@ void sessions_forget(struct node *node, const char *client, const char *filter);
 
 /* One record as the node read it, handed on to interest; what makes no sense is ignored. */
 void sessions_restore(struct interest *interest, const void *key, size_t key_size,
-		      const void *value, size_t value_size);
+	const void *value, size_t value_size);
 
 #endif

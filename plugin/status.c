@@ -9,7 +9,7 @@
 #include "broker.h"
 
 #define SECOND_NS UINT64_C(1000000000)
-#define PREFIX "$SYS/broker/p2panda/"
+#define PREFIX	  "$SYS/broker/p2panda/"
 
 static const char *const counter_topics[] = {
 #define X(name, topic, meaning) PREFIX topic,
@@ -39,7 +39,7 @@ static void publish_addresses(struct node *node)
 	for (size_t i = 0; i < count; i++) {
 		used = strlen(text);
 		snprintf(text + used, sizeof text - used, "%s%s", i ? "," : "",
-			 address_format(&addresses[i], one));
+			address_format(&addresses[i], one));
 	}
 	publish_text(PREFIX "addresses", text);
 }

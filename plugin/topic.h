@@ -9,12 +9,12 @@
 #include "../bridge/id.h"
 
 #define TOPIC_PREFIX "p2panda/"
-#define TOPIC_SIZE (sizeof TOPIC_PREFIX + ID_HEX_SIZE) /* with the closing zero */
+#define TOPIC_SIZE   (sizeof TOPIC_PREFIX + ID_HEX_SIZE) /* with the closing zero */
 
 enum topic_kind {
-	TOPIC_FOREIGN,   /* not below p2panda/ */
-	TOPIC_OVERLAY,   /* an overlay: *out is set */
-	TOPIC_WILDCARD,  /* a filter below p2panda/ with + or # */
+	TOPIC_FOREIGN,	 /* not below p2panda/ */
+	TOPIC_OVERLAY,	 /* an overlay: *out is set */
+	TOPIC_WILDCARD,	 /* a filter below p2panda/ with + or # */
 	TOPIC_MALFORMED, /* below p2panda/, but no overlay (also the reserved names) */
 };
 

@@ -15,10 +15,10 @@
 /* The kick is repeated while nobody has heard it: poll and nanosleep of other plugins see
  * each repetition as EINTR, so not too often. */
 #define REPEAT_FIRST_NS 1000000
-#define REPEAT_NEXT_NS 4000000
+#define REPEAT_NEXT_NS	4000000
 /* The turn that sends: soon, and again if it came before epoll_wait. */
 #define AGAIN_FIRST_NS 20000
-#define AGAIN_NEXT_NS 100000
+#define AGAIN_NEXT_NS  100000
 
 struct waker {
 	pthread_t thread;
@@ -97,7 +97,7 @@ void waker_free(struct waker *waker)
 	}
 	/* Only if the handler is still ours. */
 	if (waker->signal && sigaction(waker->signal, NULL, &now) == 0 &&
-	    now.sa_handler == on_signal)
+		now.sa_handler == on_signal)
 		sigaction(waker->signal, &waker->before, NULL);
 	memory_free(waker);
 }

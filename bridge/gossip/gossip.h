@@ -30,7 +30,7 @@ struct gossip;
 
 struct gossip_config {
 	struct id me;
-	struct random random;      /* must outlive the gossip */
+	struct random random;	   /* must outlive the gossip */
 	struct counters *counters; /* likewise */
 	size_t max_overlays;
 	size_t cache_bytes; /* content kept for GRAFT, over all overlays */
@@ -57,7 +57,7 @@ enum gossip_effect_type {
 
 struct gossip_effect {
 	enum gossip_effect_type type;
-	struct id peer;  /* all; for DELIVER the neighbour it came from */
+	struct id peer;	 /* all; for DELIVER the neighbour it came from */
 	struct id topic; /* all but PEER_ADDRESSES */
 	struct frame *frame;
 	bool last;
@@ -90,13 +90,13 @@ int gossip_ask(struct gossip *gossip, uint64_t now, const struct id *topic, cons
  * *neighbours (may be NULL) = to how many it was pushed at once. ERROR_NOT_JOINED,
  * ERROR_TOO_LARGE, ERROR_REPEATED (id known for 90 s), ERROR_NOMEM. */
 int gossip_publish(struct gossip *gossip, uint64_t now, const struct id *topic,
-		   struct message *message, size_t *neighbours);
+	struct message *message, size_t *neighbours);
 
 /* One frame body (without the length) that came from peer on a stream whose header
  * named topic. Malformed ones are counted and ERROR_INVALID or ERROR_TRUNCATED is
  * returned: the caller ends that stream. A topic that is not joined: silently 0. */
 int gossip_receive(struct gossip *gossip, uint64_t now, const struct id *peer,
-		   const struct id *topic, const uint8_t *body, size_t size);
+	const struct id *topic, const uint8_t *body, size_t size);
 
 /* There has been no connection to peer for a while: it is gone for every overlay. */
 void gossip_peer_lost(struct gossip *gossip, uint64_t now, const struct id *peer);
@@ -115,8 +115,8 @@ bool gossip_effect(struct gossip *gossip, struct gossip_effect *out);
 /* For status and for those who ask for neighbours. */
 bool gossip_is_joined(const struct gossip *gossip, const struct id *topic);
 size_t gossip_neighbours(const struct gossip *gossip, const struct id *topic);
-bool gossip_is_neighbour(const struct gossip *gossip, const struct id *topic,
-			 const struct id *peer);
+bool gossip_is_neighbour(
+	const struct gossip *gossip, const struct id *topic, const struct id *peer);
 size_t gossip_overlays(const struct gossip *gossip);
 
 #endif

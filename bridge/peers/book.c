@@ -31,7 +31,7 @@ static struct node_entry *find(const struct book *book, const struct id *node)
 	struct node_entry *entry;
 
 	HASH_FIND_BYHASHVALUE(hh, book->entries, node, sizeof *node,
-			      keyed_hash(&book->keyed, node, sizeof *node), entry);
+		keyed_hash(&book->keyed, node, sizeof *node), entry);
 	return entry;
 }
 
@@ -73,7 +73,7 @@ static int add(struct book *book, const struct id *node, bool trusted, struct no
 		return ERROR_NOMEM;
 	entry->id = *node;
 	HASH_ADD_KEYPTR_BYHASHVALUE(hh, book->entries, &entry->id, sizeof entry->id,
-				    keyed_hash(&book->keyed, node, sizeof *node), entry);
+		keyed_hash(&book->keyed, node, sizeof *node), entry);
 	if (!entry->hh.tbl) {
 		memory_free(entry);
 		return ERROR_NOMEM;
@@ -83,7 +83,7 @@ static int add(struct book *book, const struct id *node, bool trusted, struct no
 }
 
 int book_new(const struct id *me, const struct random *random, struct counters *counters,
-	     size_t max_nodes, struct book **out)
+	size_t max_nodes, struct book **out)
 {
 	struct book *book = memory_zalloc(sizeof *book);
 
@@ -104,12 +104,12 @@ void book_free(struct book *book)
 	if (!book)
 		return;
 	HASH_ITER(hh, book->entries, entry, next)
-		forget(book, entry);
+	forget(book, entry);
 	memory_free(book);
 }
 
-int book_configure(struct book *book, const struct id *node, const struct address *addresses,
-		   size_t count)
+int book_configure(
+	struct book *book, const struct id *node, const struct address *addresses, size_t count)
 {
 	struct node_entry *entry = find(book, node);
 	int error;
@@ -146,7 +146,7 @@ static bool contains(const struct address *addresses, size_t count, const struct
 }
 
 int book_hear(struct book *book, uint64_t now, const struct id *node,
-	      const struct address *addresses, size_t count, bool source_is_loopback)
+	const struct address *addresses, size_t count, bool source_is_loopback)
 {
 	struct address kept[LIMIT_ADDRESSES_PER_NODE];
 	struct node_entry *entry;
@@ -157,8 +157,8 @@ int book_hear(struct book *book, uint64_t now, const struct id *node,
 		return ERROR_NONE;
 	for (size_t i = 0; i < count && kept_count < LIMIT_ADDRESSES_PER_NODE; i++) {
 		if (!address_is_dialable(&addresses[i]) ||
-		    (address_is_loopback(&addresses[i]) && !source_is_loopback) ||
-		    contains(kept, kept_count, &addresses[i]))
+			(address_is_loopback(&addresses[i]) && !source_is_loopback) ||
+			contains(kept, kept_count, &addresses[i]))
 			continue;
 		kept[kept_count++] = addresses[i];
 	}
@@ -176,8 +176,8 @@ int book_hear(struct book *book, uint64_t now, const struct id *node,
 	return ERROR_NONE;
 }
 
-void book_worked(struct book *book, uint64_t now, const struct id *node,
-		 const struct address *address)
+void book_worked(
+	struct book *book, uint64_t now, const struct id *node, const struct address *address)
 {
 	struct node_entry *entry = find(book, node);
 
@@ -198,8 +198,8 @@ void book_set_linked(struct book *book, const struct id *node, bool linked)
 		entry->linked = linked;
 }
 
-size_t book_candidates(const struct book *book, const struct id *node,
-		       struct address out[BOOK_CANDIDATES])
+size_t book_candidates(
+	const struct book *book, const struct id *node, struct address out[BOOK_CANDIDATES])
 {
 	const struct node_entry *entry = find(book, node);
 	size_t count = 0;

@@ -31,30 +31,30 @@ struct book;
 
 /* ERROR_NOMEM. The book draws its hash key from random. */
 int book_new(const struct id *me, const struct random *random, struct counters *counters,
-	     size_t max_nodes, struct book **out);
+	size_t max_nodes, struct book **out);
 void book_free(struct book *book);
 
 /* A node from the configuration; its addresses so far (replacing earlier ones).
  * ERROR_NOMEM, ERROR_INVALID (our own id). */
-int book_configure(struct book *book, const struct id *node, const struct address *addresses,
-		   size_t count);
+int book_configure(
+	struct book *book, const struct id *node, const struct address *addresses, size_t count);
 bool book_is_trusted(const struct book *book, const struct id *node);
 
 /* Somebody said that node is at these addresses. Loopback is believed only from a
  * source that is itself on loopback. Ignores our own id. ERROR_LIMIT, ERROR_NOMEM. */
 int book_hear(struct book *book, uint64_t now, const struct id *node,
-	      const struct address *addresses, size_t count, bool source_is_loopback);
+	const struct address *addresses, size_t count, bool source_is_loopback);
 
 /* This address has worked: it is tried first from now on. */
-void book_worked(struct book *book, uint64_t now, const struct id *node,
-		 const struct address *address);
+void book_worked(
+	struct book *book, uint64_t now, const struct id *node, const struct address *address);
 
 /* Protects a node from giving way while there is a link to it. */
 void book_set_linked(struct book *book, const struct id *node, bool linked);
 
 /* Where to dial, in the order to be tried; returns how many. */
-size_t book_candidates(const struct book *book, const struct id *node,
-		       struct address out[BOOK_CANDIDATES]);
+size_t book_candidates(
+	const struct book *book, const struct id *node, struct address out[BOOK_CANDIDATES]);
 size_t book_size(const struct book *book);
 
 #endif

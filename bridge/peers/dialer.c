@@ -5,16 +5,16 @@
 #include "../keyed.h"
 #include "../limits.h"
 
-#define MS UINT64_C(1000000)
-#define NEXT_ADDRESS_NS (250 * MS)
+#define MS		 UINT64_C(1000000)
+#define NEXT_ADDRESS_NS	 (250 * MS)
 #define BACKOFF_FIRST_NS (250 * MS)
-#define BACKOFF_MOST_NS (4000 * MS)
+#define BACKOFF_MOST_NS	 (4000 * MS)
 /* A link that is gone so soon after its dial was none: a server that refuses our key says
  * so only after the handshake is complete for us. */
 #define LASTING_NS (1000 * MS)
 
 enum state {
-	IDLE,    /* not wanted any more, which is still to be said */
+	IDLE,	 /* not wanted any more, which is still to be said */
 	WAITING, /* wanted, next round at 'due' */
 	DIALING, /* a round is under way, next address at 'due' */
 	LINKED,
@@ -24,11 +24,11 @@ struct target {
 	struct id node;
 	enum state state;
 	bool keep;
-	bool look_up;           /* an effect to be taken */
-	bool gave_up;           /* likewise */
-	uint64_t due;           /* UINT64_MAX: nothing to wait for but answers */
+	bool look_up; /* an effect to be taken */
+	bool gave_up; /* likewise */
+	uint64_t due; /* UINT64_MAX: nothing to wait for but answers */
 	uint64_t backoff;
-	uint64_t round_begun;   /* the last one; 0: none yet */
+	uint64_t round_begun; /* the last one; 0: none yet */
 	size_t candidates_count, next_candidate, pending;
 	struct address candidates[BOOK_CANDIDATES];
 	UT_hash_handle hh;
@@ -39,7 +39,7 @@ struct dialer {
 	const struct book *book;
 	struct keyed keyed;
 	struct target *targets;
-	uint64_t due;          /* nothing is to be done before; may be too early */
+	uint64_t due;	       /* nothing is to be done before; may be too early */
 	uint64_t window_start; /* the second in which 'spent' dials have begun */
 	unsigned spent;
 };
@@ -71,7 +71,7 @@ void dialer_free(struct dialer *dialer)
 	if (!dialer)
 		return;
 	HASH_ITER(hh, dialer->targets, target, next)
-		forget(dialer, target);
+	forget(dialer, target);
 	memory_free(dialer);
 }
 
@@ -80,7 +80,7 @@ static struct target *find(const struct dialer *dialer, const struct id *node)
 	struct target *target;
 
 	HASH_FIND_BYHASHVALUE(hh, dialer->targets, node, sizeof *node,
-			      keyed_hash(&dialer->keyed, node, sizeof *node), target);
+		keyed_hash(&dialer->keyed, node, sizeof *node), target);
 	return target;
 }
 
@@ -97,7 +97,7 @@ static int find_or_add(struct dialer *dialer, const struct id *node, struct targ
 		target->node = *node;
 		target->due = UINT64_MAX;
 		HASH_ADD_KEYPTR_BYHASHVALUE(hh, dialer->targets, &target->node, sizeof target->node,
-					    keyed_hash(&dialer->keyed, node, sizeof *node), target);
+			keyed_hash(&dialer->keyed, node, sizeof *node), target);
 		if (!target->hh.tbl) {
 			memory_free(target);
 			return ERROR_NOMEM;
@@ -153,8 +153,8 @@ static void back_off(struct dialer *dialer, uint64_t now, struct target *target)
 	uint64_t half = target->backoff / 2;
 
 	wait_until(dialer, target, now + half + random_below(&dialer->random, half + 1));
-	target->backoff = target->backoff * 2 > BACKOFF_MOST_NS ? BACKOFF_MOST_NS
-								 : target->backoff * 2;
+	target->backoff =
+		target->backoff * 2 > BACKOFF_MOST_NS ? BACKOFF_MOST_NS : target->backoff * 2;
 }
 
 /* A round has ended without a link. */
@@ -171,8 +171,8 @@ static void round_over(struct dialer *dialer, uint64_t now, struct target *targe
 	dialer->due = now; /* the look-up does not wait for the backoff */
 }
 
-void dialer_failed(struct dialer *dialer, uint64_t now, const struct id *node,
-		   const struct address *address)
+void dialer_failed(
+	struct dialer *dialer, uint64_t now, const struct id *node, const struct address *address)
 {
 	struct target *target = find(dialer, node);
 
@@ -238,7 +238,7 @@ void dialer_addresses(struct dialer *dialer, uint64_t now, const struct id *node
 	struct target *target = find(dialer, node);
 
 	if (target && target->state == WAITING && target->due > now &&
-	    has_new_candidate(dialer, target))
+		has_new_candidate(dialer, target))
 		set_due(dialer, target, now);
 }
 
@@ -263,8 +263,8 @@ static void begin_round(struct dialer *dialer, uint64_t now, struct target *targ
 		round_over(dialer, now, target);
 }
 
-static bool effect_of(struct dialer *dialer, uint64_t now, struct target *target,
-		      struct dialer_effect *out)
+static bool effect_of(
+	struct dialer *dialer, uint64_t now, struct target *target, struct dialer_effect *out)
 {
 	out->node = target->node;
 	if (target->state == WAITING && target->due <= now)

@@ -27,7 +27,7 @@
 struct dialer;
 
 enum dialer_effect_type {
-	DIALER_DIAL,    /* dial node at address, then say dialer_failed or dialer_linked */
+	DIALER_DIAL,	/* dial node at address, then say dialer_failed or dialer_linked */
 	DIALER_GAVE_UP, /* wanted once, and none of its addresses answered */
 	DIALER_LOOK_UP, /* all have failed: look the configured names up again */
 };
@@ -48,8 +48,8 @@ int dialer_want(struct dialer *dialer, uint64_t now, const struct id *node, bool
 void dialer_unwant(struct dialer *dialer, const struct id *node);
 
 /* One dial has not come about. */
-void dialer_failed(struct dialer *dialer, uint64_t now, const struct id *node,
-		   const struct address *address);
+void dialer_failed(
+	struct dialer *dialer, uint64_t now, const struct id *node, const struct address *address);
 /* There is a link now (whoever dialled): nothing more to do until it is gone. */
 void dialer_linked(struct dialer *dialer, const struct id *node);
 /* The last connection is gone; dialled again if wanted for good: at once, or after the

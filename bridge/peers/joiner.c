@@ -4,9 +4,9 @@
 #include "../error.h"
 #include "../keyed.h"
 
-#define MS UINT64_C(1000000)
+#define MS		 UINT64_C(1000000)
 #define BACKOFF_FIRST_NS (500 * MS)
-#define BACKOFF_MOST_NS (8000 * MS)
+#define BACKOFF_MOST_NS	 (8000 * MS)
 
 struct pair {
 	struct id topic, peer;
@@ -54,7 +54,7 @@ void joiner_free(struct joiner *joiner)
 	if (!joiner)
 		return;
 	HASH_ITER(hh, joiner->wishes, wish, next)
-		forget(joiner, wish);
+	forget(joiner, wish);
 	memory_free(joiner);
 }
 
@@ -64,7 +64,7 @@ static struct wish *find(const struct joiner *joiner, const struct id *topic, co
 	struct wish *wish;
 
 	HASH_FIND_BYHASHVALUE(hh, joiner->wishes, &pair, sizeof pair,
-			      keyed_hash(&joiner->keyed, &pair, sizeof pair), wish);
+		keyed_hash(&joiner->keyed, &pair, sizeof pair), wish);
 	return wish;
 }
 
@@ -76,7 +76,7 @@ static void set_due(struct joiner *joiner, struct wish *wish, uint64_t due)
 }
 
 int joiner_add(struct joiner *joiner, uint64_t now, const struct id *topic, const struct id *peer,
-	       bool linked)
+	bool linked)
 {
 	struct wish *wish;
 
@@ -89,7 +89,7 @@ int joiner_add(struct joiner *joiner, uint64_t now, const struct id *topic, cons
 	wish->linked = linked;
 	wish->backoff = BACKOFF_FIRST_NS;
 	HASH_ADD_KEYPTR_BYHASHVALUE(hh, joiner->wishes, &wish->pair, sizeof wish->pair,
-				    keyed_hash(&joiner->keyed, &wish->pair, sizeof wish->pair), wish);
+		keyed_hash(&joiner->keyed, &wish->pair, sizeof wish->pair), wish);
 	if (!wish->hh.tbl) {
 		memory_free(wish);
 		return ERROR_NOMEM;
@@ -148,8 +148,7 @@ void joiner_answered(struct joiner *joiner, const struct id *topic, const struct
 	wish->backoff = BACKOFF_FIRST_NS;
 }
 
-void joiner_lost(struct joiner *joiner, uint64_t now, const struct id *topic,
-		 const struct id *peer)
+void joiner_lost(struct joiner *joiner, uint64_t now, const struct id *topic, const struct id *peer)
 {
 	struct wish *wish = find(joiner, topic, peer);
 

@@ -26,7 +26,7 @@ void joiner_free(struct joiner *joiner);
 /* Wants peer as a neighbour in topic; linked: there is a connection to it now. Fine to
  * repeat. ERROR_NOMEM. */
 int joiner_add(struct joiner *joiner, uint64_t now, const struct id *topic, const struct id *peer,
-	       bool linked);
+	bool linked);
 void joiner_remove_topic(struct joiner *joiner, const struct id *topic);
 
 /* A link to peer has come: everything that waited for it is asked at once. Or gone. */
@@ -36,8 +36,8 @@ void joiner_unlinked(struct joiner *joiner, const struct id *peer);
 /* It is a neighbour now: no more asking. Or is not any more: ask again, after the first
  * backoff (it may have had a reason). */
 void joiner_answered(struct joiner *joiner, const struct id *topic, const struct id *peer);
-void joiner_lost(struct joiner *joiner, uint64_t now, const struct id *topic,
-		 const struct id *peer);
+void joiner_lost(
+	struct joiner *joiner, uint64_t now, const struct id *topic, const struct id *peer);
 
 uint64_t joiner_deadline(const struct joiner *joiner);
 /* The next pair to be asked (the next time is set already); false when there is none. */

@@ -14,8 +14,8 @@ struct outlet {
 	struct lane *lane;
 	struct channel *channel; /* NULL: the overlay has said farewell on it */
 	void *stream;
-	bool ending;          /* finished, and the channel waits for its end */
-	uint64_t ending_due;  /* but not longer than until then */
+	bool ending;		    /* finished, and the channel waits for its end */
+	uint64_t ending_due;	    /* but not longer than until then */
 	struct outlet *prev, *next; /* of the lane */
 };
 
@@ -24,7 +24,7 @@ struct channel {
 	struct id topic;
 	struct outlet *outlet; /* where frames go; NULL: none yet */
 	unsigned endings;      /* earlier outlets that are not closed yet */
-	bool released;         /* the overlay does not need it: gone when all is sent */
+	bool released;	       /* the overlay does not need it: gone when all is sent */
 	bool no_credit;
 	uint64_t credit_due; /* no_credit: content is dropped from then on */
 	struct frame *first, *last;
@@ -48,13 +48,13 @@ struct link {
 	struct lane *lanes; /* newest first */
 	size_t lanes_count;
 	struct channel *channels;
-	uint64_t lost_due;  /* UINT64_MAX: not about to be lost */
-	uint64_t order_due; /* when the first ending outlet is not waited for any more */
+	uint64_t lost_due;   /* UINT64_MAX: not about to be lost */
+	uint64_t order_due;  /* when the first ending outlet is not waited for any more */
 	uint64_t credit_due; /* when the first channel has waited too long for credit */
-	bool told_up;      /* the last of LINK_UP and LINK_DOWN that was taken */
-	bool flapped;      /* changed since then, and changed back */
-	bool wanted, lost; /* effects not taken yet */
-	bool keep;         /* stays open though no overlay uses it */
+	bool told_up;	     /* the last of LINK_UP and LINK_DOWN that was taken */
+	bool flapped;	     /* changed since then, and changed back */
+	bool wanted, lost;   /* effects not taken yet */
+	bool keep;	     /* stays open though no overlay uses it */
 	UT_hash_handle hh;
 };
 
@@ -67,7 +67,7 @@ struct links {
 };
 
 int links_new(const struct link_io *io, const struct random *random, struct counters *counters,
-	      struct links **out)
+	struct links **out)
 {
 	struct links *links = memory_zalloc(sizeof *links);
 
@@ -92,7 +92,7 @@ static struct link *find(const struct links *links, const struct id *peer)
 	struct link *link;
 
 	HASH_FIND_BYHASHVALUE(hh, links->links, peer, sizeof *peer,
-			      keyed_hash(&links->keyed, peer, sizeof *peer), link);
+		keyed_hash(&links->keyed, peer, sizeof *peer), link);
 	return link;
 }
 
@@ -110,7 +110,7 @@ static struct link *find_or_add(struct links *links, const struct id *peer)
 	link->order_due = UINT64_MAX;
 	link->credit_due = UINT64_MAX;
 	HASH_ADD_KEYPTR_BYHASHVALUE(hh, links->links, &link->peer, sizeof link->peer,
-				    keyed_hash(&links->keyed, peer, sizeof *peer), link);
+		keyed_hash(&links->keyed, peer, sizeof *peer), link);
 	if (!link->hh.tbl) {
 		memory_free(link);
 		return NULL;
@@ -123,12 +123,12 @@ static struct channel *find_channel(struct links *links, struct link *link, cons
 	struct channel *channel;
 
 	HASH_FIND_BYHASHVALUE(hh, link->channels, topic, sizeof *topic,
-			      keyed_hash(&links->keyed, topic, sizeof *topic), channel);
+		keyed_hash(&links->keyed, topic, sizeof *topic), channel);
 	return channel;
 }
 
-static struct channel *find_or_add_channel(struct links *links, struct link *link,
-					   const struct id *topic)
+static struct channel *find_or_add_channel(
+	struct links *links, struct link *link, const struct id *topic)
 {
 	struct channel *channel = find_channel(links, link, topic);
 
@@ -139,7 +139,7 @@ static struct channel *find_or_add_channel(struct links *links, struct link *lin
 		return NULL;
 	channel->topic = *topic;
 	HASH_ADD_KEYPTR_BYHASHVALUE(hh, link->channels, &channel->topic, sizeof channel->topic,
-				    keyed_hash(&links->keyed, topic, sizeof *topic), channel);
+		keyed_hash(&links->keyed, topic, sizeof *topic), channel);
 	if (!channel->hh.tbl) {
 		memory_free(channel);
 		return NULL;
@@ -209,7 +209,7 @@ static void remove_link(struct links *links, struct link *link)
 	struct channel *channel, *next;
 
 	HASH_ITER(hh, link->channels, channel, next)
-		remove_channel(links, link, channel);
+	remove_channel(links, link, channel);
 	HASH_DELETE(hh, links->links, link);
 	memory_free(link);
 }
@@ -230,7 +230,7 @@ void links_free(struct links *links)
 		DL_FOREACH_SAFE(lanes, lane, next_lane)
 		{
 			DL_FOREACH_SAFE(lane->outlets, outlet, next_outlet)
-				memory_free(outlet);
+			memory_free(outlet);
 			memory_free(lane);
 		}
 	}
@@ -253,8 +253,7 @@ static int open_outlet(struct links *links, struct link *link, struct channel *c
 	outlet->link = link;
 	outlet->lane = newest(link);
 	outlet->channel = channel;
-	error = links->io.open(outlet->lane->connection, &channel->topic, outlet,
-			       &outlet->stream);
+	error = links->io.open(outlet->lane->connection, &channel->topic, outlet, &outlet->stream);
 	if (error) {
 		memory_free(outlet);
 		return error;
@@ -267,8 +266,8 @@ static int open_outlet(struct links *links, struct link *link, struct channel *c
 /* The channel's outlet ends after what it holds. What comes later waits for its end,
  * because streams keep no order among each other; but only so long: one whose peer was
  * killed never ends before the connection times out. */
-static void end_outlet(struct links *links, uint64_t now, struct link *link,
-		       struct channel *channel)
+static void end_outlet(
+	struct links *links, uint64_t now, struct link *link, struct channel *channel)
 {
 	struct outlet *outlet = channel->outlet;
 
@@ -302,7 +301,8 @@ static int send_one(struct links *links, uint64_t now, struct link *link, struct
 	}
 	if (error)
 		drop(links, frame,
-		     error == ERROR_NOMEM ? COUNTER_DROPPED_NO_MEMORY_COPY : COUNTER_DROPPED_PEER_SLOW);
+			error == ERROR_NOMEM ? COUNTER_DROPPED_NO_MEMORY_COPY
+					     : COUNTER_DROPPED_PEER_SLOW);
 	if (last) {
 		end_outlet(links, now, link, channel);
 		channel->released = !channel->first;
@@ -310,8 +310,8 @@ static int send_one(struct links *links, uint64_t now, struct link *link, struct
 	return ERROR_NONE;
 }
 
-static void note_credit(struct links *links, uint64_t now, struct link *link,
-			struct channel *channel, bool lacking)
+static void note_credit(
+	struct links *links, uint64_t now, struct link *link, struct channel *channel, bool lacking)
 {
 	if (lacking && !channel->no_credit) {
 		channel->credit_due = now + LINK_CREDIT_MS * MS;
@@ -367,7 +367,7 @@ static void make_way(struct links *links, struct link *link)
 }
 
 int links_connected(struct links *links, uint64_t now, const struct id *peer, void *connection,
-		    struct lane **out)
+	struct lane **out)
 {
 	struct link *link = find_or_add(links, peer);
 	struct channel *channel, *next;
@@ -393,8 +393,8 @@ int links_connected(struct links *links, uint64_t now, const struct id *peer, vo
 		link->lanes->next->old_since = now;
 	if (link->lanes) {
 		DL_FOREACH(link->lanes->outlets, outlet)
-			if (outlet->channel && !outlet->ending)
-				end_outlet(links, now, link, outlet->channel);
+		if (outlet->channel && !outlet->ending)
+			end_outlet(links, now, link, outlet->channel);
 		/* The other side may not know yet that there is a newer one. */
 		link->lanes->quiet_since = now;
 	} else {
@@ -406,7 +406,7 @@ int links_connected(struct links *links, uint64_t now, const struct id *peer, vo
 	link->wanted = false;
 	link->lost = false;
 	HASH_ITER(hh, link->channels, channel, next)
-		flush(links, now, link, channel);
+	flush(links, now, link, channel);
 	*out = lane;
 	return ERROR_NONE;
 }
@@ -421,7 +421,7 @@ void links_closed(struct links *links, uint64_t now, struct lane *lane)
 	memory_free(lane);
 	if (link->lanes) {
 		HASH_ITER(hh, link->channels, channel, next)
-			flush(links, now, link, channel);
+		flush(links, now, link, channel);
 		return;
 	}
 	HASH_ITER(hh, link->channels, channel, next)
@@ -447,7 +447,7 @@ void links_gave_up(struct links *links, uint64_t now, const struct id *peer)
 }
 
 void links_send(struct links *links, uint64_t now, const struct id *peer, const struct id *topic,
-		struct frame *frame, bool last)
+	struct frame *frame, bool last)
 {
 	struct link *link = last ? find(links, peer) : find_or_add(links, peer);
 	struct channel *channel;
@@ -468,14 +468,14 @@ void links_send(struct links *links, uint64_t now, const struct id *peer, const 
 		return;
 	}
 	if (channel->no_credit && now >= channel->credit_due && !last &&
-	    (frame->droppable || channel->waiting >= LINK_STARVED)) {
+		(frame->droppable || channel->waiting >= LINK_STARVED)) {
 		drop(links, frame, COUNTER_DROPPED_NO_STREAM_CREDIT);
 		return;
 	}
 	if (channel->waiting >= LINK_WAITING && frame->droppable) {
 		drop(links, frame,
-		     channel->no_credit ? COUNTER_DROPPED_NO_STREAM_CREDIT
-					: COUNTER_DROPPED_PEER_SLOW);
+			channel->no_credit ? COUNTER_DROPPED_NO_STREAM_CREDIT
+					   : COUNTER_DROPPED_PEER_SLOW);
 		return;
 	}
 	if (channel->waiting >= 2 * LINK_WAITING) {
@@ -497,8 +497,7 @@ void links_send(struct links *links, uint64_t now, const struct id *peer, const 
 	flush(links, now, link, channel);
 }
 
-void links_release(struct links *links, uint64_t now, const struct id *peer,
-		   const struct id *topic)
+void links_release(struct links *links, uint64_t now, const struct id *peer, const struct id *topic)
 {
 	struct link *link = find(links, peer);
 	struct channel *channel = link ? find_channel(links, link, topic) : NULL;
@@ -605,8 +604,8 @@ bool links_sending(const struct links *links)
 		if (link->channels)
 			return true;
 		DL_FOREACH(link->lanes, lane)
-			if (lane->outlets)
-				return true;
+		if (lane->outlets)
+			return true;
 	}
 	return false;
 }
@@ -647,19 +646,19 @@ static void tick_order(struct links *links, uint64_t now, struct link *link)
 		return;
 	link->order_due = UINT64_MAX;
 	DL_FOREACH(link->lanes, lane)
-		DL_FOREACH(lane->outlets, outlet)
-		{
-			channel = outlet->channel;
-			if (!channel || !outlet->ending)
-				continue;
-			if (outlet->ending_due <= now) {
-				outlet->channel = NULL;
-				channel->endings--;
-				flush(links, now, link, channel);
-			} else if (outlet->ending_due < link->order_due) {
-				link->order_due = outlet->ending_due;
-			}
+	DL_FOREACH(lane->outlets, outlet)
+	{
+		channel = outlet->channel;
+		if (!channel || !outlet->ending)
+			continue;
+		if (outlet->ending_due <= now) {
+			outlet->channel = NULL;
+			channel->endings--;
+			flush(links, now, link, channel);
+		} else if (outlet->ending_due < link->order_due) {
+			link->order_due = outlet->ending_due;
 		}
+	}
 }
 
 /* Drops the content that waits, and nothing else. The end of a stream moves on to what was
@@ -722,11 +721,11 @@ static void tick_lanes(struct links *links, uint64_t now, struct link *link, uin
 		}
 		lane_due = lane->old_since + LINK_OLD_MS * MS;
 		if (!lane->closing && !lane->outlets && lane->old_since != UINT64_MAX &&
-		    lane_due < *due)
+			lane_due < *due)
 			*due = lane_due;
 		lane_due = lane->quiet_since + LINK_UNUSED_MS * MS;
 		if (!lane->closing && !lane->outlets && lane->inbound == 0 && lane_due > now &&
-		    lane_due < *due)
+			lane_due < *due)
 			*due = lane_due;
 	}
 	if (link->order_due < *due)
@@ -748,7 +747,7 @@ static bool has_changed(struct link *link)
 }
 
 static bool effect_of(struct links *links, uint64_t now, struct link *link, uint64_t *due,
-		      struct link_effect *out)
+	struct link_effect *out)
 {
 	out->peer = link->peer;
 	tick_order(links, now, link);

@@ -57,8 +57,7 @@ struct outlet; /* one outgoing stream, from the first frame until it is closed *
 struct link_io {
 	/* Opens a stream for outlet and says for which overlay it is.
 	 * ERROR_NO_STREAM_CREDIT, ERROR_CLOSED, ERROR_NOMEM. */
-	int (*open)(void *connection, const struct id *topic, struct outlet *outlet,
-		    void **stream);
+	int (*open)(void *connection, const struct id *topic, struct outlet *outlet, void **stream);
 	/* On success the stream owns the frame. ERROR_FULL, ERROR_CLOSED (and the stream is
 	 * reported as closed soon), ERROR_NOMEM. */
 	int (*send)(void *stream, struct frame *frame);
@@ -80,14 +79,14 @@ struct link_effect {
 
 /* ERROR_NOMEM. */
 int links_new(const struct link_io *io, const struct random *random, struct counters *counters,
-	      struct links **out);
+	struct links **out);
 /* Frees what waits; closes nothing. */
 void links_free(struct links *links);
 
 /* A handshake is complete: this is the newest connection to peer now. ERROR_LIMIT (too
  * many connections to this peer), ERROR_NOMEM: the caller closes it. */
 int links_connected(struct links *links, uint64_t now, const struct id *peer, void *connection,
-		    struct lane **out);
+	struct lane **out);
 /* The connection is over; all its streams have been reported as closed before. */
 void links_closed(struct links *links, uint64_t now, struct lane *lane);
 /* A dial was given up: if there is no connection the peer is lost at once. */
@@ -96,10 +95,10 @@ void links_gave_up(struct links *links, uint64_t now, const struct id *peer);
 /* Sends a frame (ownership passes in every case) on the overlay's stream; last: the
  * stream ends with it. What cannot be sent or kept is dropped and counted. */
 void links_send(struct links *links, uint64_t now, const struct id *peer, const struct id *topic,
-		struct frame *frame, bool last);
+	struct frame *frame, bool last);
 /* The overlay does not need peer any more: its stream ends after what waits. */
-void links_release(struct links *links, uint64_t now, const struct id *peer,
-		   const struct id *topic);
+void links_release(
+	struct links *links, uint64_t now, const struct id *peer, const struct id *topic);
 
 /* From the streams: ours is over; theirs has begun or ended; more may be opened. */
 void links_stream_closed(struct links *links, uint64_t now, struct outlet *outlet);

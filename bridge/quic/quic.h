@@ -30,9 +30,9 @@ struct quic_stream;
 
 /* Why a connection ended. */
 struct quic_close {
-	bool remote;      /* the other side closed it */
+	bool remote;	  /* the other side closed it */
 	bool application; /* code is an application code, else a transport code */
-	bool timeout;     /* idle or handshake time-out: code means nothing */
+	bool timeout;	  /* idle or handshake time-out: code means nothing */
 	/* The other side will not have us (code: its TLS alert + 0x100, 0x131 when it does
 	 * not let us in; 0x2 or 0xc: it takes no connection now). May come after connected:
 	 * the side that dials has its handshake done before the other has seen its key. */
@@ -51,13 +51,13 @@ struct quic_callbacks {
 	bool (*accept)(void *context, const struct id *peer);
 	/* The connection is over; also for one that never came to connected. Its
 	 * pointer and those of its streams are invalid after this returns. */
-	void (*closed)(void *context, struct quic_connection *connection,
-		       const struct quic_close *close);
+	void (*closed)(
+		void *context, struct quic_connection *connection, const struct quic_close *close);
 	/* Bytes of a unidirectional stream that the peer opened, in order; fin: the
 	 * last ones (size may be 0). The bytes are valid during the call. Flow control
 	 * is renewed when the call returns. */
 	void (*stream_data)(void *context, struct quic_stream *stream, const uint8_t *data,
-			    size_t size, bool fin);
+		size_t size, bool fin);
 	/* The stream is over (ours: all acknowledged or reset or stopped by the peer;
 	 * theirs: ended or reset). The pointer is invalid after this returns. Also
 	 * called for every open stream before closed. */
@@ -69,7 +69,7 @@ struct quic_callbacks {
 struct quic_config {
 	uv_loop_t *loop;
 	const struct identity *identity; /* must outlive the endpoint */
-	struct id alpn;                  /* the one protocol we speak; others get alert 120 */
+	struct id alpn;			 /* the one protocol we speak; others get alert 120 */
 	size_t max_connections;
 	size_t max_streams; /* unidirectional streams granted per connection */
 	size_t max_queue;   /* bytes queued per connection before quic_stream_send says FULL */
@@ -84,20 +84,20 @@ int quic_endpoint_new(const struct quic_config *config, struct quic_endpoint **o
 /* Binds one more socket (port 0: the system chooses); several may be bound, of both
  * families. *bound (may be NULL) = the address with its real port.
  * ERROR_ADDRESS_IN_USE, ERROR_PERMISSION, ERROR_SYSTEM (errno), ERROR_NOMEM. */
-int quic_endpoint_bind(struct quic_endpoint *endpoint, const struct address *address,
-		       struct address *bound);
+int quic_endpoint_bind(
+	struct quic_endpoint *endpoint, const struct address *address, struct address *bound);
 
 /* Closes every connection with application code 0 (one CONNECTION_CLOSE each), the
  * sockets and handles, calls closed for each, and frees the endpoint once libuv has
  * closed its handles; then calls done(context). */
-void quic_endpoint_close(struct quic_endpoint *endpoint, void (*done)(void *context),
-			 void *context);
+void quic_endpoint_close(
+	struct quic_endpoint *endpoint, void (*done)(void *context), void *context);
 
 /* Dials. connected or closed follows. ERROR_LIMIT, ERROR_NOT_FOUND (no socket of
  * that family, or no route), ERROR_CLOSED (the endpoint is closing), ERROR_NOMEM,
  * ERROR_TLS, ERROR_QUIC. */
 int quic_connect(struct quic_endpoint *endpoint, const struct id *peer,
-		 const struct address *address, struct quic_connection **out);
+	const struct address *address, struct quic_connection **out);
 
 /* Ends it with an application code; what is queued is not sent. closed follows from
  * the loop. Fine to call twice. */
@@ -109,7 +109,8 @@ struct address quic_connection_address(const struct quic_connection *connection)
 /* For the owner's use. */
 void quic_connection_set_data(struct quic_connection *connection, void *data);
 void *quic_connection_data(const struct quic_connection *connection);
-size_t quic_connection_queued(const struct quic_connection *connection); /* bytes not yet acknowledged */
+size_t quic_connection_queued(
+	const struct quic_connection *connection); /* bytes not yet acknowledged */
 
 /* Opens a unidirectional stream. ERROR_NO_STREAM_CREDIT (stream_credit follows),
  * ERROR_CLOSED, ERROR_NOMEM. */

@@ -40,8 +40,8 @@ static int verify(X509_STORE_CTX *store, void *argument)
 		return 1;
 	if (session && session->expected) {
 		session->wrong_peer = true;
-		session->own_key = has_id && key_id(SSL_get_privatekey(ssl), &own) == 0 &&
-				   id_equal(&id, &own);
+		session->own_key =
+			has_id && key_id(SSL_get_privatekey(ssl), &own) == 0 && id_equal(&id, &own);
 	}
 	X509_STORE_CTX_set_error(store, X509_V_ERR_RPK_UNTRUSTED);
 	return 0;

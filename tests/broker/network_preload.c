@@ -14,8 +14,8 @@
 #include <unistd.h>
 
 typedef int socket_function(int family, int type, int protocol);
-typedef int getaddrinfo_function(const char *host, const char *service,
-	const struct addrinfo *hints, struct addrinfo **out);
+typedef int getaddrinfo_function(
+	const char *host, const char *service, const struct addrinfo *hints, struct addrinfo **out);
 
 int socket(int family, int type, int protocol)
 {
@@ -30,8 +30,8 @@ int socket(int family, int type, int protocol)
 	return next(family, type, protocol);
 }
 
-int getaddrinfo(const char *host, const char *service, const struct addrinfo *hints,
-	struct addrinfo **out)
+int getaddrinfo(
+	const char *host, const char *service, const struct addrinfo *hints, struct addrinfo **out)
 {
 	static getaddrinfo_function *next;
 	const char *names = getenv("TEST_NAMES");

@@ -49,7 +49,7 @@ __attribute__((visibility("default"))) int mosquitto_plugin_init(mosquitto_plugi
 __attribute__((visibility("default"))) int mosquitto_plugin_cleanup(
 	void *userdata, struct mosquitto_opt *options, int count)
 {
-	mosquitto_log_printf(MOSQ_LOG_NOTICE, "sigurg: raised %d times, handled %d times", raised,
-		(int)handled);
+	mosquitto_log_printf(
+		MOSQ_LOG_NOTICE, "sigurg: raised %d times, handled %d times", raised, (int)handled);
 	return MOSQ_ERR_SUCCESS;
 }

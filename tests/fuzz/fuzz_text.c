@@ -20,7 +20,7 @@ static void check_address(const char *text)
 	if (address_parse(text, &address))
 		return;
 	if (address_parse(address_format(&address, written), &again) ||
-	    address_compare(&address, &again) != 0)
+		address_compare(&address, &again) != 0)
 		abort();
 }
 
@@ -32,7 +32,7 @@ static void check_topic(const char *text)
 	if (topic_parse(text, &id) != TOPIC_OVERLAY)
 		return;
 	if (topic_parse(topic_name(&id, written), &again) != TOPIC_OVERLAY ||
-	    !id_equal(&id, &again) || !strstr(text, written))
+		!id_equal(&id, &again) || !strstr(text, written))
 		abort();
 }
 
@@ -49,7 +49,7 @@ static void check_options(char *text)
 		options[count++].value = line;
 	}
 	if (!options_parse(options, count, "/var/lib/mosquitto/", &parsed, reason) &&
-	    (!reason[0] || strchr(reason, '\n')))
+		(!reason[0] || strchr(reason, '\n')))
 		abort(); /* one line that says something */
 	options_clear(&parsed);
 }

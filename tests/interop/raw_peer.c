@@ -49,8 +49,7 @@ static void on_connected(void *context, struct quic_connection *connected)
 	puts("connected");
 }
 
-static void on_closed(void *context, struct quic_connection *closed,
-		      const struct quic_close *close)
+static void on_closed(void *context, struct quic_connection *closed, const struct quic_close *close)
 {
 	die(close->text);
 }
@@ -67,8 +66,8 @@ static void show(struct inlet *inlet, const uint8_t *body, size_t size)
 	printf("frame %s %zu\n", inlet->topic, size);
 }
 
-static void on_stream_data(void *context, struct quic_stream *incoming, const uint8_t *data,
-			   size_t size, bool fin)
+static void on_stream_data(
+	void *context, struct quic_stream *incoming, const uint8_t *data, size_t size, bool fin)
 {
 	struct inlet *inlet = quic_stream_data(incoming);
 	const uint8_t *body;
@@ -212,19 +211,20 @@ int main(int argc, char **argv)
 		.max_queue = LIMIT_PEER_QUEUE_BYTES,
 		.counters = &counters,
 		.callbacks = {on_connected, NULL, on_closed, on_stream_data, on_stream_closed,
-			      on_credit},
+			on_credit},
 	};
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (argc != 3 || strlen(argv[1]) != ID_HEX_SIZE ||
-	    hex_decode(argv[1], peer.bytes, ID_SIZE) || address_parse(argv[2], &to))
+		hex_decode(argv[1], peer.bytes, ID_SIZE) || address_parse(argv[2], &to))
 		die("usage: raw_peer <node id> <address:port>");
 	if (RAND_bytes(secret, sizeof secret) != 1)
 		die("no randomness");
 	identity_alpn(PROTOCOL_GOSSIP, &identity_default_network, &config.alpn);
 	if (identity_from_secret(secret, &identity) || uv_loop_init(&loop) ||
-	    quic_endpoint_new(&config, &endpoint) || quic_endpoint_bind(endpoint, &bind, NULL) ||
-	    quic_connect(endpoint, &peer, &to, &connection))
+		quic_endpoint_new(&config, &endpoint) ||
+		quic_endpoint_bind(endpoint, &bind, NULL) ||
+		quic_connect(endpoint, &peer, &to, &connection))
 		die("cannot begin");
 	printf("id %s\n", hex_encode(identity.id.bytes, ID_SIZE, id));
 	uv_poll_init(&loop, &input, 0);

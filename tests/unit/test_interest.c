@@ -106,7 +106,13 @@ static void on_limited(void *context, const char *client, const struct id *id)
 }
 
 static const struct interest_actions actions = {
-	on_join, on_leave, has_session, on_remember, on_forget, on_limited, &world,
+	on_join,
+	on_leave,
+	has_session,
+	on_remember,
+	on_forget,
+	on_limited,
+	&world,
 };
 
 static const struct interest_config plain = {
@@ -194,9 +200,9 @@ static void restore(const char *client, size_t topic, uint8_t qos)
 {
 	struct id id = topic_id(topic);
 
-	assert_int_equal(interest_restore(world.interest, client, filter_of(topic, "p2panda/"),
-					  &id, qos),
-			 0);
+	assert_int_equal(
+		interest_restore(world.interest, client, filter_of(topic, "p2panda/"), &id, qos),
+		0);
 }
 
 static void nothing(void **state)
@@ -1023,7 +1029,7 @@ static void anything_in_any_order(void **state)
 			for (size_t client = 0; client < CLIENTS; client++)
 				for (size_t topic = 0; topic < TOPICS; topic++)
 					assert_int_equal(world.recorded[client][topic],
-							 recorded(client, topic));
+						recorded(client, topic));
 		}
 	}
 }

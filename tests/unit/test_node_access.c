@@ -163,8 +163,8 @@ static void is_refused(enum node_log_level level, const char *remark)
 {
 	for (unsigned times = 1; times <= 3; times++) {
 		dial_until_closed(times);
-		assert_int_equal(counters_get(node_counters(world.node), COUNTER_HANDSHAKES_REFUSED),
-			times);
+		assert_int_equal(
+			counters_get(node_counters(world.node), COUNTER_HANDSHAKES_REFUSED), times);
 		assert_int_equal(node_connections(world.node), 0);
 		/* Whoever comes again and again does not fill the log. */
 		assert_int_equal(world.remarks, 1);

@@ -72,8 +72,8 @@ static void bad_values(void **state)
 {
 	static const char *const ids[] = {"", "x", ID1 "0", ID1 "@h:1",
 		"00112233445566778899AABBCCDDEEFF0123456789abcdef0123456789abcdef"};
-	static const char *const hosts[] = {"", "h", "h:", ":1", "h:0", "h:65536", "h:1,i:1", "::1:1",
-		"[::1]", "h :1", ID1 "@h:1"};
+	static const char *const hosts[] = {"", "h", "h:", ":1", "h:0", "h:65536", "h:1,i:1",
+		"::1:1", "[::1]", "h :1", ID1 "@h:1"};
 	struct option_text text = {"allow_node", NULL};
 
 	for (size_t i = 0; i < 2 * (sizeof ids / sizeof *ids); i++) {

@@ -186,8 +186,8 @@ static void nap(void)
 	nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 }
 
-static enum broker_verdict say_as(const char *client, const char *topic, const void *payload,
-				  size_t size, bool retain)
+static enum broker_verdict say_as(
+	const char *client, const char *topic, const void *payload, size_t size, bool retain)
 {
 	const struct broker_message message = {.client = client,
 		.topic = topic,

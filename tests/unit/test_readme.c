@@ -43,7 +43,7 @@ static void test_every_counter_has_its_line(void **state)
 
 	for (size_t i = 0; i < sizeof counters / sizeof counters[0]; i++) {
 		snprintf(line, sizeof line, "| `%s` | %s |\n", counters[i].topic,
-			 counters[i].meaning);
+			counters[i].meaning);
 		if (!strstr(readme, line))
 			fail_msg("README.md lacks the line %s", line);
 	}

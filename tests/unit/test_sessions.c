@@ -57,8 +57,8 @@ static void on_limited(void *context, const char *client, const struct id *topic
 	fail_msg("far from any limit");
 }
 
-static void on_record(void *context, const void *key, size_t key_size, const void *value,
-		      size_t value_size)
+static void on_record(
+	void *context, const void *key, size_t key_size, const void *value, size_t value_size)
 {
 	world.visits++;
 	sessions_restore(world.interest, key, key_size, value, value_size);
@@ -67,10 +67,10 @@ static void on_record(void *context, const void *key, size_t key_size, const voi
 /* The node with what was on record goes on in interest. */
 static void begin(void)
 {
-	static const struct interest_actions actions = {on_join, on_leave, has_session,
-		on_remember, on_forget, on_limited, NULL};
-	static const struct interest_config limits = {.max_overlays = 10,
-		.max_overlays_per_client = 10};
+	static const struct interest_actions actions = {
+		on_join, on_leave, has_session, on_remember, on_forget, on_limited, NULL};
+	static const struct interest_config limits = {
+		.max_overlays = 10, .max_overlays_per_client = 10};
 	static const struct address bind = {.family = 4, .ip = {127, 0, 0, 1}};
 	const struct random random = random_system();
 	struct node_config config = {
@@ -189,7 +189,7 @@ static void records_that_make_no_sense(void **state)
 		{"c\0", 3, "\1", 1},
 		{"c", 1, "\1", 1},
 		{"c", 2, "\1", 1},
-		{KEY, sizeof KEY - 1, "\1", 1},      /* not ended */
+		{KEY, sizeof KEY - 1, "\1", 1}, /* not ended */
 		{KEY, sizeof KEY, NULL, 0},
 		{KEY, sizeof KEY, "\1\1", 2},
 		{KEY, sizeof KEY, "\3", 1},
@@ -209,8 +209,8 @@ static void records_that_make_no_sense(void **state)
 			memcpy(key, records[i].key, records[i].key_size);
 		if (records[i].value_size)
 			memcpy(value, records[i].value, records[i].value_size);
-		sessions_restore(world.interest, key, records[i].key_size, value,
-				 records[i].value_size);
+		sessions_restore(
+			world.interest, key, records[i].key_size, value, records[i].value_size);
 		free(key);
 		free(value);
 	}

@@ -44,8 +44,8 @@ static struct address address_of(unsigned n)
 		.family = 4, .ip = {192, 0, 2, (uint8_t)n}, .port = (uint16_t)(1000 + n)};
 }
 
-static void on_record(void *context, const void *key, size_t key_size, const void *value,
-		      size_t value_size)
+static void on_record(
+	void *context, const void *key, size_t key_size, const void *value, size_t value_size)
 {
 	assert_ptr_equal(context, &world);
 	world.records++;
@@ -53,8 +53,8 @@ static void on_record(void *context, const void *key, size_t key_size, const voi
 	snprintf(world.value, sizeof world.value, "%.*s", (int)value_size, (const char *)value);
 }
 
-static void on_node(void *context, const struct id *node, const struct address *addresses,
-		    size_t count)
+static void on_node(
+	void *context, const struct id *node, const struct address *addresses, size_t count)
 {
 	assert_ptr_equal(context, &world);
 	world.nodes++;
@@ -66,9 +66,8 @@ static void on_node(void *context, const struct id *node, const struct address *
 static void open_in(const char *dir)
 {
 	world.records = 0;
-	assert_int_equal(store_open(dir, &world.loop, on_record, &world, &world.store,
-				    world.reason),
-			 0);
+	assert_int_equal(
+		store_open(dir, &world.loop, on_record, &world, &world.store, world.reason), 0);
 }
 
 static void begin(void)
@@ -382,9 +381,9 @@ static void locked_by_another_process(void **state)
 	put("one", "1");
 	end();
 	assert_int_equal(sqlite3_open(world.path, &db), SQLITE_OK);
-	assert_int_equal(sqlite3_exec(db, "PRAGMA journal_mode = DELETE; BEGIN EXCLUSIVE", NULL,
-				      NULL, NULL),
-			 SQLITE_OK);
+	assert_int_equal(
+		sqlite3_exec(db, "PRAGMA journal_mode = DELETE; BEGIN EXCLUSIVE", NULL, NULL, NULL),
+		SQLITE_OK);
 	begin();
 	assert_non_null(strstr(world.reason, "locked"));
 	assert_int_equal(aside(), 0);
@@ -466,8 +465,8 @@ static void each_allocation_fails(void **state)
 	unsigned failures = 0;
 
 	heap_fail(1, false);
-	assert_int_equal(store_open(world.dir, &world.loop, NULL, NULL, &store, world.reason),
-			 ERROR_NOMEM);
+	assert_int_equal(
+		store_open(world.dir, &world.loop, NULL, NULL, &store, world.reason), ERROR_NOMEM);
 	begin();
 	for (size_t n = 1;; n++) {
 		heap_fail(n, false);
