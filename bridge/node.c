@@ -6,7 +6,7 @@
 #include <string.h>
 #include <uv.h>
 
-#include "engine.h"
+#include "engine/engine.h"
 #include "mailbox.h"
 #include "memory.h"
 

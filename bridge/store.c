@@ -76,9 +76,9 @@ static struct row *find(struct store *store, const struct id *topic, const struc
 {
 	struct row *row;
 
-	DL_FOREACH(store->rows, row)
-	if (id_equal(&row->topic, topic) && id_equal(&row->node, node))
-		return row;
+	DL_FOREACH (store->rows, row)
+		if (id_equal(&row->topic, topic) && id_equal(&row->node, node))
+			return row;
 	return NULL;
 }
 
@@ -95,8 +95,7 @@ static struct row *over_limit(struct store *store, const struct id *topic)
 	struct row *row, *oldest = NULL;
 	size_t count = 0;
 
-	DL_FOREACH(store->rows, row)
-	{
+	DL_FOREACH (store->rows, row) {
 		if (!id_equal(&row->topic, topic))
 			continue;
 		count++;
@@ -397,8 +396,8 @@ static void on_work(uv_work_t *work)
 	struct change *change;
 
 	sqlite3_exec(store->db, "BEGIN", NULL, NULL, NULL);
-	LL_FOREACH(store->working, change)
-	write_change(store, change);
+	LL_FOREACH (store->working, change)
+		write_change(store, change);
 	sqlite3_exec(store->db, "COMMIT", NULL, NULL, NULL);
 }
 
@@ -495,9 +494,9 @@ void store_each(struct store *store, const struct id *topic, store_visit *visit,
 {
 	struct row *row;
 
-	DL_FOREACH(store->rows, row)
-	if (id_equal(&row->topic, topic))
-		visit(context, &row->node, row->addresses, row->count);
+	DL_FOREACH (store->rows, row)
+		if (id_equal(&row->topic, topic))
+			visit(context, &row->node, row->addresses, row->count);
 }
 
 void store_free(struct store *store)

@@ -74,9 +74,9 @@ static bool subscribes(const struct client *client, const struct overlay *overla
 {
 	struct subscription *subscription, *next;
 
-	HASH_ITER(hh, client->subscriptions, subscription, next)
-	if (subscription->overlay == overlay && !subscription->stale)
-		return true;
+	HASH_ITER (hh, client->subscriptions, subscription, next)
+		if (subscription->overlay == overlay && !subscription->stale)
+			return true;
 	return false;
 }
 
@@ -105,9 +105,9 @@ static void free_client(struct interest *interest, struct client *client)
 	struct overlay *overlay, *next;
 
 	if (client->published > 0)
-		HASH_ITER(hh, interest->overlays, overlay, next)
-	if (overlay->publisher == client)
-		overlay->publisher = NULL;
+		HASH_ITER (hh, interest->overlays, overlay, next)
+			if (overlay->publisher == client)
+				overlay->publisher = NULL;
 	if (client->offline)
 		interest->offline_clients--;
 	HASH_DELETE(hh, interest->clients, client);
@@ -124,8 +124,8 @@ static void forget_subscriptions(struct interest *interest, struct client *clien
 {
 	struct subscription *subscription, *next;
 
-	HASH_ITER(hh, client->subscriptions, subscription, next)
-	forget_subscription(interest, client, subscription);
+	HASH_ITER (hh, client->subscriptions, subscription, next)
+		forget_subscription(interest, client, subscription);
 	free_unused_client(interest, client);
 }
 
@@ -138,14 +138,12 @@ void interest_free(struct interest *interest)
 	if (!interest)
 		return;
 	/* Nothing is forgotten at the end: it is the time to be remembered for. */
-	HASH_ITER(hh, interest->clients, client, next_client)
-	{
-		HASH_ITER(hh, client->subscriptions, subscription, next)
-		free_subscription(interest, client, subscription);
+	HASH_ITER (hh, interest->clients, client, next_client) {
+		HASH_ITER (hh, client->subscriptions, subscription, next)
+			free_subscription(interest, client, subscription);
 		free_client(interest, client);
 	}
-	HASH_ITER(hh, interest->overlays, overlay, next_overlay)
-	{
+	HASH_ITER (hh, interest->overlays, overlay, next_overlay) {
 		HASH_DELETE(hh, interest->overlays, overlay);
 		memory_free(overlay);
 	}
@@ -337,8 +335,8 @@ static void recount_all(struct interest *interest, struct client *client)
 {
 	struct subscription *subscription, *next;
 
-	HASH_ITER(hh, client->subscriptions, subscription, next)
-	recount(interest, client, subscription);
+	HASH_ITER (hh, client->subscriptions, subscription, next)
+		recount(interest, client, subscription);
 }
 
 int interest_fix(struct interest *interest, const struct id *topic)
@@ -409,8 +407,8 @@ static void make_stale(struct interest *interest, struct client *client)
 {
 	struct subscription *subscription, *next;
 
-	HASH_ITER(hh, client->subscriptions, subscription, next)
-	subscription->stale = true;
+	HASH_ITER (hh, client->subscriptions, subscription, next)
+		subscription->stale = true;
 	client->overlays = 0;
 	interest->dirty = true;
 }
@@ -484,8 +482,7 @@ static void look_at_sessions(struct interest *interest, uint64_t now_ns)
 	if (interest->offline_clients == 0 || now_ns < interest->sessions_next)
 		return;
 	interest->sessions_next = now_ns + SESSIONS_NS;
-	HASH_ITER(hh, interest->clients, client, next)
-	{
+	HASH_ITER (hh, interest->clients, client, next) {
 		if (!client->offline)
 			continue;
 		if (!interest->actions.has_session(interest->actions.context, client->id)) {
@@ -502,10 +499,8 @@ static void forget_stale(struct interest *interest)
 	struct client *client, *next_client;
 	struct subscription *subscription, *next;
 
-	HASH_ITER(hh, interest->clients, client, next_client)
-	{
-		HASH_ITER(hh, client->subscriptions, subscription, next)
-		{
+	HASH_ITER (hh, interest->clients, client, next_client) {
+		HASH_ITER (hh, client->subscriptions, subscription, next) {
 			if (subscription->stale)
 				forget_subscription(interest, client, subscription);
 		}
@@ -549,8 +544,7 @@ void interest_tick(struct interest *interest, uint64_t now_ns)
 	forget_stale(interest);
 	interest->dirty = false;
 	interest->linger_next = UINT64_MAX;
-	HASH_ITER(hh, interest->overlays, overlay, next)
-	{
+	HASH_ITER (hh, interest->overlays, overlay, next) {
 		if (is_held(overlay, now_ns)) {
 			(void)join(interest, overlay);
 			if (overlay->holders == 0 && !overlay->fixed &&

@@ -113,8 +113,7 @@ void broadcast_neighbour_down(struct broadcast *broadcast, const struct id *peer
 
 	if (!neighbour)
 		return;
-	HASH_ITER(hh, broadcast->missing, missing, next)
-	{
+	HASH_ITER (hh, broadcast->missing, missing, next) {
 		for (size_t i = missing->announcers_count; i-- > 0;) {
 			if (missing->announcers[i].slot == neighbour - broadcast->neighbours)
 				remove_announcer(missing, i);

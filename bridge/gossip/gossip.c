@@ -275,8 +275,7 @@ void gossip_peer_lost(struct gossip *gossip, uint64_t now, const struct id *peer
 {
 	struct overlay *overlay, *next;
 
-	HASH_ITER(hh, gossip->overlays, overlay, next)
-	{
+	HASH_ITER (hh, gossip->overlays, overlay, next) {
 		membership_peer_lost(&overlay->membership, now, peer);
 		finish(gossip, overlay);
 	}

@@ -46,8 +46,7 @@ static bool give_way(struct book *book)
 {
 	struct node_entry *entry, *next, *oldest = NULL;
 
-	HASH_ITER(hh, book->entries, entry, next)
-	{
+	HASH_ITER (hh, book->entries, entry, next) {
 		if (entry->trusted || entry->linked)
 			continue;
 		if (!oldest || entry->heard < oldest->heard)
@@ -103,8 +102,8 @@ void book_free(struct book *book)
 
 	if (!book)
 		return;
-	HASH_ITER(hh, book->entries, entry, next)
-	forget(book, entry);
+	HASH_ITER (hh, book->entries, entry, next)
+		forget(book, entry);
 	memory_free(book);
 }
 

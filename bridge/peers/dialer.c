@@ -70,8 +70,8 @@ void dialer_free(struct dialer *dialer)
 
 	if (!dialer)
 		return;
-	HASH_ITER(hh, dialer->targets, target, next)
-	forget(dialer, target);
+	HASH_ITER (hh, dialer->targets, target, next)
+		forget(dialer, target);
 	memory_free(dialer);
 }
 
@@ -303,8 +303,7 @@ bool dialer_effect(struct dialer *dialer, uint64_t now, struct dialer_effect *ou
 		dialer->window_start = now;
 		dialer->spent = 0;
 	}
-	HASH_ITER(hh, dialer->targets, target, next)
-	{
+	HASH_ITER (hh, dialer->targets, target, next) {
 		if (effect_of(dialer, now, target, out))
 			return true;
 		if (target->due < due)

@@ -53,8 +53,8 @@ void joiner_free(struct joiner *joiner)
 
 	if (!joiner)
 		return;
-	HASH_ITER(hh, joiner->wishes, wish, next)
-	forget(joiner, wish);
+	HASH_ITER (hh, joiner->wishes, wish, next)
+		forget(joiner, wish);
 	memory_free(joiner);
 }
 
@@ -102,8 +102,7 @@ void joiner_remove_topic(struct joiner *joiner, const struct id *topic)
 {
 	struct wish *wish, *next;
 
-	HASH_ITER(hh, joiner->wishes, wish, next)
-	{
+	HASH_ITER (hh, joiner->wishes, wish, next) {
 		if (id_equal(&wish->pair.topic, topic))
 			forget(joiner, wish);
 	}
@@ -113,8 +112,7 @@ void joiner_linked(struct joiner *joiner, uint64_t now, const struct id *peer)
 {
 	struct wish *wish, *next;
 
-	HASH_ITER(hh, joiner->wishes, wish, next)
-	{
+	HASH_ITER (hh, joiner->wishes, wish, next) {
 		if (!id_equal(&wish->pair.peer, peer))
 			continue;
 		wish->linked = true;
@@ -128,8 +126,7 @@ void joiner_unlinked(struct joiner *joiner, const struct id *peer)
 {
 	struct wish *wish, *next;
 
-	HASH_ITER(hh, joiner->wishes, wish, next)
-	{
+	HASH_ITER (hh, joiner->wishes, wish, next) {
 		if (!id_equal(&wish->pair.peer, peer))
 			continue;
 		wish->linked = false;
@@ -171,8 +168,7 @@ bool joiner_effect(struct joiner *joiner, uint64_t now, struct id *topic, struct
 
 	if (now < joiner->due)
 		return false;
-	HASH_ITER(hh, joiner->wishes, wish, next)
-	{
+	HASH_ITER (hh, joiner->wishes, wish, next) {
 		if (wish->due <= now) {
 			half = wish->backoff / 2;
 			wish->due = now + half + random_below(&joiner->random, half + 1);

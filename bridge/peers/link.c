@@ -208,8 +208,8 @@ static void remove_link(struct links *links, struct link *link)
 {
 	struct channel *channel, *next;
 
-	HASH_ITER(hh, link->channels, channel, next)
-	remove_channel(links, link, channel);
+	HASH_ITER (hh, link->channels, channel, next)
+		remove_channel(links, link, channel);
 	HASH_DELETE(hh, links->links, link);
 	memory_free(link);
 }
@@ -223,14 +223,12 @@ void links_free(struct links *links)
 
 	if (!links)
 		return;
-	HASH_ITER(hh, links->links, link, next_link)
-	{
+	HASH_ITER (hh, links->links, link, next_link) {
 		lanes = link->lanes;
 		remove_link(links, link);
-		DL_FOREACH_SAFE(lanes, lane, next_lane)
-		{
-			DL_FOREACH_SAFE(lane->outlets, outlet, next_outlet)
-			memory_free(outlet);
+		DL_FOREACH_SAFE (lanes, lane, next_lane) {
+			DL_FOREACH_SAFE (lane->outlets, outlet, next_outlet)
+				memory_free(outlet);
 			memory_free(lane);
 		}
 	}
@@ -351,8 +349,7 @@ static void make_way(struct links *links, struct link *link)
 	size_t open = 0;
 	bool quiet;
 
-	DL_FOREACH(link->lanes, lane)
-	{
+	DL_FOREACH (link->lanes, lane) {
 		if (lane->closing)
 			continue;
 		open++;
@@ -392,9 +389,9 @@ int links_connected(struct links *links, uint64_t now, const struct id *peer, vo
 	if (link->lanes && link->lanes->next && link->lanes->next->old_since == UINT64_MAX)
 		link->lanes->next->old_since = now;
 	if (link->lanes) {
-		DL_FOREACH(link->lanes->outlets, outlet)
-		if (outlet->channel && !outlet->ending)
-			end_outlet(links, now, link, outlet->channel);
+		DL_FOREACH (link->lanes->outlets, outlet)
+			if (outlet->channel && !outlet->ending)
+				end_outlet(links, now, link, outlet->channel);
 		/* The other side may not know yet that there is a newer one. */
 		link->lanes->quiet_since = now;
 	} else {
@@ -405,8 +402,8 @@ int links_connected(struct links *links, uint64_t now, const struct id *peer, vo
 	link->lost_due = UINT64_MAX;
 	link->wanted = false;
 	link->lost = false;
-	HASH_ITER(hh, link->channels, channel, next)
-	flush(links, now, link, channel);
+	HASH_ITER (hh, link->channels, channel, next)
+		flush(links, now, link, channel);
 	*out = lane;
 	return ERROR_NONE;
 }
@@ -420,12 +417,11 @@ void links_closed(struct links *links, uint64_t now, struct lane *lane)
 	link->lanes_count--;
 	memory_free(lane);
 	if (link->lanes) {
-		HASH_ITER(hh, link->channels, channel, next)
-		flush(links, now, link, channel);
+		HASH_ITER (hh, link->channels, channel, next)
+			flush(links, now, link, channel);
 		return;
 	}
-	HASH_ITER(hh, link->channels, channel, next)
-	{
+	HASH_ITER (hh, link->channels, channel, next) {
 		/* Nobody is dialled for a farewell. */
 		if (channel->released || (channel->last && channel->last->last))
 			remove_channel(links, link, channel);
@@ -559,8 +555,7 @@ void links_credit(struct links *links, uint64_t now, struct lane *lane)
 
 	if (lane != link->lanes)
 		return;
-	HASH_ITER(hh, link->channels, channel, next)
-	{
+	HASH_ITER (hh, link->channels, channel, next) {
 		if (!channel->no_credit)
 			continue;
 		if (channel->first)
@@ -599,13 +594,12 @@ bool links_sending(const struct links *links)
 	struct link *link, *next;
 	struct lane *lane;
 
-	HASH_ITER(hh, links->links, link, next)
-	{
+	HASH_ITER (hh, links->links, link, next) {
 		if (link->channels)
 			return true;
-		DL_FOREACH(link->lanes, lane)
-		if (lane->outlets)
-			return true;
+		DL_FOREACH (link->lanes, lane)
+			if (lane->outlets)
+				return true;
 	}
 	return false;
 }
@@ -645,20 +639,19 @@ static void tick_order(struct links *links, uint64_t now, struct link *link)
 	if (now < link->order_due)
 		return;
 	link->order_due = UINT64_MAX;
-	DL_FOREACH(link->lanes, lane)
-	DL_FOREACH(lane->outlets, outlet)
-	{
-		channel = outlet->channel;
-		if (!channel || !outlet->ending)
-			continue;
-		if (outlet->ending_due <= now) {
-			outlet->channel = NULL;
-			channel->endings--;
-			flush(links, now, link, channel);
-		} else if (outlet->ending_due < link->order_due) {
-			link->order_due = outlet->ending_due;
+	DL_FOREACH (link->lanes, lane)
+		DL_FOREACH (lane->outlets, outlet) {
+			channel = outlet->channel;
+			if (!channel || !outlet->ending)
+				continue;
+			if (outlet->ending_due <= now) {
+				outlet->channel = NULL;
+				channel->endings--;
+				flush(links, now, link, channel);
+			} else if (outlet->ending_due < link->order_due) {
+				link->order_due = outlet->ending_due;
+			}
 		}
-	}
 }
 
 /* Drops the content that waits, and nothing else. The end of a stream moves on to what was
@@ -694,8 +687,7 @@ static void tick_credit(struct links *links, uint64_t now, struct link *link)
 	if (now < link->credit_due)
 		return;
 	link->credit_due = UINT64_MAX;
-	HASH_ITER(hh, link->channels, channel, next)
-	{
+	HASH_ITER (hh, link->channels, channel, next) {
 		if (!channel->no_credit)
 			continue;
 		if (channel->credit_due <= now) {
@@ -712,8 +704,7 @@ static void tick_lanes(struct links *links, uint64_t now, struct link *link, uin
 	struct lane *lane;
 	uint64_t lane_due;
 
-	DL_FOREACH(link->lanes, lane)
-	{
+	DL_FOREACH (link->lanes, lane) {
 		if (is_unused(link, lane, now)) {
 			lane->closing = true;
 			links->io.close(lane->connection);
@@ -782,8 +773,7 @@ bool links_effect(struct links *links, uint64_t now, struct link_effect *out)
 
 	if (now < links->due)
 		return false;
-	HASH_ITER(hh, links->links, link, next)
-	{
+	HASH_ITER (hh, links->links, link, next) {
 		if (effect_of(links, now, link, &due, out))
 			return true;
 	}

@@ -756,8 +756,8 @@ static void report(struct quic_connection *connection)
 	const struct quic_config *config = &connection->endpoint->config;
 	struct quic_stream *stream, *next;
 
-	DL_FOREACH_SAFE(connection->streams, stream, next)
-	config->callbacks.stream_closed(config->context, stream);
+	DL_FOREACH_SAFE (connection->streams, stream, next)
+		config->callbacks.stream_closed(config->context, stream);
 	config->callbacks.closed(config->context, connection, &connection->close);
 }
 

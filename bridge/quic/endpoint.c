@@ -184,8 +184,8 @@ static void end_all(struct quic_endpoint *endpoint)
 	struct quic_close close = {.application = true, .text = "closed by us: shutting down"};
 	struct quic_connection *connection;
 
-	DL_FOREACH(endpoint->connections, connection)
-	connection_end(connection, &close, FAREWELL_APPLICATION);
+	DL_FOREACH (endpoint->connections, connection)
+		connection_end(connection, &close, FAREWELL_APPLICATION);
 }
 
 static void on_turn(uv_idle_t *handle)

@@ -90,8 +90,7 @@ static void tables_without_memory(void **state)
 	for (unsigned number = 0; number < ENTRIES; number++)
 		assert_int_equal(find(table, &keyed, number)->number, number);
 	assert_null(find(table, &keyed, ENTRIES));
-	HASH_ITER(hh, table, entry, next)
-	{
+	HASH_ITER (hh, table, entry, next) {
 		HASH_DELETE(hh, table, entry);
 		memory_free(entry);
 	}

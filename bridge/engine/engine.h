@@ -6,12 +6,12 @@
  *
  * One thread: the loop's. (engine_new and engine_bind may run before that thread begins.)
  */
-#ifndef BRIDGE_ENGINE_H
-#define BRIDGE_ENGINE_H
+#ifndef BRIDGE_ENGINE_ENGINE_H
+#define BRIDGE_ENGINE_ENGINE_H
 
 #include <uv.h>
 
-#include "node.h"
+#include "../node.h"
 
 struct engine;
 

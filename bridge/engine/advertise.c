@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* What we tell about where we are. */
+#include <stdio.h>
+
+#include "../interfaces.h"
+#include "internal.h"
+
+/* Looking up our own names: backoff after a failure, and where they may have moved. */
+#define ADVERTISE_FIRST_NS (1000 * MS)
+#define ADVERTISE_MOST_NS  (60000 * MS)
+#define ADVERTISE_AGAIN_NS (600000 * MS)
+
+static void tell_addresses(struct engine *engine)
+{
+	const struct advertise *advertise = &engine->advertise;
+	struct address addresses[2 * LIMIT_ADDRESSES_PER_NODE];
+
+	memcpy(addresses, advertise->told, advertise->told_count * sizeof *addresses);
+	memcpy(addresses + advertise->told_count, advertise->bound,
+		advertise->bound_count * sizeof *addresses);
+	gossip_set_addresses(
+		engine->gossip, addresses, advertise->told_count + advertise->bound_count);
+}
+
+static void log_advertised(struct engine *engine)
+{
+	const struct advertise *advertise = &engine->advertise;
+	char line[NODE_REASON_SIZE - 32] = "", text[ADDRESS_TEXT_SIZE];
+	size_t used = 0;
+
+	for (size_t i = 0; i < advertise->told_count && sizeof line - used > sizeof text; i++)
+		used += (size_t)snprintf(line + used, sizeof line - used, "%s%s", i ? ", " : "",
+			address_format(&advertise->told[i], text));
+	engine_log(engine, NODE_LOG_INFO, "advertised to peers: %s", line);
+}
+
+/* Name servers change the order of their answers, which means nothing. */
+static bool is_new(const struct advertise *advertise, const struct address *addresses, size_t count)
+{
+	size_t at;
+
+	for (size_t i = 0; i < count; i++) {
+		for (at = 0; at < advertise->told_count; at++)
+			if (address_compare(&addresses[i], &advertise->told[at]) == 0)
+				break;
+		if (at == advertise->told_count)
+			return true;
+	}
+	return count != advertise->told_count;
+}
+
+void advertise_resolved(struct engine *engine, const struct address *addresses,
+	size_t addresses_count, const char *failure)
+{
+	struct advertise *advertise = &engine->advertise;
+	uint64_t now = engine_now(engine);
+
+	if (failure[0]) {
+		advertise->due = now + advertise->backoff;
+		advertise->backoff = advertise->backoff * 2 > ADVERTISE_MOST_NS
+					     ? ADVERTISE_MOST_NS
+					     : advertise->backoff * 2;
+	} else {
+		advertise->due = advertise->has_names ? now + ADVERTISE_AGAIN_NS : UINT64_MAX;
+		advertise->backoff = ADVERTISE_FIRST_NS;
+	}
+	if (strncmp(advertise->failure, failure, sizeof advertise->failure - 1) != 0) {
+		snprintf(advertise->failure, sizeof advertise->failure, "%s", failure);
+		if (failure[0])
+			engine_log(engine, NODE_LOG_NOTICE, "advertise: %s", failure);
+	}
+	/* What was found before is better than nothing. */
+	if (addresses_count == 0 || !is_new(advertise, addresses, addresses_count))
+		return;
+	memcpy(advertise->told, addresses, addresses_count * sizeof *addresses);
+	advertise->told_count = addresses_count;
+	tell_addresses(engine);
+	log_advertised(engine);
+}
+
+/* Literal addresses are told from the very first, names as soon as they are found. */
+int advertise_make(struct engine *engine, const struct node_config *config,
+	const struct address *bound, size_t n)
+{
+	struct advertise *advertise = &engine->advertise;
+	struct node_peer self = {.id = engine->me, .hosts_count = config->advertise_count};
+	struct address address;
+
+	advertise->due = UINT64_MAX;
+	advertise->backoff = ADVERTISE_FIRST_NS;
+	advertise->bound_count =
+		interfaces_addresses(bound, n, advertise->bound, LIMIT_ADDRESSES_PER_NODE);
+	for (size_t i = 0; i < config->advertise_count; i++) {
+		self.hosts[i] = config->advertise[i];
+		if (resolver_literal(&self.hosts[i], &address))
+			advertise->told[advertise->told_count++] = address;
+		else
+			advertise->has_names = true;
+	}
+	tell_addresses(engine);
+	if (advertise->told_count > 0)
+		log_advertised(engine);
+	if (!advertise->has_names)
+		return ERROR_NONE;
+	return resolution_new(engine->resolver, &self, &advertise->resolution);
+}

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* What the sans-IO cores want done. */
+#include "internal.h"
+
+/* For the time after a crash. */
+static void remember(struct engine *engine, const struct id *topic, const struct id *peer)
+{
+	struct address addresses[BOOK_CANDIDATES];
+
+	store_remember(engine->store, topic, peer, addresses,
+		book_candidates(engine->book, peer, addresses));
+}
+
+static void on_neighbour_up(struct engine *engine, const struct id *topic, const struct id *peer)
+{
+	struct trusted *trusted = engine_trusted(engine, peer);
+
+	/* Should it fail again, that is news. */
+	if (trusted)
+		trusted->failure[0] = 0;
+	joiner_answered(engine->joiner, topic, peer);
+	atomic_fetch_add(engine->owner.neighbours, 1);
+	if (gossip_neighbours(engine->gossip, topic) == 1)
+		engine_emit(engine, NODE_JOINED, topic, NULL, NULL);
+	engine_emit(engine, NODE_NEIGHBOUR_UP, topic, peer, NULL);
+	engine_log(engine, NODE_LOG_DEBUG, "overlay %s: neighbour %s is up", short_id(topic).text,
+		short_id(peer).text);
+	remember(engine, topic, peer);
+	engine_send_waiting(engine, topic);
+}
+
+static void on_neighbour_down(struct engine *engine, const struct id *topic, const struct id *peer)
+{
+	joiner_lost(engine->joiner, engine_now(engine), topic, peer);
+	atomic_fetch_sub(engine->owner.neighbours, 1);
+	engine_emit(engine, NODE_NEIGHBOUR_DOWN, topic, peer, NULL);
+	engine_log(engine, NODE_LOG_DEBUG, "overlay %s: neighbour %s is down", short_id(topic).text,
+		short_id(peer).text);
+}
+
+static void on_peer_addresses(struct engine *engine, const struct gossip_effect *effect)
+{
+	struct quic_connection *source = links_connection(engine->links, &effect->source);
+	struct overlay *overlay, *next;
+	struct address address;
+	bool loopback = false;
+
+	/* One that is never dialled needs no place in the book. */
+	if (!access_grants(engine->access, &effect->peer))
+		return;
+	if (source) {
+		address = quic_connection_address(source);
+		loopback = address_is_loopback(&address);
+	}
+	book_hear(engine->book, engine_now(engine), &effect->peer, effect->addresses,
+		effect->addresses_count, loopback);
+	HASH_ITER (hh, engine->overlays, overlay, next) {
+		if (gossip_is_neighbour(engine->gossip, &overlay->topic, &effect->peer))
+			remember(engine, &overlay->topic, &effect->peer);
+	}
+}
+
+bool effects_gossip(struct engine *engine)
+{
+	struct gossip_effect effect;
+	bool any = false;
+
+	while (gossip_effect(engine->gossip, &effect)) {
+		any = true;
+		switch (effect.type) {
+		case GOSSIP_SEND:
+			links_send(engine->links, engine_now(engine), &effect.peer, &effect.topic,
+				effect.frame, effect.last);
+			break;
+		case GOSSIP_DELIVER:
+			engine_emit(
+				engine, NODE_MESSAGE, &effect.topic, &effect.peer, effect.message);
+			break;
+		case GOSSIP_NEIGHBOUR_UP:
+			on_neighbour_up(engine, &effect.topic, &effect.peer);
+			break;
+		case GOSSIP_NEIGHBOUR_DOWN:
+			on_neighbour_down(engine, &effect.topic, &effect.peer);
+			break;
+		case GOSSIP_RELEASE:
+			links_release(
+				engine->links, engine_now(engine), &effect.peer, &effect.topic);
+			break;
+		case GOSSIP_PEER_ADDRESSES:
+			on_peer_addresses(engine, &effect);
+			break;
+		}
+	}
+	return any;
+}
+
+/* A link that was regained: the other side may have been restarted and know nothing of
+ * our being neighbours. */
+static void renew_neighbours(struct engine *engine, const struct id *peer)
+{
+	struct overlay *overlay, *next;
+
+	HASH_ITER (hh, engine->overlays, overlay, next) {
+		if (gossip_is_neighbour(engine->gossip, &overlay->topic, peer))
+			gossip_ask(engine->gossip, engine_now(engine), &overlay->topic, peer);
+	}
+}
+
+bool effects_links(struct engine *engine)
+{
+	uint64_t now = engine_now(engine);
+	struct link_effect effect;
+	bool any = false;
+
+	while (links_effect(engine->links, now, &effect)) {
+		any = true;
+		switch (effect.type) {
+		case LINK_WANTED:
+			if (!engine_may_dial(engine, &effect.peer) ||
+				dialer_want(engine->dialer, now, &effect.peer, false))
+				links_gave_up(engine->links, now, &effect.peer);
+			break;
+		case LINK_UP:
+			dialer_linked(engine->dialer, &effect.peer);
+			joiner_linked(engine->joiner, now, &effect.peer);
+			book_set_linked(engine->book, &effect.peer, true);
+			links_keep(engine->links, now, &effect.peer,
+				engine->overlays && engine_trusted(engine, &effect.peer));
+			renew_neighbours(engine, &effect.peer);
+			break;
+		case LINK_DOWN:
+			dialer_unlinked(engine->dialer, now, &effect.peer);
+			joiner_unlinked(engine->joiner, &effect.peer);
+			book_set_linked(engine->book, &effect.peer, false);
+			break;
+		case LINK_LOST:
+			gossip_peer_lost(engine->gossip, now, &effect.peer);
+			break;
+		}
+	}
+	return any;
+}
+
+bool effects_dialer(struct engine *engine)
+{
+	uint64_t now = engine_now(engine);
+	struct dialer_effect effect;
+	struct trusted *trusted;
+	bool any = false;
+
+	while (!engine->stopping && dialer_effect(engine->dialer, now, &effect)) {
+		any = true;
+		switch (effect.type) {
+		case DIALER_DIAL:
+			route_dial(engine, &effect.node, &effect.address);
+			break;
+		case DIALER_GAVE_UP:
+			links_gave_up(engine->links, now, &effect.node);
+			break;
+		case DIALER_LOOK_UP:
+			links_gave_up(engine->links, now, &effect.node);
+			trusted = engine_trusted(engine, &effect.node);
+			if (trusted)
+				resolution_start(trusted->resolution);
+			break;
+		}
+	}
+	return any;
+}
+
+bool effects_joiner(struct engine *engine)
+{
+	uint64_t now = engine_now(engine);
+	struct id topic, peer;
+	bool any = false;
+
+	while (!engine->stopping && joiner_effect(engine->joiner, now, &topic, &peer)) {
+		any = true;
+		/* A full view needs nobody; it is looked at again after the backoff. */
+		if (gossip_neighbours(engine->gossip, &topic) < LIMIT_ACTIVE_VIEW)
+			gossip_ask(engine->gossip, now, &topic, &peer);
+	}
+	return any;
+}

@@ -1,0 +1,643 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+#include "internal.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <utlist.h>
+
+#include "../bytes/hex.h"
+
+/* Lines about what others can bring about as often as they like. */
+#define REMARK_EVERY_NS (10000 * MS)
+
+uint64_t engine_now(const struct engine *engine)
+{
+	(void)engine;
+	return uv_hrtime();
+}
+
+struct short_id short_id(const struct id *id)
+{
+	struct short_id out;
+
+	hex_encode(id->bytes, ID_SHORT_HEX_SIZE / 2, out.text);
+	return out;
+}
+
+void engine_log(struct engine *engine, enum node_log_level level, const char *format, ...)
+{
+	struct node_event event = {.type = NODE_LOG, .level = level};
+	va_list arguments;
+
+	event.text = memory_alloc(NODE_REASON_SIZE);
+	if (!event.text)
+		return;
+	va_start(arguments, format);
+	vsnprintf(event.text, NODE_REASON_SIZE, format, arguments);
+	va_end(arguments);
+	engine->owner.emit(engine->owner.context, &event);
+}
+
+void engine_emit(struct engine *engine, enum node_event_type type, const struct id *topic,
+	const struct id *peer, struct message *message)
+{
+	struct node_event event = {.type = type, .topic = *topic, .message = message};
+
+	if (peer)
+		event.peer = *peer;
+	engine->owner.emit(engine->owner.context, &event);
+}
+
+void engine_count(struct engine *engine, enum counter counter)
+{
+	counters_add(engine->owner.counters, counter, 1);
+}
+
+/* Whether the line may be said now; unsaid: how many were not since the last one. */
+static bool may_remark(struct engine *engine, struct remark *remark, uint64_t *unsaid)
+{
+	uint64_t now = engine_now(engine);
+
+	if (now < remark->not_before) {
+		remark->unsaid++;
+		return false;
+	}
+	*unsaid = remark->unsaid;
+	*remark = (struct remark){.not_before = now + REMARK_EVERY_NS};
+	return true;
+}
+
+void engine_remark_denied(struct engine *engine, const struct id *peer, const char *what)
+{
+	uint64_t unsaid;
+
+	if (may_remark(engine, &engine->denied, &unsaid))
+		engine_log(engine, NODE_LOG_NOTICE,
+			"peer %s: %s: shut out by allow_node or deny_node (%llu more since the "
+			"last such line)",
+			short_id(peer).text, what, (unsigned long long)unsaid);
+}
+
+void engine_remark_own_id(struct engine *engine, const char *where)
+{
+	uint64_t unsaid;
+
+	if (may_remark(engine, &engine->own_id, &unsaid))
+		engine_log(engine, NODE_LOG_ERROR,
+			"a peer%s shows our own node id: two nodes must not share an identity file "
+			"(was a volume cloned?)",
+			where);
+}
+
+bool engine_may_dial(struct engine *engine, const struct id *peer)
+{
+	if (access_grants(engine->access, peer))
+		return true;
+	engine_count(engine, COUNTER_NOT_DIALLED);
+	engine_remark_denied(engine, peer, "not dialled");
+	return false;
+}
+
+static struct overlay *engine_overlay(const struct engine *engine, const struct id *topic)
+{
+	struct overlay *overlay;
+
+	HASH_FIND_BYHASHVALUE(hh, engine->overlays, topic, sizeof *topic,
+		keyed_hash(&engine->keyed, topic, sizeof *topic), overlay);
+	return overlay;
+}
+
+struct trusted *engine_trusted(struct engine *engine, const struct id *id)
+{
+	for (size_t i = 0; i < engine->trusted_count; i++)
+		if (id_equal(&engine->trusted[i].id, id))
+			return &engine->trusted[i];
+	return NULL;
+}
+
+/* ---- messages out ---- */
+
+static void engine_broadcast(struct engine *engine, const struct id *topic, struct message *message)
+{
+	size_t neighbours = 0;
+
+	switch (gossip_publish(engine->gossip, engine_now(engine), topic, message, &neighbours)) {
+	case ERROR_NONE:
+		engine_count(engine, COUNTER_SENT);
+		break;
+	case ERROR_REPEATED:
+		engine_count(engine, COUNTER_DROPPED_REPEATED);
+		break;
+	case ERROR_TOO_LARGE:
+		engine_count(engine, COUNTER_DROPPED_TOO_LARGE);
+		break;
+	case ERROR_NOT_JOINED:
+		engine_count(engine, COUNTER_DROPPED_LEFT);
+		break;
+	default:
+		engine_count(engine, COUNTER_DROPPED_NO_MEMORY);
+		break;
+	}
+}
+
+void engine_send_waiting(struct engine *engine, const struct id *topic)
+{
+	struct overlay *overlay = engine_overlay(engine, topic);
+	struct message *message;
+
+	while (overlay && (message = waiting_pop(&engine->room, &overlay->waiting))) {
+		engine_broadcast(engine, topic, message);
+		message_unref(message);
+	}
+}
+
+static void expire_waiting(struct engine *engine, uint64_t now)
+{
+	struct overlay *overlay, *next;
+	uint64_t due;
+
+	if (now < engine->waiting_due)
+		return;
+	engine->waiting_due = UINT64_MAX;
+	HASH_ITER (hh, engine->overlays, overlay, next) {
+		due = waiting_expire(&engine->room, &overlay->waiting, now);
+		if (due < engine->waiting_due)
+			engine->waiting_due = due;
+	}
+}
+
+/* ---- the pump ---- */
+
+static void close_endpoint(struct engine *engine);
+
+void engine_pump(struct engine *engine)
+{
+	bool any;
+
+	if (engine->closing)
+		return;
+	do {
+		any = effects_gossip(engine);
+		any = effects_links(engine) || any;
+		any = effects_dialer(engine) || any;
+		any = effects_joiner(engine) || any;
+	} while (any);
+	if (engine->stopping &&
+		(!links_sending(engine->links) || engine_now(engine) >= engine->stop_due))
+		close_endpoint(engine);
+}
+
+/* ---- time ---- */
+
+static uint64_t deadline(const struct engine *engine)
+{
+	uint64_t due = gossip_deadline(engine->gossip);
+
+	if (links_deadline(engine->links) < due)
+		due = links_deadline(engine->links);
+	if (engine->stopping)
+		return engine->stop_due < due ? engine->stop_due : due;
+	if (dialer_deadline(engine->dialer) < due)
+		due = dialer_deadline(engine->dialer);
+	if (joiner_deadline(engine->joiner) < due)
+		due = joiner_deadline(engine->joiner);
+	if (engine->waiting_due < due)
+		due = engine->waiting_due;
+	if (engine->advertise.due < due)
+		due = engine->advertise.due;
+	return due;
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+	struct engine *engine = timer->data;
+	uint64_t now = engine_now(engine);
+
+	if (now >= gossip_deadline(engine->gossip))
+		gossip_tick(engine->gossip, now);
+	expire_waiting(engine, now);
+	if (now >= engine->advertise.due) {
+		engine->advertise.due = UINT64_MAX;
+		resolution_start(engine->advertise.resolution);
+	}
+	engine_pump(engine);
+}
+
+/* Once per turn of the loop, before it sleeps: the one timer follows the cores. */
+static void on_prepare(uv_prepare_t *prepare)
+{
+	struct engine *engine = prepare->data;
+	uint64_t due, now;
+
+	if (engine->closing)
+		return;
+	engine_pump(engine);
+	if (engine->closing)
+		return;
+	atomic_store(engine->owner.waiting, engine->room.count);
+	due = deadline(engine);
+	if (due == UINT64_MAX) {
+		uv_timer_stop(&engine->timer);
+		return;
+	}
+	now = engine_now(engine);
+	uv_timer_start(&engine->timer, on_timer, due <= now ? 0 : (due - now + MS - 1) / MS, 0);
+}
+
+/* ---- commands ---- */
+
+static void want_trusted(struct engine *engine, const struct id *topic)
+{
+	uint64_t now = engine_now(engine);
+	struct trusted *trusted;
+	bool linked;
+
+	for (size_t i = 0; i < engine->trusted_count; i++) {
+		trusted = &engine->trusted[i];
+		linked = links_linked(engine->links, &trusted->id);
+		joiner_add(engine->joiner, now, topic, &trusted->id, linked);
+		dialer_want(engine->dialer, now, &trusted->id, true);
+		links_keep(engine->links, now, &trusted->id, true);
+		if (linked)
+			dialer_linked(engine->dialer, &trusted->id);
+	}
+}
+
+/* Those who are on this overlay and have told us so when we were not: their Join went
+ * unheard, and upstream does not repeat it. */
+static void want_early_ones(struct engine *engine, const struct id *topic)
+{
+	struct inlet *inlet;
+
+	DL_FOREACH (engine->inlets, inlet)
+		if (inlet->has_topic && id_equal(&inlet->topic, topic))
+			joiner_add(engine->joiner, engine_now(engine), topic, &inlet->route->peer,
+				true);
+}
+
+struct recall {
+	struct engine *engine;
+	const struct id *topic;
+};
+
+static void recall(void *context, const struct id *node, const struct address *addresses,
+	size_t addresses_count)
+{
+	struct recall *recall = context;
+	struct engine *engine = recall->engine;
+	uint64_t now = engine_now(engine);
+	bool linked = links_linked(engine->links, node);
+
+	if (!engine_may_dial(engine, node))
+		return;
+	/* It was a neighbour here, so that this topic is no secret to it. Its addresses
+	 * have worked, loopback or not. */
+	book_hear(engine->book, now, node, addresses, addresses_count, true);
+	joiner_add(engine->joiner, now, recall->topic, node, linked);
+	if (!linked)
+		dialer_want(engine->dialer, now, node, false);
+}
+
+void engine_join(struct engine *engine, const struct id *topic)
+{
+	struct overlay *overlay = engine_overlay(engine, topic);
+	int error;
+
+	if (overlay || engine->stopping)
+		return;
+	overlay = memory_zalloc(sizeof *overlay);
+	if (!overlay)
+		return;
+	overlay->topic = *topic;
+	HASH_ADD_KEYPTR_BYHASHVALUE(hh, engine->overlays, &overlay->topic, sizeof overlay->topic,
+		keyed_hash(&engine->keyed, topic, sizeof *topic), overlay);
+	if (!overlay->hh.tbl) {
+		memory_free(overlay);
+		return;
+	}
+	error = gossip_join(engine->gossip, engine_now(engine), topic);
+	if (error) {
+		overlay->refused = true;
+		engine_log(engine, NODE_LOG_WARNING, "overlay %s: not joined: %s",
+			short_id(topic).text,
+			error == ERROR_LIMIT ? "max_overlays is reached" : error_text(error));
+		return;
+	}
+	atomic_fetch_add(engine->owner.overlays, 1);
+	want_trusted(engine, topic);
+	want_early_ones(engine, topic);
+	store_each(engine->store, topic, recall, &(struct recall){engine, topic});
+	engine_pump(engine);
+}
+
+static void leave(struct engine *engine, struct overlay *overlay)
+{
+	struct id topic = overlay->topic;
+
+	waiting_drop(&engine->room, &overlay->waiting, COUNTER_DROPPED_LEFT);
+	HASH_DELETE(hh, engine->overlays, overlay);
+	if (!overlay->refused) {
+		atomic_fetch_sub(engine->owner.overlays, 1);
+		joiner_remove_topic(engine->joiner, &topic);
+		/* The cores do not report neighbours of an overlay that is left. */
+		atomic_fetch_sub(
+			engine->owner.neighbours, gossip_neighbours(engine->gossip, &topic));
+		gossip_leave(engine->gossip, engine_now(engine), &topic);
+	}
+	memory_free(overlay);
+	engine_emit(engine, NODE_LEFT, &topic, NULL, NULL);
+	for (size_t i = 0; !engine->overlays && i < engine->trusted_count; i++) {
+		dialer_unwant(engine->dialer, &engine->trusted[i].id);
+		links_keep(engine->links, engine_now(engine), &engine->trusted[i].id, false);
+	}
+}
+
+void engine_leave(struct engine *engine, const struct id *topic)
+{
+	struct overlay *overlay = engine_overlay(engine, topic);
+
+	if (!overlay || engine->stopping)
+		return;
+	leave(engine, overlay);
+	engine_pump(engine);
+}
+
+void engine_publish(struct engine *engine, const struct id *topic, struct message *message)
+{
+	struct overlay *overlay = engine_overlay(engine, topic);
+	uint64_t now = engine_now(engine);
+
+	if (!overlay) {
+		engine_count(engine, COUNTER_DROPPED_LEFT);
+	} else if (overlay->refused) {
+		engine_count(engine, COUNTER_DROPPED_MAX_OVERLAYS);
+	} else if (gossip_neighbours(engine->gossip, topic) > 0) {
+		engine_broadcast(engine, topic, message);
+		engine_pump(engine);
+	} else if (waiting_push(&engine->room, &overlay->waiting, now, message) == ERROR_NONE) {
+		if (now + engine->room.age_ns < engine->waiting_due)
+			engine->waiting_due = now + engine->room.age_ns;
+	}
+	message_unref(message);
+}
+
+void engine_record(struct engine *engine, const void *key, size_t key_size, const void *value,
+	size_t value_size)
+{
+	store_record(engine->store, key, key_size, value, value_size);
+}
+
+/* ---- beginning and end ---- */
+
+static void on_resolved(void *context, const struct id *node, const struct address *addresses,
+	size_t addresses_count, const char *failure)
+{
+	struct engine *engine = context;
+	struct trusted *trusted = engine_trusted(engine, node);
+
+	if (engine->stopping)
+		return;
+	if (id_equal(node, &engine->me))
+		advertise_resolved(engine, addresses, addresses_count, failure);
+	if (!trusted)
+		return;
+	if (addresses_count == 0) {
+		if (strncmp(trusted->failure, failure, sizeof trusted->failure - 1) != 0) {
+			snprintf(trusted->failure, sizeof trusted->failure, "%s", failure);
+			engine_log(engine, NODE_LOG_NOTICE, "peer %s: %s", short_id(node).text,
+				failure);
+		}
+		return;
+	}
+	if (book_configure(engine->book, node, addresses, addresses_count) == ERROR_NONE)
+		dialer_addresses(engine->dialer, engine_now(engine), node);
+	engine_pump(engine);
+}
+
+void engine_begin(struct engine *engine)
+{
+	/* Before the peers' names, so that what the peers are told is complete. */
+	if (engine->advertise.resolution)
+		resolution_start(engine->advertise.resolution);
+	for (size_t i = 0; i < engine->trusted_count; i++)
+		resolution_start(engine->trusted[i].resolution);
+}
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+	struct engine *engine = handle->data;
+
+	if (--engine->handles == 0)
+		engine->owner.stopped(engine->owner.context);
+}
+
+static void on_endpoint_closed(void *context)
+{
+	struct engine *engine = context;
+
+	engine->endpoint = NULL;
+	if (!engine->handles_ready) {
+		engine->owner.stopped(engine->owner.context);
+		return;
+	}
+	engine->handles = 2;
+	uv_close((uv_handle_t *)&engine->timer, on_handle_closed);
+	uv_close((uv_handle_t *)&engine->prepare, on_handle_closed);
+}
+
+static void close_endpoint(struct engine *engine)
+{
+	engine->closing = true;
+	if (engine->resolver)
+		resolver_stop(engine->resolver);
+	quic_endpoint_close(engine->endpoint, on_endpoint_closed, engine);
+}
+
+void engine_stop(struct engine *engine)
+{
+	struct overlay *overlay, *next;
+
+	if (engine->stopping)
+		return;
+	engine->stopping = true;
+	if (!engine->handles_ready) {
+		/* engine_new has failed half-way. */
+		if (engine->endpoint)
+			close_endpoint(engine);
+		else
+			engine->owner.stopped(engine->owner.context);
+		return;
+	}
+	engine->stop_due = engine_now(engine) + LIMIT_FAREWELL_MS * MS;
+	HASH_ITER (hh, engine->overlays, overlay, next)
+		leave(engine, overlay);
+	engine_pump(engine);
+}
+
+void engine_free(struct engine *engine)
+{
+	if (!engine)
+		return;
+	gossip_free(engine->gossip);
+	links_free(engine->links);
+	dialer_free(engine->dialer);
+	joiner_free(engine->joiner);
+	book_free(engine->book);
+	access_free(engine->access);
+	resolver_free(engine->resolver);
+	store_free(engine->store);
+	memory_free(engine->trusted);
+	memory_free(engine);
+}
+
+static int trust(struct engine *engine, const struct node_config *config)
+{
+	struct trusted *trusted;
+	int error;
+
+	engine->trusted = memory_zalloc((config->peers_count + 1) * sizeof *engine->trusted);
+	if (!engine->trusted)
+		return ERROR_NOMEM;
+	for (size_t i = 0; i < config->peers_count; i++) {
+		trusted = &engine->trusted[i];
+		trusted->id = config->peers[i].id;
+		error = book_configure(engine->book, &trusted->id, NULL, 0);
+		if (!error)
+			error = resolution_new(
+				engine->resolver, &config->peers[i], &trusted->resolution);
+		if (error)
+			return error;
+		engine->trusted_count++;
+	}
+	return ERROR_NONE;
+}
+
+static int make_cores(struct engine *engine, const struct node_config *config)
+{
+	struct gossip_config gossip = {
+		.me = engine->me,
+		.random = engine->random,
+		.counters = engine->owner.counters,
+		.max_overlays = config->max_overlays,
+		.cache_bytes = config->cache_bytes,
+		.is_key = identity_is_node,
+	};
+	int error;
+
+	error = gossip_new(&gossip, &engine->gossip);
+	if (!error)
+		error = links_new(
+			&route_io, &engine->random, engine->owner.counters, &engine->links);
+	if (!error)
+		error = book_new(&engine->me, &engine->random, engine->owner.counters, LIMIT_PEERS,
+			&engine->book);
+	if (!error)
+		error = access_new(config->allow, config->allow_count, config->deny,
+			config->deny_count, &engine->access);
+	if (!error)
+		error = dialer_new(&engine->random, engine->book, &engine->dialer);
+	if (!error)
+		error = joiner_new(&engine->random, &engine->joiner);
+	if (!error)
+		error = resolver_new(engine->loop, on_resolved, engine, &engine->resolver);
+	if (!error)
+		error = trust(engine, config);
+	return error;
+}
+
+static int bind_all(struct engine *engine, const struct node_config *config, struct address *bound,
+	size_t *bound_count, char reason[NODE_REASON_SIZE])
+{
+	char text[ADDRESS_TEXT_SIZE];
+	int error, first_error = ERROR_NONE;
+
+	*bound_count = 0;
+	for (size_t i = 0; i < config->binds_count; i++) {
+		error = quic_endpoint_bind(
+			engine->endpoint, &config->binds[i], &bound[*bound_count]);
+		if (!error) {
+			(*bound_count)++;
+			continue;
+		}
+		if (!first_error) {
+			first_error = error;
+			snprintf(reason, NODE_REASON_SIZE, "cannot bind UDP %s: %s",
+				address_format(&config->binds[i], text),
+				error == ERROR_SYSTEM ? strerror(errno) : error_text(error));
+		}
+		if (config->binds_all)
+			return error;
+	}
+	return *bound_count > 0 ? ERROR_NONE : first_error;
+}
+
+static int make_endpoint(struct engine *engine, const struct node_config *config)
+{
+	struct quic_config quic = {
+		.loop = engine->loop,
+		.identity = config->identity,
+		.max_connections = LIMIT_CONNECTIONS,
+		.max_streams = config->max_overlays,
+		.max_queue = LIMIT_PEER_QUEUE_BYTES,
+		.counters = engine->owner.counters,
+		.callbacks = route_callbacks,
+		.context = engine,
+	};
+
+	identity_alpn(PROTOCOL_GOSSIP, &config->network, &quic.alpn);
+	return quic_endpoint_new(&quic, &engine->endpoint);
+}
+
+int engine_new(const struct node_config *config, const struct engine_owner *owner, uv_loop_t *loop,
+	struct address *bound, size_t *bound_count, struct engine **out,
+	char reason[NODE_REASON_SIZE])
+{
+	struct engine *engine = memory_zalloc(sizeof *engine);
+	char remark[STORE_REASON_SIZE];
+	int error = ERROR_NOMEM;
+
+	snprintf(reason, NODE_REASON_SIZE, "%s", error_text(ERROR_NOMEM));
+	if (!engine)
+		return error;
+	engine->owner = *owner;
+	engine->loop = loop;
+	engine->me = config->identity->id;
+	engine->random = random_system();
+	engine->waiting_due = UINT64_MAX;
+	engine->room = (struct waiting_room){
+		.limit = config->queue_limit,
+		.age_ns = config->queue_age_ns,
+		.max_bytes = LIMIT_WAITING_BYTES,
+		.counters = owner->counters,
+	};
+	keyed_init(&engine->keyed, &engine->random);
+	*out = engine;
+	error = store_open(config->state_dir, loop, config->record, config->record_context,
+		&engine->store, remark);
+	if (!error && remark[0])
+		engine_log(engine, NODE_LOG_WARNING, "%s", remark);
+	if (!error)
+		error = make_cores(engine, config);
+	if (!error)
+		error = make_endpoint(engine, config);
+	if (error) {
+		snprintf(reason, NODE_REASON_SIZE, "%s", error_text(error));
+		return error;
+	}
+	error = bind_all(engine, config, bound, bound_count, reason);
+	if (error)
+		return error;
+	error = advertise_make(engine, config, bound, *bound_count);
+	if (error) {
+		snprintf(reason, NODE_REASON_SIZE, "%s", error_text(error));
+		return error;
+	}
+	uv_timer_init(loop, &engine->timer);
+	engine->timer.data = engine;
+	uv_prepare_init(loop, &engine->prepare);
+	engine->prepare.data = engine;
+	uv_prepare_start(&engine->prepare, on_prepare);
+	engine->handles_ready = true;
+	return ERROR_NONE;
+}
