@@ -2,12 +2,40 @@
 """Fixtures of all suites that run brokers. What a test starts ends with it."""
 
 import fcntl
+import os
 import pathlib
 import tempfile
 
 import pytest
 
+import settings
 from broker import Broker
+
+
+MARKERS = {
+    "unsanitized": "has no meaning with a sanitizer, which changes what is measured",
+    "no_tsan": "the stock broker crashes there, with or without the plugin",
+    "root": "needs to be root",
+}
+
+
+def pytest_configure(config):
+    for name, meaning in MARKERS.items():
+        config.addinivalue_line("markers", f"{name}: {meaning}")
+
+
+def pytest_collection_modifyitems(config, items):
+    """What has no meaning here is left out by its marker: a skipped test has failed."""
+    absent = set()
+    if settings.SANITIZER not in ("", "none"):
+        absent.add("unsanitized")
+    if settings.SANITIZER == "tsan":
+        absent.add("no_tsan")
+    if os.geteuid() != 0:
+        absent.add("root")
+    left_out = [item for item in items if any(item.get_closest_marker(name) for name in absent)]
+    items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=left_out)
 
 
 class Brokers:

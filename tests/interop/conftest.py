@@ -7,7 +7,12 @@ import pytest
 TESTS = pathlib.Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS / "harness"), str(TESTS / "interop")]
 
-from fixtures import brokers, pytest_runtest_makereport  # noqa: E402, F401
+from fixtures import (  # noqa: E402, F401
+    brokers,
+    pytest_collection_modifyitems,
+    pytest_configure,
+    pytest_runtest_makereport,
+)
 from rust_peer import RustPeer  # noqa: E402
 
 

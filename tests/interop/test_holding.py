@@ -253,6 +253,7 @@ def test_offline_sessions_leave(rust, brokers):
     woken.wait_message(scene.topic, b"good morning")
 
 
+@pytest.mark.no_tsan  # see tests/broker/test_origin.py
 def test_native_bridge_as_subscriber(rust, brokers):
     """It raises no event: it receives what the option `topic` keeps joined."""
     far = brokers("far").start()
