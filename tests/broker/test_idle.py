@@ -11,7 +11,7 @@ from broker import _RUNNING
 from identity import overlay, random_topic
 from mqtt import Client
 
-WINDOW = 20.0  # seconds
+WINDOW = 60.0  # seconds
 MOST_WAKE_UPS = 5.0  # per second
 MOST_LOAD = 0.001  # of a core
 
