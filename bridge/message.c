@@ -19,7 +19,6 @@ struct message *message_new(const void *content, size_t size)
 		return NULL;
 	atomic_init(&message->references, 1);
 	message->hashed = false;
-	message->born_ns = 0;
 	message->size = size;
 	if (size)
 		memcpy(message->content, content, size);

@@ -24,7 +24,6 @@ struct message {
 	_Atomic uint32_t references;
 	bool hashed;	  /* set by message_id; only the node's thread calls that */
 	struct id id;	  /* BLAKE3 of the content, once hashed */
-	uint64_t born_ns; /* monotonic time of acceptance, set by the maker, for queue_age */
 	size_t size;	  /* bytes of content */
 	uint8_t content[];
 };

@@ -84,7 +84,8 @@ static void on_async(uv_async_t *async)
 
 static bool is_droppable(const struct node_event *event)
 {
-	return event->type == NODE_MESSAGE || event->type == NODE_LOG;
+	return event->type == NODE_MESSAGE || event->type == NODE_DROPPED ||
+	       event->type == NODE_LOG;
 }
 
 static void on_emit(void *context, struct node_event *node_event)

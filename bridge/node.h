@@ -112,8 +112,8 @@ int node_start(const struct node_config *config, struct node **out, char reason[
  * connections and ends the thread. Events that were not taken are gone. */
 void node_stop(struct node *node);
 
-/* Joining twice is fine. ERROR_NOMEM. Over max_overlays: a NODE_DROPPED for each
- * message and a log line. */
+/* Joining twice is fine. ERROR_NOMEM. Over max_overlays: a log line, and what is
+ * published there is dropped. */
 int node_join(struct node *node, const struct id *topic);
 /* What was accepted for the overlay before is sent first. ERROR_NOMEM. */
 int node_leave(struct node *node, const struct id *topic);

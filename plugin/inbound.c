@@ -4,6 +4,12 @@
 #include "broker.h"
 #include "topic.h"
 
+static const char *const counter_topics[] = {
+#define X(name, topic, meaning) topic,
+	COUNTER_TABLE(X)
+#undef X
+};
+
 static void deliver(struct node *node, uint8_t qos, const struct node_event *event)
 {
 	struct message *message = event->message;
@@ -50,7 +56,11 @@ size_t inbound_drain(struct node *node, uint8_t qos)
 			break;
 		case NODE_NEIGHBOUR_UP:
 		case NODE_NEIGHBOUR_DOWN:
+			break;
 		case NODE_DROPPED:
+			broker_log(BROKER_DEBUG, "overlay %s: %llu messages not carried: %s",
+				topic_short(&event.topic).text, (unsigned long long)event.count,
+				counter_topics[event.reason]);
 			break;
 		}
 		node_event_clear(&event);

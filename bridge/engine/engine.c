@@ -118,6 +118,35 @@ struct trusted *engine_trusted(struct engine *engine, const struct id *id)
 
 /* ---- messages out ---- */
 
+static void tell_dropped(struct engine *engine)
+{
+	if (engine->dropped.count > 0)
+		engine->owner.emit(engine->owner.context, &engine->dropped);
+	engine->dropped.count = 0;
+}
+
+/* Says what was not carried (it is counted already), one event for a row of the same. */
+static void note_dropped(
+	struct engine *engine, const struct id *topic, enum counter reason, uint64_t n)
+{
+	struct node_event *dropped = &engine->dropped;
+
+	if (n == 0)
+		return;
+	if (dropped->reason != reason || !id_equal(&dropped->topic, topic))
+		tell_dropped(engine);
+	dropped->type = NODE_DROPPED;
+	dropped->topic = *topic;
+	dropped->reason = reason;
+	dropped->count += n;
+}
+
+static void drop(struct engine *engine, const struct id *topic, enum counter reason)
+{
+	engine_count(engine, reason);
+	note_dropped(engine, topic, reason, 1);
+}
+
 static void engine_broadcast(struct engine *engine, const struct id *topic, struct message *message)
 {
 	size_t neighbours = 0;
@@ -127,16 +156,16 @@ static void engine_broadcast(struct engine *engine, const struct id *topic, stru
 		engine_count(engine, COUNTER_SENT);
 		break;
 	case ERROR_REPEATED:
-		engine_count(engine, COUNTER_DROPPED_REPEATED);
+		drop(engine, topic, COUNTER_DROPPED_REPEATED);
 		break;
 	case ERROR_TOO_LARGE:
-		engine_count(engine, COUNTER_DROPPED_TOO_LARGE);
+		drop(engine, topic, COUNTER_DROPPED_TOO_LARGE);
 		break;
 	case ERROR_NOT_JOINED:
-		engine_count(engine, COUNTER_DROPPED_LEFT);
+		drop(engine, topic, COUNTER_DROPPED_LEFT);
 		break;
 	default:
-		engine_count(engine, COUNTER_DROPPED_NO_MEMORY);
+		drop(engine, topic, COUNTER_DROPPED_NO_MEMORY);
 		break;
 	}
 }
@@ -156,12 +185,16 @@ static void expire_waiting(struct engine *engine, uint64_t now)
 {
 	struct overlay *overlay, *next;
 	uint64_t due;
+	size_t before;
 
 	if (now < engine->waiting_due)
 		return;
 	engine->waiting_due = UINT64_MAX;
 	HASH_ITER (hh, engine->overlays, overlay, next) {
+		before = overlay->waiting.count;
 		due = waiting_expire(&engine->room, &overlay->waiting, now);
+		note_dropped(engine, &overlay->topic, COUNTER_DROPPED_QUEUE_AGE,
+			before - overlay->waiting.count);
 		if (due < engine->waiting_due)
 			engine->waiting_due = due;
 	}
@@ -233,6 +266,7 @@ static void on_prepare(uv_prepare_t *prepare)
 	if (engine->closing)
 		return;
 	engine_pump(engine);
+	tell_dropped(engine);
 	if (engine->closing)
 		return;
 	atomic_store(engine->owner.waiting, engine->room.count);
@@ -335,7 +369,8 @@ static void leave(struct engine *engine, struct overlay *overlay)
 {
 	struct id topic = overlay->topic;
 
-	waiting_drop(&engine->room, &overlay->waiting, COUNTER_DROPPED_LEFT);
+	note_dropped(engine, &topic, COUNTER_DROPPED_LEFT,
+		waiting_drop(&engine->room, &overlay->waiting, COUNTER_DROPPED_LEFT));
 	HASH_DELETE(hh, engine->overlays, overlay);
 	if (!overlay->refused) {
 		atomic_fetch_sub(engine->owner.overlays, 1);
@@ -363,21 +398,36 @@ void engine_leave(struct engine *engine, const struct id *topic)
 	engine_pump(engine);
 }
 
+static void wait_for_neighbour(
+	struct engine *engine, struct overlay *overlay, uint64_t now, struct message *message)
+{
+	struct waiting *waiting = &overlay->waiting;
+	size_t before = waiting->count;
+	int error = waiting_push(&engine->room, waiting, now, message);
+
+	if (error == ERROR_NOMEM)
+		note_dropped(engine, &overlay->topic, COUNTER_DROPPED_NO_MEMORY, 1);
+	else
+		note_dropped(engine, &overlay->topic, COUNTER_DROPPED_QUEUE_LIMIT,
+			before + 1 - waiting->count);
+	if (!error && now + engine->room.age_ns < engine->waiting_due)
+		engine->waiting_due = now + engine->room.age_ns;
+}
+
 void engine_publish(struct engine *engine, const struct id *topic, struct message *message)
 {
 	struct overlay *overlay = engine_overlay(engine, topic);
 	uint64_t now = engine_now(engine);
 
 	if (!overlay) {
-		engine_count(engine, COUNTER_DROPPED_LEFT);
+		drop(engine, topic, COUNTER_DROPPED_LEFT);
 	} else if (overlay->refused) {
-		engine_count(engine, COUNTER_DROPPED_MAX_OVERLAYS);
+		drop(engine, topic, COUNTER_DROPPED_MAX_OVERLAYS);
 	} else if (gossip_neighbours(engine->gossip, topic) > 0) {
 		engine_broadcast(engine, topic, message);
 		engine_pump(engine);
-	} else if (waiting_push(&engine->room, &overlay->waiting, now, message) == ERROR_NONE) {
-		if (now + engine->room.age_ns < engine->waiting_due)
-			engine->waiting_due = now + engine->room.age_ns;
+	} else {
+		wait_for_neighbour(engine, overlay, now, message);
 	}
 	message_unref(message);
 }

@@ -98,6 +98,7 @@ struct engine {
 	struct overlay *overlays;
 	struct waiting_room room;
 	uint64_t waiting_due;
+	struct node_event dropped; /* not told yet; count 0: nothing */
 	struct route *dials;
 	struct inlet *inlets; /* bounded by the streams we grant */
 	struct trusted *trusted;

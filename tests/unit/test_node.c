@@ -35,6 +35,7 @@ struct player {
 	struct node_peer peer;
 	/* What its events have said. */
 	unsigned joined, ups, downs, left, logs;
+	uint64_t dropped[COUNTERS]; /* as the events said */
 	unsigned messages, out_of_order;
 	unsigned next_number; /* content is "<number>" */
 	char last[LIMIT_CONTENT + 1];
@@ -190,6 +191,8 @@ static void drain(struct player *player)
 			note_message(player, &event);
 			break;
 		case NODE_DROPPED:
+			assert_true(event.count > 0);
+			player->dropped[event.reason] += event.count;
 			break;
 		case NODE_LOG:
 			player->logs++;
@@ -712,6 +715,7 @@ static void waiting_is_bounded(void **state)
 	for (unsigned number = 0; number < 10; number++)
 		publish_number(&players[0], number, 'a');
 	eventually(counted(&players[0], COUNTER_DROPPED_QUEUE_LIMIT) == 7);
+	eventually(players[0].dropped[COUNTER_DROPPED_QUEUE_LIMIT] == 7);
 	players[1].next_number = 7;
 	join(&players[1], &topic);
 	eventually(players[1].messages == 3);
@@ -726,10 +730,12 @@ static void waiting_messages_age(void **state)
 	publish(&players[0], "0");
 	publish(&players[0], "1");
 	eventually(counted(&players[0], COUNTER_DROPPED_QUEUE_AGE) == 2);
+	eventually(players[0].dropped[COUNTER_DROPPED_QUEUE_AGE] == 2);
 	/* Those of an overlay that is left have another reason. */
 	publish(&players[0], "2");
 	assert_int_equal(node_leave(players[0].node, &topic), 0);
 	eventually(counted(&players[0], COUNTER_DROPPED_LEFT) == 1);
+	eventually(players[0].dropped[COUNTER_DROPPED_LEFT] == 1);
 }
 
 static void too_many_overlays(void **state)
@@ -742,6 +748,7 @@ static void too_many_overlays(void **state)
 	join(&players[0], &second);
 	assert_int_equal(node_publish(players[0].node, &second, "x", 1), 0);
 	eventually(counted(&players[0], COUNTER_DROPPED_MAX_OVERLAYS) == 1);
+	eventually(players[0].dropped[COUNTER_DROPPED_MAX_OVERLAYS] == 1);
 	eventually(strstr(players[0].log, "max_overlays"));
 	assert_int_equal(node_overlays(players[0].node), 1);
 	assert_int_equal(node_leave(players[0].node, &second), 0);
