@@ -88,6 +88,9 @@ struct counters {
 	_Atomic uint64_t values[COUNTERS];
 };
 
+/* The counter's topic below $SYS/broker/p2panda/, which is its name in logs too. */
+const char *counter_topic(enum counter counter);
+
 static inline void counters_add(struct counters *counters, enum counter counter, uint64_t n)
 {
 	atomic_fetch_add_explicit(&counters->values[counter], n, memory_order_relaxed);

@@ -4,12 +4,6 @@
 #include "broker.h"
 #include "topic.h"
 
-static const char *const counter_topics[] = {
-#define X(name, topic, meaning) topic,
-	COUNTER_TABLE(X)
-#undef X
-};
-
 static void deliver(struct node *node, uint8_t qos, const struct node_event *event)
 {
 	struct message *message = event->message;
@@ -60,7 +54,7 @@ size_t inbound_drain(struct node *node, uint8_t qos)
 		case NODE_DROPPED:
 			broker_log(BROKER_DEBUG, "overlay %s: %llu messages not carried: %s",
 				topic_short(&event.topic).text, (unsigned long long)event.count,
-				counter_topics[event.reason]);
+				counter_topic(event.reason));
 			break;
 		}
 		node_event_clear(&event);

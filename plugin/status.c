@@ -11,12 +11,6 @@
 #define SECOND_NS UINT64_C(1000000000)
 #define PREFIX	  "$SYS/broker/p2panda/"
 
-static const char *const counter_topics[] = {
-#define X(name, topic, meaning) PREFIX topic,
-	COUNTER_TABLE(X)
-#undef X
-};
-
 static void publish_text(const char *topic, const char *text)
 {
 	broker_publish(topic, text, strlen(text), 0, true);
@@ -55,6 +49,7 @@ static void publish_gauge(const char *topic, size_t *last, size_t now, bool alwa
 static void publish_changes(struct status *status, bool all)
 {
 	struct node *node = status->node;
+	char topic[64];
 	uint64_t value;
 
 	publish_gauge(PREFIX "overlays", &status->overlays, node_overlays(node), all);
@@ -66,7 +61,8 @@ static void publish_changes(struct status *status, bool all)
 		if (value == status->counters[i] && !all)
 			continue;
 		status->counters[i] = value;
-		publish_number(counter_topics[i], value);
+		snprintf(topic, sizeof topic, PREFIX "%s", counter_topic((enum counter)i));
+		publish_number(topic, value);
 	}
 }
 

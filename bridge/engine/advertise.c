@@ -64,11 +64,9 @@ void advertise_resolved(struct engine *engine, const struct address *addresses,
 		advertise->due = advertise->has_names ? now + ADVERTISE_AGAIN_NS : UINT64_MAX;
 		advertise->backoff = ADVERTISE_FIRST_NS;
 	}
-	if (strncmp(advertise->failure, failure, sizeof advertise->failure - 1) != 0) {
-		snprintf(advertise->failure, sizeof advertise->failure, "%s", failure);
-		if (failure[0])
-			engine_log(engine, NODE_LOG_NOTICE, "advertise: %s", failure);
-	}
+	/* Success is kept as well, so that the next failure is news. */
+	if (engine_is_news(advertise->failure, failure) && failure[0])
+		engine_log(engine, NODE_LOG_NOTICE, "advertise: %s", failure);
 	/* What was found before is better than nothing. */
 	if (addresses_count == 0 || !is_new(advertise, addresses, addresses_count))
 		return;

@@ -39,6 +39,14 @@ void engine_log(struct engine *engine, enum node_log_level level, const char *fo
 	engine->owner.emit(engine->owner.context, &event);
 }
 
+bool engine_is_news(char last[FAILURE_SIZE], const char *failure)
+{
+	if (strncmp(last, failure, FAILURE_SIZE - 1) == 0)
+		return false;
+	snprintf(last, FAILURE_SIZE, "%s", failure);
+	return true;
+}
+
 void engine_emit(struct engine *engine, enum node_event_type type, const struct id *topic,
 	const struct id *peer, struct message *message)
 {
@@ -453,11 +461,9 @@ static void on_resolved(void *context, const struct id *node, const struct addre
 	if (!trusted)
 		return;
 	if (addresses_count == 0) {
-		if (strncmp(trusted->failure, failure, sizeof trusted->failure - 1) != 0) {
-			snprintf(trusted->failure, sizeof trusted->failure, "%s", failure);
+		if (engine_is_news(trusted->failure, failure))
 			engine_log(engine, NODE_LOG_NOTICE, "peer %s: %s", short_id(node).text,
 				failure);
-		}
 		return;
 	}
 	if (book_configure(engine->book, node, addresses, addresses_count) == ERROR_NONE)

@@ -21,7 +21,8 @@
 #include "../waiting.h"
 #include "engine.h"
 
-#define MS UINT64_C(1000000)
+#define MS	     UINT64_C(1000000)
+#define FAILURE_SIZE 96
 
 /* One overlay that is joined. */
 struct overlay {
@@ -55,7 +56,7 @@ struct inlet {
 struct trusted {
 	struct id id;
 	struct resolution *resolution;
-	char failure[96]; /* the last one that was logged */
+	char failure[FAILURE_SIZE]; /* the last one that was logged */
 };
 
 /* A line that is not to fill the log. */
@@ -69,7 +70,7 @@ struct advertise {
 	struct resolution *resolution; /* NULL: nothing is configured */
 	bool has_names;		       /* not only literal addresses */
 	uint64_t due, backoff;
-	char failure[96]; /* the last one that was logged */
+	char failure[FAILURE_SIZE]; /* the last one that was logged */
 	struct address told[LIMIT_ADDRESSES_PER_NODE];
 	size_t told_count; /* of those configured */
 	struct address bound[LIMIT_ADDRESSES_PER_NODE];
@@ -120,6 +121,9 @@ uint64_t engine_now(const struct engine *engine);
 struct short_id short_id(const struct id *id);
 __attribute__((format(printf, 3, 4))) void engine_log(
 	struct engine *engine, enum node_log_level level, const char *format, ...);
+/* Whether this failure is another one than the last; keeps it as the last. One that goes
+ * on is logged once. */
+bool engine_is_news(char last[FAILURE_SIZE], const char *failure);
 void engine_emit(struct engine *engine, enum node_event_type type, const struct id *topic,
 	const struct id *peer, struct message *message);
 void engine_count(struct engine *engine, enum counter counter);

@@ -31,7 +31,8 @@ void route_dial(struct engine *engine, const struct id *peer, const struct addre
 	route->dialling = true;
 }
 
-static void route_dialled(struct engine *engine, struct route *route)
+/* It has come about or failed: not one of the dials under way any more. */
+static void dial_is_over(struct engine *engine, struct route *route)
 {
 	if (!route->dialling)
 		return;
@@ -39,15 +40,13 @@ static void route_dialled(struct engine *engine, struct route *route)
 	route->dialling = false;
 }
 
-static void route_failed(struct engine *engine, const struct route *route, const char *text)
+static void note_failure(struct engine *engine, const struct route *route, const char *text)
 {
 	struct trusted *trusted = engine_trusted(engine, &route->peer);
 	char address[ADDRESS_TEXT_SIZE];
 
-	if (trusted && strncmp(trusted->failure, text, sizeof trusted->failure - 1) == 0)
+	if (trusted && !engine_is_news(trusted->failure, text))
 		return;
-	if (trusted)
-		snprintf(trusted->failure, sizeof trusted->failure, "%s", text);
 	engine_log(engine, trusted ? NODE_LOG_NOTICE : NODE_LOG_DEBUG, "peer %s at %s: %s",
 		short_id(&route->peer).text, address_format(&route->address, address), text);
 }
@@ -84,7 +83,7 @@ static void on_connected(void *context, struct quic_connection *connection)
 	char address[ADDRESS_TEXT_SIZE];
 
 	if (route)
-		route_dialled(engine, route);
+		dial_is_over(engine, route);
 	else
 		route = adopt(engine, connection);
 	if (!route || links_connected(engine->links, engine_now(engine), &route->peer, connection,
@@ -157,18 +156,18 @@ static void on_closed(
 		atomic_fetch_sub(engine->owner.connections, 1);
 		/* A dialler is through before the other side has decided. */
 		if (close->refused)
-			route_failed(engine, route, close->text);
+			note_failure(engine, route, close->text);
 		else
 			engine_log(engine, NODE_LOG_DEBUG, "peer %s: connection closed: %s",
 				short_id(&route->peer).text, close->text);
 		links_closed(engine->links, engine_now(engine), route->lane);
 	} else if (route->dialled) {
-		route_dialled(engine, route);
+		dial_is_over(engine, route);
 		engine_count(engine, COUNTER_DIALS_FAILED);
 		if (close->own_key && !is_ourselves(engine, &route->address))
 			engine_remark_own_id(engine, at_address(&route->address, at));
 		if (!links_linked(engine->links, &route->peer))
-			route_failed(engine, route, close->text);
+			note_failure(engine, route, close->text);
 		dialer_failed(engine->dialer, engine_now(engine), &route->peer, &route->address);
 	}
 	memory_free(route);

@@ -11,16 +11,6 @@ from identity import node_id, overlay, random_topic
 ID = "ab" * 32
 
 
-def refused(broker, config: str | None = None) -> str:
-    """Starts a broker that has to end; returns the plugin's one line."""
-    broker.spawn(config)
-    status = broker.wait_end()
-    assert status > 0, f"exit status {status}; {broker.tail()}"
-    lines = [line for line in broker.our_log() if not line.startswith("node id ")]
-    assert len(lines) == 1, broker.tail()
-    return lines[0]
-
-
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -51,7 +41,7 @@ def refused(broker, config: str | None = None) -> str:
     else "",
 )
 def test_wrong_option(brokers, options, said):
-    line = refused(brokers(options=options))
+    line = brokers(options=options).wait_refusal()
     for part in said:
         assert part in line
 
@@ -59,20 +49,20 @@ def test_wrong_option(brokers, options, said):
 def test_state_dir_is_missing(brokers):
     broker = brokers()
     config = broker.config().replace(f"plugin_opt_state_dir {broker.state_dir}\n", "")
-    line = refused(broker, config)
+    line = broker.wait_refusal(config)
     assert "state_dir" in line and "persistence_location" in line
 
 
 def test_state_dir_cannot_be_made(brokers):
     broker = brokers(options=[("state_dir", "/proc/p2panda")])
-    assert "/proc/p2panda" in refused(broker)
+    assert "/proc/p2panda" in broker.wait_refusal()
 
 
 def test_port_is_taken(brokers):
     broker = brokers()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.1", broker.quic_port))
-        assert broker.address() in refused(broker)
+        assert broker.address() in broker.wait_refusal()
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620])
@@ -80,7 +70,7 @@ def test_identity_that_others_can_reach(brokers, mode):
     broker = brokers()
     path = broker.state_dir / "identity.pem"
     path.chmod(mode)
-    line = refused(broker)
+    line = broker.wait_refusal()
     assert str(path) in line and "0600" in line
 
 
@@ -88,7 +78,7 @@ def test_identity_that_is_none(brokers):
     broker = brokers()
     path = broker.state_dir / "identity.pem"
     path.write_text("hello\n")
-    assert str(path) in refused(broker)
+    assert str(path) in broker.wait_refusal()
     assert path.read_text() == "hello\n"
 
 
@@ -97,13 +87,13 @@ def test_identity_behind_a_link(brokers):
     path = broker.state_dir / "identity.pem"
     path.rename(broker.state_dir / "other.pem")
     path.symlink_to("other.pem")
-    assert str(path) in refused(broker)
+    assert str(path) in broker.wait_refusal()
 
 
 def test_own_id_as_peer(brokers):
     broker = brokers()
     broker.add_peer(broker)
-    assert "own id" in refused(broker)
+    assert "own id" in broker.wait_refusal()
 
 
 def test_loaded_twice(brokers):
