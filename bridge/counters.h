@@ -58,7 +58,21 @@
 	X(RETRIES, "peers/retries", "handshakes asked to prove their address") \
 	X(DIALS, "peers/dials", "connections tried") \
 	X(DIALS_FAILED, "peers/dials_failed", "connections that did not come about") \
-	X(NOT_DIALLED, "peers/not_dialled", "dials not made: allow_node, deny_node")
+	X(NOT_DIALLED, "peers/not_dialled", "dials not made: allow_node, deny_node") \
+	X(JOINS, "peers/joins", "nodes asked to be neighbours in an overlay") \
+	X(DISCOVERED, "discovery/sessions", "discovery sessions that came to their end") \
+	X(DISCOVERY_FAILED, "discovery/failed", "discovery sessions that did not") \
+	X(INFOS, "discovery/infos", "transport infos that were new and are believed") \
+	X(BAD_INFO, "discovery/bad_infos", "transport infos refused: signature, time, our own id") \
+	X(MDNS_FOUND, "discovery/mdns_found", "nodes' announcements on the local network") \
+	X(BAD_PACKET, "discovery/bad_packets", \
+		"mDNS packets of the service that could not be decoded") \
+	X(LIMIT_INFOS, "limits/infos", "transport infos not looked at: limit per session or node") \
+	X(LIMIT_TOPICS, "limits/topics", "shared topics of a node not kept: limit") \
+	X(LIMIT_SESSIONS, "limits/sessions", "discovery sessions refused: limit") \
+	X(LIMIT_UNPROVEN, "limits/unproven", \
+		"dials put off: addresses that have not worked yet, per second") \
+	X(LIMIT_MDNS, "limits/mdns", "mDNS answers not sent: rate")
 
 enum counter {
 #define X(name, topic, meaning) COUNTER_##name,

@@ -62,13 +62,37 @@
 #define LIMIT_CONNECTIONS	   1024
 #define LIMIT_CONNECTIONS_PER_PEER 8
 
-/* Known peers in memory. */
+/* Links that are wanted or there, in memory (dialler, links): more than fit into the views of
+ * every overlay. */
 #define LIMIT_PEERS 1024
 
-/* Neighbours remembered on disk: enough to find back into an overlay whose nodes come
- * and go. */
-#define LIMIT_REMEMBERED_PER_TOPIC 8
-#define LIMIT_REMEMBERED	   4096
+/* Nodes in the address book, in memory and on disk: some 10 MB. */
+#define LIMIT_NODES 10000
+
+/* Topics that one node is known to share with us, and (node, topic) pairs in all. */
+#define LIMIT_TOPICS_PER_NODE LIMIT_OVERLAYS
+#define LIMIT_SHARED	      65536
+
+/* Nodes asked to be neighbours in one overlay at a time, of all that share it. */
+#define LIMIT_JOINS_PER_TOPIC 16
+
+/* Unproven nodes that one node may bring into the book: further ones replace its own. */
+#define LIMIT_HEARSAY_PER_NODE 1000
+
+/* One discovery session: infos sent; new ones that are verified (0.1 ms each), the known ones
+ * cost nothing; bytes read. Sessions at once, dialled and accepted each. */
+#define LIMIT_INFOS_SENT	1000
+#define LIMIT_INFOS_VERIFIED	500
+#define LIMIT_SESSION_BYTES	(64u << 20)
+#define LIMIT_SESSIONS		16
+
+/* Dials per second to addresses that have not worked yet and are not configured: hearsay may
+ * point at third parties. */
+#define LIMIT_UNPROVEN_DIALS 16
+
+/* An info that claims to be from further in the future than this is refused: it could never
+ * be replaced (us). */
+#define LIMIT_FUTURE_US (UINT64_C(600) * 1000000)
 
 /* One record of the owner's, key and value: a client id and a filter of MQTT. */
 #define LIMIT_RECORD 131080

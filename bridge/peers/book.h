@@ -1,15 +1,23 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The address book: which nodes are known and where they are to be found.
+ * The address book: which nodes are known, where they are to be found, what they speak and
+ * which of our topics they share.
  *
- * Who may overwrite whom: configured addresses are only ever replaced by a new
- * look-up of the same configured names; what a node says of itself or others say of
- * it (hearsay: peer data in gossip can be forged by anyone) never touches them, and
- * is tried after them. Hearsay is bounded per node and in all; when the book is full
- * a node without configured addresses and without a link gives way, the one that was
- * heard of longest ago first.
+ * Who may overwrite whom: configured addresses are only ever replaced by a new look-up of the
+ * same configured names; an info that the node has signed only by a newer one of the same
+ * order; hearsay (peer data in gossip can be forged by anyone) replaces hearsay. All three are
+ * kept side by side and tried in this order, after the one that has worked last.
  *
- * sans-IO; one thread.
+ * Bounded: LIMIT_NODES, LIMIT_TOPICS_PER_NODE, LIMIT_SHARED. Who goes when it is full: an
+ * unproven node (one that we have never reached) of the source that has brought more than
+ * LIMIT_HEARSAY_PER_NODE, else the unproven one that was heard of longest ago, else the proven
+ * one that worked longest ago; never a configured or linked one. So nobody can fill it with
+ * inventions at the cost of nodes that exist. Every call is O(1) or as long as its answer.
+ *
+ * What is to survive a restart is handed out as rows (book_row), opaque to whoever keeps them,
+ * and taken back at start (book_restore).
+ *
+ * sans-IO; now: monotonic ns, wall: unix microseconds; one thread.
  */
 #ifndef BRIDGE_PEERS_BOOK_H
 #define BRIDGE_PEERS_BOOK_H
@@ -20,6 +28,7 @@
 
 #include "../address.h"
 #include "../counters.h"
+#include "../discovery/info.h"
 #include "../id.h"
 #include "../limits.h"
 #include "../random.h"
@@ -27,34 +36,97 @@
 struct book;
 
 /* At most this many places are tried for one node. */
-#define BOOK_CANDIDATES (2 * LIMIT_ADDRESSES_PER_NODE + 1)
+#define BOOK_CANDIDATES (3 * LIMIT_ADDRESSES_PER_NODE + 1)
 
 /* ERROR_NOMEM. The book draws its hash key from random. */
 int book_new(const struct id *me, const struct random *random, struct counters *counters,
 	size_t max_nodes, struct book **out);
 void book_free(struct book *book);
 
-/* A node from the configuration; its addresses so far (replacing earlier ones).
- * ERROR_NOMEM, ERROR_INVALID (our own id). */
-int book_configure(
-	struct book *book, const struct id *node, const struct address *addresses, size_t count);
-bool book_is_trusted(const struct book *book, const struct id *node);
+/* ---- nodes of the configuration ---- */
 
-/* Somebody said that node is at these addresses. Loopback is believed only from a
+enum book_role {
+	BOOK_TRUSTED,	/* peer: told every topic */
+	BOOK_BOOTSTRAP, /* a way in for discovery: told nothing it has not proven to share */
+};
+
+/* A node may have both roles. Its configured addresses so far (replacing earlier ones of the
+ * same role). ERROR_NOMEM, ERROR_INVALID (our own id). */
+int book_configure(struct book *book, const struct id *node, enum book_role role,
+	const struct address *addresses, size_t count);
+bool book_is_trusted(const struct book *book, const struct id *node);
+bool book_is_bootstrap(const struct book *book, const struct id *node);
+
+/* ---- what others say ---- */
+
+/* Somebody (source) said that node is at these addresses. Loopback is believed only from a
  * source that is itself on loopback. Ignores our own id. ERROR_LIMIT, ERROR_NOMEM. */
-int book_hear(struct book *book, uint64_t now, const struct id *node,
+int book_hear(struct book *book, uint64_t now, const struct id *node, const struct id *source,
 	const struct address *addresses, size_t count, bool source_is_loopback);
 
-/* This address has worked: it is tried first from now on. */
-void book_worked(
-	struct book *book, uint64_t now, const struct id *node, const struct address *address);
+/* Whether the info is of no use: the same or a newer one of that order is known (so that it
+ * need not be verified). */
+bool book_has_info(const struct book *book, const struct id *node, const struct info *info);
+/* A verified info; takes it, whatever is returned. true in *fresh: it was new. The source
+ * (may be node itself) as above; loopback addresses in it are tried only if
+ * source_is_loopback. ERROR_INVALID (our own id, beyond LIMIT_FUTURE_US), ERROR_LIMIT,
+ * ERROR_NOMEM. */
+int book_insert_info(struct book *book, uint64_t now, uint64_t wall, const struct id *node,
+	const struct id *source, bool source_is_loopback, struct info *info, bool *fresh);
+/* NULL: none of that order. Valid until the book is next changed. */
+const struct info *book_info(const struct book *book, const struct id *node, enum info_order order);
+/* Infos of that order, each node's once, beginning anywhere; stops when visit returns false. */
+typedef bool book_visit_info(void *context, const struct id *node, const struct info *info);
+void book_each_info(const struct book *book, enum info_order order, book_visit_info *visit,
+	void *context);
 
+/* ---- what it shares, what it speaks ---- */
+
+/* node has shown (discovery, being a neighbour) that it has this topic, or that it does not
+ * have it any more. Adds the node where it is not known. True: that is a change. */
+bool book_set_shared(struct book *book, uint64_t now, const struct id *node,
+	const struct id *topic, bool shared);
+bool book_shares(const struct book *book, const struct id *node, const struct id *topic);
+/* The nodes that share a topic, in random order; stops when visit returns false. */
+typedef bool book_visit(void *context, const struct id *node);
+void book_each_of_topic(
+	const struct book *book, const struct id *topic, book_visit *visit, void *context);
+
+void book_set_dialect(struct book *book, const struct id *node, enum dialect dialect);
+enum dialect book_dialect(const struct book *book, const struct id *node);
+
+/* ---- what we have seen ---- */
+
+/* This address has worked: it is tried first from now on. Makes the node a proven one. */
+void book_worked(struct book *book, uint64_t now, uint64_t wall, const struct id *node,
+	const struct address *address);
+/* None of its addresses answered. A node that has failed three times in a row is stale until
+ * it works again or says something new of itself; a configured one never is. */
+void book_failed(struct book *book, uint64_t now, uint64_t wall, const struct id *node);
+bool book_is_stale(const struct book *book, const struct id *node);
 /* Protects a node from giving way while there is a link to it. */
 void book_set_linked(struct book *book, const struct id *node, bool linked);
 
-/* Where to dial, in the order to be tried; returns how many. */
-size_t book_candidates(
-	const struct book *book, const struct id *node, struct address out[BOOK_CANDIDATES]);
+/* Where to dial, in the order to be tried; proven (may be NULL): how many of the first ones
+ * have worked or are configured. Returns how many. */
+size_t book_candidates(const struct book *book, const struct id *node,
+	struct address out[BOOK_CANDIDATES], size_t *proven);
+bool book_knows(const struct book *book, const struct id *node);
 size_t book_size(const struct book *book);
+/* Some node at random for which wanted says true (asked of at most 64); false: none was found.
+ * For walks through the network. */
+typedef bool book_wanted(void *context, const struct id *node);
+bool book_random(struct book *book, book_wanted *wanted, void *context, struct id *out);
+
+/* ---- surviving a restart ---- */
+
+/* The longest row. */
+#define BOOK_ROW_SIZE 131072
+
+/* A node whose row is to be written (size > 0) or deleted (0), oldest change first; false:
+ * none. The row is encoded into out. A node that changes often comes once. */
+bool book_row(struct book *book, struct id *node, uint8_t out[BOOK_ROW_SIZE], size_t *size);
+/* One row of earlier; a damaged one is left out. ERROR_INVALID, ERROR_LIMIT, ERROR_NOMEM. */
+int book_restore(struct book *book, const struct id *node, const uint8_t *row, size_t size);
 
 #endif

@@ -53,7 +53,7 @@ struct quic_callbacks {
 	 * pointer and those of its streams are invalid after this returns. */
 	void (*closed)(
 		void *context, struct quic_connection *connection, const struct quic_close *close);
-	/* Bytes of a unidirectional stream that the peer opened, in order; fin: the
+	/* Bytes of a stream that the peer opened or of a bidirectional one, in order; fin: the
 	 * last ones (size may be 0). The bytes are valid during the call. Flow control
 	 * is renewed when the call returns. */
 	void (*stream_data)(void *context, struct quic_stream *stream, const uint8_t *data,
@@ -66,15 +66,26 @@ struct quic_callbacks {
 	void (*stream_credit)(void *context, struct quic_connection *connection);
 };
 
+/* One protocol, that is one ALPN: a connection is of one protocol for its life. */
+struct quic_protocol {
+	struct id alpn;
+	size_t max_connections;	     /* of this protocol; those beyond it are refused */
+	size_t max_streams;	     /* unidirectional streams granted per connection */
+	size_t max_bidi_streams;     /* bidirectional ones */
+	uint64_t idle_timeout;	     /* ns: our max_idle_timeout */
+	bool keep_alive;	     /* ping, so that idle connections live on */
+	struct quic_callbacks callbacks;
+};
+
+#define QUIC_PROTOCOLS 2
+
 struct quic_config {
 	uv_loop_t *loop;
 	const struct identity *identity; /* must outlive the endpoint */
-	struct id alpn;			 /* the one protocol we speak; others get alert 120 */
-	size_t max_connections;
-	size_t max_streams; /* unidirectional streams granted per connection */
-	size_t max_queue;   /* bytes queued per connection before quic_stream_send says FULL */
+	size_t protocols_count;
+	struct quic_protocol protocols[QUIC_PROTOCOLS]; /* other ALPNs get alert 120 */
+	size_t max_queue; /* bytes queued per connection before quic_stream_send says FULL */
 	struct counters *counters;
-	struct quic_callbacks callbacks;
 	void *context;
 };
 
@@ -93,11 +104,15 @@ int quic_endpoint_bind(
 void quic_endpoint_close(
 	struct quic_endpoint *endpoint, void (*done)(void *context), void *context);
 
-/* Dials. connected or closed follows. ERROR_LIMIT, ERROR_NOT_FOUND (no socket of
- * that family, or no route), ERROR_CLOSED (the endpoint is closing), ERROR_NOMEM,
- * ERROR_TLS, ERROR_QUIC. */
-int quic_connect(struct quic_endpoint *endpoint, const struct id *peer,
+/* Dials with protocols[protocol]. connected or closed follows. ERROR_LIMIT, ERROR_NOT_FOUND
+ * (no socket of that family, or no route), ERROR_CLOSED (the endpoint is closing),
+ * ERROR_NOMEM, ERROR_TLS, ERROR_QUIC. */
+int quic_connect(struct quic_endpoint *endpoint, size_t protocol, const struct id *peer,
 	const struct address *address, struct quic_connection **out);
+
+/* The machine's addresses have changed: ends (closed, timeout) the connections whose own
+ * address is gone, for nothing more can come to them; they can be dialled again at once. */
+void quic_endpoint_addresses_changed(struct quic_endpoint *endpoint);
 
 /* Ends it with an application code; what is queued is not sent. closed follows from
  * the loop. Fine to call twice. */
@@ -106,6 +121,8 @@ void quic_connection_close(struct quic_connection *connection, uint64_t code);
 const struct id *quic_connection_peer(const struct quic_connection *connection);
 bool quic_connection_incoming(const struct quic_connection *connection);
 struct address quic_connection_address(const struct quic_connection *connection);
+/* Which of the protocols it speaks; valid once connected, or dialled. */
+size_t quic_connection_protocol(const struct quic_connection *connection);
 /* For the owner's use. */
 void quic_connection_set_data(struct quic_connection *connection, void *data);
 void *quic_connection_data(const struct quic_connection *connection);
@@ -115,6 +132,11 @@ size_t quic_connection_queued(
 /* Opens a unidirectional stream. ERROR_NO_STREAM_CREDIT (stream_credit follows),
  * ERROR_CLOSED, ERROR_NOMEM. */
 int quic_stream_open(struct quic_connection *connection, struct quic_stream **out);
+
+/* Opens a bidirectional stream: what the peer sends on it comes as stream_data, like what
+ * comes on one that the peer has opened; quic_stream_send works on both. Errors as
+ * quic_stream_open. */
+int quic_bidi_open(struct quic_connection *connection, struct quic_stream **out);
 
 /* Queues one frame; on success the stream owns it until it is acknowledged.
  * ERROR_FULL (droppable frames only), ERROR_CLOSED, ERROR_NOMEM: then the frame
@@ -126,7 +148,9 @@ void quic_stream_finish(struct quic_stream *stream);
 void quic_stream_stop(struct quic_stream *stream, uint64_t code);
 
 struct quic_connection *quic_stream_connection(const struct quic_stream *stream);
+/* Whether the peer has opened it. */
 bool quic_stream_incoming(const struct quic_stream *stream);
+bool quic_stream_is_bidi(const struct quic_stream *stream);
 void quic_stream_set_data(struct quic_stream *stream, void *data);
 void *quic_stream_data(const struct quic_stream *stream);
 

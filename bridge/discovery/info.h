@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Transport info: where a node says it is, signed by it (p2panda-net src/addrs.rs,
+ * AuthenticatedTransportInfo). The signed bytes are CBOR in every generation; the order of
+ * the two signed keys differs, so that an info of one order is invalid in the other. The
+ * wire is CBOR in 0.6 and postcard in 0.7.
+ *
+ * An info is immutable once made, and owned by one: info_free. Threads: any, one at a time.
+ */
+#ifndef BRIDGE_DISCOVERY_INFO_H
+#define BRIDGE_DISCOVERY_INFO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../address.h"
+#include "../bytes/reader.h"
+#include "../bytes/writer.h"
+#include "../id.h"
+#include "../identity.h"
+#include "../limits.h"
+
+/* What a peer speaks: the codec of its sessions and the order of its signatures. */
+enum dialect {
+	DIALECT_UNKNOWN,
+	DIALECT_06,  /* CBOR; timestamp, addresses */
+	DIALECT_07,  /* postcard; timestamp, addresses */
+	DIALECT_071, /* postcard; addresses, timestamp */
+};
+
+/* The order of the signed keys. */
+enum info_order {
+	ORDER_TIMESTAMP_FIRST, /* p2panda-core 0.6.1, 0.7.0 */
+	ORDER_ADDRESSES_FIRST, /* p2panda-core 0.7.1 */
+	ORDERS
+};
+
+/* Of a dialect that is known. */
+static inline enum info_order dialect_order(enum dialect dialect)
+{
+	return dialect == DIALECT_071 ? ORDER_ADDRESSES_FIRST : ORDER_TIMESTAMP_FIRST;
+}
+
+/* Unix microseconds and the logical counter (HybridTimestamp), compared in this order. */
+struct info_time {
+	uint64_t us;
+	uint64_t logical;
+};
+
+static inline int info_time_compare(struct info_time a, struct info_time b)
+{
+	if (a.us != b.us)
+		return a.us < b.us ? -1 : 1;
+	return a.logical < b.logical ? -1 : a.logical > b.logical;
+}
+
+/* The most bytes that the addresses of one info may take in CBOR; a longer one is refused
+ * (ERROR_TOO_LARGE). 16 addresses and a relay or two fit several times. */
+#define INFO_ADDRESSES_SIZE 2048
+
+struct info {
+	struct info_time time;
+	enum info_order order; /* set by info_verify, info_sign and info_copy */
+	uint8_t signature[IDENTITY_SIGNATURE_SIZE];
+	/* The addresses in CBOR, as they are signed: an array of TransportAddress, relays and
+	 * what else is of no use to us included, so that it can be passed on. */
+	size_t size;
+	uint8_t addresses[];
+};
+
+/* A fresh info of ours over these addresses (sorted and without duplicates as a
+ * BTreeSet<TransportAddr> has them), at most LIMIT_ADDRESSES_PER_NODE of them. ERROR_NOMEM,
+ * ERROR_TLS. */
+int info_sign(const struct identity *identity, struct info_time time, enum info_order order,
+	const struct address *addresses, size_t count, struct info **out);
+
+struct info *info_copy(const struct info *info); /* NULL when there is no memory */
+void info_free(struct info *info);		 /* NULL is fine */
+bool info_equal(const struct info *a, const struct info *b);
+
+/* Whether node has signed it: tries the order first, then the other one; sets info->order to
+ * the one that holds. ERROR_INVALID (neither holds), ERROR_TLS, ERROR_NOMEM. About 0.1 ms. */
+int info_verify(struct info *info, const struct id *node, enum info_order first);
+
+/* The IP addresses in it that name node (an info may only speak of its own node: others are
+ * left out); returns how many, at most LIMIT_ADDRESSES_PER_NODE. */
+size_t info_addresses(const struct info *info, const struct id *node,
+	struct address out[LIMIT_ADDRESSES_PER_NODE]);
+
+/* What is on the wire, one AuthenticatedTransportInfo. Decoding takes exactly one info and
+ * leaves the reader behind it. ERROR_TRUNCATED (more bytes are needed), ERROR_INVALID,
+ * ERROR_TOO_LARGE, ERROR_NOMEM. */
+int info_decode_cbor(struct reader *reader, struct info **out);
+int info_decode_postcard(struct reader *reader, struct info **out);
+/* The writer's error says whether it fitted. */
+void info_encode_cbor(const struct info *info, struct writer *writer);
+void info_encode_postcard(const struct info *info, struct writer *writer);
+
+/* The value of mDNS's TXT attribute "user-data" without its key:
+ * <signature hex>|<us>/<logical>[|<relay url>]. The addresses come from elsewhere.
+ * ERROR_INVALID, ERROR_TOO_LARGE, ERROR_NOMEM. */
+int info_encode_text(const struct info *info, char *out, size_t size);
+int info_decode_text(const char *text, size_t text_size, const struct id *node,
+	const struct address *addresses, size_t count, struct info **out);
+
+#endif
