@@ -96,6 +96,12 @@ missing_here() {
 		python3 -c 'import paho.mqtt.client' 2>/dev/null || echo python3-paho-mqtt
 		python3 -c 'import pytest' 2>/dev/null || echo python3-pytest
 		python3 -c 'import xdist' 2>/dev/null || echo python3-pytest-xdist
+		for one in ip bridge unshare nsenter; do
+			command -v $one >/dev/null 2>&1 || echo "$one"
+		done
+		unshare --net true 2>/dev/null ||
+			unshare --map-current-user --keep-caps unshare --net true 2>/dev/null ||
+			echo "the right to make network namespaces"
 		;;
 	esac
 	case " $suites " in
@@ -184,7 +190,7 @@ run_native() {
 
 run_docker() {
 	local image=mosquitto-p2panda-tests:$key base=debian:forky-slim log ca name begun=$SECONDS
-	local -a options=()
+	local -a options=() user=()
 	say "suites:$suites, in a container"
 	prepare forky
 	if ! docker image inspect "$image" >/dev/null 2>&1; then
@@ -210,20 +216,24 @@ EOF
 	[ -z "$ca" ] || options+=(--mount "type=bind,src=$(realpath "$ca"),dst=$ca_inside,readonly")
 	# Docker turns IPv6 off in networks without it; the tests need ::1.
 	[ ! -e /proc/net/if_inet6 ] || options+=(--sysctl net.ipv6.conf.lo.disable_ipv6=0)
-	[ "$(id -u)" = 0 ] || options+=(--user "$(id -u):$(id -g)")
+	# Network namespaces need two capabilities, which only root has by itself there.
+	[ "$(id -u)" = 0 ] || user=(setpriv --reuid "$(id -u)" --regid "$(id -g)" --clear-groups
+		--inh-caps +net_admin,+sys_admin --ambient-caps +net_admin,+sys_admin)
 	for name in $proxies; do
 		options+=(-e "$name")
 	done
 	container=mosquitto-p2panda-tests-$$
 	# The tree at its own path: paths in messages are right. seccomp: TSan may have to
-	# turn address randomisation off. Files belong to who started this.
+	# turn address randomisation off. AppArmor: its profile may forbid namespaces. Files
+	# belong to who started this.
 	# shellcheck disable=SC2086
 	run docker run --rm --init --name "$container" --security-opt seccomp=unconfined \
+		--security-opt apparmor=unconfined --cap-add NET_ADMIN --cap-add SYS_ADMIN \
 		--mount "type=bind,src=$tree,dst=$tree" --mount "type=bind,src=$cache,dst=$cache" \
 		"${options[@]}" -w "$tree" -e HOME=/tmp -e LANG=C.UTF-8 \
 		-e P2PANDA_TEST_OUT="$out" -e CARGO_HOME="$cache/cargo" \
 		-e CARGO_TARGET_DIR="$cache/rust-forky" \
-		"$image" bash "$tree/tests/suites.sh" $suites
+		"$image" "${user[@]}" bash "$tree/tests/suites.sh" $suites
 }
 
 run_root() {

@@ -10,12 +10,14 @@ import pytest
 
 import settings
 from broker import Broker
+from netns import Net
 
 
 MARKERS = {
     "unsanitized": "has no meaning with a sanitizer, which changes what is measured",
     "no_tsan": "the stock broker crashes there, with or without the plugin",
     "root": "needs to be root",
+    "once": "takes long: not repeated with every sanitizer",
 }
 
 
@@ -28,7 +30,7 @@ def pytest_collection_modifyitems(config, items):
     """What has no meaning here is left out by its marker: a skipped test has failed."""
     absent = set()
     if settings.SANITIZER not in ("", "none"):
-        absent.add("unsanitized")
+        absent |= {"unsanitized", "once"}
     if settings.SANITIZER == "tsan":
         absent.add("no_tsan")
     if os.geteuid() != 0:
@@ -78,6 +80,13 @@ def brokers(tmp_path, request):
     request.node.brokers = made
     yield made
     made.end()
+
+
+@pytest.fixture
+def net():
+    """Machines of their own, that end with the test: see netns.py."""
+    with Net() as made:
+        yield made
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ sys.path[:0] = [str(TESTS / "harness"), str(TESTS / "interop")]
 
 from fixtures import (  # noqa: E402, F401
     brokers,
+    net,
     pytest_collection_modifyitems,
     pytest_configure,
     pytest_runtest_makereport,

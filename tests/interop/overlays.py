@@ -15,6 +15,8 @@ from settings import PATIENCE
 
 def listens_at(peer: RustPeer, host: str = "127.0.0.1") -> str:
     """The peer's address of this host's family."""
+    if peer.host is not None:
+        return peer.host.address()
     start = f"[{host}]:" if ":" in host else f"{host}:"
     return next(address for address in peer.addresses if address.startswith(start))
 

@@ -21,6 +21,7 @@ import subprocess
 import threading
 import time
 
+from netns import PORT
 from ports import free_port
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -58,6 +59,7 @@ class RustPeer:
     network     64 hex digits (default: p2panda's own)
     bind4       "127.0.0.1:PORT" (default: loopback, a free port)
     bind6       "[::1]:PORT" (default: loopback, any port)
+    host        where it runs, see netns.py (default: here); bound to all its addresses there
     discovery   also run the discovery protocol
     mdns        None, "active" or "passive"
     log         upstream's log on stderr, such as "iroh_gossip=debug"
@@ -74,10 +76,14 @@ class RustPeer:
         mdns=None,
         log=None,
         timeout=DEFAULT_TIMEOUT,
+        host=None,
     ):
         self.generation = generation
         self.secret = secret or secrets.token_hex(32)
         self.network = network
+        self.host = host
+        if host is not None:
+            bind4, bind6 = f"0.0.0.0:{PORT}", bind6 or f"[::]:{PORT}"
         self.bind4 = bind4 or f"127.0.0.1:{free_port()}"
         self.timeout = timeout
         path = binary(generation)
@@ -92,6 +98,8 @@ class RustPeer:
             args += ["--discovery"]
         if mdns:
             args += ["--mdns", mdns]
+        if host is not None:
+            args = host.command(*args)
         environment = dict(os.environ)
         if log:
             environment["PEER_LOG"] = log
