@@ -101,6 +101,14 @@ void connection_displace(struct quic_connection *connection)
 	release_places(connection); /* at once: they are what it is about */
 }
 
+void connection_cut(struct quic_connection *connection)
+{
+	struct quic_close close = {.timeout = true};
+
+	set_text(&close, "own address is gone");
+	connection_end(connection, &close, FAREWELL_NONE);
+}
+
 /* What both sides have agreed on, ns. */
 static uint64_t idle_timeout(const struct quic_connection *connection)
 {

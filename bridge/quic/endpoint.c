@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
+#include <ifaddrs.h>
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
 #include <string.h>
@@ -389,4 +390,20 @@ int quic_connect(struct quic_endpoint *endpoint, size_t protocol, const struct i
 	if (!rv)
 		endpoint_mark(endpoint, *out);
 	return rv;
+}
+
+void quic_endpoint_addresses_changed(struct quic_endpoint *endpoint)
+{
+	struct quic_connection *connection;
+	struct ifaddrs *own;
+
+	/* Not libuv's list: that leaves out interfaces that are down for a moment, whose
+	 * addresses, and so the connections, may well be there again soon. */
+	if (getifaddrs(&own) != 0)
+		return;
+	DL_FOREACH (endpoint->connections, connection)
+		if (connection->state < CONNECTION_ENDED &&
+			!udp_is_own(own, ngtcp2_conn_get_path(connection->conn)->local.addr))
+			connection_cut(connection);
+	freeifaddrs(own);
 }

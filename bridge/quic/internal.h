@@ -233,6 +233,8 @@ void connection_end(
 const struct quic_protocol *connection_protocol(const struct quic_connection *connection);
 /* Ends an unproven handshake without a word: others need its place. */
 void connection_displace(struct quic_connection *connection);
+/* Ends it without a word: nothing can come to it any more. */
+void connection_cut(struct quic_connection *connection);
 /* Frees it with its streams, without a word. */
 void connection_free(struct quic_connection *connection);
 

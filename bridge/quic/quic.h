@@ -123,7 +123,8 @@ int quic_connect(struct quic_endpoint *endpoint, size_t protocol, const struct i
 	const struct address *address, struct quic_connection **out);
 
 /* The machine's addresses have changed: ends (closed, timeout) the connections whose own
- * address is gone, for nothing more can come to them; they can be dialled again at once. */
+ * address is gone, for nothing more can come to them; they can be dialled again at once.
+ * Handshakes too. Loopback stays; so does everything when the system does not tell. */
 void quic_endpoint_addresses_changed(struct quic_endpoint *endpoint);
 
 /* Ends it with an application code; what is queued is not sent, and what was sent and is
