@@ -232,12 +232,22 @@ static void refuse(struct quic_connection *connection, unsigned alert, const cha
 	connection_end(connection, &close, FAREWELL_TRANSPORT);
 }
 
-void quic_connection_close(struct quic_connection *connection, uint64_t code)
+void quic_connection_close_with(
+	struct quic_connection *connection, uint64_t code, const char *reason)
 {
 	struct quic_close close = {.application = true, .code = code};
 
-	set_text(&close, "closed by us: code %llu", (unsigned long long)code);
+	if (connection->state >= CONNECTION_ENDED)
+		return;
+	connection->reason = reason;
+	set_text(&close, "closed by us: code %llu%s%s%s", (unsigned long long)code,
+		reason ? " (" : "", reason ? reason : "", reason ? ")" : "");
 	connection_end(connection, &close, FAREWELL_APPLICATION);
+}
+
+void quic_connection_close(struct quic_connection *connection, uint64_t code)
+{
+	quic_connection_close_with(connection, code, NULL);
 }
 
 /* --- ngtcp2's callbacks --- */
@@ -872,7 +882,9 @@ static size_t write_close(struct quic_connection *connection)
 	ngtcp2_ssize n;
 
 	if (connection->farewell == FAREWELL_APPLICATION)
-		ngtcp2_ccerr_set_application_error(&error, close->code, NULL, 0);
+		ngtcp2_ccerr_set_application_error(&error, close->code,
+			(const uint8_t *)connection->reason,
+			connection->reason ? strlen(connection->reason) : 0);
 	else if (connection->farewell == FAREWELL_TRANSPORT)
 		ngtcp2_ccerr_set_transport_error(
 			&error, close->code, (const uint8_t *)close->text, strlen(close->text));

@@ -124,6 +124,7 @@ struct quic_connection {
 
 	struct quic_close close;
 	enum farewell farewell;
+	const char *reason; /* FAREWELL_APPLICATION: words that go along, or NULL */
 
 	/* Lingering. */
 	ngtcp2_path_storage path;

@@ -132,6 +132,9 @@ void quic_endpoint_addresses_changed(struct quic_endpoint *endpoint);
  * quic_connection_queued to be 0, or for an answer. closed follows from the loop. Fine to
  * call twice. */
 void quic_connection_close(struct quic_connection *connection, uint64_t code);
+/* The same with words for the peer's log. reason: a constant, it is not copied. */
+void quic_connection_close_with(
+	struct quic_connection *connection, uint64_t code, const char *reason);
 
 const struct id *quic_connection_peer(const struct quic_connection *connection);
 bool quic_connection_incoming(const struct quic_connection *connection);
