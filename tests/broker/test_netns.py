@@ -62,12 +62,11 @@ def test_multicast(net, group):
     address = "::" if v6 else "0.0.0.0"
     with a.udp(address) as at_a, b.udp(address, 5353) as at_b:
         member = socket.inet_pton(socket.AF_INET6 if v6 else socket.AF_INET, group)
-        index = 2  # eth0: the first one after lo
         if v6:
-            request = member + struct.pack("@I", index)
+            request = member + struct.pack("@I", b.interface)
             at_b.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, request)
         else:
-            request = struct.pack("@4s4si", member, bytes(4), index)
+            request = struct.pack("@4s4si", member, bytes(4), b.interface)
             at_b.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, request)
         at_a.sendto(b"hello", (group, 5353))
         assert receives(at_b, b"hello")

@@ -190,6 +190,10 @@ class Broker:
     def start(self, config: str | None = None) -> "Broker":
         """Starts the process and waits until it serves clients."""
         self.spawn(config)
+        return self.attach()
+
+    def attach(self) -> "Broker":
+        """The same for a process that was spawned."""
         try:
             self.wait_log(_RUNNING)
             self.up_at = time.monotonic()
@@ -376,16 +380,28 @@ class Broker:
         )[name]
 
     def wait_remembers(self, topic: str, node: str, timeout: float | None = None):
-        """Waits until it is on disk that this node was a neighbour: what a crash within
+        """Waits until it is on disk that this node shares the topic: what a crash within
         milliseconds of that would lose."""
+        id = bytes.fromhex(topic)
+        self._wait_row(node, lambda row: id in row, timeout)
+
+    def wait_in_book(self, node: "Broker | str", timeout: float | None = None):
+        """Waits until it is on disk where this node says it is."""
+        # With a signature it is longer than this.
+        self._wait_row(
+            node.id if isinstance(node, Broker) else node, lambda row: len(row) > 100, timeout
+        )
+
+    def _wait_row(self, node: str, check: Callable[[bytes], bool], timeout: float | None):
         limit = time.monotonic() + (PATIENCE if timeout is None else timeout)
         file = f"file:{self.state_dir / 'p2panda.db'}?mode=ro"
-        query = "SELECT 1 FROM neighbour WHERE topic = ? AND node = ?"
         with contextlib.closing(sqlite3.connect(file, uri=True)) as database:
-            ids = (bytes.fromhex(topic), bytes.fromhex(node))
-            while not database.execute(query, ids).fetchall():
+            query = "SELECT row FROM node WHERE id = ?"
+            while True:
+                if any(check(row) for (row,) in database.execute(query, (bytes.fromhex(node),))):
+                    return
                 if time.monotonic() >= limit:
-                    raise BrokerTimeout(f"{node[:10]} is not remembered; {self.tail()}")
+                    raise BrokerTimeout(f"{node[:10]} is not in the book; {self.tail()}")
                 time.sleep(0.01)
 
     def __repr__(self):

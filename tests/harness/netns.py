@@ -101,6 +101,7 @@ class Host:
     def __init__(self, name: str, folder: pathlib.Path, cable: Cable, space: _Namespace):
         self.name = name
         self.cable = cable
+        self.interface = 2  # the index of eth0: the first one after lo
         self.addresses: list[str] = []
         self._folder = folder
         self._space = space
