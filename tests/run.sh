@@ -3,12 +3,13 @@
 set -eu
 
 all="unit vectors fuzz broker interop sanitizers"
+by_name="interop07"
 usage() {
 	cat <<EOF
 usage: tests/run.sh [suite...]
        tests/run.sh --help
 
-Suites (all of them when none is named): $all
+Suites (when none is named): $all
 
 unit, vectors  cmocka programs, built with ASan and UBSan
 fuzz           every libFuzzer target over its corpus
@@ -16,6 +17,7 @@ broker         the plugin in a stock Mosquitto
 interop        the same, with real p2panda-net peers (Rust, built here: needs the
                network once and about ten minutes)
 sanitizers     broker and interop once more with ASan and UBSan, then with TSan
+interop07      (only by name) interop with p2panda 0.7.0, which has the gossip of 0.7.1
 
 Sets up what it needs: runs on this machine where all dependencies are installed,
 else in a container (its image is made from tests/packages.txt), else, as root on
@@ -39,9 +41,9 @@ for suite in "$@"; do
 	case $suite in
 	-h | --help) usage; exit 0 ;;
 	esac
-	case " $all " in
+	case " $all $by_name " in
 	*" $suite "*) suites="$suites $suite" ;;
-	*) bad "unknown suite '$suite': accepted are $all" ;;
+	*) bad "unknown suite '$suite': accepted are $all $by_name" ;;
 	esac
 done
 suites=${suites:-$all}
@@ -86,7 +88,7 @@ missing_here() {
 	*" fuzz "*) command -v clang >/dev/null 2>&1 || echo clang ;;
 	esac
 	case " $suites " in
-	*" broker "* | *" interop "* | *" sanitizers "*)
+	*" broker "* | *" interop"* | *" sanitizers "*)
 		version=$(PATH=$PATH:/usr/local/sbin:/usr/sbin mosquitto -h 2>/dev/null |
 			sed -n 's/^mosquitto version //p')
 		case $version in
@@ -105,7 +107,7 @@ missing_here() {
 		;;
 	esac
 	case " $suites " in
-	*" interop "* | *" sanitizers "*)
+	*" interop"* | *" sanitizers "*)
 		version=$(rustc --version 2>/dev/null | sed 's/^rustc 1\.\([0-9]*\).*/\1/')
 		{ command -v cargo >/dev/null 2>&1 && [ "${version:-0}" -ge 96 ]; } 2>/dev/null ||
 			echo "cargo >= 1.96"
