@@ -114,8 +114,6 @@ def test_configured_nodes_are_not_passed_on(brokers, rust, raw, tmp_path):
     # A real peer as well: it is on no overlay with us that could tell it.
     third = rust("071", discovery=True)
     third.node(broker.id, broker.address(), bootstrap=True)
-    third.wait("discovery_ended", node=broker.id)
-    third.wait("discovery_ended", 40, node=broker.id)
-    book = {node["node"]: node for node in third.book()}
-    assert book[signed["071"].id]["transports"]["kind"] == "authenticated"
-    assert not set(known) & set(book)
+    third.watch(signed["071"].id)
+    third.wait_knows(signed["071"].id, lambda transports: transports["kind"] == "authenticated", 40)
+    assert not set(known) & set(third.book())
