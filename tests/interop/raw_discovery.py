@@ -94,7 +94,8 @@ class RawNode:
         self._sending = threading.Lock()
         self._asking = threading.Lock()
         self._serving: dict[str, Any] | None = None
-        self.served = 0  # sessions that were answered as Bob
+        self.served = 0  # sessions that were answered as Bob, to their end
+        self._told: list[int] = []  # connections on which Nodes was sent as Bob
         self._process = subprocess.Popen(
             program if host is None else host.command(*program),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
@@ -276,6 +277,7 @@ class RawNode:
             if body[0] == 0:
                 threading.Thread(target=self._answer, args=(stream, body, serving)).start()
             elif body[0] == 2:
+                self._told.append(stream.connection)
                 self._tell(stream.number, serving["nodes"])
             elif body[0] == NODES:
                 self.served += 1
@@ -285,6 +287,11 @@ class RawNode:
         salt = secrets.token_bytes(32)
         hashes = [self.psi(topic, body[1:33], salt, 1) for topic in serving["topics"]]
         self.send("send", stream.number, frame(b"\x01" + salt + set_of(hashes)).hex())
+
+    def over(self) -> int:
+        """Sessions that are over in which Nodes was sent as Bob, well or not."""
+        with self._changed:
+            return sum(self.connections[number].close is not None for number in self._told)
 
     def wait_served(self, count: int, timeout: float | None = None):
         self.wait(lambda: self.served >= count, timeout, f"{count} sessions")
