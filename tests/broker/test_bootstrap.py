@@ -2,16 +2,20 @@
 """Nodes that know one other node at most, by `bootstrap`, find the rest by discovery."""
 
 import contextlib
+import pathlib
 import socket
 import time
 
 import pytest
 
+from compile import shared_library
 from identity import make_identity, overlay, random_topic
 from mesh import Mesh
 from ports import free_port
 from pulse import Pulse
 from settings import PATIENCE, within
+
+SHIM = pathlib.Path(__file__).with_name("network_preload.c")
 
 # What the issue promises, in seconds.
 FOUND = 5.0
@@ -173,6 +177,30 @@ def test_one_is_back_with_another_address(brokers, how):
     a.start()
     mesh.join(a)
     mesh.heal(within(FOUND))
+
+
+def test_its_name_leads_elsewhere(brokers, tmp_path):
+    """It cannot be looked up at first; then it is found; then it moves, and has forgotten
+    whom it knew: the name is looked up again."""
+    names = tmp_path / "names"
+    a = brokers(
+        preload=[shared_library(SHIM, tmp_path)], environment={"TEST_NAMES": str(names)}
+    )
+    b = brokers()
+    a.add_bootstrap(b.id, f"moving.invalid:{b.quic_port}")
+    start_all(a, b)
+    mesh = Mesh(random_topic(), a, b)
+    a.wait_log("cannot look up moving.invalid")
+    names.write_text("127.0.0.1\n")
+    mesh.heal(within(FOUND_AGAIN))
+    b.stop()
+    b.bind = ["127.0.0.2"]
+    for file in b.state_dir.glob("p2panda.db*"):
+        file.unlink()
+    names.write_text("127.0.0.2\n")
+    b.start()
+    mesh.join(b)
+    mesh.heal(within(FOUND_AGAIN))
 
 
 def test_one_is_back_with_another_key(brokers, tmp_path):
