@@ -92,7 +92,8 @@ pytest_run() {
 	rm -f "$3"
 	P2PANDA_PLUGIN=$out/$2/mosquitto_p2panda.so P2PANDA_PEER_DIR=${peer_dir:-} \
 		P2PANDA_PRELOAD=${P2PANDA_PRELOAD:-} P2PANDA_SANITIZER=${P2PANDA_SANITIZER:-none} \
-		timeout -k 10 1800 "${rights[@]}" python3 -m pytest -v -n 4 -p no:cacheprovider --tb=short \
+		timeout -k 10 1800 "${rights[@]}" python3 -m pytest -v -n 4 \
+		--dist worksteal -p no:cacheprovider --tb=short \
 		--color=no --rootdir="$tree/tests" --junitxml="$3" "$tree/tests/$1" ||
 		say "pytest $1: exit status $?"
 }

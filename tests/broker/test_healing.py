@@ -23,6 +23,7 @@ MOST_JOINS = 30
 MOST_DIALS = 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [30, pytest.param(120, marks=pytest.mark.once)])
 def test_partition(net, brokers, seconds):
     """Two sites of three brokers each, of which each knows one other; the cable between them

@@ -127,6 +127,7 @@ def test_addresses_change(net, rust, brokers, generation, who):
     print(f"reached again after {took:.1f} s")
 
 
+@pytest.mark.slow
 def test_partition(net, rust, brokers):
     """Two sites with two brokers and a Rust peer each, one of each generation; for 30 s."""
     sites = [net.switch(), net.switch()]
