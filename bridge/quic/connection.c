@@ -39,7 +39,21 @@ static void *mem_realloc(void *block, size_t size, void *user_data)
 
 const ngtcp2_mem connection_mem = {NULL, mem_malloc, mem_free, mem_calloc, mem_realloc};
 
+const struct quic_protocol *connection_protocol(const struct quic_connection *connection)
+{
+	return &connection->endpoint->config.protocols[connection->protocol];
+}
+
 /* --- How it ended --- */
+
+static void release_places(struct quic_connection *connection)
+{
+	struct quic_endpoint *endpoint = connection->endpoint;
+
+	endpoint->places -= connection->place;
+	endpoint->protocol_places[connection->protocol] -= connection->protocol_place;
+	connection->place = connection->protocol_place = false;
+}
 
 /* Its address is proven, or it is over. */
 static void settle(struct quic_connection *connection)
@@ -84,6 +98,26 @@ void connection_displace(struct quic_connection *connection)
 
 	set_text(&close, "gave way: its address was not proven");
 	connection_end(connection, &close, FAREWELL_NONE);
+	release_places(connection); /* at once: they are what it is about */
+}
+
+void connection_cut(struct quic_connection *connection)
+{
+	struct quic_close close = {.timeout = true};
+
+	set_text(&close, "own address is gone");
+	connection_end(connection, &close, FAREWELL_NONE);
+}
+
+/* What both sides have agreed on, ns. */
+static uint64_t idle_timeout(const struct quic_connection *connection)
+{
+	const ngtcp2_transport_params *remote =
+		ngtcp2_conn_get_remote_transport_params(connection->conn);
+	uint64_t ours = connection_protocol(connection)->idle_timeout;
+	uint64_t theirs = remote ? remote->max_idle_timeout : 0;
+
+	return theirs && (theirs < ours || !ours) ? theirs : ours;
 }
 
 /* The peer's reason is for our log: only what can be printed, and not all of it. */
@@ -152,13 +186,13 @@ static void fail(struct quic_connection *connection, int error)
 		farewell = FAREWELL_DRAIN;
 		break;
 	case NGTCP2_ERR_IDLE_CLOSE:
-		close.timeout = true;
-		set_text(&close, "nothing heard for 10 s");
-		farewell = FAREWELL_NONE;
-		break;
 	case NGTCP2_ERR_HANDSHAKE_TIMEOUT:
 		close.timeout = true;
-		set_text(&close, "handshake timed out");
+		if (connection->state == CONNECTION_OPEN)
+			set_text(&close, "nothing heard for %g s",
+				(double)idle_timeout(connection) / NGTCP2_SECONDS);
+		else
+			set_text(&close, "handshake timed out");
 		farewell = FAREWELL_NONE;
 		break;
 	case NGTCP2_ERR_DROP_CONN:
@@ -198,15 +232,35 @@ static void refuse(struct quic_connection *connection, unsigned alert, const cha
 	connection_end(connection, &close, FAREWELL_TRANSPORT);
 }
 
-void quic_connection_close(struct quic_connection *connection, uint64_t code)
+void quic_connection_close_with(
+	struct quic_connection *connection, uint64_t code, const char *reason)
 {
 	struct quic_close close = {.application = true, .code = code};
 
-	set_text(&close, "closed by us: code %llu", (unsigned long long)code);
+	if (connection->state >= CONNECTION_ENDED)
+		return;
+	connection->reason = reason;
+	set_text(&close, "closed by us: code %llu%s%s%s", (unsigned long long)code,
+		reason ? " (" : "", reason ? reason : "", reason ? ")" : "");
 	connection_end(connection, &close, FAREWELL_APPLICATION);
 }
 
+void quic_connection_close(struct quic_connection *connection, uint64_t code)
+{
+	quic_connection_close_with(connection, code, NULL);
+}
+
 /* --- ngtcp2's callbacks --- */
+
+static const struct quic_callbacks *callbacks_of(const struct quic_connection *connection)
+{
+	return &connection_protocol(connection)->callbacks;
+}
+
+static void *context_of(const struct quic_connection *connection)
+{
+	return connection->endpoint->config.context;
+}
 
 static ngtcp2_conn *get_conn(ngtcp2_crypto_conn_ref *reference)
 {
@@ -222,10 +276,19 @@ static void on_rand(uint8_t *out, size_t size, const ngtcp2_rand_ctx *context)
 		memset(out, 0, size);
 }
 
+static uint64_t keep_alive(const struct quic_protocol *protocol)
+{
+	uint64_t half = protocol->idle_timeout / 2;
+
+	return half && half < QUIC_KEEP_ALIVE ? half : QUIC_KEEP_ALIVE;
+}
+
 static int on_handshake_completed(ngtcp2_conn *conn, void *user_data)
 {
 	struct quic_connection *connection = user_data;
-	const struct quic_config *config = &connection->endpoint->config;
+	const struct quic_protocol *protocol = connection_protocol(connection);
+	struct quic_endpoint *endpoint = connection->endpoint;
+	void *context = endpoint->config.context;
 	struct id peer;
 
 	if (connection->state != CONNECTION_HANDSHAKE)
@@ -237,25 +300,27 @@ static int on_handshake_completed(ngtcp2_conn *conn, void *user_data)
 		return NGTCP2_ERR_CALLBACK_FAILURE;
 	}
 	connection->peer = peer;
-	if (!tls_session_has_protocol(&connection->tls)) {
+	if (!connection->protocol_place ||
+		!tls_session_has_protocol(&connection->tls, &endpoint->tls, connection->protocol)) {
 		refuse(connection, ALERT_NO_APPLICATION_PROTOCOL, "peer has named no protocol");
 		return NGTCP2_ERR_CALLBACK_FAILURE;
 	}
-	if (connection->incoming && config->callbacks.accept &&
-		!config->callbacks.accept(config->context, &connection->peer)) {
+	if (connection->incoming && protocol->callbacks.accept &&
+		!protocol->callbacks.accept(context, &connection->peer)) {
 		refuse(connection, ALERT_ACCESS_DENIED, "refused: not let in");
 		return NGTCP2_ERR_CALLBACK_FAILURE;
 	}
-	ngtcp2_conn_set_keep_alive_timeout(conn, QUIC_KEEP_ALIVE);
+	if (protocol->keep_alive)
+		ngtcp2_conn_set_keep_alive_timeout(conn, keep_alive(protocol));
 	connection->state = CONNECTION_OPEN;
-	config->callbacks.connected(config->context, connection);
+	protocol->callbacks.connected(context, connection);
 	return 0;
 }
 
 static int on_stream_open(ngtcp2_conn *conn, int64_t id, void *user_data)
 {
 	struct quic_connection *connection = user_data;
-	struct quic_stream *stream = stream_new(connection, id, true);
+	struct quic_stream *stream = stream_new(connection, id, true, ngtcp2_is_bidi_stream(id));
 
 	if (!stream || ngtcp2_conn_set_stream_user_data(conn, id, stream) != 0)
 		return NGTCP2_ERR_CALLBACK_FAILURE;
@@ -266,14 +331,16 @@ static int on_stream_data(ngtcp2_conn *conn, uint32_t flags, int64_t id, uint64_
 	const uint8_t *data, size_t size, void *user_data, void *stream_user_data)
 {
 	struct quic_connection *connection = user_data;
-	const struct quic_config *config = &connection->endpoint->config;
 	struct quic_stream *stream = stream_user_data;
 
 	if (connection->state != CONNECTION_OPEN)
 		return 0;
-	if (stream && !stream->shut)
-		config->callbacks.stream_data(
-			config->context, stream, data, size, flags & NGTCP2_STREAM_DATA_FLAG_FIN);
+	if (stream && flags & NGTCP2_STREAM_DATA_FLAG_FIN)
+		stream->ended = true;
+	if (stream && !stream->stopped)
+		callbacks_of(connection)
+			->stream_data(context_of(connection), stream, data, size,
+				flags & NGTCP2_STREAM_DATA_FLAG_FIN);
 	if (connection->state != CONNECTION_OPEN)
 		return 0;
 	ngtcp2_conn_extend_max_offset(conn, size);
@@ -296,17 +363,34 @@ static int on_stream_close(ngtcp2_conn *conn, uint32_t flags, int64_t id, uint64
 	void *user_data, void *stream_user_data)
 {
 	struct quic_connection *connection = user_data;
-	const struct quic_config *config = &connection->endpoint->config;
 	struct quic_stream *stream = stream_user_data;
 
-	if (!ngtcp2_conn_is_local_stream(conn, id))
+	if (!ngtcp2_conn_is_local_stream(conn, id) && ngtcp2_is_bidi_stream(id))
+		ngtcp2_conn_extend_max_streams_bidi(conn, 1);
+	else if (!ngtcp2_conn_is_local_stream(conn, id))
 		ngtcp2_conn_extend_max_streams_uni(conn, 1);
 	if (!stream)
 		return 0;
-	config->callbacks.stream_closed(config->context, stream);
+	callbacks_of(connection)->stream_closed(context_of(connection), stream);
 	/* No write is under way that could hold it: streams close while reading. */
 	stream_free(stream);
 	return 0;
+}
+
+/* The peer gives up what it sends. It will not read to the end either, unless it does so
+ * because we have stopped it: the owner would wait for the end of a bidirectional stream
+ * in vain. */
+static int on_stream_reset(ngtcp2_conn *conn, int64_t id, uint64_t final_size, uint64_t code,
+	void *user_data, void *stream_user_data)
+{
+	struct quic_stream *stream = stream_user_data;
+
+	if (!stream || !stream->bidi || stream->stopped || stream->ended || stream->finish)
+		return 0;
+	stream_shut(stream);
+	return ngtcp2_conn_shutdown_stream_write(conn, 0, id, code) == 0
+		       ? 0
+		       : NGTCP2_ERR_CALLBACK_FAILURE;
 }
 
 #ifdef NGTCP2_CALLBACKS_V4 /* ngtcp2 1.24; before it, the next write tells */
@@ -315,7 +399,7 @@ static int on_stop_sending(
 {
 	struct quic_stream *stream = stream_user_data;
 
-	if (stream && !stream->incoming)
+	if (stream)
 		stream_shut(stream);
 	return 0;
 }
@@ -324,12 +408,22 @@ static int on_stop_sending(
 static int on_more_streams(ngtcp2_conn *conn, uint64_t max_streams, void *user_data)
 {
 	struct quic_connection *connection = user_data;
-	const struct quic_config *config = &connection->endpoint->config;
 
 	if (connection->state != CONNECTION_OPEN || !connection->starved)
 		return 0;
 	connection->starved = false;
-	config->callbacks.stream_credit(config->context, connection);
+	callbacks_of(connection)->stream_credit(context_of(connection), connection);
+	return 0;
+}
+
+static int on_more_bidi_streams(ngtcp2_conn *conn, uint64_t max_streams, void *user_data)
+{
+	struct quic_connection *connection = user_data;
+
+	if (connection->state != CONNECTION_OPEN || !connection->starved_bidi)
+		return 0;
+	connection->starved_bidi = false;
+	callbacks_of(connection)->stream_credit(context_of(connection), connection);
 	return 0;
 }
 
@@ -409,10 +503,12 @@ static const ngtcp2_callbacks callbacks = {
 	.recv_stream_data = on_stream_data,
 	.acked_stream_data_offset = on_acked,
 	.stream_close = on_stream_close,
+	.stream_reset = on_stream_reset,
 #ifdef NGTCP2_CALLBACKS_V4
 	.recv_stop_sending = on_stop_sending,
 #endif
 	.extend_max_local_streams_uni = on_more_streams,
+	.extend_max_local_streams_bidi = on_more_bidi_streams,
 	.extend_max_stream_data = on_more_stream_data,
 	.get_new_connection_id = on_new_cid,
 	.remove_connection_id = on_remove_cid,
@@ -434,7 +530,17 @@ static struct quic_connection *connection_new(struct quic_endpoint *endpoint)
 	connection->endpoint = endpoint;
 	DL_APPEND(endpoint->connections, connection);
 	endpoint->count++;
+	connection->place = true;
+	endpoint->places++;
 	return connection;
+}
+
+/* No longer one of those that are there. */
+static void uncount(struct quic_connection *connection)
+{
+	DL_DELETE(connection->endpoint->connections, connection);
+	connection->endpoint->count--;
+	release_places(connection);
 }
 
 static void free_streams(struct quic_connection *connection)
@@ -463,8 +569,7 @@ void connection_free(struct quic_connection *connection)
 		DL_DELETE(endpoint->lingering, connection);
 		endpoint->lingering_count--;
 	} else {
-		DL_DELETE(endpoint->connections, connection);
-		endpoint->count--;
+		uncount(connection);
 	}
 	if (connection->dirty)
 		DL_DELETE2(endpoint->dirty, connection, dirty_prev, dirty_next);
@@ -476,8 +581,15 @@ void connection_free(struct quic_connection *connection)
 	memory_free(connection);
 }
 
-static void set_defaults(const struct quic_endpoint *endpoint, ngtcp2_settings *settings,
-	ngtcp2_transport_params *parameters)
+/* What of it the protocol says. */
+static void set_protocol(ngtcp2_transport_params *parameters, const struct quic_protocol *protocol)
+{
+	parameters->initial_max_streams_uni = protocol->max_streams;
+	parameters->initial_max_streams_bidi = protocol->max_bidi_streams;
+	parameters->max_idle_timeout = protocol->idle_timeout;
+}
+
+static void set_defaults(ngtcp2_settings *settings, ngtcp2_transport_params *parameters)
 {
 	ngtcp2_settings_default(settings);
 	settings->initial_ts = uv_hrtime();
@@ -488,10 +600,38 @@ static void set_defaults(const struct quic_endpoint *endpoint, ngtcp2_settings *
 	ngtcp2_transport_params_default(parameters);
 	parameters->initial_max_data = QUIC_CONNECTION_WINDOW;
 	parameters->initial_max_stream_data_uni = QUIC_STREAM_WINDOW;
-	parameters->initial_max_streams_uni = endpoint->config.max_streams;
-	parameters->initial_max_streams_bidi = 0;
+	parameters->initial_max_stream_data_bidi_local = QUIC_STREAM_WINDOW;
+	parameters->initial_max_stream_data_bidi_remote = QUIC_STREAM_WINDOW;
 	parameters->max_idle_timeout = QUIC_IDLE_TIMEOUT;
 	parameters->active_connection_id_limit = 4;
+}
+
+/* The client has named its protocol. OpenSSL asks for it when it has read the ClientHello
+ * and before it answers. Our transport parameters go into EncryptedExtensions, for which
+ * ngtcp2's crypto helper encodes them, and by which they come into force, when it gets the
+ * handshake's write key: until then a server may change them
+ * (ngtcp2_conn_set_local_transport_params). So each protocol's limits are simply those that
+ * its peers are told and ngtcp2 enforces. */
+bool connection_protocol_selected(void *user_data, size_t protocol)
+{
+	struct quic_connection *connection = user_data;
+	struct quic_endpoint *endpoint = connection->endpoint;
+	struct quic_close close = {.code = NGTCP2_CONNECTION_REFUSED};
+	ngtcp2_transport_params parameters;
+
+	if (connection->state != CONNECTION_HANDSHAKE)
+		return false;
+	if (connection->protocol_place)
+		return connection->protocol == protocol;
+	connection->protocol = protocol;
+	if (!endpoint_take_place(endpoint, connection, protocol)) {
+		set_text(&close, "refused: limit of connections");
+		connection_end(connection, &close, FAREWELL_TRANSPORT);
+		return false;
+	}
+	parameters = *ngtcp2_conn_get_local_transport_params(connection->conn);
+	set_protocol(&parameters, connection_protocol(connection));
+	return ngtcp2_conn_set_local_transport_params(connection->conn, &parameters) == 0;
 }
 
 static int from_liberr(int error)
@@ -499,8 +639,8 @@ static int from_liberr(int error)
 	return error == NGTCP2_ERR_NOMEM ? ERROR_NOMEM : ERROR_QUIC;
 }
 
-int connection_dial(struct quic_endpoint *endpoint, const struct id *peer, const ngtcp2_path *path,
-	struct quic_connection **out)
+int connection_dial(struct quic_endpoint *endpoint, size_t protocol, const struct id *peer,
+	const ngtcp2_path *path, struct quic_connection **out)
 {
 	struct quic_connection *connection = connection_new(endpoint);
 	ngtcp2_transport_params parameters;
@@ -511,17 +651,21 @@ int connection_dial(struct quic_endpoint *endpoint, const struct id *peer, const
 	if (!connection)
 		return ERROR_NOMEM;
 	connection->peer = *peer;
+	connection->protocol = protocol;
 	dcid.datalen = 16;
-	rv = RAND_bytes(dcid.data, (int)dcid.datalen) == 1 ? 0 : ERROR_TLS;
+	rv = endpoint_take_place(endpoint, connection, protocol) ? 0 : ERROR_LIMIT;
+	if (!rv)
+		rv = RAND_bytes(dcid.data, (int)dcid.datalen) == 1 ? 0 : ERROR_TLS;
 	if (!rv)
 		rv = endpoint_new_cid(endpoint, connection, &scid, NULL);
 	if (rv)
 		goto fail;
-	rv = tls_session_init(
-		&connection->tls, &endpoint->tls, &connection->peer, get_conn, connection);
+	rv = tls_session_init(&connection->tls, &endpoint->tls, &connection->peer, protocol,
+		get_conn, connection);
 	if (rv)
 		goto fail;
-	set_defaults(endpoint, &settings, &parameters);
+	set_defaults(&settings, &parameters);
+	set_protocol(&parameters, connection_protocol(connection));
 	settings.handshake_timeout = QUIC_DIAL_TIMEOUT;
 	rv = ngtcp2_conn_client_new(&connection->conn, &dcid, &scid, path, NGTCP2_PROTO_VER_V1,
 		&callbacks, &settings, &parameters, &connection_mem, connection);
@@ -549,7 +693,8 @@ int connection_accept(struct quic_endpoint *endpoint, const ngtcp2_path *path,
 	if (!connection)
 		return ERROR_NOMEM;
 	connection->incoming = true;
-	set_defaults(endpoint, &settings, &parameters);
+	/* Without a protocol's part, see connection_protocol_selected. */
+	set_defaults(&settings, &parameters);
 	settings.handshake_timeout = endpoint->handshake_timeout;
 	parameters.original_dcid = original ? *original : header->dcid;
 	parameters.original_dcid_present = 1;
@@ -579,7 +724,7 @@ int connection_accept(struct quic_endpoint *endpoint, const ngtcp2_path *path,
 			original->datalen);
 	if (rv)
 		goto fail;
-	rv = tls_session_init(&connection->tls, &endpoint->tls, NULL, get_conn, connection);
+	rv = tls_session_init(&connection->tls, &endpoint->tls, NULL, 0, get_conn, connection);
 	if (rv)
 		goto fail;
 	rv = ngtcp2_conn_server_new(&connection->conn, &header->scid, &scid, path, header->version,
@@ -737,7 +882,9 @@ static size_t write_close(struct quic_connection *connection)
 	ngtcp2_ssize n;
 
 	if (connection->farewell == FAREWELL_APPLICATION)
-		ngtcp2_ccerr_set_application_error(&error, close->code, NULL, 0);
+		ngtcp2_ccerr_set_application_error(&error, close->code,
+			(const uint8_t *)connection->reason,
+			connection->reason ? strlen(connection->reason) : 0);
 	else if (connection->farewell == FAREWELL_TRANSPORT)
 		ngtcp2_ccerr_set_transport_error(
 			&error, close->code, (const uint8_t *)close->text, strlen(close->text));
@@ -753,12 +900,12 @@ static size_t write_close(struct quic_connection *connection)
 
 static void report(struct quic_connection *connection)
 {
-	const struct quic_config *config = &connection->endpoint->config;
+	const struct quic_callbacks *owner = callbacks_of(connection);
 	struct quic_stream *stream, *next;
 
 	DL_FOREACH_SAFE (connection->streams, stream, next)
-		config->callbacks.stream_closed(config->context, stream);
-	config->callbacks.closed(config->context, connection, &connection->close);
+		owner->stream_closed(context_of(connection), stream);
+	owner->closed(context_of(connection), connection, &connection->close);
 }
 
 static void finish(struct quic_connection *connection)
@@ -771,7 +918,7 @@ static void finish(struct quic_connection *connection)
 	packet_size = write_close(connection);
 	/* The callbacks may not use endpoint->tx: they send nothing at once. */
 	report(connection);
-	if (endpoint->closing || endpoint->lingering_count >= endpoint->config.max_connections ||
+	if (endpoint->closing || endpoint->lingering_count >= endpoint->max_connections ||
 		(packet_size == 0 && connection->farewell != FAREWELL_DRAIN)) {
 		connection_free(connection);
 		return;
@@ -784,8 +931,7 @@ static void finish(struct quic_connection *connection)
 			connection->packet_size = packet_size;
 		}
 	}
-	DL_DELETE(endpoint->connections, connection);
-	endpoint->count--;
+	uncount(connection);
 	DL_APPEND(endpoint->lingering, connection);
 	endpoint->lingering_count++;
 	connection->state = CONNECTION_LINGERING;
@@ -801,6 +947,11 @@ void connection_turn(struct quic_connection *connection)
 }
 
 /* --- The rest of quic.h --- */
+
+size_t quic_connection_protocol(const struct quic_connection *connection)
+{
+	return connection->protocol;
+}
 
 const struct id *quic_connection_peer(const struct quic_connection *connection)
 {

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
+#include <ifaddrs.h>
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
 #include <string.h>
@@ -13,11 +14,15 @@ static void on_turn(uv_idle_t *handle);
 
 /* --- Datagrams in --- */
 
-/* Whether a place is free, or becomes so at the next turn: a handshake with an unproven
- * address gives way, the oldest first, for a real one would be over by then. */
+/*
+ * Places for connections. Until a client has named its protocol there is only the bound of
+ * all of them together; then it needs one of its protocol's places too. A place is free, or
+ * becomes so at the next turn: a handshake with an unproven address gives way, the oldest
+ * first, for a real one would be over by then.
+ */
 static bool make_room(struct quic_endpoint *endpoint)
 {
-	if (endpoint->count < endpoint->config.max_connections)
+	if (endpoint->places < endpoint->max_connections)
 		return true;
 	counters_add(endpoint->config.counters, COUNTER_LIMIT_CONNECTIONS, 1);
 	if (!endpoint->unproven)
@@ -26,14 +31,52 @@ static bool make_room(struct quic_endpoint *endpoint)
 	return true;
 }
 
+static bool make_room_of(struct quic_endpoint *endpoint, size_t protocol)
+{
+	struct quic_connection *other;
+
+	if (endpoint->protocol_places[protocol] <
+		endpoint->config.protocols[protocol].max_connections)
+		return true;
+	counters_add(endpoint->config.counters, COUNTER_LIMIT_CONNECTIONS, 1);
+	DL_FOREACH2 (endpoint->unproven, other, unproven_next)
+		if (other->protocol_place && other->protocol == protocol) {
+			connection_displace(other);
+			return true;
+		}
+	return false;
+}
+
+bool endpoint_take_place(
+	struct quic_endpoint *endpoint, struct quic_connection *connection, size_t protocol)
+{
+	if (!make_room_of(endpoint, protocol))
+		return false;
+	connection->protocol_place = true;
+	endpoint->protocol_places[protocol]++;
+	return true;
+}
+
+static bool is_nearly_full(size_t count, size_t max)
+{
+	return max > 0 && count >= max - max / QUIC_PROVEN_PART;
+}
+
 /* Whether an address has to prove itself before anything is kept for it (RFC 9000, 8.1.2):
- * only under load, for it costs a round trip. */
+ * only under load, for it costs a round trip. Which protocol it is after is not known yet,
+ * so load on one of them is enough: the last places of each are for proven addresses. */
 static bool must_prove(struct quic_endpoint *endpoint)
 {
-	size_t max = endpoint->config.max_connections;
+	const struct quic_config *config = &endpoint->config;
 
-	return endpoint->unproven_count >= endpoint->max_unproven ||
-	       endpoint->count >= max - max / QUIC_PROVEN_PART || !rate_take(&endpoint->beginnings);
+	if (endpoint->unproven_count >= endpoint->max_unproven ||
+		is_nearly_full(endpoint->places, endpoint->max_connections))
+		return true;
+	for (size_t i = 0; i < config->protocols_count; i++)
+		if (is_nearly_full(
+			    endpoint->protocol_places[i], config->protocols[i].max_connections))
+			return true;
+	return !rate_take(&endpoint->beginnings);
 }
 
 /* The first packet of a connection, or the first after our Retry. */
@@ -56,7 +99,7 @@ static void accept_initial(struct quic_endpoint *endpoint, const ngtcp2_path *pa
 		return;
 	}
 	/* Full of proven ones: a Retry would only put off the refusal. */
-	full = endpoint->count >= endpoint->config.max_connections && !endpoint->unproven;
+	full = endpoint->places >= endpoint->max_connections && !endpoint->unproven;
 	if (token == TOKEN_NONE && !full && must_prove(endpoint)) {
 		stateless_retry(endpoint, path, &header);
 		return;
@@ -281,6 +324,8 @@ int quic_endpoint_new(const struct quic_config *config, struct quic_endpoint **o
 	if (!endpoint)
 		return ERROR_NOMEM;
 	endpoint->config = *config;
+	for (size_t i = 0; i < config->protocols_count; i++)
+		endpoint->max_connections += config->protocols[i].max_connections;
 	endpoint->cids.keyed = endpoint->tokens.keyed = &endpoint->keyed;
 	keyed_init(&endpoint->keyed, &random);
 	set_limits(endpoint);
@@ -299,7 +344,7 @@ int quic_endpoint_new(const struct quic_config *config, struct quic_endpoint **o
 	if (!rv && RAND_bytes(endpoint->token_key, sizeof endpoint->token_key) != 1)
 		rv = ERROR_TLS;
 	if (!rv)
-		rv = tls_init(&endpoint->tls, config->identity, &config->alpn);
+		rv = tls_init(&endpoint->tls, config, connection_protocol_selected);
 	if (rv) {
 		free_endpoint(endpoint);
 		return rv;
@@ -328,7 +373,7 @@ void quic_endpoint_close(struct quic_endpoint *endpoint, void (*done)(void *cont
 	uv_idle_start(&endpoint->turn, on_turn);
 }
 
-int quic_connect(struct quic_endpoint *endpoint, const struct id *peer,
+int quic_connect(struct quic_endpoint *endpoint, size_t protocol, const struct id *peer,
 	const struct address *address, struct quic_connection **out)
 {
 	ngtcp2_path_storage path;
@@ -338,11 +383,27 @@ int quic_connect(struct quic_endpoint *endpoint, const struct id *peer,
 	if (endpoint->closing)
 		return ERROR_CLOSED;
 	rv = udp_route(&endpoint->udp, address, &path);
-	if (!rv && !make_room(endpoint))
+	if (!rv && !(make_room_of(endpoint, protocol) && make_room(endpoint)))
 		rv = ERROR_LIMIT;
 	if (!rv)
-		rv = connection_dial(endpoint, peer, &path.path, out);
+		rv = connection_dial(endpoint, protocol, peer, &path.path, out);
 	if (!rv)
 		endpoint_mark(endpoint, *out);
 	return rv;
+}
+
+void quic_endpoint_addresses_changed(struct quic_endpoint *endpoint)
+{
+	struct quic_connection *connection;
+	struct ifaddrs *own;
+
+	/* Not libuv's list: that leaves out interfaces that are down for a moment, whose
+	 * addresses, and so the connections, may well be there again soon. */
+	if (getifaddrs(&own) != 0)
+		return;
+	DL_FOREACH (endpoint->connections, connection)
+		if (connection->state < CONNECTION_ENDED &&
+			!udp_is_own(own, ngtcp2_conn_get_path(connection->conn)->local.addr))
+			connection_cut(connection);
+	freeifaddrs(own);
 }

@@ -22,8 +22,6 @@
 /* Length of our connection ids. */
 #define QUIC_CID_SIZE 8
 
-#define QUIC_IDLE_TIMEOUT (10 * NGTCP2_SECONDS)
-#define QUIC_KEEP_ALIVE	  (5 * NGTCP2_SECONDS)
 /* An address that has not led to a handshake by then is given up, so that the dialler
  * gets to the next one: four Initials (the PTO is 1 s at first) have gone unanswered. */
 #define QUIC_DIAL_TIMEOUT (5 * NGTCP2_SECONDS)
@@ -77,10 +75,12 @@ struct quic_stream {
 	struct quic_stream *ready_prev, *ready_next; /* those with something to send */
 	int64_t id;
 	void *data;
-	bool incoming;
+	bool incoming, bidi;
 	bool ready;
 	bool blocked; /* by the peer's flow control, until extend_max_stream_data */
-	bool shut;    /* ours: the peer does not want it; theirs: we do not */
+	bool shut;    /* what we send on it: the peer does not want it, or we give it up */
+	bool stopped; /* what the peer sends on it: we do not want it */
+	bool ended;   /* the same: its end was told */
 	bool finish;  /* quic_stream_finish was called */
 	bool fin_sent;
 	struct frame *first, *last; /* not yet acknowledged */
@@ -104,10 +104,14 @@ struct quic_connection {
 	struct quic_connection *prev, *next;
 	struct quic_connection *dirty_prev, *dirty_next;
 	bool dirty, incoming;
-	bool starved;  /* a stream could not be opened: stream_credit is due */
+	/* A stream (unidirectional, bidirectional) could not be opened: stream_credit is due. */
+	bool starved, starved_bidi;
 	bool reset;    /* by a stateless reset */
 	bool unproven; /* incoming, and nothing yet says that its address is not a false one */
 	struct quic_connection *unproven_prev, *unproven_next;
+	size_t protocol;     /* index; 0 until the client has named it */
+	bool place;	     /* has one of all places for connections */
+	bool protocol_place; /* and one of its protocol's, which is known then */
 	enum connection_state state;
 	ngtcp2_conn *conn; /* NULL when lingering */
 	struct tls_session tls;
@@ -120,6 +124,7 @@ struct quic_connection {
 
 	struct quic_close close;
 	enum farewell farewell;
+	const char *reason; /* FAREWELL_APPLICATION: words that go along, or NULL */
 
 	/* Lingering. */
 	ngtcp2_path_storage path;
@@ -153,6 +158,9 @@ struct quic_endpoint {
 	struct quic_connection *dirty;
 	struct quic_connection *unproven; /* of connections, the oldest first */
 	size_t count, lingering_count, unproven_count, handles;
+	/* Of count: those that have a place, those that have one of a protocol's. */
+	size_t places, protocol_places[QUIC_PROTOCOLS];
+	size_t max_connections; /* of all protocols together */
 	/* From the constants above; tests set others. */
 	struct rate answers, retries, beginnings;
 	size_t max_unproven;
@@ -171,6 +179,10 @@ struct quic_endpoint {
 void endpoint_receive(struct quic_endpoint *endpoint, const ngtcp2_path *path, uint8_t ecn,
 	const uint8_t *data, size_t size);
 void endpoint_mark(struct quic_endpoint *endpoint, struct quic_connection *connection);
+/* Takes one of its protocol's places for connection, which has none yet. A handshake with
+ * an unproven address gives way if need be. false: there is none. */
+bool endpoint_take_place(
+	struct quic_endpoint *endpoint, struct quic_connection *connection, size_t protocol);
 /* A new random id that leads to connection. ERROR_NOMEM. */
 int endpoint_new_cid(struct quic_endpoint *endpoint, struct quic_connection *connection,
 	ngtcp2_cid *cid, uint8_t token[NGTCP2_STATELESS_RESET_TOKENLEN]);
@@ -204,9 +216,11 @@ int stateless_reset_token(const struct quic_endpoint *endpoint, const ngtcp2_cid
 
 extern const ngtcp2_mem connection_mem;
 
-/* ERROR_NOMEM, ERROR_TLS, ERROR_QUIC. */
-int connection_dial(struct quic_endpoint *endpoint, const struct id *peer, const ngtcp2_path *path,
-	struct quic_connection **out);
+/* What the TLS of the endpoint is to call. */
+bool connection_protocol_selected(void *user_data, size_t protocol);
+/* ERROR_LIMIT, ERROR_NOMEM, ERROR_TLS, ERROR_QUIC. */
+int connection_dial(struct quic_endpoint *endpoint, size_t protocol, const struct id *peer,
+	const ngtcp2_path *path, struct quic_connection **out);
 /* original: what the token of header proves, NULL: there is none. */
 int connection_accept(struct quic_endpoint *endpoint, const ngtcp2_path *path,
 	const ngtcp2_pkt_hd *header, const ngtcp2_cid *original, struct quic_connection **out);
@@ -217,14 +231,18 @@ void connection_expire(struct quic_connection *connection, uint64_t now);
 void connection_turn(struct quic_connection *connection);
 void connection_end(
 	struct quic_connection *connection, const struct quic_close *close, enum farewell farewell);
+const struct quic_protocol *connection_protocol(const struct quic_connection *connection);
 /* Ends an unproven handshake without a word: others need its place. */
 void connection_displace(struct quic_connection *connection);
+/* Ends it without a word: nothing can come to it any more. */
+void connection_cut(struct quic_connection *connection);
 /* Frees it with its streams, without a word. */
 void connection_free(struct quic_connection *connection);
 
 /* stream.c */
 
-struct quic_stream *stream_new(struct quic_connection *connection, int64_t id, bool incoming);
+struct quic_stream *stream_new(
+	struct quic_connection *connection, int64_t id, bool incoming, bool bidi);
 /* Takes it from the connection and frees it with its frames. */
 void stream_free(struct quic_stream *stream);
 void stream_unready(struct quic_stream *stream);

@@ -50,39 +50,51 @@ struct quic_callbacks {
 	 * refuses it. NULL: everybody is let in. */
 	bool (*accept)(void *context, const struct id *peer);
 	/* The connection is over; also for one that never came to connected. Its
-	 * pointer and those of its streams are invalid after this returns. */
+	 * pointer and those of its streams are invalid after this returns. An incoming one
+	 * that has named none of our protocols is the first one's. */
 	void (*closed)(
 		void *context, struct quic_connection *connection, const struct quic_close *close);
 	/* Bytes of a stream that the peer opened or of a bidirectional one, in order; fin: the
 	 * last ones (size may be 0). The bytes are valid during the call. Flow control
-	 * is renewed when the call returns. */
+	 * is renewed when the call returns. No fin comes of a stream that the peer resets. */
 	void (*stream_data)(void *context, struct quic_stream *stream, const uint8_t *data,
 		size_t size, bool fin);
 	/* The stream is over (ours: all acknowledged or reset or stopped by the peer;
-	 * theirs: ended or reset). The pointer is invalid after this returns. Also
-	 * called for every open stream before closed. */
+	 * theirs: ended or reset; a bidirectional one: both, so it stays until
+	 * quic_stream_finish. But when the peer resets its half of one without having been
+	 * stopped, ours is given up with it unless it is finished already). The pointer is
+	 * invalid after this returns. Once for each, also for every open stream before
+	 * closed. */
 	void (*stream_closed)(void *context, struct quic_stream *stream);
-	/* The peer grants further unidirectional streams. */
+	/* The peer grants further streams of a kind that it had granted no more of when we
+	 * wanted to open one. */
 	void (*stream_credit)(void *context, struct quic_connection *connection);
 };
 
 /* One protocol, that is one ALPN: a connection is of one protocol for its life. */
 struct quic_protocol {
 	struct id alpn;
-	size_t max_connections;	     /* of this protocol; those beyond it are refused */
-	size_t max_streams;	     /* unidirectional streams granted per connection */
-	size_t max_bidi_streams;     /* bidirectional ones */
-	uint64_t idle_timeout;	     /* ns: our max_idle_timeout */
-	bool keep_alive;	     /* ping, so that idle connections live on */
+	size_t max_connections;	 /* of this protocol; those beyond it are refused */
+	size_t max_streams;	 /* unidirectional streams granted per connection */
+	size_t max_bidi_streams; /* bidirectional ones */
+	/* ns: our max_idle_timeout; the lower one of both sides counts. Handshakes end by it
+	 * too, should it be shorter than what they are given. */
+	uint64_t idle_timeout;
+	bool keep_alive; /* ping, so that idle connections live on */
 	struct quic_callbacks callbacks;
 };
 
 #define QUIC_PROTOCOLS 2
 
+/* Of iroh's gossip, ns. A connection with keep_alive is pinged when it has been idle for
+ * QUIC_KEEP_ALIVE, or for half its idle_timeout if that is less. */
+#define QUIC_IDLE_TIMEOUT UINT64_C(10000000000)
+#define QUIC_KEEP_ALIVE	  UINT64_C(5000000000)
+
 struct quic_config {
 	uv_loop_t *loop;
-	const struct identity *identity; /* must outlive the endpoint */
-	size_t protocols_count;
+	const struct identity *identity;		/* must outlive the endpoint */
+	size_t protocols_count;				/* at least 1 */
 	struct quic_protocol protocols[QUIC_PROTOCOLS]; /* other ALPNs get alert 120 */
 	size_t max_queue; /* bytes queued per connection before quic_stream_send says FULL */
 	struct counters *counters;
@@ -111,40 +123,49 @@ int quic_connect(struct quic_endpoint *endpoint, size_t protocol, const struct i
 	const struct address *address, struct quic_connection **out);
 
 /* The machine's addresses have changed: ends (closed, timeout) the connections whose own
- * address is gone, for nothing more can come to them; they can be dialled again at once. */
+ * address is gone, for nothing more can come to them; they can be dialled again at once.
+ * Handshakes too. Loopback stays; so does everything when the system does not tell. */
 void quic_endpoint_addresses_changed(struct quic_endpoint *endpoint);
 
-/* Ends it with an application code; what is queued is not sent. closed follows from
- * the loop. Fine to call twice. */
+/* Ends it with an application code; what is queued is not sent, and what was sent and is
+ * lost on the way is not sent again: whose last words matter waits for stream_closed, for
+ * quic_connection_queued to be 0, or for an answer. closed follows from the loop. Fine to
+ * call twice. */
 void quic_connection_close(struct quic_connection *connection, uint64_t code);
+/* The same with words for the peer's log. reason: a constant, it is not copied. */
+void quic_connection_close_with(
+	struct quic_connection *connection, uint64_t code, const char *reason);
 
 const struct id *quic_connection_peer(const struct quic_connection *connection);
 bool quic_connection_incoming(const struct quic_connection *connection);
 struct address quic_connection_address(const struct quic_connection *connection);
-/* Which of the protocols it speaks; valid once connected, or dialled. */
+/* Which of the protocols it speaks, an index; valid once connected, or dialled. */
 size_t quic_connection_protocol(const struct quic_connection *connection);
 /* For the owner's use. */
 void quic_connection_set_data(struct quic_connection *connection, void *data);
 void *quic_connection_data(const struct quic_connection *connection);
-size_t quic_connection_queued(
-	const struct quic_connection *connection); /* bytes not yet acknowledged */
+/* Bytes not yet acknowledged; of a stream that the peer has stopped: what was on its way,
+ * until the stream is over. */
+size_t quic_connection_queued(const struct quic_connection *connection);
 
 /* Opens a unidirectional stream. ERROR_NO_STREAM_CREDIT (stream_credit follows),
  * ERROR_CLOSED, ERROR_NOMEM. */
 int quic_stream_open(struct quic_connection *connection, struct quic_stream **out);
 
 /* Opens a bidirectional stream: what the peer sends on it comes as stream_data, like what
- * comes on one that the peer has opened; quic_stream_send works on both. Errors as
- * quic_stream_open. */
+ * comes on one that the peer has opened; quic_stream_send works on both. The peer knows of
+ * it with the first bytes or the end. Errors as quic_stream_open. */
 int quic_bidi_open(struct quic_connection *connection, struct quic_stream **out);
 
 /* Queues one frame; on success the stream owns it until it is acknowledged.
- * ERROR_FULL (droppable frames only), ERROR_CLOSED, ERROR_NOMEM: then the frame
- * stays the caller's. */
+ * ERROR_FULL (droppable frames only), ERROR_CLOSED (finished, the peer does not want it,
+ * the connection is over, or it is the peer's unidirectional one), ERROR_NOMEM: then the
+ * frame stays the caller's. */
 int quic_stream_send(struct quic_stream *stream, struct frame *frame);
-/* Ends our stream after what is queued. */
+/* Ends our stream, or our half of a bidirectional one, after what is queued. */
 void quic_stream_finish(struct quic_stream *stream);
-/* Tells the peer to stop sending on its stream and ignores what still comes. */
+/* Tells the peer to stop sending on its stream, or its half of a bidirectional one, and
+ * ignores what still comes. */
 void quic_stream_stop(struct quic_stream *stream, uint64_t code);
 
 struct quic_connection *quic_stream_connection(const struct quic_stream *stream);

@@ -5,7 +5,8 @@
 #include "../memory.h"
 #include "internal.h"
 
-struct quic_stream *stream_new(struct quic_connection *connection, int64_t id, bool incoming)
+struct quic_stream *stream_new(
+	struct quic_connection *connection, int64_t id, bool incoming, bool bidi)
 {
 	struct quic_stream *stream = memory_zalloc(sizeof *stream);
 
@@ -14,6 +15,7 @@ struct quic_stream *stream_new(struct quic_connection *connection, int64_t id, b
 	stream->connection = connection;
 	stream->id = id;
 	stream->incoming = incoming;
+	stream->bidi = bidi;
 	DL_APPEND(connection->streams, stream);
 	return stream;
 }
@@ -139,7 +141,18 @@ void stream_shut(struct quic_stream *stream)
 	}
 }
 
-int quic_stream_open(struct quic_connection *connection, struct quic_stream **out)
+/* Whether we send on it, and whether the peer does. */
+static bool is_outlet(const struct quic_stream *stream)
+{
+	return !stream->incoming || stream->bidi;
+}
+
+static bool is_inlet(const struct quic_stream *stream)
+{
+	return stream->incoming || stream->bidi;
+}
+
+static int open_stream(struct quic_connection *connection, bool bidi, struct quic_stream **out)
 {
 	struct quic_stream *stream;
 	int rv;
@@ -147,19 +160,33 @@ int quic_stream_open(struct quic_connection *connection, struct quic_stream **ou
 	*out = NULL;
 	if (connection->state >= CONNECTION_ENDED)
 		return ERROR_CLOSED;
-	stream = stream_new(connection, -1, false);
+	stream = stream_new(connection, -1, false, bidi);
 	if (!stream)
 		return ERROR_NOMEM;
-	rv = ngtcp2_conn_open_uni_stream(connection->conn, &stream->id, stream);
+	rv = bidi ? ngtcp2_conn_open_bidi_stream(connection->conn, &stream->id, stream)
+		  : ngtcp2_conn_open_uni_stream(connection->conn, &stream->id, stream);
 	if (rv != 0) {
 		stream_free(stream);
 		if (rv != NGTCP2_ERR_STREAM_ID_BLOCKED)
 			return ERROR_NOMEM;
-		connection->starved = true;
+		if (bidi)
+			connection->starved_bidi = true;
+		else
+			connection->starved = true;
 		return ERROR_NO_STREAM_CREDIT;
 	}
 	*out = stream;
 	return 0;
+}
+
+int quic_stream_open(struct quic_connection *connection, struct quic_stream **out)
+{
+	return open_stream(connection, false, out);
+}
+
+int quic_bidi_open(struct quic_connection *connection, struct quic_stream **out)
+{
+	return open_stream(connection, true, out);
 }
 
 int quic_stream_send(struct quic_stream *stream, struct frame *frame)
@@ -167,7 +194,7 @@ int quic_stream_send(struct quic_stream *stream, struct frame *frame)
 	struct quic_connection *connection = stream->connection;
 	size_t size = frame_size(frame), limit = connection->endpoint->config.max_queue;
 
-	if (connection->state >= CONNECTION_ENDED || stream->incoming || stream->shut ||
+	if (connection->state >= CONNECTION_ENDED || !is_outlet(stream) || stream->shut ||
 		stream->finish)
 		return ERROR_CLOSED;
 	if (frame->droppable && connection->queued + size > limit)
@@ -198,7 +225,7 @@ int quic_stream_send(struct quic_stream *stream, struct frame *frame)
 
 void quic_stream_finish(struct quic_stream *stream)
 {
-	if (stream->incoming || stream->finish || stream->connection->state >= CONNECTION_ENDED)
+	if (!is_outlet(stream) || stream->finish || stream->connection->state >= CONNECTION_ENDED)
 		return;
 	stream->finish = true;
 	stream_ready(stream);
@@ -207,9 +234,9 @@ void quic_stream_finish(struct quic_stream *stream)
 
 void quic_stream_stop(struct quic_stream *stream, uint64_t code)
 {
-	if (!stream->incoming || stream->shut || stream->connection->state >= CONNECTION_ENDED)
+	if (!is_inlet(stream) || stream->stopped || stream->connection->state >= CONNECTION_ENDED)
 		return;
-	stream->shut = true;
+	stream->stopped = true;
 	(void)ngtcp2_conn_shutdown_stream_read(stream->connection->conn, 0, stream->id, code);
 	endpoint_mark(stream->connection->endpoint, stream->connection);
 }
@@ -222,6 +249,11 @@ struct quic_connection *quic_stream_connection(const struct quic_stream *stream)
 bool quic_stream_incoming(const struct quic_stream *stream)
 {
 	return stream->incoming;
+}
+
+bool quic_stream_is_bidi(const struct quic_stream *stream)
+{
+	return stream->bidi;
 }
 
 void quic_stream_set_data(struct quic_stream *stream, void *data)

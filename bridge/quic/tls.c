@@ -51,14 +51,19 @@ static int select_protocol(SSL *ssl, const unsigned char **out, unsigned char *o
 	const unsigned char *offered, unsigned offered_size, void *argument)
 {
 	const struct tls *tls = argument;
+	const struct tls_session *session = SSL_get_app_data(ssl);
 	size_t at = 0;
 
 	while (at < offered_size) {
-		size_t size = offered[at];
+		size_t size = offered[at], i;
 
 		if (size > offered_size - at - 1)
 			break;
-		if (size == ID_SIZE && memcmp(offered + at, tls->protocols, 1 + ID_SIZE) == 0) {
+		for (i = 0; size == ID_SIZE && i < tls->protocols_count; i++) {
+			if (memcmp(offered + at, tls->protocols[i], 1 + ID_SIZE) != 0)
+				continue;
+			if (!session || !tls->selected(session->reference.user_data, i))
+				return SSL_TLSEXT_ERR_ALERT_FATAL;
 			*out = offered + at + 1;
 			*out_size = ID_SIZE;
 			return SSL_TLSEXT_ERR_OK;
@@ -99,11 +104,18 @@ static SSL_CTX *context_new(const struct identity *identity, const SSL_METHOD *m
 	return context;
 }
 
-int tls_init(struct tls *tls, const struct identity *identity, const struct id *alpn)
+int tls_init(struct tls *tls, const struct quic_config *config,
+	bool (*selected)(void *user_data, size_t protocol))
 {
+	const struct identity *identity = config->identity;
+
 	pthread_once(&crypto_once, crypto_init);
-	tls->protocols[0] = ID_SIZE;
-	memcpy(tls->protocols + 1, alpn->bytes, ID_SIZE);
+	for (size_t i = 0; i < config->protocols_count; i++) {
+		tls->protocols[i][0] = ID_SIZE;
+		memcpy(tls->protocols[i] + 1, config->protocols[i].alpn.bytes, ID_SIZE);
+	}
+	tls->protocols_count = config->protocols_count;
+	tls->selected = selected;
 	tls->client = crypto_result == 0 ? context_new(identity, TLS_client_method()) : NULL;
 	tls->server = crypto_result == 0 ? context_new(identity, TLS_server_method()) : NULL;
 	if (!tls->client || !tls->server || SSL_CTX_set_num_tickets(tls->server, 0) != 1) {
@@ -124,7 +136,7 @@ void tls_clear(struct tls *tls)
 }
 
 int tls_session_init(struct tls_session *session, const struct tls *tls, const struct id *expected,
-	ngtcp2_crypto_get_conn get_conn, void *user_data)
+	size_t protocol, ngtcp2_crypto_get_conn get_conn, void *user_data)
 {
 	SSL *ssl = SSL_new(expected ? tls->client : tls->server);
 	char sni[IDENTITY_SNI_SIZE];
@@ -156,7 +168,8 @@ int tls_session_init(struct tls_session *session, const struct tls *tls, const s
 	identity_sni(expected, sni);
 	/* SSL_set_alpn_protos is the one that returns 0 on success. */
 	if (SSL_set_tlsext_host_name(ssl, sni) != 1 ||
-		SSL_set_alpn_protos(ssl, tls->protocols, sizeof tls->protocols) != 0)
+		SSL_set_alpn_protos(
+			ssl, tls->protocols[protocol], sizeof tls->protocols[protocol]) != 0)
 		goto fail;
 	return 0;
 fail:
@@ -190,11 +203,12 @@ int tls_session_peer(const struct tls_session *session, struct id *peer)
 	return key_id(SSL_get0_peer_rpk(ngtcp2_crypto_ossl_ctx_get_ssl(session->context)), peer);
 }
 
-bool tls_session_has_protocol(const struct tls_session *session)
+bool tls_session_has_protocol(
+	const struct tls_session *session, const struct tls *tls, size_t protocol)
 {
-	const unsigned char *protocol;
+	const unsigned char *alpn;
 	unsigned size;
 
-	SSL_get0_alpn_selected(ngtcp2_crypto_ossl_ctx_get_ssl(session->context), &protocol, &size);
-	return size == ID_SIZE;
+	SSL_get0_alpn_selected(ngtcp2_crypto_ossl_ctx_get_ssl(session->context), &alpn, &size);
+	return size == ID_SIZE && memcmp(alpn, tls->protocols[protocol] + 1, ID_SIZE) == 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * TLS 1.3 as iroh uses it below QUIC: raw public keys (RFC 7250) both ways, Ed25519
- * only, one ALPN, no tickets (a resumed session would skip the verification).
+ * only, one ALPN per protocol, no tickets (a resumed session would skip the verification).
  *
  * The order of the calls and what must not be left out is from runs against iroh 0.98
  * and 1.4; the comments in tls.c say which.
@@ -16,10 +16,15 @@
 
 #include "../id.h"
 #include "../identity.h"
+#include "quic.h"
 
 struct tls {
 	SSL_CTX *client, *server;
-	uint8_t protocols[1 + ID_SIZE]; /* our ALPN with its length before it */
+	uint8_t protocols[QUIC_PROTOCOLS][1 + ID_SIZE]; /* our ALPNs, lengths before them */
+	size_t protocols_count;
+	/* The client of a server's session has named this protocol: asked before the server
+	 * says anything, its transport parameters included. false: the handshake fails. */
+	bool (*selected)(void *user_data, size_t protocol);
 };
 
 /* One connection's side of it. Must not move: OpenSSL holds its address. */
@@ -31,14 +36,16 @@ struct tls_session {
 	bool own_key;			  /* and that key was ours */
 };
 
-/* ERROR_TLS. */
-int tls_init(struct tls *tls, const struct identity *identity, const struct id *alpn);
+/* tls must not move. ERROR_TLS. */
+int tls_init(struct tls *tls, const struct quic_config *config,
+	bool (*selected)(void *user_data, size_t protocol));
 void tls_clear(struct tls *tls);
 
-/* Prepares a client's session when expected is given, else a server's; get_conn and
- * user_data are for ngtcp2's crypto helper. ERROR_TLS, ERROR_NOMEM. */
+/* Prepares a client's session, with the protocol, when expected is given, else a server's;
+ * get_conn and user_data are for ngtcp2's crypto helper, user_data for selected too.
+ * ERROR_TLS, ERROR_NOMEM. */
 int tls_session_init(struct tls_session *session, const struct tls *tls, const struct id *expected,
-	ngtcp2_crypto_get_conn get_conn, void *user_data);
+	size_t protocol, ngtcp2_crypto_get_conn get_conn, void *user_data);
 
 /* No callback is made after tls_session_detach, so that the ngtcp2 connection can go;
  * tls_session_clear is to follow that. */
@@ -47,7 +54,8 @@ void tls_session_clear(struct tls_session *session);
 
 /* After the handshake: the key that the peer has proven to hold. ERROR_TLS. */
 int tls_session_peer(const struct tls_session *session, struct id *peer);
-/* Whether our protocol was agreed on: OpenSSL lets a client without ALPN through. */
-bool tls_session_has_protocol(const struct tls_session *session);
+/* Whether this protocol was agreed on: OpenSSL lets a client without ALPN through. */
+bool tls_session_has_protocol(
+	const struct tls_session *session, const struct tls *tls, size_t protocol);
 
 #endif

@@ -2,6 +2,7 @@
 #include "udp.h"
 
 #include <errno.h>
+#include <ifaddrs.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <string.h>
@@ -67,6 +68,23 @@ struct address udp_address(const struct sockaddr *sa)
 		address.port = ntohs(in6->sin6_port);
 	}
 	return address;
+}
+
+bool udp_is_own(const struct ifaddrs *own, const struct sockaddr *sa)
+{
+	static const struct address none;
+	struct address address = udp_address(sa), other;
+
+	if (address_is_loopback(&address) || memcmp(address.ip, none.ip, sizeof address.ip) == 0)
+		return true;
+	for (; own; own = own->ifa_next) {
+		if (!own->ifa_addr || own->ifa_addr->sa_family != sa->sa_family)
+			continue;
+		other = udp_address(own->ifa_addr);
+		if (memcmp(address.ip, other.ip, sizeof address.ip) == 0)
+			return true;
+	}
+	return false;
 }
 
 static void to_sockaddr(const struct address *address, ngtcp2_sockaddr_union *out)

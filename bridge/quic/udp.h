@@ -23,6 +23,7 @@
  * of 1200 (UDP_MAX_SEGMENTS of the kernel). */
 #define UDP_SEND_SIZE 64512
 
+struct ifaddrs;
 struct udp_socket;
 
 struct udp {
@@ -59,6 +60,10 @@ int udp_route(const struct udp *udp, const struct address *remote, ngtcp2_path_s
  * as datagrams are. */
 bool udp_send(
 	const ngtcp2_path *path, uint8_t ecn, const uint8_t *data, size_t size, size_t segment);
+
+/* Whether sa is an address of this machine: one of own (getifaddrs), loopback, or none in
+ * particular, which is left to the system. */
+bool udp_is_own(const struct ifaddrs *own, const struct sockaddr *sa);
 
 /* IPv4 or IPv6, as a plain value; a scope id is not kept. */
 struct address udp_address(const struct sockaddr *sa);

@@ -59,28 +59,37 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	ngtcp2_path_storage paths[2];
 	uv_loop_t loop;
 	size_t count = 0;
+	const struct quic_protocol protocol = {
+		.max_connections = 4,
+		.max_streams = 8,
+		.max_bidi_streams = 2,
+		.idle_timeout = QUIC_IDLE_TIMEOUT,
+		.keep_alive = true,
+		.callbacks = {on_connection, on_accept, on_closed, on_stream_data, on_stream_closed,
+			on_connection},
+	};
 	struct quic_config config = {
 		.loop = &loop,
 		.identity = &identity,
-		.max_connections = 4,
-		.max_streams = 8,
+		.protocols_count = 2,
 		.max_queue = 1000,
 		.counters = &counters,
-		.callbacks = {on_connection, on_accept, on_closed, on_stream_data, on_stream_closed,
-			on_connection},
 	};
 
 	if (!identity.key &&
 		(identity_from_secret(secret, &identity) || identity_from_secret(other, &peer)))
 		abort();
-	identity_alpn(PROTOCOL_DISCOVERY, &identity_default_network, &config.alpn);
+	config.protocols[0] = config.protocols[1] = protocol;
+	config.protocols[1].idle_timeout = 3 * NGTCP2_SECONDS;
+	identity_alpn(PROTOCOL_GOSSIP, &identity_default_network, &config.protocols[0].alpn);
+	identity_alpn(PROTOCOL_DISCOVERY, &identity_default_network, &config.protocols[1].alpn);
 	if (uv_loop_init(&loop) || quic_endpoint_new(&config, &endpoint))
 		abort();
 	memset(endpoint->token_key, 7, sizeof endpoint->token_key);
 	endpoint->token_lifetime = UINT64_MAX;
 	set_path(&paths[0], 1);
 	set_path(&paths[1], 2);
-	if (connection_dial(endpoint, &peer.id, &paths[0].path, &dialled))
+	if (connection_dial(endpoint, 1, &peer.id, &paths[0].path, &dialled))
 		abort();
 	endpoint_mark(endpoint, dialled);
 	uv_run(&loop, UV_RUN_NOWAIT);

@@ -206,12 +206,17 @@ int main(int argc, char **argv)
 	struct quic_config config = {
 		.loop = &loop,
 		.identity = &identity,
-		.max_connections = 4,
-		.max_streams = 100,
+		.protocols_count = 1,
+		.protocols = {{
+			.max_connections = 4,
+			.max_streams = 100,
+			.idle_timeout = QUIC_IDLE_TIMEOUT,
+			.keep_alive = true,
+			.callbacks = {on_connected, NULL, on_closed, on_stream_data,
+				on_stream_closed, on_credit},
+		}},
 		.max_queue = LIMIT_PEER_QUEUE_BYTES,
 		.counters = &counters,
-		.callbacks = {on_connected, NULL, on_closed, on_stream_data, on_stream_closed,
-			on_credit},
 	};
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -220,11 +225,11 @@ int main(int argc, char **argv)
 		die("usage: raw_peer <node id> <address:port>");
 	if (RAND_bytes(secret, sizeof secret) != 1)
 		die("no randomness");
-	identity_alpn(PROTOCOL_GOSSIP, &identity_default_network, &config.alpn);
+	identity_alpn(PROTOCOL_GOSSIP, &identity_default_network, &config.protocols[0].alpn);
 	if (identity_from_secret(secret, &identity) || uv_loop_init(&loop) ||
 		quic_endpoint_new(&config, &endpoint) ||
 		quic_endpoint_bind(endpoint, &bind, NULL) ||
-		quic_connect(endpoint, &peer, &to, &connection))
+		quic_connect(endpoint, 0, &peer, &to, &connection))
 		die("cannot begin");
 	printf("id %s\n", hex_encode(identity.id.bytes, ID_SIZE, id));
 	uv_poll_init(&loop, &input, 0);

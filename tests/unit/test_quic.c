@@ -305,16 +305,21 @@ static void open_side(struct test *test, struct side *side, const char *protocol
 	struct quic_config config = {
 		.loop = &test->loop,
 		.identity = &side->identity,
-		.max_connections = side->max_connections ? side->max_connections : 64,
-		.max_streams = 100,
+		.protocols_count = 1,
+		.protocols = {{
+			.max_connections = side->max_connections ? side->max_connections : 64,
+			.max_streams = 100,
+			.idle_timeout = QUIC_IDLE_TIMEOUT,
+			.keep_alive = true,
+			.callbacks = {on_connected, on_accept, on_closed, on_stream_data,
+				on_stream_closed, on_stream_credit},
+		}},
 		.max_queue = 16 << 20,
 		.counters = &side->counters,
-		.callbacks = {on_connected, on_accept, on_closed, on_stream_data, on_stream_closed,
-			on_stream_credit},
 		.context = side,
 	};
 
-	identity_alpn(protocol, &identity_default_network, &config.alpn);
+	identity_alpn(protocol, &identity_default_network, &config.protocols[0].alpn);
 	side->loop = &test->loop;
 	side->done = false;
 	assert_int_equal(quic_endpoint_new(&config, &side->endpoint), 0);
@@ -394,7 +399,7 @@ static struct quic_connection *dial(struct side *from, const struct side *to)
 	struct quic_connection *connection;
 
 	assert_int_equal(
-		quic_connect(from->endpoint, &to->identity.id, &to->bound[0], &connection), 0);
+		quic_connect(from->endpoint, 0, &to->identity.id, &to->bound[0], &connection), 0);
 	return connection;
 }
 
@@ -468,7 +473,7 @@ static void wrong_id_is_refused(void **state)
 	struct quic_connection *connection;
 
 	open_both(test, "127.0.0.1:0");
-	assert_int_equal(quic_connect(test->a.endpoint, &test->a.identity.id, &test->b.bound[0],
+	assert_int_equal(quic_connect(test->a.endpoint, 0, &test->a.identity.id, &test->b.bound[0],
 				 &connection),
 		0);
 	assert_true(run_until(test, both_closed, 3000));
@@ -528,7 +533,7 @@ static void nobody_there(void **state)
 	bind_side(&test->a, "127.0.0.1:0");
 	assert_int_equal(address_parse("127.0.0.1:9", &address), 0);
 	assert_int_equal(
-		quic_connect(test->a.endpoint, &test->b.identity.id, &address, &connection), 0);
+		quic_connect(test->a.endpoint, 0, &test->b.identity.id, &address, &connection), 0);
 	assert_true(run_until(test, a_closed, 7000));
 	assert_true(uv_hrtime() - start > 4000000000ull);
 	assert_true(test->a.closes[0].timeout);
@@ -546,7 +551,7 @@ static void no_socket_of_that_family(void **state)
 	bind_side(&test->a, "127.0.0.1:0");
 	assert_int_equal(address_parse("[::1]:4242", &address), 0);
 	assert_int_equal(
-		quic_connect(test->a.endpoint, &test->b.identity.id, &address, &connection),
+		quic_connect(test->a.endpoint, 0, &test->b.identity.id, &address, &connection),
 		ERROR_NOT_FOUND);
 	assert_null(connection);
 }
@@ -931,7 +936,7 @@ static void connection_limit(void **state)
 	open_both(test, "127.0.0.1:0");
 	for (int i = 0; i < 64; i++)
 		dial(&test->a, &test->b);
-	assert_int_equal(quic_connect(test->a.endpoint, &test->b.identity.id, &test->b.bound[0],
+	assert_int_equal(quic_connect(test->a.endpoint, 0, &test->b.identity.id, &test->b.bound[0],
 				 &connection),
 		ERROR_LIMIT);
 	while (test->a.connected < 64 || test->b.connected < 64)
@@ -976,8 +981,8 @@ static void wildcard(void **state)
 		snprintf(text, sizeof text, "%s:%u", addresses[i], test->b.bound[0].port);
 		assert_int_equal(address_parse(text, &address), 0);
 		test->a.connected = test->b.connected = 0;
-		assert_int_equal(
-			quic_connect(test->a.endpoint, &test->b.identity.id, &address, &connection),
+		assert_int_equal(quic_connect(test->a.endpoint, 0, &test->b.identity.id, &address,
+					 &connection),
 			0);
 		assert_true(run_until(test, both_connected, 1000));
 		seen = quic_connection_address(connection);
@@ -1004,7 +1009,7 @@ static void wildcard_v6(void **state)
 	snprintf(text, sizeof text, "[::1]:%u", test->b.bound[1].port);
 	assert_int_equal(address_parse(text, &address), 0);
 	assert_int_equal(
-		quic_connect(test->a.endpoint, &test->b.identity.id, &address, &connection), 0);
+		quic_connect(test->a.endpoint, 0, &test->b.identity.id, &address, &connection), 0);
 	assert_true(run_until(test, both_connected, 1000));
 	assert_int_equal(quic_connection_address(test->b.connection).family, 6);
 }
@@ -1294,7 +1299,7 @@ static void make_initials(struct test *test, size_t count)
 	bind_side(&maker, "127.0.0.1:0");
 	wire.all = true;
 	for (size_t i = 0; i < count; i++)
-		assert_int_equal(quic_connect(maker.endpoint, &test->b.identity.id,
+		assert_int_equal(quic_connect(maker.endpoint, 0, &test->b.identity.id,
 					 &test->b.bound[0], &connection),
 			0);
 	expected_bytes = count;
@@ -1538,19 +1543,23 @@ static void send_once(void *context, struct quic_connection *connection)
 	struct frame *frame;
 
 	side->connected++;
-	if (quic_stream_open(connection, &stream) != 0)
-		return;
-	frame = frame_new(1);
-	if (!frame)
-		return;
-	frame->head[0] = pattern(0);
-	if (quic_stream_send(stream, frame) == 0)
-		quic_stream_finish(stream);
-	else
-		frame_free(frame);
+	for (int bidi = 0; bidi < 2; bidi++) {
+		if ((bidi ? quic_bidi_open(connection, &stream)
+			  : quic_stream_open(connection, &stream)) != 0)
+			return;
+		frame = frame_new(1);
+		if (!frame)
+			return;
+		frame->head[0] = pattern(0);
+		if (quic_stream_send(stream, frame) == 0)
+			quic_stream_finish(stream);
+		else
+			frame_free(frame);
+	}
 }
 
-/* An endpoint that dials itself, with a stream both ways; each allocation fails in turn. */
+/* An endpoint that dials itself, with streams of each kind both ways; each allocation fails
+ * in turn. */
 static void no_memory(void **state)
 {
 	static const struct memory memory = {failing_alloc, failing_realloc, failing_free, NULL};
@@ -1562,12 +1571,18 @@ static void no_memory(void **state)
 		struct quic_config config = {
 			.loop = &test->loop,
 			.identity = &test->a.identity,
-			.max_connections = 4,
-			.max_streams = 4,
+			.protocols_count = 1,
+			.protocols = {{
+				.max_connections = 4,
+				.max_streams = 4,
+				.max_bidi_streams = 4,
+				.idle_timeout = QUIC_IDLE_TIMEOUT,
+				.keep_alive = true,
+				.callbacks = {send_once, on_accept, on_closed, on_stream_data,
+					on_stream_closed, on_stream_credit},
+			}},
 			.max_queue = 1000,
 			.counters = &test->a.counters,
-			.callbacks = {send_once, on_accept, on_closed, on_stream_data,
-				on_stream_closed, on_stream_credit},
 			.context = &test->a,
 		};
 		struct quic_endpoint *endpoint;
@@ -1581,10 +1596,11 @@ static void no_memory(void **state)
 			continue;
 		assert_int_equal(address_parse("127.0.0.1:0", &address), 0);
 		if (quic_endpoint_bind(endpoint, &address, &address) == 0)
-			(void)quic_connect(endpoint, &test->a.identity.id, &address, &connection);
-		for (int i = 0; i < 40 && test->a.received < 2; i++)
+			(void)quic_connect(
+				endpoint, 0, &test->a.identity.id, &address, &connection);
+		for (int i = 0; i < 40 && test->a.received < 4; i++)
 			uv_run(&test->loop, UV_RUN_NOWAIT);
-		complete = test->a.received == 2 && allocations <= failing;
+		complete = test->a.received == 4 && allocations <= failing;
 		quic_endpoint_close(endpoint, on_done, &test->a);
 		while (!test->a.done)
 			uv_run(&test->loop, UV_RUN_ONCE);

@@ -66,18 +66,22 @@ static void server_start(struct server *server, const char *protocol)
 	struct quic_config config = {
 		.loop = &server->loop,
 		.identity = &server->identity,
-		.max_connections = 8,
-		.max_streams = 8,
+		.protocols_count = 1,
+		.protocols = {{
+			.max_connections = 8,
+			.max_streams = 8,
+			.idle_timeout = QUIC_IDLE_TIMEOUT,
+			.callbacks = {on_connection, NULL, on_closed, on_stream_data,
+				on_stream_closed, on_connection},
+		}},
 		.max_queue = 1000,
 		.counters = &server->counters,
-		.callbacks = {on_connection, NULL, on_closed, on_stream_data, on_stream_closed,
-			on_connection},
 		.context = server,
 	};
 
 	assert_int_equal(uv_loop_init(&server->loop), 0);
 	assert_int_equal(identity_from_secret(secret, &server->identity), 0);
-	identity_alpn(protocol, &identity_default_network, &config.alpn);
+	identity_alpn(protocol, &identity_default_network, &config.protocols[0].alpn);
 	assert_int_equal(quic_endpoint_new(&config, &server->endpoint), 0);
 	assert_int_equal(address_parse("127.0.0.1:0", &server->bound), 0);
 	assert_int_equal(quic_endpoint_bind(server->endpoint, &server->bound, &server->bound), 0);
