@@ -304,6 +304,60 @@ int identity_sign(const struct identity *identity, const void *data, size_t size
 	return rv;
 }
 
+/* The y of the points of order 1, 2, 4 and 8, p and p + 1 for 0 and 1 among them (the list of
+ * libsodium's ge25519_has_small_order). */
+static bool is_small_order(const uint8_t point[ID_SIZE])
+{
+	static const uint8_t small[][ID_SIZE] = {
+		{0},
+		{1},
+		{0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef,
+			0x98, 0xf0, 0xd5, 0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38,
+			0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05},
+		{0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10,
+			0x67, 0x0f, 0x2a, 0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7,
+			0xfd, 0x77, 0x92, 0xac, 0x03, 0x7a},
+	};
+	uint8_t y[ID_SIZE];
+
+	memcpy(y, point, ID_SIZE);
+	y[ID_SIZE - 1] &= 0x7f; /* the sign of x */
+	for (size_t i = 0; i < sizeof small / sizeof *small; i++) {
+		if (memcmp(y, small[i], ID_SIZE) == 0)
+			return true;
+	}
+	/* p - 1, p, p + 1 */
+	if (y[0] < 0xec || y[0] > 0xee || y[ID_SIZE - 1] != 0x7f)
+		return false;
+	for (size_t i = 1; i < ID_SIZE - 1; i++) {
+		if (y[i] != 0xff)
+			return false;
+	}
+	return true;
+}
+
+int identity_verify(const struct id *node, const void *data, size_t size,
+	const uint8_t signature[IDENTITY_SIGNATURE_SIZE])
+{
+	EVP_PKEY *key = NULL;
+	EVP_MD_CTX *context = NULL;
+	int error = ERROR_TLS;
+
+	if (is_small_order(node->bytes) || is_small_order(signature))
+		return ERROR_INVALID;
+	key = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, node->bytes, ID_SIZE);
+	context = EVP_MD_CTX_new();
+	if (key && context && EVP_DigestVerifyInit(context, NULL, NULL, NULL, key) == 1)
+		error = EVP_DigestVerify(context, signature, IDENTITY_SIGNATURE_SIZE, data, size) ==
+				1
+			? 0
+			: ERROR_INVALID;
+	EVP_MD_CTX_free(context);
+	EVP_PKEY_free(key);
+	ERR_clear_error();
+	return error;
+}
+
 int identity_derive(const struct identity *identity, const char *purpose, uint8_t *out, size_t size)
 {
 	uint8_t secret[IDENTITY_SECRET_SIZE];

@@ -61,10 +61,13 @@ static inline int info_time_compare(struct info_time a, struct info_time b)
 
 struct info {
 	struct info_time time;
-	enum info_order order; /* set by info_verify, info_sign and info_copy */
+	/* Set by info_verify, info_sign and info_copy; before that what the bytes suggest: the
+	 * order in which CBOR's keys came, ORDER_TIMESTAMP_FIRST otherwise. */
+	enum info_order order;
 	uint8_t signature[IDENTITY_SIGNATURE_SIZE];
 	/* The addresses in CBOR, as they are signed: an array of TransportAddress, relays and
-	 * what else is of no use to us included, so that it can be passed on. */
+	 * what else is of no use to us included, so that it can be passed on. However it came,
+	 * it is as p2panda would write it: sorted, without duplicates, shortest integers. */
 	size_t size;
 	uint8_t addresses[];
 };
@@ -77,7 +80,15 @@ int info_sign(const struct identity *identity, struct info_time time, enum info_
 
 struct info *info_copy(const struct info *info); /* NULL when there is no memory */
 void info_free(struct info *info);		 /* NULL is fine */
+/* The same time, addresses and signature. */
 bool info_equal(const struct info *a, const struct info *b);
+
+/* Whether a peer that speaks dialect (a known one) certainly takes node's verified info: a
+ * single one that it cannot decode or verify costs the whole session, and an info may be made
+ * for just that. So not one of the other order; one that speaks of other nodes; one with a
+ * relay that p2panda would spell in another way; one with a custom transport address for a
+ * peer of the other codec. */
+bool info_suits(const struct info *info, const struct id *node, enum dialect dialect);
 
 /* Whether node has signed it: tries the order first, then the other one; sets info->order to
  * the one that holds. ERROR_INVALID (neither holds), ERROR_TLS, ERROR_NOMEM. About 0.1 ms. */
@@ -88,12 +99,12 @@ int info_verify(struct info *info, const struct id *node, enum info_order first)
 size_t info_addresses(const struct info *info, const struct id *node,
 	struct address out[LIMIT_ADDRESSES_PER_NODE]);
 
-/* What is on the wire, one AuthenticatedTransportInfo. Decoding takes exactly one info and
- * leaves the reader behind it. ERROR_TRUNCATED (more bytes are needed), ERROR_INVALID,
- * ERROR_TOO_LARGE, ERROR_NOMEM. */
+/* What is on the wire (and may be kept on disk), one AuthenticatedTransportInfo. Decoding
+ * takes exactly one info and leaves the reader behind it. ERROR_TRUNCATED (more bytes are
+ * needed), ERROR_INVALID, ERROR_TOO_LARGE, ERROR_NOMEM. */
 int info_decode_cbor(struct reader *reader, struct info **out);
 int info_decode_postcard(struct reader *reader, struct info **out);
-/* The writer's error says whether it fitted. */
+/* The writer's error says whether it fitted; whom it can be sent to: info_suits. */
 void info_encode_cbor(const struct info *info, struct writer *writer);
 void info_encode_postcard(const struct info *info, struct writer *writer);
 
