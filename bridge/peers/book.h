@@ -43,7 +43,7 @@ struct book;
 /* At most this many places are tried for one node. */
 #define BOOK_CANDIDATES (3 * LIMIT_ADDRESSES_PER_NODE + 1)
 
-/* ERROR_NOMEM. The book draws its hash key from random. */
+/* random (hash key, random order) and counters must outlive the book. ERROR_NOMEM. */
 int book_new(const struct id *me, const struct random *random, struct counters *counters,
 	size_t max_nodes, struct book **out);
 void book_free(struct book *book);
