@@ -69,6 +69,9 @@
 /* Nodes in the address book, in memory and on disk: some 10 MB. */
 #define LIMIT_NODES 10000
 
+/* Rows of the address book that wait for the disk; those beyond it wait in the book. */
+#define LIMIT_STORE_WAITING_BYTES (16u << 20)
+
 /* Topics that one node is known to share with us, and (node, topic) pairs in all. */
 #define LIMIT_TOPICS_PER_NODE LIMIT_OVERLAYS
 #define LIMIT_SHARED	      65536

@@ -10,143 +10,71 @@
 #include <utlist.h>
 
 #include "error.h"
-#include "memory.h"
+#include "keyed.h"
 
 #define FILE_NAME      "p2panda.db"
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
 #define PATH_SIZE      1100
 #define ASIDE_SIZE     (PATH_SIZE + 32)
 /* Somebody else reads or writes the file now and then (a backup, a curious person). */
-#define BUSY_MS	     1000
-#define ADDRESS_SIZE 19 /* family, 16 bytes, port */
+#define BUSY_MS 1000
 
-/* What is remembered; in memory, newest last. */
-struct row {
-	struct id topic, node;
-	size_t count;
-	struct address addresses[LIMIT_ADDRESSES_PER_NODE];
-	struct row *prev, *next;
-};
+#define TEXT_OF(token) #token
+#define TEXT(macro)    TEXT_OF(macro)
 
 enum statement {
-	PUT_NEIGHBOUR,	  /* topic, node, addresses */
-	DELETE_NEIGHBOUR, /* topic, node */
-	PUT_RECORD,	  /* key, value */
-	DELETE_RECORD,	  /* key */
+	PUT_NODE,
+	DELETE_NODE,
+	PUT_RECORD,
+	DELETE_RECORD,
+	PUT_VALUE,
+	DELETE_VALUE,
+	FORGET_NEIGHBOUR,
 	STATEMENTS
 };
 
+/* All take a key; those that put take a value too. */
 static const char *const statement_texts[STATEMENTS] = {
-	[PUT_NEIGHBOUR] = "INSERT OR REPLACE INTO neighbour VALUES (?, ?, ?, unixepoch())",
-	[DELETE_NEIGHBOUR] = "DELETE FROM neighbour WHERE topic = ? AND node = ?",
+	[PUT_NODE] = "INSERT OR REPLACE INTO node (id, row) VALUES (?, ?)",
+	[DELETE_NODE] = "DELETE FROM node WHERE id = ?",
 	[PUT_RECORD] = "INSERT OR REPLACE INTO record VALUES (?, ?)",
 	[DELETE_RECORD] = "DELETE FROM record WHERE key = ?",
+	[PUT_VALUE] = "INSERT OR REPLACE INTO own VALUES (?, ?)",
+	[DELETE_VALUE] = "DELETE FROM own WHERE name = ?",
+	[FORGET_NEIGHBOUR] = "DELETE FROM neighbour WHERE node = ?",
 };
 
-#define CHANGE_PARTS 3
+/* In which table a change is to be made. */
+enum table { NODE, RECORD, VALUE };
 
-struct part {
-	const void *bytes;
-	size_t size;
-};
-
-/* One write that waits for the pool: a statement and the blobs it takes. */
+/* One write that waits for the pool. */
 struct change {
-	enum statement statement;
-	size_t sizes[CHANGE_PARTS];
-	struct change *next;
-	uint8_t bytes[]; /* the parts, one after the other */
+	struct change *prev, *next;
+	UT_hash_handle hh; /* while it waits: of the same thing the last one counts */
+	uint8_t *value;	   /* NULL: it is deleted */
+	size_t value_size;
+	size_t key_size;
+	uint8_t key[]; /* the table, then the key in it */
 };
 
 struct store {
 	uv_loop_t *loop;
-	sqlite3 *db; /* NULL: memory only */
+	sqlite3 *db; /* NULL: nothing is kept */
 	sqlite3_stmt *statements[STATEMENTS];
-	struct row *rows;
-	size_t rows_count;
-	struct change *waiting, *waiting_last; /* the loop's */
-	struct change *working;		       /* the pool's, while work is under way */
-	bool busy;
+	bool has_neighbours; /* of version 1, until their nodes are written anew */
+	struct keyed keyed;
+	struct change *waiting, *waiting_by_key; /* the loop's */
+	size_t waiting_size;
+	struct change *working; /* the pool's, while work is under way */
+	bool busy, written;	/* likewise: whether it has come about */
 	uv_work_t work;
 };
 
-/* ---- rows ---- */
-
-static struct row *find(struct store *store, const struct id *topic, const struct id *node)
-{
-	struct row *row;
-
-	DL_FOREACH (store->rows, row)
-		if (id_equal(&row->topic, topic) && id_equal(&row->node, node))
-			return row;
-	return NULL;
-}
-
-static void remove_row(struct store *store, struct row *row)
-{
-	DL_DELETE(store->rows, row);
-	store->rows_count--;
-	memory_free(row);
-}
-
-/* The row that has to give way for one more of this topic; NULL if none has to. */
-static struct row *over_limit(struct store *store, const struct id *topic)
-{
-	struct row *row, *oldest = NULL;
-	size_t count = 0;
-
-	DL_FOREACH (store->rows, row) {
-		if (!id_equal(&row->topic, topic))
-			continue;
-		count++;
-		if (!oldest)
-			oldest = row;
-	}
-	if (count >= LIMIT_REMEMBERED_PER_TOPIC)
-		return oldest;
-	return store->rows_count >= LIMIT_REMEMBERED ? store->rows : NULL;
-}
-
-static bool put_row(struct store *store, const struct id *topic, const struct id *node,
-	const struct address *addresses, size_t count)
-{
-	struct row *row = find(store, topic, node);
-
-	if (count > LIMIT_ADDRESSES_PER_NODE)
-		count = LIMIT_ADDRESSES_PER_NODE;
-	if (row && row->count == count &&
-		memcmp(row->addresses, addresses, count * sizeof *addresses) == 0)
-		return false;
-	if (row)
-		remove_row(store, row);
-	row = memory_zalloc(sizeof *row);
-	if (!row)
-		return false;
-	row->topic = *topic;
-	row->node = *node;
-	row->count = count;
-	if (count > 0)
-		memcpy(row->addresses, addresses, count * sizeof *addresses);
-	DL_APPEND(store->rows, row);
-	store->rows_count++;
-	return true;
-}
-
 /* ---- bytes in the file ---- */
 
-static size_t encode(const struct address *addresses, size_t count, uint8_t *out)
-{
-	for (size_t i = 0; i < count; i++) {
-		uint8_t *at = out + i * ADDRESS_SIZE;
+#define ADDRESS_SIZE 19 /* family, 16 bytes, port */
 
-		at[0] = addresses[i].family;
-		memcpy(at + 1, addresses[i].ip, 16);
-		at[17] = (uint8_t)(addresses[i].port >> 8);
-		at[18] = (uint8_t)addresses[i].port;
-	}
-	return count * ADDRESS_SIZE;
-}
-
+/* Addresses of version 1. */
 static size_t decode(const uint8_t *bytes, size_t size, struct address *out)
 {
 	size_t count = 0;
@@ -161,6 +89,68 @@ static size_t decode(const uint8_t *bytes, size_t size, struct address *out)
 			count++;
 	}
 	return count;
+}
+
+static const void *column(sqlite3_stmt *statement, int number, size_t *size)
+{
+	const void *bytes = sqlite3_column_blob(statement, number);
+
+	*size = (size_t)sqlite3_column_bytes(statement, number);
+	return bytes ? bytes : "";
+}
+
+static bool id_column(sqlite3_stmt *statement, int number, struct id *out)
+{
+	size_t size;
+	const void *bytes = column(statement, number, &size);
+
+	if (size == ID_SIZE)
+		memcpy(out->bytes, bytes, ID_SIZE);
+	return size == ID_SIZE;
+}
+
+static void visit_neighbour(const struct store_visitor *visitor, sqlite3_stmt *statement)
+{
+	struct address addresses[LIMIT_ADDRESSES_PER_NODE];
+	struct id topic, node;
+	size_t size;
+	const void *bytes = column(statement, 2, &size);
+
+	if (visitor->neighbour && id_column(statement, 0, &topic) && id_column(statement, 1, &node))
+		visitor->neighbour(
+			visitor->context, &topic, &node, addresses, decode(bytes, size, addresses));
+}
+
+static void visit_node(const struct store_visitor *visitor, sqlite3_stmt *statement)
+{
+	struct id node;
+	size_t size;
+	const void *bytes = column(statement, 1, &size);
+
+	if (visitor->node && id_column(statement, 0, &node))
+		visitor->node(visitor->context, &node, bytes, size);
+}
+
+static void visit_record(const struct store_visitor *visitor, sqlite3_stmt *statement)
+{
+	size_t key_size, size;
+	const void *key = column(statement, 0, &key_size), *value = column(statement, 1, &size);
+
+	if (visitor->record)
+		visitor->record(visitor->context, key, key_size, value, size);
+}
+
+static void visit_value(const struct store_visitor *visitor, sqlite3_stmt *statement)
+{
+	char name[STORE_VALUE_NAME_SIZE];
+	size_t name_size, size;
+	const void *bytes = column(statement, 1, &size), *text = column(statement, 0, &name_size);
+
+	if (!visitor->value || name_size >= sizeof name || memchr(text, 0, name_size))
+		return;
+	memcpy(name, text, name_size);
+	name[name_size] = 0;
+	visitor->value(visitor->context, name, bytes, size);
 }
 
 /* ---- the file ---- */
@@ -188,54 +178,40 @@ static int ask(sqlite3 *db, const char *query)
 	return answer;
 }
 
-static bool read_rows(struct store *store)
+static bool read_all(struct store *store, const struct store_visitor *visitor, const char *query,
+	void (*visit)(const struct store_visitor *visitor, sqlite3_stmt *statement))
 {
-	struct address addresses[LIMIT_ADDRESSES_PER_NODE];
 	sqlite3_stmt *statement = NULL;
-	struct id topic, node;
-	size_t count;
-	int status = sqlite3_prepare_v2(store->db,
-		"SELECT topic, node, addresses FROM neighbour ORDER BY seen", -1, &statement, NULL);
+	int status = sqlite3_prepare_v2(store->db, query, -1, &statement, NULL);
 
-	while (status == SQLITE_OK || status == SQLITE_ROW) {
-		status = sqlite3_step(statement);
-		if (status != SQLITE_ROW)
-			break;
-		if (sqlite3_column_bytes(statement, 0) != ID_SIZE ||
-			sqlite3_column_bytes(statement, 1) != ID_SIZE)
-			continue;
-		memcpy(topic.bytes, sqlite3_column_blob(statement, 0), ID_SIZE);
-		memcpy(node.bytes, sqlite3_column_blob(statement, 1), ID_SIZE);
-		count = decode(sqlite3_column_blob(statement, 2),
-			(size_t)sqlite3_column_bytes(statement, 2), addresses);
-		if (!over_limit(store, &topic))
-			put_row(store, &topic, &node, addresses, count);
-	}
+	if (status == SQLITE_OK)
+		while ((status = sqlite3_step(statement)) == SQLITE_ROW)
+			visit(visitor, statement);
 	sqlite3_finalize(statement);
 	return status == SQLITE_DONE;
 }
 
-static bool read_records(struct store *store, store_record_visit *visit, void *context)
+static bool visit_all(struct store *store, const struct store_visitor *visitor)
 {
-	sqlite3_stmt *statement = NULL;
-	int status = sqlite3_prepare_v2(
-		store->db, "SELECT key, value FROM record", -1, &statement, NULL);
+	bool read = read_all(store, visitor, "SELECT key, value FROM record", visit_record);
 
-	if (status == SQLITE_OK)
-		while ((status = sqlite3_step(statement)) == SQLITE_ROW)
-			visit(context, sqlite3_column_blob(statement, 0),
-				(size_t)sqlite3_column_bytes(statement, 0),
-				sqlite3_column_blob(statement, 1),
-				(size_t)sqlite3_column_bytes(statement, 1));
-	sqlite3_finalize(statement);
-	return status == SQLITE_DONE;
+	read = read_all(store, visitor, "SELECT name, value FROM own", visit_value) && read;
+	if (store->has_neighbours)
+		read = read_all(store, visitor,
+			       "SELECT topic, node, addresses FROM neighbour ORDER BY seen"
+			       " LIMIT " TEXT(LIMIT_SHARED),
+			       visit_neighbour) &&
+		       read;
+	return read_all(store, visitor, "SELECT id, row FROM node ORDER BY written", visit_node) &&
+	       read;
 }
 
 static bool prepare_statements(struct store *store)
 {
 	for (size_t i = 0; i < STATEMENTS; i++)
-		if (sqlite3_prepare_v2(store->db, statement_texts[i], -1, &store->statements[i],
-			    NULL) != SQLITE_OK)
+		if ((i != FORGET_NEIGHBOUR || store->has_neighbours) &&
+			sqlite3_prepare_v2(store->db, statement_texts[i], -1, &store->statements[i],
+				NULL) != SQLITE_OK)
 			return false;
 	return true;
 }
@@ -256,22 +232,56 @@ static bool is_damage(sqlite3 *db)
 	}
 }
 
-static bool make_tables(sqlite3 *db)
+/* Version 1 had neighbours where version 2 has the address book. They stay until their nodes
+ * have been written anew, so that nothing is lost if that does not come about. */
+static bool make_tables(struct store *store, int version)
 {
 	static const char schema[] =
 		"PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
-		"CREATE TABLE IF NOT EXISTS neighbour (topic BLOB NOT NULL, node BLOB NOT NULL,"
-		" addresses BLOB NOT NULL, seen INTEGER NOT NULL, PRIMARY KEY (topic, node))"
-		" WITHOUT ROWID;"
+		"BEGIN IMMEDIATE;"
+		/* In the order of writing: what is replaced becomes the last one. */
+		"CREATE TABLE IF NOT EXISTS node (written INTEGER PRIMARY KEY,"
+		" id BLOB NOT NULL UNIQUE, row BLOB NOT NULL);"
+		"CREATE TABLE IF NOT EXISTS own (name TEXT NOT NULL PRIMARY KEY,"
+		" value BLOB NOT NULL) WITHOUT ROWID;"
 		"CREATE TABLE IF NOT EXISTS record (key BLOB NOT NULL PRIMARY KEY,"
 		" value BLOB NOT NULL) WITHOUT ROWID;"
-		"PRAGMA user_version = 1;";
+		"PRAGMA user_version = 2;";
+	static const char migration[] =
+		"CREATE INDEX IF NOT EXISTS neighbour_node ON neighbour (node);";
+	/* More than there may be: somebody else's doing, or deletions that were lost. */
+	static const char tidying[] =
+		"DELETE FROM node WHERE written <= (SELECT written FROM node"
+		" ORDER BY written DESC LIMIT 1 OFFSET " TEXT(LIMIT_NODES) ")";
 
-	return sqlite3_exec(db, schema, NULL, NULL, NULL) == SQLITE_OK;
+	if (sqlite3_exec(store->db, schema, NULL, NULL, NULL) != SQLITE_OK ||
+		(version == 1 && sqlite3_exec(store->db, migration, NULL, NULL, NULL) != SQLITE_OK))
+		return false;
+	if (ask(store->db, "SELECT count(*) FROM sqlite_schema WHERE name = 'neighbour'") > 0) {
+		store->has_neighbours = ask(store->db, "SELECT count(*) FROM neighbour") > 0;
+		if (!store->has_neighbours && sqlite3_exec(store->db, "DROP TABLE neighbour", NULL,
+						      NULL, NULL) != SQLITE_OK)
+			return false;
+	}
+	return sqlite3_exec(store->db, tidying, NULL, NULL, NULL) == SQLITE_OK &&
+	       sqlite3_exec(store->db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK;
 }
 
-/* Opens, checks, reads. On failure why says what is wrong; true in damaged: with the
- * file itself. */
+/* Before anything of it is handed out. */
+static bool is_sound(sqlite3 *db)
+{
+	sqlite3_stmt *statement = NULL;
+	bool sound = sqlite3_prepare_v2(db, "PRAGMA quick_check(1)", -1, &statement, NULL) ==
+			     SQLITE_OK &&
+		     sqlite3_step(statement) == SQLITE_ROW &&
+		     strcmp((const char *)sqlite3_column_text(statement, 0), "ok") == 0;
+
+	sqlite3_finalize(statement);
+	return sound;
+}
+
+/* Opens and checks. On failure why says what is wrong; true in damaged: with the file
+ * itself. */
 static bool open_file(struct store *store, const char *path, const char **why, bool *damaged)
 {
 	int version;
@@ -293,17 +303,12 @@ static bool open_file(struct store *store, const char *path, const char **why, b
 		*why = "it is somebody else's";
 		return false;
 	}
-	if (version >= 0 && make_tables(store->db) && prepare_statements(store) && read_rows(store))
+	if (version >= 0 && is_sound(store->db) && make_tables(store, version) &&
+		prepare_statements(store))
 		return true;
 	*damaged = is_damage(store->db);
 	*why = *damaged ? "it is damaged" : sqlite3_errstr(sqlite3_errcode(store->db));
 	return false;
-}
-
-static void clear_rows(struct store *store)
-{
-	while (store->rows)
-		remove_row(store, store->rows);
 }
 
 /* Moves the file and what SQLite keeps beside it out of the way. */
@@ -320,10 +325,11 @@ static bool set_aside(const char *path)
 	return rename(path, aside) == 0;
 }
 
-int store_open(const char *dir, uv_loop_t *loop, store_record_visit *visit, void *context,
+int store_open(const char *dir, uv_loop_t *loop, const struct store_visitor *visitor,
 	struct store **out, char reason[STORE_REASON_SIZE])
 {
 	struct store *store = memory_zalloc(sizeof *store);
+	struct random random = random_system();
 	char path[PATH_SIZE];
 	const char *why;
 	bool opened, damaged;
@@ -334,16 +340,15 @@ int store_open(const char *dir, uv_loop_t *loop, store_record_visit *visit, void
 		return ERROR_NOMEM;
 	store->loop = loop;
 	store->work.data = store;
+	keyed_init(&store->keyed, &random);
 	*out = store;
 	if (!dir)
 		return ERROR_NONE;
 	snprintf(path, sizeof path, "%.1000s/" FILE_NAME, dir);
 	mask = umask(0077); /* topic ids are secrets */
 	opened = open_file(store, path, &why, &damaged);
-	if (!opened) {
+	if (!opened)
 		close_file(store);
-		clear_rows(store);
-	}
 	if (!opened && damaged && set_aside(path)) {
 		snprintf(reason, STORE_REASON_SIZE, "%.200s: %s; set aside, a new one is begun",
 			path, why);
@@ -355,50 +360,111 @@ int store_open(const char *dir, uv_loop_t *loop, store_record_visit *visit, void
 		snprintf(reason, STORE_REASON_SIZE,
 			"%.150s: %s; what is known is forgotten at a restart", path, why);
 	umask(mask);
-	if (opened && visit && !read_records(store, visit, context))
-		snprintf(reason, STORE_REASON_SIZE, "%.180s: not every record could be read back",
+	if (opened && visitor && !visit_all(store, visitor))
+		snprintf(reason, STORE_REASON_SIZE, "%.180s: not everything could be read back",
 			path);
 	return ERROR_NONE;
 }
 
 /* ---- writing ---- */
 
-static void write_change(struct store *store, const struct change *change)
+static size_t size_of(const struct change *change)
 {
-	sqlite3_stmt *statement = store->statements[change->statement];
-	int parts = sqlite3_bind_parameter_count(statement);
-	const uint8_t *bytes = change->bytes;
+	return sizeof *change + change->key_size + change->value_size;
+}
 
-	for (int i = 0; i < parts; i++) {
-		sqlite3_bind_blob(statement, i + 1, bytes, (int)change->sizes[i], SQLITE_STATIC);
-		bytes += change->sizes[i];
-	}
-	/* A full disk is no reason to stop: it is remembered in memory. */
-	sqlite3_step(statement);
+static void free_change(struct change *change)
+{
+	memory_free(change->value);
+	memory_free(change);
+}
+
+static bool run(struct store *store, enum statement number, const struct change *change)
+{
+	sqlite3_stmt *statement = store->statements[number];
+	const uint8_t *key = change->key + 1;
+	int size = (int)change->key_size - 1;
+	bool done;
+
+	if (change->key[0] == VALUE)
+		sqlite3_bind_text(statement, 1, (const char *)key, size, SQLITE_STATIC);
+	else
+		sqlite3_bind_blob(statement, 1, key, size, SQLITE_STATIC);
+	if (sqlite3_bind_parameter_count(statement) > 1)
+		sqlite3_bind_blob(
+			statement, 2, change->value, (int)change->value_size, SQLITE_STATIC);
+	done = sqlite3_step(statement) == SQLITE_DONE;
 	sqlite3_reset(statement);
 	sqlite3_clear_bindings(statement);
+	return done;
 }
 
-static void free_changes(struct change *changes)
+static bool write_change(struct store *store, const struct change *change)
 {
-	struct change *next;
+	bool put = change->value_size > 0;
 
-	for (; changes; changes = next) {
-		next = changes->next;
-		memory_free(changes);
+	switch ((enum table)change->key[0]) {
+	case NODE:
+		return run(store, put ? PUT_NODE : DELETE_NODE, change) &&
+		       (!store->has_neighbours || run(store, FORGET_NEIGHBOUR, change));
+	case RECORD:
+		return run(store, put ? PUT_RECORD : DELETE_RECORD, change);
+	case VALUE:
+		return run(store, put ? PUT_VALUE : DELETE_VALUE, change);
 	}
+	return false;
 }
 
-/* On a thread of the pool. */
+/* On a thread of the pool: all of it or nothing. */
 static void on_work(uv_work_t *work)
 {
 	struct store *store = work->data;
 	struct change *change;
+	bool done = sqlite3_exec(store->db, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK;
 
-	sqlite3_exec(store->db, "BEGIN", NULL, NULL, NULL);
-	LL_FOREACH (store->working, change)
-		write_change(store, change);
-	sqlite3_exec(store->db, "COMMIT", NULL, NULL, NULL);
+	if (done)
+		DL_FOREACH (store->working, change)
+			done = done && write_change(store, change);
+	done = done && sqlite3_exec(store->db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK;
+	if (!done)
+		sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
+	store->written = done;
+}
+
+static struct change *find_waiting(const struct store *store, const uint8_t *key, size_t size)
+{
+	struct change *change;
+
+	HASH_FIND_BYHASHVALUE(
+		hh, store->waiting_by_key, key, size, keyed_hash(&store->keyed, key, size), change);
+	return change;
+}
+
+static bool enqueue(struct store *store, struct change *change)
+{
+	HASH_ADD_KEYPTR_BYHASHVALUE(hh, store->waiting_by_key, change->key, change->key_size,
+		keyed_hash(&store->keyed, change->key, change->key_size), change);
+	if (!change->hh.tbl)
+		return false;
+	DL_APPEND(store->waiting, change);
+	store->waiting_size += size_of(change);
+	return true;
+}
+
+/* A full disk, or somebody who holds the file for long, is no reason to stop: what was not
+ * written waits for the next write, unless it has been replaced or too much waits. */
+static void finish(struct store *store, bool written)
+{
+	struct change *change, *next;
+
+	DL_FOREACH_SAFE (store->working, change, next) {
+		DL_DELETE(store->working, change);
+		if (written || !store_has_room(store) ||
+			find_waiting(store, change->key, change->key_size) ||
+			!enqueue(store, change))
+			free_change(change);
+	}
+	store->busy = false;
 }
 
 static void write_soon(struct store *store);
@@ -406,105 +472,119 @@ static void write_soon(struct store *store);
 static void on_written(uv_work_t *work, int status)
 {
 	struct store *store = work->data;
+	bool more = store->waiting != NULL;
 
-	(void)status;
-	free_changes(store->working);
-	store->working = NULL;
-	store->busy = false;
-	write_soon(store);
+	finish(store, status == 0 && store->written);
+	if (more)
+		write_soon(store);
 }
 
 static void write_soon(struct store *store)
 {
 	if (store->busy || !store->waiting)
 		return;
+	HASH_CLEAR(hh, store->waiting_by_key);
 	store->working = store->waiting;
-	store->waiting = store->waiting_last = NULL;
+	store->waiting = NULL;
+	store->waiting_size = 0;
 	store->busy = true;
-	if (uv_queue_work(store->loop, &store->work, on_work, on_written) != 0) {
-		store->busy = false;
-		free_changes(store->working);
-		store->working = NULL;
-	}
+	store->written = false;
+	if (uv_queue_work(store->loop, &store->work, on_work, on_written) != 0)
+		finish(store, false);
 }
 
-static void write_parts(
-	struct store *store, enum statement statement, const struct part parts[CHANGE_PARTS])
+static struct change *new_change(enum table table, const void *key, size_t key_size)
 {
-	size_t size = parts[0].size + parts[1].size + parts[2].size, at = 0;
+	struct change *change = memory_zalloc(sizeof *change + 1 + key_size);
+
+	if (!change)
+		return NULL;
+	change->key[0] = (uint8_t)table;
+	if (key_size > 0)
+		memcpy(change->key + 1, key, key_size);
+	change->key_size = 1 + key_size;
+	return change;
+}
+
+/* Looks a waiting change of the same key up, or adds one. */
+static struct change *obtain_change(
+	struct store *store, enum table table, const void *key, size_t key_size)
+{
+	struct change *change = new_change(table, key, key_size), *waiting;
+
+	if (!change)
+		return NULL;
+	waiting = find_waiting(store, change->key, change->key_size);
+	if (waiting || !enqueue(store, change)) {
+		free_change(change);
+		return waiting;
+	}
+	return change;
+}
+
+static int put(struct store *store, enum table table, const void *key, size_t key_size,
+	const void *value, size_t size)
+{
+	uint8_t *copy = NULL;
 	struct change *change;
 
 	if (!store->db)
-		return;
-	change = memory_alloc(sizeof *change + size);
-	if (!change)
-		return;
-	change->statement = statement;
-	change->next = NULL;
-	for (size_t i = 0; i < CHANGE_PARTS; i++) {
-		change->sizes[i] = parts[i].size;
-		if (parts[i].size > 0)
-			memcpy(change->bytes + at, parts[i].bytes, parts[i].size);
-		at += parts[i].size;
+		return ERROR_NONE;
+	if (size > 0 && !(copy = memory_alloc(size)))
+		return ERROR_NOMEM;
+	change = obtain_change(store, table, key, key_size);
+	if (!change) {
+		memory_free(copy);
+		return ERROR_NOMEM;
 	}
-	if (store->waiting_last)
-		store->waiting_last->next = change;
-	else
-		store->waiting = change;
-	store->waiting_last = change;
+	if (size > 0)
+		memcpy(copy, value, size);
+	store->waiting_size -= size_of(change);
+	memory_free(change->value);
+	change->value = copy;
+	change->value_size = size;
+	store->waiting_size += size_of(change);
 	write_soon(store);
+	return ERROR_NONE;
 }
 
-static void forget_row(struct store *store, struct row *row)
+bool store_has_room(const struct store *store)
 {
-	struct part parts[CHANGE_PARTS] = {{&row->topic, ID_SIZE}, {&row->node, ID_SIZE}};
-
-	write_parts(store, DELETE_NEIGHBOUR, parts);
-	remove_row(store, row);
+	return store->waiting_size <= LIMIT_STORE_WAITING_BYTES;
 }
 
-void store_remember(struct store *store, const struct id *topic, const struct id *node,
-	const struct address *addresses, size_t count)
+int store_put_node(struct store *store, const struct id *node, const uint8_t *row, size_t size)
 {
-	uint8_t bytes[LIMIT_ADDRESSES_PER_NODE * ADDRESS_SIZE];
-	struct part parts[CHANGE_PARTS] = {{topic, ID_SIZE}, {node, ID_SIZE}, {bytes, 0}};
-	struct row *old;
+	if (!store_has_room(store))
+		return ERROR_FULL;
+	return put(store, NODE, node, sizeof *node, row, size);
+}
 
-	if (count > LIMIT_ADDRESSES_PER_NODE)
-		count = LIMIT_ADDRESSES_PER_NODE;
-	if (count == 0)
-		return;
-	if (!find(store, topic, node) && (old = over_limit(store, topic)))
-		forget_row(store, old);
-	if (!put_row(store, topic, node, addresses, count))
-		return;
-	parts[2].size = encode(addresses, count, bytes);
-	write_parts(store, PUT_NEIGHBOUR, parts);
+int store_delete_node(struct store *store, const struct id *node)
+{
+	return store_put_node(store, node, NULL, 0);
+}
+
+void store_put_value(struct store *store, const char *name, const void *bytes, size_t size)
+{
+	put(store, VALUE, name, strnlen(name, STORE_VALUE_NAME_SIZE - 1), bytes, size);
 }
 
 void store_record(
 	struct store *store, const void *key, size_t key_size, const void *value, size_t value_size)
 {
-	struct part parts[CHANGE_PARTS] = {{key, key_size}, {value, value_size}};
-
-	write_parts(store, value_size > 0 ? PUT_RECORD : DELETE_RECORD, parts);
-}
-
-void store_each(struct store *store, const struct id *topic, store_visit *visit, void *context)
-{
-	struct row *row;
-
-	DL_FOREACH (store->rows, row)
-		if (id_equal(&row->topic, topic))
-			visit(context, &row->node, row->addresses, row->count);
+	put(store, RECORD, key, key_size, value, value_size);
 }
 
 void store_free(struct store *store)
 {
+	struct change *change, *next;
+
 	if (!store)
 		return;
-	clear_rows(store);
-	free_changes(store->waiting);
+	HASH_CLEAR(hh, store->waiting_by_key);
+	DL_FOREACH_SAFE (store->waiting, change, next)
+		free_change(change);
 	close_file(store);
 	memory_free(store);
 }

@@ -1,48 +1,70 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * State on disk. Which nodes were our neighbours in which overlay, and where they were to
- * be found, so that after a crash they are redialled without being configured. (An upstream
- * node does not redial one that has crashed.) And the owner's records, opaque here.
+ * State on disk: the address book, row by row (which nodes are known and where they are to
+ * be found, so that after a crash they are redialled without being configured; an upstream
+ * node does not redial one that has crashed), the owner's records, and a few values of the
+ * node itself. All of them are bytes here: what they mean is known to who hands them in.
  *
  * SQLite in <state_dir>/p2panda.db, WAL, with a schema version. A file that is damaged,
  * foreign or newer is set aside with a line for the log and is never a reason not to start.
- * Writes go through libuv's thread pool, one after the other; what is known is also kept
- * in memory, bounded: LIMIT_REMEMBERED_PER_TOPIC, and LIMIT_REMEMBERED in all, the oldest
- * gives way.
+ * Nothing of it is kept in memory. Writes go through libuv's thread pool, one batch after the
+ * other, each in one transaction; of several writes of the same thing that wait the last one
+ * counts.
  *
  * Threads: store_open may block and runs before the loop; the rest is the loop's thread.
  */
 #ifndef BRIDGE_STORE_H
 #define BRIDGE_STORE_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <uv.h>
 
 #include "address.h"
 #include "id.h"
 #include "limits.h"
 
-#define STORE_REASON_SIZE 256
+#define STORE_REASON_SIZE     256
+#define STORE_VALUE_NAME_SIZE 32 /* with the closing zero */
 
 struct store;
 
-/* Opens or makes the file and reads it; visit (may be NULL) is called for each of the
- * owner's records. dir NULL: memory only. When reason is not empty
- * afterwards, it is a line for the log about what could not be kept (the store still works,
- * in memory if need be). ERROR_NOMEM. */
-typedef void store_record_visit(
-	void *context, const void *key, size_t key_size, const void *value, size_t value_size);
-int store_open(const char *dir, uv_loop_t *loop, store_record_visit *visit, void *context,
+/* What is in the file, called within store_open; each may be NULL. The bytes are valid during
+ * the call, and are somebody's bytes. */
+struct store_visitor {
+	void *context;
+	/* The owner's records. */
+	void (*record)(void *context, const void *key, size_t key_size, const void *value,
+		size_t value_size);
+	/* Values of the node itself. */
+	void (*value)(void *context, const char *name, const void *bytes, size_t size);
+	/* Rows of the address book, at most LIMIT_NODES, the one that was written longest ago
+	 * first. */
+	void (*node)(void *context, const struct id *node, const uint8_t *row, size_t size);
+	/* What version 1 has kept: node was a neighbour in that overlay, to be found at these
+	 * addresses, the one that worked last first. Comes before the rows, and again at each
+	 * start until a row of that node is put or deleted: nothing is lost on the way. */
+	void (*neighbour)(void *context, const struct id *topic, const struct id *node,
+		const struct address *addresses, size_t count);
+};
+
+/* Opens or makes the file and reads it; visitor may be NULL, and so may dir: then nothing is
+ * kept. When reason is not empty afterwards, it is a line for the log about what could not be
+ * kept (the store still works, without keeping anything if need be). ERROR_NOMEM. */
+int store_open(const char *dir, uv_loop_t *loop, const struct store_visitor *visitor,
 	struct store **out, char reason[STORE_REASON_SIZE]);
 
-/* The node is a neighbour in this overlay, to be found there. Fine to repeat. */
-void store_remember(struct store *store, const struct id *topic, const struct id *node,
-	const struct address *addresses, size_t count);
+/* A row of the address book. Copied. ERROR_FULL (more than LIMIT_STORE_WAITING_BYTES of rows
+ * wait for the disk already), ERROR_NOMEM; then the row is as it was before. */
+int store_put_node(struct store *store, const struct id *node, const uint8_t *row, size_t size);
+int store_delete_node(struct store *store, const struct id *node);
+/* Whether a row of any size is taken now. Where it is not, let the rows wait in the book: they
+ * come one per node there. */
+bool store_has_room(const struct store *store);
 
-/* Calls back for every node remembered in this overlay. */
-typedef void store_visit(
-	void *context, const struct id *node, const struct address *addresses, size_t count);
-void store_each(struct store *store, const struct id *topic, store_visit *visit, void *context);
+/* Keeps a value under a name of less than STORE_VALUE_NAME_SIZE, or deletes it (size 0). */
+void store_put_value(struct store *store, const char *name, const void *bytes, size_t size);
 
 /* Keeps a record of the owner's, or deletes it (value_size 0). */
 void store_record(struct store *store, const void *key, size_t key_size, const void *value,

@@ -1,83 +1,288 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 #include "book.h"
 
-#include "../error.h"
-#include "../keyed.h"
+#include "book_internal.h"
 
-struct node_entry {
-	struct id id;
-	bool trusted;
-	bool linked;
-	uint64_t heard; /* last sign of life or mention, monotonic ns */
-	bool has_good;
-	struct address good; /* the last address that worked */
-	size_t configured_count;
-	struct address configured[LIMIT_ADDRESSES_PER_NODE];
-	size_t hearsay_count;
-	struct address hearsay[LIMIT_ADDRESSES_PER_NODE];
-	UT_hash_handle hh;
-};
+/* A success or failure so long after the one that is on disk is worth a new row. */
+#define ROW_AGE_US (UINT64_C(600) * 1000000)
+/* Nodes that a random walk looks at. */
+#define RANDOM_TRIES 64
 
-struct book {
-	struct id me;
-	struct keyed keyed;
-	struct counters *counters;
-	size_t max_nodes;
-	struct node_entry *entries; /* uthash: in the order of insertion */
-};
+/* ---- tables ---- */
 
-static struct node_entry *find(const struct book *book, const struct id *node)
+static bool has_room(struct book_table *table)
 {
-	struct node_entry *entry;
+	struct book_node **items;
+	size_t room = table->room ? 2 * table->room : 16;
 
-	HASH_FIND_BYHASHVALUE(hh, book->entries, node, sizeof *node,
-		keyed_hash(&book->keyed, node, sizeof *node), entry);
-	return entry;
-}
-
-static void forget(struct book *book, struct node_entry *entry)
-{
-	HASH_DELETE(hh, book->entries, entry);
-	memory_free(entry);
-}
-
-/* Makes room for one more; false if everybody in the book has to stay. */
-static bool give_way(struct book *book)
-{
-	struct node_entry *entry, *next, *oldest = NULL;
-
-	HASH_ITER (hh, book->entries, entry, next) {
-		if (entry->trusted || entry->linked)
-			continue;
-		if (!oldest || entry->heard < oldest->heard)
-			oldest = entry;
-	}
-	if (!oldest)
+	if (table->count < table->room)
+		return true;
+	items = memory_realloc(table->items, room * sizeof *items);
+	if (!items)
 		return false;
-	forget(book, oldest);
+	table->items = items;
+	table->room = room;
 	return true;
 }
 
-static int add(struct book *book, const struct id *node, bool trusted, struct node_entry **out)
+static void table_set(
+	struct book *book, enum book_table_name name, size_t at, struct book_node *node)
 {
-	struct node_entry *entry;
+	book->tables[name].items[at] = node;
+	node->at[name] = (unsigned)at;
+}
 
-	if (HASH_COUNT(book->entries) >= book->max_nodes && !trusted) {
+/* There has to be room. */
+static void table_add(struct book *book, enum book_table_name name, struct book_node *node)
+{
+	table_set(book, name, book->tables[name].count++, node);
+}
+
+static void table_remove(struct book *book, enum book_table_name name, struct book_node *node)
+{
+	struct book_table *table = &book->tables[name];
+
+	table_set(book, name, node->at[name], table->items[--table->count]);
+}
+
+static void table_swap(struct book *book, enum book_table_name name, size_t a, size_t b)
+{
+	struct book_node *node = book->tables[name].items[a];
+
+	table_set(book, name, a, book->tables[name].items[b]);
+	table_set(book, name, b, node);
+}
+
+/* ---- who is to go first ---- */
+
+static struct book_source *find_source(const struct book *book, const struct id *id)
+{
+	struct book_source *source;
+
+	HASH_FIND_BYHASHVALUE(hh, book->sources, id, sizeof *id,
+		keyed_hash(&book->keyed, id, sizeof *id), source);
+	return source;
+}
+
+static void leave_source(struct book *book, struct book_node *node)
+{
+	struct book_source *source = node->source;
+
+	if (!source)
+		return;
+	node->source = NULL;
+	DL_DELETE2(source->nodes, node, source_prev, source_next);
+	if (--source->count > 0)
+		return;
+	HASH_DELETE(hh, book->sources, source);
+	memory_free(source);
+}
+
+static int join_source(struct book *book, struct book_node *node, const struct id *id)
+{
+	struct book_source *source = find_source(book, id);
+
+	if (!source) {
+		source = memory_zalloc(sizeof *source);
+		if (!source)
+			return ERROR_NOMEM;
+		source->id = *id;
+		HASH_ADD_KEYPTR_BYHASHVALUE(hh, book->sources, &source->id, sizeof source->id,
+			keyed_hash(&book->keyed, id, sizeof *id), source);
+		if (!source->hh.tbl) {
+			memory_free(source);
+			return ERROR_NOMEM;
+		}
+	}
+	node->source = source;
+	source->count++;
+	DL_APPEND2(source->nodes, node, source_prev, source_next);
+	return ERROR_NONE;
+}
+
+static void leave_list(struct book *book, struct book_node *node)
+{
+	if (node->list != BOOK_NO_LIST)
+		DL_DELETE(book->lists[node->list], node);
+	node->list = BOOK_NO_LIST;
+}
+
+/* Who is proven, linked or configured is nobody's invention. */
+void book_enlist_node(struct book *book, struct book_node *node)
+{
+	leave_list(book, node);
+	if (node->has_good || book_is_pinned(node))
+		leave_source(book, node);
+	if (book_is_pinned(node))
+		return;
+	node->list = node->has_good ? BOOK_PROVEN : BOOK_UNPROVEN;
+	DL_APPEND(book->lists[node->list], node);
+}
+
+void book_touch_node(struct book *book, struct book_node *node)
+{
+	struct book_source *source = node->source;
+
+	if (node->list != BOOK_UNPROVEN)
+		return;
+	book_enlist_node(book, node);
+	if (source) {
+		DL_DELETE2(source->nodes, node, source_prev, source_next);
+		DL_APPEND2(source->nodes, node, source_prev, source_next);
+	}
+}
+
+/* It has been heard of from this source: if that is the node itself it is nobody else's. */
+static void heard_from(struct book *book, struct book_node *node, const struct id *source)
+{
+	if (id_equal(&node->id, source))
+		leave_source(book, node);
+	book_touch_node(book, node);
+}
+
+/* ---- nodes ---- */
+
+void book_note_change(struct book *book, struct book_node *node)
+{
+	if (node->changed)
+		return;
+	node->changed = true;
+	DL_APPEND2(book->changes, node, changes_prev, changes_next);
+}
+
+static struct book_node *find_any(const struct book *book, const struct id *id)
+{
+	struct book_node *node;
+
+	HASH_FIND_BYHASHVALUE(
+		hh, book->nodes, id, sizeof *id, keyed_hash(&book->keyed, id, sizeof *id), node);
+	return node;
+}
+
+struct book_node *book_find_node(const struct book *book, const struct id *id)
+{
+	struct book_node *node = find_any(book, id);
+
+	return node && !node->gone ? node : NULL;
+}
+
+static void free_node(struct book *book, struct book_node *node)
+{
+	HASH_DELETE(hh, book->nodes, node);
+	memory_free(node);
+}
+
+/* What the book no longer knows may still have a row: then what is left of it waits in the
+ * changes until that is told. */
+void book_forget_node(struct book *book, struct book_node *node)
+{
+	leave_list(book, node);
+	leave_source(book, node);
+	book_drop_shares(book, node);
+	for (size_t role = 0; role < BOOK_ROLES; role++) {
+		memory_free(node->configured[role]);
+		node->configured[role] = NULL;
+		node->is_configured[role] = false;
+	}
+	memory_free(node->hearsay);
+	node->hearsay = NULL;
+	for (unsigned order = 0; order < ORDERS; order++) {
+		if (node->infos[order])
+			table_remove(book, BOOK_WITH_INFO + order, node);
+		info_free(node->infos[order]);
+		node->infos[order] = NULL;
+	}
+	table_remove(book, BOOK_ALL, node);
+	node->gone = true;
+	if (node->on_disk) {
+		book_note_change(book, node);
+		return;
+	}
+	if (node->changed)
+		DL_DELETE2(book->changes, node, changes_prev, changes_next);
+	free_node(book, node);
+}
+
+/* Makes room for one more that this source (NULL: itself) has brought; false if everybody in
+ * the book has to stay. */
+static bool give_way(struct book *book, const struct book_source *source)
+{
+	struct book_node *first = book->lists[BOOK_UNPROVEN];
+
+	if (source)
+		first = source->nodes;
+	else if (!first)
+		first = book->lists[BOOK_PROVEN];
+	counters_add(book->counters, COUNTER_LIMIT_PEERS, 1);
+	if (first)
+		book_forget_node(book, first);
+	return first != NULL;
+}
+
+/* The struct of an id that is not in the book: a new one, or that of one that is gone. */
+static struct book_node *obtain_node(struct book *book, const struct id *id)
+{
+	struct book_node *node = find_any(book, id);
+
+	if (node) {
+		*node = (struct book_node){.id = *id,
+			.on_disk = node->on_disk,
+			.changed = node->changed,
+			.gone = true,
+			.list = BOOK_NO_LIST,
+			.changes_prev = node->changes_prev,
+			.changes_next = node->changes_next,
+			.hh = node->hh};
+		return node;
+	}
+	node = memory_zalloc(sizeof *node);
+	if (!node)
+		return NULL;
+	node->id = *id;
+	node->gone = true;
+	node->list = BOOK_NO_LIST;
+	HASH_ADD_KEYPTR_BYHASHVALUE(hh, book->nodes, &node->id, sizeof node->id,
+		keyed_hash(&book->keyed, id, sizeof *id), node);
+	if (!node->hh.tbl) {
+		memory_free(node);
+		return NULL;
+	}
+	return node;
+}
+
+int book_add_node(struct book *book, const struct id *id, const struct id *source_id,
+	enum book_making_room making_room, struct book_node **out)
+{
+	struct book_source *source = NULL;
+	struct book_node *node;
+	bool over, full = book->tables[BOOK_ALL].count >= book->max_nodes;
+
+	/* Who brings us itself is to blame for one at most. */
+	if (source_id && (id_equal(source_id, id) || id_equal(source_id, &book->me)))
+		source_id = NULL;
+	if (source_id)
+		source = find_source(book, source_id);
+	over = source && source->count >= LIMIT_HEARSAY_PER_NODE;
+	if ((over || full) && making_room == BOOK_ONLY_IF_ROOM) {
 		counters_add(book->counters, COUNTER_LIMIT_PEERS, 1);
-		if (!give_way(book))
-			return ERROR_LIMIT;
+		return ERROR_LIMIT;
 	}
-	entry = memory_zalloc(sizeof *entry);
-	if (!entry)
+	if ((over || full) && !give_way(book, over ? source : NULL) && making_room != BOOK_ANYHOW)
+		return ERROR_LIMIT;
+	if (!has_room(&book->tables[BOOK_ALL]))
 		return ERROR_NOMEM;
-	entry->id = *node;
-	HASH_ADD_KEYPTR_BYHASHVALUE(hh, book->entries, &entry->id, sizeof entry->id,
-		keyed_hash(&book->keyed, node, sizeof *node), entry);
-	if (!entry->hh.tbl) {
-		memory_free(entry);
+	node = obtain_node(book, id);
+	if (!node)
+		return ERROR_NOMEM;
+	if (source_id && join_source(book, node, source_id)) {
+		if (!node->on_disk)
+			free_node(book, node);
 		return ERROR_NOMEM;
 	}
-	*out = entry;
+	node->gone = false;
+	table_add(book, BOOK_ALL, node);
+	book_enlist_node(book, node);
+	*out = node;
 	return ERROR_NONE;
 }
 
@@ -89,6 +294,7 @@ int book_new(const struct id *me, const struct random *random, struct counters *
 	if (!book)
 		return ERROR_NOMEM;
 	book->me = *me;
+	book->random = *random;
 	keyed_init(&book->keyed, random);
 	book->counters = counters;
 	book->max_nodes = max_nodes;
@@ -98,42 +304,49 @@ int book_new(const struct id *me, const struct random *random, struct counters *
 
 void book_free(struct book *book)
 {
-	struct node_entry *entry, *next;
+	struct book_node *node, *next;
 
 	if (!book)
 		return;
-	HASH_ITER (hh, book->entries, entry, next)
-		forget(book, entry);
+	/* Nobody is to be told any more. */
+	while ((node = book->changes)) {
+		DL_DELETE2(book->changes, node, changes_prev, changes_next);
+		node->changed = false;
+	}
+	HASH_ITER (hh, book->nodes, node, next) {
+		node->on_disk = false;
+		if (node->gone)
+			free_node(book, node);
+		else
+			book_forget_node(book, node);
+	}
+	for (size_t i = 0; i < BOOK_TABLES; i++)
+		memory_free(book->tables[i].items);
+	memory_free(book->buckets);
 	memory_free(book);
 }
 
-int book_configure(
-	struct book *book, const struct id *node, const struct address *addresses, size_t count)
+bool book_knows(const struct book *book, const struct id *id)
 {
-	struct node_entry *entry = find(book, node);
-	int error;
-
-	if (id_equal(node, &book->me))
-		return ERROR_INVALID;
-	if (!entry) {
-		error = add(book, node, true, &entry);
-		if (error)
-			return error;
-	}
-	entry->trusted = true;
-	if (count > LIMIT_ADDRESSES_PER_NODE)
-		count = LIMIT_ADDRESSES_PER_NODE;
-	if (count > 0)
-		memcpy(entry->configured, addresses, count * sizeof *addresses);
-	entry->configured_count = count;
-	return ERROR_NONE;
+	return book_find_node(book, id) != NULL;
 }
 
-bool book_is_trusted(const struct book *book, const struct id *node)
+size_t book_size(const struct book *book)
 {
-	const struct node_entry *entry = find(book, node);
+	return book->tables[BOOK_ALL].count;
+}
 
-	return entry && entry->trusted;
+/* ---- addresses ---- */
+
+struct book_addresses *book_copy_addresses(const struct address *addresses, size_t count)
+{
+	struct book_addresses *copy = memory_alloc(sizeof *copy + count * sizeof *addresses);
+
+	if (!copy)
+		return NULL;
+	copy->count = count;
+	memcpy(copy->items, addresses, count * sizeof *addresses);
+	return copy;
 }
 
 static bool contains(const struct address *addresses, size_t count, const struct address *wanted)
@@ -144,15 +357,92 @@ static bool contains(const struct address *addresses, size_t count, const struct
 	return false;
 }
 
-int book_hear(struct book *book, uint64_t now, const struct id *node,
+static bool are_equal(
+	const struct book_addresses *old, const struct address *addresses, size_t count)
+{
+	if (!old || old->count != count)
+		return false;
+	for (size_t i = 0; i < count; i++)
+		if (address_compare(&old->items[i], &addresses[i]) != 0)
+			return false;
+	return true;
+}
+
+int book_configure(struct book *book, const struct id *id, enum book_role role,
+	const struct address *addresses, size_t count)
+{
+	struct book_addresses *copy = NULL;
+	struct book_node *node;
+	int error;
+
+	if (id_equal(id, &book->me))
+		return ERROR_INVALID;
+	if (count > LIMIT_ADDRESSES_PER_NODE)
+		count = LIMIT_ADDRESSES_PER_NODE;
+	if (count > 0 && !(copy = book_copy_addresses(addresses, count)))
+		return ERROR_NOMEM;
+	node = book_find_node(book, id);
+	error = node ? ERROR_NONE : book_add_node(book, id, NULL, BOOK_ANYHOW, &node);
+	if (error) {
+		memory_free(copy);
+		return error;
+	}
+	memory_free(node->configured[role]);
+	node->configured[role] = copy;
+	node->is_configured[role] = true;
+	book_enlist_node(book, node);
+	return ERROR_NONE;
+}
+
+bool book_is_trusted(const struct book *book, const struct id *id)
+{
+	const struct book_node *node = book_find_node(book, id);
+
+	return node && node->is_configured[BOOK_TRUSTED];
+}
+
+bool book_is_bootstrap(const struct book *book, const struct id *id)
+{
+	const struct book_node *node = book_find_node(book, id);
+
+	return node && node->is_configured[BOOK_BOOTSTRAP];
+}
+
+static int hear(struct book *book, const struct id *id, const struct id *source,
+	const struct address *addresses, size_t count)
+{
+	struct book_node *node = book_find_node(book, id);
+	struct book_addresses *copy;
+	int error;
+
+	if (node && are_equal(node->hearsay, addresses, count)) {
+		heard_from(book, node, source);
+		return ERROR_NONE;
+	}
+	copy = book_copy_addresses(addresses, count);
+	if (!copy)
+		return ERROR_NOMEM;
+	error = node ? ERROR_NONE : book_add_node(book, id, source, BOOK_MAKE_ROOM, &node);
+	if (error) {
+		memory_free(copy);
+		return error;
+	}
+	heard_from(book, node, source);
+	memory_free(node->hearsay);
+	node->hearsay = copy;
+	if (id_equal(id, source))
+		node->failures = 0;
+	book_note_change(book, node);
+	return ERROR_NONE;
+}
+
+int book_hear(struct book *book, uint64_t now, const struct id *id, const struct id *source,
 	const struct address *addresses, size_t count, bool source_is_loopback)
 {
 	struct address kept[LIMIT_ADDRESSES_PER_NODE];
-	struct node_entry *entry;
 	size_t kept_count = 0;
-	int error;
 
-	if (id_equal(node, &book->me))
+	if (id_equal(id, &book->me))
 		return ERROR_NONE;
 	for (size_t i = 0; i < count && kept_count < LIMIT_ADDRESSES_PER_NODE; i++) {
 		if (!address_is_dialable(&addresses[i]) ||
@@ -161,62 +451,273 @@ int book_hear(struct book *book, uint64_t now, const struct id *node,
 			continue;
 		kept[kept_count++] = addresses[i];
 	}
-	if (kept_count == 0)
-		return ERROR_NONE;
-	entry = find(book, node);
-	if (!entry) {
-		error = add(book, node, false, &entry);
-		if (error)
-			return error;
+	return kept_count > 0 ? hear(book, id, source, kept, kept_count) : ERROR_NONE;
+}
+
+/* ---- what nodes have signed ---- */
+
+static bool is_newer(const struct info *info, const struct info *old)
+{
+	return !old || info_time_compare(info->time, old->time) > 0;
+}
+
+static bool is_same(const struct info *a, const struct info *b)
+{
+	return a && memcmp(a->signature, b->signature, sizeof a->signature) == 0;
+}
+
+bool book_has_info(const struct book *book, const struct id *id, const struct info *info)
+{
+	const struct book_node *node = book_find_node(book, id);
+	bool newer_of_one = false;
+
+	if (!node)
+		return false;
+	for (unsigned order = 0; order < ORDERS; order++) {
+		if (is_same(node->infos[order], info))
+			return true;
+		newer_of_one = newer_of_one || is_newer(info, node->infos[order]);
 	}
-	entry->heard = now;
-	memcpy(entry->hearsay, kept, kept_count * sizeof *kept);
-	entry->hearsay_count = kept_count;
+	if (!newer_of_one)
+		return true;
+	return info->order < ORDERS && node->infos[info->order] &&
+	       is_newer(node->infos[info->order], info);
+}
+
+int book_keep_info(struct book *book, struct book_node *node, struct info *info, bool is_local)
+{
+	if (!node->infos[info->order]) {
+		if (!has_room(&book->tables[BOOK_WITH_INFO + info->order]))
+			return ERROR_NOMEM;
+		table_add(book, BOOK_WITH_INFO + info->order, node);
+	}
+	info_free(node->infos[info->order]);
+	node->infos[info->order] = info;
+	node->info_is_local[info->order] = is_local;
 	return ERROR_NONE;
 }
 
-void book_worked(
-	struct book *book, uint64_t now, const struct id *node, const struct address *address)
+int book_insert_info(struct book *book, uint64_t now, uint64_t wall, const struct id *id,
+	const struct id *source, bool source_is_loopback, struct info *info, bool *fresh)
 {
-	struct node_entry *entry = find(book, node);
+	struct book_node *node = book_find_node(book, id);
+	bool is_new = !node;
+	int error = ERROR_NONE;
 
-	if (id_equal(node, &book->me))
+	*fresh = false;
+	if (id_equal(id, &book->me) || info->order >= ORDERS ||
+		info->time.us > wall + LIMIT_FUTURE_US) {
+		counters_add(book->counters, COUNTER_BAD_INFO, 1);
+		error = ERROR_INVALID;
+		goto out;
+	}
+	if (!node)
+		error = book_add_node(book, id, source, BOOK_MAKE_ROOM, &node);
+	if (error)
+		goto out;
+	heard_from(book, node, source);
+	if (!is_newer(info, node->infos[info->order])) {
+		/* Its own machine has now told what another one has told before. */
+		if (is_same(node->infos[info->order], info) && source_is_loopback)
+			node->info_is_local[info->order] = true;
+		goto out;
+	}
+	error = book_keep_info(book, node, info, source_is_loopback);
+	if (error) {
+		if (is_new)
+			book_forget_node(book, node);
+		goto out;
+	}
+	info = NULL;
+	node->failures = 0;
+	book_note_change(book, node);
+	counters_add(book->counters, COUNTER_INFOS, 1);
+	*fresh = true;
+out:
+	info_free(info);
+	return error;
+}
+
+const struct info *book_info(const struct book *book, const struct id *id, enum info_order order)
+{
+	const struct book_node *node = book_find_node(book, id);
+
+	return node ? node->infos[order] : NULL;
+}
+
+void book_each_info(
+	const struct book *book, enum info_order order, book_visit_info *visit, void *context)
+{
+	const struct book_table *table = &book->tables[BOOK_WITH_INFO + order];
+	size_t first = table->count > 0 ? random_below(&book->random, table->count) : 0;
+
+	for (size_t i = 0; i < table->count; i++) {
+		const struct book_node *node = table->items[(first + i) % table->count];
+
+		if (!visit(context, &node->id, node->infos[order]))
+			return;
+	}
+}
+
+void book_set_dialect(struct book *book, const struct id *id, enum dialect dialect)
+{
+	struct book_node *node = book_find_node(book, id);
+
+	if (!node || node->dialect == dialect)
 		return;
-	if (!entry && add(book, node, false, &entry) != ERROR_NONE)
+	node->dialect = dialect;
+	book_note_change(book, node);
+}
+
+enum dialect book_dialect(const struct book *book, const struct id *id)
+{
+	const struct book_node *node = book_find_node(book, id);
+
+	return node ? node->dialect : DIALECT_UNKNOWN;
+}
+
+/* ---- what we have seen ---- */
+
+static bool is_long_after(uint64_t time, uint64_t row_time)
+{
+	/* The clock may have been set back. */
+	return time > row_time ? time - row_time > ROW_AGE_US : row_time - time > ROW_AGE_US;
+}
+
+void book_worked(struct book *book, uint64_t now, uint64_t wall, const struct id *id,
+	const struct address *address)
+{
+	struct book_node *node = book_find_node(book, id);
+
+	if (id_equal(id, &book->me) || !address_is_dialable(address))
+		return;
+	if (!node && book_add_node(book, id, NULL, BOOK_MAKE_ROOM, &node) != ERROR_NONE)
 		return; /* it is not needed to go on: the link is there */
-	entry->heard = now;
-	entry->has_good = true;
-	entry->good = *address;
+	if (!node->has_good || address_compare(&node->good, address) != 0 ||
+		is_long_after(wall, node->row_worked) || node->failures >= BOOK_STALE_FAILURES)
+		book_note_change(book, node);
+	node->has_good = true;
+	node->good = *address;
+	node->worked = wall;
+	node->failures = 0;
+	book_enlist_node(book, node);
 }
 
-void book_set_linked(struct book *book, const struct id *node, bool linked)
+void book_failed(struct book *book, uint64_t now, uint64_t wall, const struct id *id)
 {
-	struct node_entry *entry = find(book, node);
+	struct book_node *node = book_find_node(book, id);
 
-	if (entry)
-		entry->linked = linked;
+	if (!node)
+		return;
+	node->failed = wall;
+	if (node->failures < BOOK_STALE_FAILURES && ++node->failures == BOOK_STALE_FAILURES)
+		book_note_change(book, node);
+	else if (is_long_after(wall, node->row_failed))
+		book_note_change(book, node);
 }
 
-size_t book_candidates(
-	const struct book *book, const struct id *node, struct address out[BOOK_CANDIDATES])
+bool book_is_stale(const struct book *book, const struct id *id)
 {
-	const struct node_entry *entry = find(book, node);
-	size_t count = 0;
+	const struct book_node *node = book_find_node(book, id);
 
-	if (!entry)
+	return node && node->failures >= BOOK_STALE_FAILURES &&
+	       !node->is_configured[BOOK_TRUSTED] && !node->is_configured[BOOK_BOOTSTRAP];
+}
+
+void book_set_linked(struct book *book, const struct id *id, bool linked)
+{
+	struct book_node *node = book_find_node(book, id);
+
+	if (!node || node->linked == linked)
+		return;
+	node->linked = linked;
+	book_enlist_node(book, node);
+}
+
+/* ---- where to dial ---- */
+
+struct candidates {
+	struct address *out;
+	size_t count;
+	size_t most; /* of this kind */
+};
+
+static void offer(struct candidates *candidates, const struct address *addresses, size_t count)
+{
+	for (size_t i = 0; i < count && candidates->count < candidates->most; i++)
+		if (!contains(candidates->out, candidates->count, &addresses[i]))
+			candidates->out[candidates->count++] = addresses[i];
+}
+
+static void begin_kind(struct candidates *candidates)
+{
+	candidates->most = candidates->count + LIMIT_ADDRESSES_PER_NODE;
+}
+
+/* The newer one of its infos only: where it was before is not where it is. */
+static void offer_info(struct candidates *candidates, const struct book_node *node)
+{
+	struct address addresses[LIMIT_ADDRESSES_PER_NODE];
+	const struct info *newest = NULL;
+	bool is_local = false;
+	size_t count;
+
+	for (unsigned order = 0; order < ORDERS; order++) {
+		const struct info *info = node->infos[order];
+		int compared = info && newest ? info_time_compare(info->time, newest->time) : 1;
+
+		if (!info || compared < 0)
+			continue;
+		is_local = node->info_is_local[order] || (compared == 0 && is_local);
+		newest = info;
+	}
+	if (!newest)
+		return;
+	count = info_addresses(newest, &node->id, addresses);
+	for (size_t i = 0; i < count; i++)
+		if (address_is_dialable(&addresses[i]) &&
+			(is_local || !address_is_loopback(&addresses[i])))
+			offer(candidates, &addresses[i], 1);
+}
+
+size_t book_candidates(const struct book *book, const struct id *id,
+	struct address out[BOOK_CANDIDATES], size_t *proven)
+{
+	const struct book_node *node = book_find_node(book, id);
+	struct candidates candidates = {out, 0, 1};
+
+	if (proven)
+		*proven = 0;
+	if (!node)
 		return 0;
-	if (entry->has_good)
-		out[count++] = entry->good;
-	for (size_t i = 0; i < entry->configured_count; i++)
-		if (!contains(out, count, &entry->configured[i]))
-			out[count++] = entry->configured[i];
-	for (size_t i = 0; i < entry->hearsay_count; i++)
-		if (!contains(out, count, &entry->hearsay[i]))
-			out[count++] = entry->hearsay[i];
-	return count;
+	if (node->has_good)
+		offer(&candidates, &node->good, 1);
+	begin_kind(&candidates);
+	for (size_t role = 0; role < BOOK_ROLES; role++)
+		if (node->configured[role])
+			offer(&candidates, node->configured[role]->items,
+				node->configured[role]->count);
+	if (proven)
+		*proven = candidates.count;
+	begin_kind(&candidates);
+	offer_info(&candidates, node);
+	begin_kind(&candidates);
+	if (node->hearsay)
+		offer(&candidates, node->hearsay->items, node->hearsay->count);
+	return candidates.count;
 }
 
-size_t book_size(const struct book *book)
+bool book_random(struct book *book, book_wanted *wanted, void *context, struct id *out)
 {
-	return HASH_COUNT(book->entries);
+	struct book_table *table = &book->tables[BOOK_ALL];
+
+	/* The beginning of a shuffle (Fisher and Yates): nobody is asked twice. */
+	for (size_t i = 0; i < table->count && i < RANDOM_TRIES; i++) {
+		table_swap(book, BOOK_ALL, i, i + random_below(&book->random, table->count - i));
+		if (wanted(context, &table->items[i]->id)) {
+			*out = table->items[i]->id;
+			return true;
+		}
+	}
+	return false;
 }

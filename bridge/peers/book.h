@@ -8,11 +8,16 @@
  * order; hearsay (peer data in gossip can be forged by anyone) replaces hearsay. All three are
  * kept side by side and tried in this order, after the one that has worked last.
  *
- * Bounded: LIMIT_NODES, LIMIT_TOPICS_PER_NODE, LIMIT_SHARED. Who goes when it is full: an
- * unproven node (one that we have never reached) of the source that has brought more than
- * LIMIT_HEARSAY_PER_NODE, else the unproven one that was heard of longest ago, else the proven
- * one that worked longest ago; never a configured or linked one. So nobody can fill it with
- * inventions at the cost of nodes that exist. Every call is O(1) or as long as its answer.
+ * Bounded: max_nodes (LIMIT_NODES), LIMIT_TOPICS_PER_NODE, LIMIT_SHARED. Who goes when it is
+ * full: the unproven node (one that we have never reached) that was heard of longest ago, else
+ * the proven one that worked longest ago; never a configured or linked one. And a source that
+ * has brought LIMIT_HEARSAY_PER_NODE unproven ones loses its own oldest for the next, full or
+ * not. So nobody can fill it with inventions at the cost of nodes that exist. A node belongs
+ * to who has spoken of it first, until it speaks for itself. Of (node, topic) pairs the one
+ * that was shown longest ago goes, unless its node is configured or linked. What goes and what
+ * is refused is counted (LIMIT_PEERS, LIMIT_TOPICS).
+ *
+ * Every call is O(1) or as long as its answer.
  *
  * What is to survive a restart is handed out as rows (book_row), opaque to whoever keeps them,
  * and taken back at start (book_restore).
@@ -38,7 +43,7 @@ struct book;
 /* At most this many places are tried for one node. */
 #define BOOK_CANDIDATES (3 * LIMIT_ADDRESSES_PER_NODE + 1)
 
-/* ERROR_NOMEM. The book draws its hash key from random. */
+/* random (hash key, random order) and counters must outlive the book. ERROR_NOMEM. */
 int book_new(const struct id *me, const struct random *random, struct counters *counters,
 	size_t max_nodes, struct book **out);
 void book_free(struct book *book);
@@ -64,28 +69,30 @@ bool book_is_bootstrap(const struct book *book, const struct id *node);
 int book_hear(struct book *book, uint64_t now, const struct id *node, const struct id *source,
 	const struct address *addresses, size_t count, bool source_is_loopback);
 
-/* Whether the info is of no use: the same or a newer one of that order is known (so that it
- * need not be verified). */
+/* Whether the info is of no use, so that it need not be verified: it is known, or a newer one
+ * of its order is. As long as it is not verified its order is a guess: one that is as old as
+ * what is known may be the other order's, and is of use. */
 bool book_has_info(const struct book *book, const struct id *node, const struct info *info);
 /* A verified info; takes it, whatever is returned. true in *fresh: it was new. The source
  * (may be node itself) as above; loopback addresses in it are tried only if
- * source_is_loopback. ERROR_INVALID (our own id, beyond LIMIT_FUTURE_US), ERROR_LIMIT,
- * ERROR_NOMEM. */
+ * source_is_loopback. Counts INFOS (fresh) and BAD_INFO (ERROR_INVALID). ERROR_INVALID (our
+ * own id, beyond LIMIT_FUTURE_US), ERROR_LIMIT, ERROR_NOMEM. */
 int book_insert_info(struct book *book, uint64_t now, uint64_t wall, const struct id *node,
 	const struct id *source, bool source_is_loopback, struct info *info, bool *fresh);
 /* NULL: none of that order. Valid until the book is next changed. */
 const struct info *book_info(const struct book *book, const struct id *node, enum info_order order);
-/* Infos of that order, each node's once, beginning anywhere; stops when visit returns false. */
+/* Infos of that order, each node's once, beginning anywhere; stops when visit returns false.
+ * What is called back from the book must not add anything to it or remove it. */
 typedef bool book_visit_info(void *context, const struct id *node, const struct info *info);
-void book_each_info(const struct book *book, enum info_order order, book_visit_info *visit,
-	void *context);
+void book_each_info(
+	const struct book *book, enum info_order order, book_visit_info *visit, void *context);
 
 /* ---- what it shares, what it speaks ---- */
 
 /* node has shown (discovery, being a neighbour) that it has this topic, or that it does not
  * have it any more. Adds the node where it is not known. True: that is a change. */
-bool book_set_shared(struct book *book, uint64_t now, const struct id *node,
-	const struct id *topic, bool shared);
+bool book_set_shared(struct book *book, uint64_t now, const struct id *node, const struct id *topic,
+	bool shared);
 bool book_shares(const struct book *book, const struct id *node, const struct id *topic);
 /* The nodes that share a topic, in random order; stops when visit returns false. */
 typedef bool book_visit(void *context, const struct id *node);
@@ -124,9 +131,12 @@ bool book_random(struct book *book, book_wanted *wanted, void *context, struct i
 #define BOOK_ROW_SIZE 131072
 
 /* A node whose row is to be written (size > 0) or deleted (0), oldest change first; false:
- * none. The row is encoded into out. A node that changes often comes once. */
+ * none. The row is encoded into out. A node that changes often comes once. A success or a
+ * failure a few minutes after the last one is no change. */
 bool book_row(struct book *book, struct id *node, uint8_t out[BOOK_ROW_SIZE], size_t *size);
-/* One row of earlier; a damaged one is left out. ERROR_INVALID, ERROR_LIMIT, ERROR_NOMEM. */
+/* One row of earlier, in the order in which they were written; nothing gives way for it, and
+ * what is known already is not overwritten. A damaged row is left out. ERROR_INVALID and
+ * ERROR_LIMIT (it is of no use: delete it), ERROR_NOMEM. */
 int book_restore(struct book *book, const struct id *node, const uint8_t *row, size_t size);
 
 #endif

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 #include "dialer.h"
 
+#include <utlist.h>
+
 #include "../error.h"
 #include "../keyed.h"
 #include "../limits.h"
 
 #define MS		 UINT64_C(1000000)
+#define SECOND_NS	 (1000 * MS)
 #define NEXT_ADDRESS_NS	 (250 * MS)
 #define BACKOFF_FIRST_NS (250 * MS)
 #define BACKOFF_MOST_NS	 (4000 * MS)
@@ -26,25 +29,129 @@ struct target {
 	bool keep;
 	bool look_up; /* an effect to be taken */
 	bool gave_up; /* likewise */
-	uint64_t due; /* UINT64_MAX: nothing to wait for but answers */
+	bool put_off; /* since 'since', for the budget of unproven addresses */
+	bool told;    /* in dialer->told */
+	size_t place; /* in dialer->heap; NOWHERE: nothing to wait for but answers */
+	uint64_t due, since;
 	uint64_t backoff;
 	uint64_t round_begun; /* the last one; 0: none yet */
 	size_t candidates_count, next_candidate, pending;
+	size_t proven; /* the first ones of the candidates */
 	struct address candidates[BOOK_CANDIDATES];
+	struct target *told_prev, *told_next;
 	UT_hash_handle hh;
 };
+
+#define NOWHERE	    SIZE_MAX
+#define TARGETS_MAX (2 * (size_t)LIMIT_PEERS)
 
 struct dialer {
 	struct random random;
 	const struct book *book;
+	struct dial_budget *unproven;
+	struct counters *counters;
 	struct keyed keyed;
 	struct target *targets;
-	uint64_t due;	       /* nothing is to be done before; may be too early */
+	struct target *told; /* those with something to be told at once */
+	uint64_t told_due;   /* since when there is one */
+	/* The others that wait: a binary heap, the first to be due on top. */
+	size_t heap_count;
+	struct target *heap[TARGETS_MAX];
 	uint64_t window_start; /* the second in which 'spent' dials have begun */
 	unsigned spent;
 };
 
-int dialer_new(const struct random *random, const struct book *book, struct dialer **out)
+/* ---- the heap ---- */
+
+static bool is_before(const struct target *a, const struct target *b)
+{
+	/* Who was put off first goes first. */
+	return a->due != b->due ? a->due < b->due : a->since < b->since;
+}
+
+static void place(struct dialer *dialer, size_t at, struct target *target)
+{
+	dialer->heap[at] = target;
+	target->place = at;
+}
+
+/* Lets target rise from the place at, which is empty. */
+static void sift_up(struct dialer *dialer, size_t at, struct target *target)
+{
+	for (; at > 0 && is_before(target, dialer->heap[(at - 1) / 2]); at = (at - 1) / 2)
+		place(dialer, at, dialer->heap[(at - 1) / 2]);
+	place(dialer, at, target);
+}
+
+static void sift_down(struct dialer *dialer, size_t at, struct target *target)
+{
+	size_t child;
+
+	while ((child = 2 * at + 1) < dialer->heap_count) {
+		if (child + 1 < dialer->heap_count &&
+			is_before(dialer->heap[child + 1], dialer->heap[child]))
+			child++;
+		if (!is_before(dialer->heap[child], target))
+			break;
+		place(dialer, at, dialer->heap[child]);
+		at = child;
+	}
+	place(dialer, at, target);
+}
+
+static void set_idle(struct dialer *dialer, struct target *target)
+{
+	size_t at = target->place;
+	struct target *last;
+
+	if (at == NOWHERE)
+		return;
+	target->place = NOWHERE;
+	last = dialer->heap[--dialer->heap_count];
+	if (last == target)
+		return;
+	if (at > 0 && is_before(last, dialer->heap[(at - 1) / 2]))
+		sift_up(dialer, at, last);
+	else
+		sift_down(dialer, at, last);
+}
+
+static void set_due_since(
+	struct dialer *dialer, struct target *target, uint64_t due, uint64_t since)
+{
+	set_idle(dialer, target);
+	target->due = due;
+	target->since = since;
+	sift_up(dialer, dialer->heap_count++, target);
+}
+
+static void set_due(struct dialer *dialer, struct target *target, uint64_t due)
+{
+	set_due_since(dialer, target, due, due);
+}
+
+/* ---- targets ---- */
+
+static void tell(struct dialer *dialer, uint64_t now, struct target *target)
+{
+	if (target->told)
+		return;
+	if (!dialer->told)
+		dialer->told_due = now;
+	target->told = true;
+	DL_APPEND2(dialer->told, target, told_prev, told_next);
+}
+
+static void untell(struct dialer *dialer, struct target *target)
+{
+	if (target->told)
+		DL_DELETE2(dialer->told, target, told_prev, told_next);
+	target->told = false;
+	target->look_up = target->gave_up = false;
+}
+
+int dialer_new(const struct random *random, const struct book *book, struct dial_budget *budget,
+	struct counters *counters, struct dialer **out)
 {
 	struct dialer *dialer = memory_zalloc(sizeof *dialer);
 
@@ -52,7 +159,8 @@ int dialer_new(const struct random *random, const struct book *book, struct dial
 		return ERROR_NOMEM;
 	dialer->random = *random;
 	dialer->book = book;
-	dialer->due = UINT64_MAX;
+	dialer->unproven = budget;
+	dialer->counters = counters;
 	keyed_init(&dialer->keyed, random);
 	*out = dialer;
 	return ERROR_NONE;
@@ -60,6 +168,8 @@ int dialer_new(const struct random *random, const struct book *book, struct dial
 
 static void forget(struct dialer *dialer, struct target *target)
 {
+	set_idle(dialer, target);
+	untell(dialer, target);
 	HASH_DELETE(hh, dialer->targets, target);
 	memory_free(target);
 }
@@ -89,13 +199,13 @@ static int find_or_add(struct dialer *dialer, const struct id *node, struct targ
 	struct target *target = find(dialer, node);
 
 	if (!target) {
-		if (HASH_COUNT(dialer->targets) >= 2 * LIMIT_PEERS)
+		if (HASH_COUNT(dialer->targets) >= TARGETS_MAX)
 			return ERROR_LIMIT;
 		target = memory_zalloc(sizeof *target);
 		if (!target)
 			return ERROR_NOMEM;
 		target->node = *node;
-		target->due = UINT64_MAX;
+		target->place = NOWHERE;
 		HASH_ADD_KEYPTR_BYHASHVALUE(hh, dialer->targets, &target->node, sizeof target->node,
 			keyed_hash(&dialer->keyed, node, sizeof *node), target);
 		if (!target->hh.tbl) {
@@ -107,18 +217,12 @@ static int find_or_add(struct dialer *dialer, const struct id *node, struct targ
 	return ERROR_NONE;
 }
 
-static void set_due(struct dialer *dialer, struct target *target, uint64_t due)
-{
-	target->due = due;
-	if (due < dialer->due)
-		dialer->due = due;
-}
-
 static void wait_until(struct dialer *dialer, struct target *target, uint64_t due)
 {
 	set_due(dialer, target, due);
 	target->state = WAITING;
 	target->pending = 0;
+	target->put_off = false;
 }
 
 int dialer_want(struct dialer *dialer, uint64_t now, const struct id *node, bool keep)
@@ -130,7 +234,7 @@ int dialer_want(struct dialer *dialer, uint64_t now, const struct id *node, bool
 		return error;
 	target->keep = target->keep || keep;
 	if (target->state == IDLE) {
-		target->gave_up = false;
+		untell(dialer, target);
 		target->backoff = BACKOFF_FIRST_NS;
 		wait_until(dialer, target, now);
 	}
@@ -160,15 +264,15 @@ static void back_off(struct dialer *dialer, uint64_t now, struct target *target)
 /* A round has ended without a link. */
 static void round_over(struct dialer *dialer, uint64_t now, struct target *target)
 {
+	tell(dialer, now, target);
 	if (!target->keep) {
 		target->state = IDLE;
-		set_due(dialer, target, now);
+		set_idle(dialer, target);
 		target->gave_up = true;
 		return;
 	}
 	back_off(dialer, now, target);
-	target->look_up = true;
-	dialer->due = now; /* the look-up does not wait for the backoff */
+	target->look_up = true; /* it does not wait for the backoff */
 }
 
 void dialer_failed(
@@ -180,6 +284,8 @@ void dialer_failed(
 	if (!target || target->state != DIALING || target->pending == 0)
 		return;
 	target->pending--;
+	if (target->put_off)
+		return;
 	if (target->next_candidate < target->candidates_count)
 		set_due(dialer, target, now); /* it has answered no: do not wait 250 ms */
 	else if (target->pending == 0)
@@ -197,8 +303,8 @@ void dialer_linked(struct dialer *dialer, const struct id *node)
 		return;
 	}
 	target->state = LINKED;
-	target->due = UINT64_MAX;
-	target->look_up = false;
+	set_idle(dialer, target);
+	untell(dialer, target);
 }
 
 void dialer_unlinked(struct dialer *dialer, uint64_t now, const struct id *node)
@@ -221,7 +327,7 @@ void dialer_unlinked(struct dialer *dialer, uint64_t now, const struct id *node)
 static bool has_new_candidate(const struct dialer *dialer, const struct target *target)
 {
 	struct address candidates[BOOK_CANDIDATES];
-	size_t count = book_candidates(dialer->book, &target->node, candidates), at;
+	size_t count = book_candidates(dialer->book, &target->node, candidates, NULL), at;
 
 	for (size_t i = 0; i < count; i++) {
 		for (at = 0; at < target->candidates_count; at++)
@@ -242,73 +348,105 @@ void dialer_addresses(struct dialer *dialer, uint64_t now, const struct id *node
 		set_due(dialer, target, now);
 }
 
+/* ---- effects ---- */
+
 uint64_t dialer_deadline(const struct dialer *dialer)
 {
-	uint64_t next_second = dialer->window_start + 1000 * MS;
+	uint64_t next_second = dialer->window_start + SECOND_NS, due;
 
-	if (dialer->spent >= DIALER_BUDGET && dialer->due < next_second)
-		return next_second;
-	return dialer->due;
+	if (dialer->told)
+		return dialer->told_due;
+	if (dialer->heap_count == 0)
+		return UINT64_MAX;
+	due = dialer->heap[0]->due;
+	return dialer->spent >= DIALER_BUDGET && due < next_second ? next_second : due;
+}
+
+static bool tell_next(struct dialer *dialer, struct dialer_effect *out)
+{
+	struct target *target = dialer->told;
+
+	if (!target)
+		return false;
+	out->node = target->node;
+	out->type = target->gave_up ? DIALER_GAVE_UP : DIALER_LOOK_UP;
+	if (target->gave_up)
+		forget(dialer, target);
+	else
+		untell(dialer, target);
+	return true;
 }
 
 static void begin_round(struct dialer *dialer, uint64_t now, struct target *target)
 {
-	target->candidates_count = book_candidates(dialer->book, &target->node, target->candidates);
+	target->candidates_count =
+		book_candidates(dialer->book, &target->node, target->candidates, &target->proven);
 	target->next_candidate = 0;
 	target->pending = 0;
 	target->state = DIALING;
 	target->round_begun = now;
-	set_due(dialer, target, now);
 	if (target->candidates_count == 0)
 		round_over(dialer, now, target);
 }
 
-static bool effect_of(
+/* Whether the next candidate may be dialled now; puts it off if not. */
+static bool is_granted(struct dialer *dialer, uint64_t now, struct target *target)
+{
+	struct dial_budget *budget = dialer->unproven;
+
+	if (target->next_candidate < target->proven)
+		return true;
+	if (now >= budget->second + SECOND_NS) {
+		budget->second = now;
+		budget->spent = 0;
+	}
+	if (budget->spent < LIMIT_UNPROVEN_DIALS) {
+		budget->spent++;
+		return true;
+	}
+	if (!target->put_off)
+		counters_add(dialer->counters, COUNTER_LIMIT_UNPROVEN, 1);
+	set_due_since(dialer, target, budget->second + SECOND_NS,
+		target->put_off ? target->since : target->due);
+	target->put_off = true;
+	return false;
+}
+
+static void dial(
 	struct dialer *dialer, uint64_t now, struct target *target, struct dialer_effect *out)
 {
+	out->type = DIALER_DIAL;
 	out->node = target->node;
-	if (target->state == WAITING && target->due <= now)
-		begin_round(dialer, now, target);
-	if (target->gave_up) {
-		out->type = DIALER_GAVE_UP;
-		forget(dialer, target);
-		return true;
-	}
-	if (target->look_up) {
-		target->look_up = false;
-		out->type = DIALER_LOOK_UP;
-		return true;
-	}
-	if (target->state == DIALING && target->due <= now && dialer->spent < DIALER_BUDGET) {
-		out->type = DIALER_DIAL;
-		out->address = target->candidates[target->next_candidate++];
-		dialer->spent++;
-		target->pending++;
-		target->due = target->next_candidate < target->candidates_count
-				      ? now + NEXT_ADDRESS_NS
-				      : UINT64_MAX;
-		return true;
-	}
-	return false;
+	out->address = target->candidates[target->next_candidate++];
+	dialer->spent++;
+	target->pending++;
+	target->put_off = false;
+	if (target->next_candidate < target->candidates_count)
+		set_due(dialer, target, now + NEXT_ADDRESS_NS);
+	else
+		set_idle(dialer, target);
 }
 
 bool dialer_effect(struct dialer *dialer, uint64_t now, struct dialer_effect *out)
 {
-	struct target *target, *next;
-	uint64_t due = UINT64_MAX;
+	struct target *target;
 
-	if (now < dialer->due)
-		return false;
-	if (now >= dialer->window_start + 1000 * MS) {
+	if (now >= dialer->window_start + SECOND_NS) {
 		dialer->window_start = now;
 		dialer->spent = 0;
 	}
-	HASH_ITER (hh, dialer->targets, target, next) {
-		if (effect_of(dialer, now, target, out))
-			return true;
-		if (target->due < due)
-			due = target->due;
+	while (!tell_next(dialer, out)) {
+		if (dialer->heap_count == 0 || dialer->spent >= DIALER_BUDGET)
+			return false;
+		target = dialer->heap[0];
+		if (target->due > now)
+			return false;
+		if (target->state == WAITING)
+			begin_round(dialer, now, target);
+		if (target->state != DIALING || !is_granted(dialer, now, target))
+			continue;
+		dial(dialer, now, target, out);
+		return true;
 	}
-	dialer->due = due;
-	return false;
+	return true;
 }

@@ -6,8 +6,10 @@
  * 250 ms the next one is tried beside it (RFC 8305's idea), the first handshake to
  * complete wins. When all have failed and the node is still wanted for good it is
  * tried again with a jittered backoff (0.25 s doubling to 4 s); one that is wanted
- * once only is given up. At most DIALER_BUDGET dials begin per second, so that
- * forged hearsay cannot make us flood third parties.
+ * once only is given up. At most DIALER_BUDGET dials begin per second, and at most
+ * LIMIT_UNPROVEN_DIALS of all diallers together at addresses that neither are configured nor
+ * have worked yet, so that forged hearsay cannot make us flood third parties. Who has to wait
+ * for that goes first in the next second.
  *
  * sans-IO; times are monotonic nanoseconds; one thread.
  */
@@ -18,6 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "../counters.h"
 #include "../id.h"
 #include "../random.h"
 #include "book.h"
@@ -25,6 +28,12 @@
 #define DIALER_BUDGET 64
 
 struct dialer;
+
+/* Dials at unproven addresses, shared by all diallers of a node; zeros at first. */
+struct dial_budget {
+	uint64_t second; /* when the one began in which 'spent' dials have begun */
+	unsigned spent;
+};
 
 enum dialer_effect_type {
 	DIALER_DIAL,	/* dial node at address, then say dialer_failed or dialer_linked */
@@ -38,8 +47,10 @@ struct dialer_effect {
 	struct address address;
 };
 
-/* The book and random must outlive the dialler. ERROR_NOMEM. */
-int dialer_new(const struct random *random, const struct book *book, struct dialer **out);
+/* All but out must outlive the dialler. Counts LIMIT_UNPROVEN: a dial that is put off, once
+ * however long it has to wait. ERROR_NOMEM. */
+int dialer_new(const struct random *random, const struct book *book, struct dial_budget *budget,
+	struct counters *counters, struct dialer **out);
 void dialer_free(struct dialer *dialer);
 
 /* Wants a link. keep: for good, until dialer_unwant; else one round of its addresses.

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Writes the seeds of the gossip fuzzers, made from the vectors of the real crates.
+"""Writes the seeds of some of the fuzzers, made from the vectors of the real crates.
 
-Run it from anywhere; it writes corpus/{wire,frame,addr_info,gossip} beside itself.
+Run it from anywhere; it writes corpus/{wire,frame,addr_info,gossip,book_row}
+beside itself.
 """
 
 import json
@@ -67,3 +68,35 @@ write(
     + step(RECEIVE, 1, bodies["shuffle_reply"])
     + step(LOSE, 15),
 )
+
+# Rows of the address book (bridge/peers/book_row.c).
+infos = [
+    [bytes.fromhex(info["info_cbor"]) for info in json.loads((here.parent / "vectors" / name).read_text())["transport_info"]]
+    for name in ("vectors07.json", "vectors071.json")
+]
+V4 = b"\x04\x0a\x00\x00\x01\x07\xe6"
+V6 = b"\x06\x20\x01\x0d\xb8" + bytes(11) + b"\x01\x07\xe6"
+
+
+def row(flags, dialect=0, failures=0, good=b"", source=b"", hearsay=(), infos=(), topics=()):
+    return (
+        bytes([1, flags, dialect, failures])
+        + b"\x80\x80\xf9\xc0\xc1\xc4\x82\x03"
+        + b"\x00"
+        + good
+        + source
+        + bytes([len(hearsay)])
+        + b"".join(hearsay)
+        + b"".join(infos)
+        + bytes([len(topics)])
+        + b"".join(topics)
+    )
+
+
+write("book_row", "empty", row(0))
+write("book_row", "good", row(1, 1, 0, good=V4))
+write("book_row", "hearsay", row(2, 0, 3, source=bytes([7] * 32), hearsay=(V4, V6)))
+write("book_row", "topics", row(0, 2, topics=[bytes([n] * 32) for n in range(5)]))
+for number, (first, second) in enumerate(zip(*infos)):
+    write("book_row", f"infos_{number}", row(0x3C, 3, infos=(first, second)))
+write("book_row", "all", row(0x3F, 3, 1, V6, bytes(32), [V4] * 3, (infos[0][1], infos[1][1]), [bytes(32)]))

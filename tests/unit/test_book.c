@@ -1,19 +1,31 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <cmocka.h>
 
+#include "bridge/bytes/hex.h"
 #include "bridge/error.h"
+#include "bridge/memory.h"
 #include "bridge/peers/book.h"
 #include "support_heap.h"
 
 #define MAX_NODES 4
+#define MINUTE_US UINT64_C(60000000)
+#define WALL	  (UINT64_C(1700000000) * 1000000)
+#define FIRST	  ORDER_TIMESTAMP_FIRST
+#define OTHER	  ORDER_ADDRESSES_FIRST
 
 static struct book *book;
 static struct counters counters;
 static struct id me;
+static uint64_t seed;
+static uint64_t now;
+static uint8_t row[BOOK_ROW_SIZE];
+static size_t row_size;
 
 static struct id node_id(uint32_t number)
 {
@@ -22,6 +34,22 @@ static struct id node_id(uint32_t number)
 	id.bytes[0] = 1;
 	memcpy(id.bytes + 4, &number, sizeof number);
 	return id;
+}
+
+static struct id topic_id(uint32_t number)
+{
+	struct id id = node_id(number);
+
+	id.bytes[0] = 2;
+	return id;
+}
+
+static uint32_t number_of(const struct id *id)
+{
+	uint32_t number;
+
+	memcpy(&number, id->bytes + 4, sizeof number);
+	return number;
 }
 
 static struct address address(const char *text)
@@ -34,20 +62,52 @@ static struct address address(const char *text)
 
 static struct address numbered(unsigned number)
 {
-	return (struct address){
-		.family = 4, .ip = {10, 0, (uint8_t)(number >> 8), (uint8_t)number}, .port = 2022};
+	return (struct address){.family = 4,
+		.ip = {10, (uint8_t)(number >> 16), (uint8_t)(number >> 8), (uint8_t)number},
+		.port = 2022};
+}
+
+/* Signed by nobody: that is not the book's business. */
+static struct info *info_of(uint32_t node, uint64_t us, enum info_order order,
+	const struct address *addresses, size_t count)
+{
+	uint8_t signature[IDENTITY_SIGNATURE_SIZE] = {(uint8_t)order};
+	char text[2 * IDENTITY_SIGNATURE_SIZE + 32];
+	struct id id = node_id(node);
+	struct info *info;
+
+	memcpy(signature + 1, &node, sizeof node);
+	memcpy(signature + 8, &us, sizeof us);
+	hex_encode(signature, sizeof signature, text);
+	sprintf(text + 2 * sizeof signature, "|%llu/0", (unsigned long long)us);
+	if (info_decode_text(text, strlen(text), &id, addresses, count, &info))
+		return NULL;
+	info->order = order;
+	return info;
+}
+
+static void begin(size_t max_nodes)
+{
+	struct random random = random_seeded(&seed);
+
+	assert_int_equal(book_new(&me, &random, &counters, max_nodes, &book), 0);
+}
+
+static void renew(size_t max_nodes)
+{
+	book_free(book);
+	memset(&counters, 0, sizeof counters);
+	begin(max_nodes);
 }
 
 static int setup(void **state)
 {
-	static uint64_t seed;
-	struct random random = random_seeded(&seed);
-
 	seed = 1;
+	now = 1;
 	memset(&counters, 0, sizeof counters);
 	memset(&me, 0xee, sizeof me);
 	heap_begin();
-	assert_int_equal(book_new(&me, &random, &counters, MAX_NODES, &book), 0);
+	begin(MAX_NODES);
 	return 0;
 }
 
@@ -58,32 +118,133 @@ static int teardown(void **state)
 	return 0;
 }
 
-static void configure(uint32_t node, const char *text)
+static uint64_t count_of(enum counter counter)
 {
-	struct id id = node_id(node);
-	struct address one = address(text);
-
-	assert_int_equal(book_configure(book, &id, &one, 1), 0);
+	return counters_get(&counters, counter);
 }
 
-static int hear(uint64_t now, uint32_t node, const char *text, bool from_loopback)
+static void configure_as(uint32_t node, enum book_role role, const char *text)
 {
 	struct id id = node_id(node);
 	struct address one = address(text);
 
-	return book_hear(book, now, &id, &one, 1, from_loopback);
+	assert_int_equal(book_configure(book, &id, role, &one, 1), 0);
+}
+
+static void configure(uint32_t node, const char *text)
+{
+	configure_as(node, BOOK_TRUSTED, text);
+}
+
+static int hear_from(uint32_t source, uint32_t node, const char *text, bool from_loopback)
+{
+	struct id id = node_id(node), source_id = node_id(source);
+	struct address one = address(text);
+
+	return book_hear(book, now++, &id, &source_id, &one, 1, from_loopback);
+}
+
+/* An invention. */
+static int invent(uint32_t source, uint32_t node)
+{
+	struct id id = node_id(node), source_id = node_id(source);
+	struct address one = numbered(node);
+
+	return book_hear(book, now++, &id, &source_id, &one, 1, false);
+}
+
+static int hear(uint32_t node, const char *text)
+{
+	return hear_from(1000000, node, text, false);
+}
+
+static int insert_from(uint32_t source, uint32_t node, uint64_t us, enum info_order order,
+	const char *text, bool from_loopback, bool *fresh)
+{
+	struct id id = node_id(node), source_id = node_id(source);
+	struct address one = address(text);
+
+	return book_insert_info(book, now++, WALL, &id, &source_id, from_loopback,
+		info_of(node, us, order, &one, 1), fresh);
+}
+
+/* Whether it was fresh. */
+static bool insert(uint32_t node, uint64_t us, enum info_order order, const char *text)
+{
+	bool fresh;
+
+	assert_int_equal(insert_from(node, node, us, order, text, false, &fresh), 0);
+	return fresh;
+}
+
+static void worked_at(uint64_t wall, uint32_t node, const char *text)
+{
+	struct id id = node_id(node);
+	struct address one = address(text);
+
+	book_worked(book, now++, wall, &id, &one);
+}
+
+static void worked(uint32_t node)
+{
+	char text[ADDRESS_TEXT_SIZE];
+	struct address one = numbered(node);
+
+	worked_at(WALL, node, address_format(&one, text));
+}
+
+static void unanswered(uint32_t node)
+{
+	struct id id = node_id(node);
+
+	book_failed(book, now++, WALL, &id);
+}
+
+static void link_to(uint32_t node, bool linked)
+{
+	struct id id = node_id(node);
+
+	book_set_linked(book, &id, linked);
+}
+
+static bool share(uint32_t node, uint32_t topic, bool shared)
+{
+	struct id id = node_id(node), topic_of_it = topic_id(topic);
+
+	return book_set_shared(book, now++, &id, &topic_of_it, shared);
+}
+
+static bool shares(uint32_t node, uint32_t topic)
+{
+	struct id id = node_id(node), topic_of_it = topic_id(topic);
+
+	return book_shares(book, &id, &topic_of_it);
+}
+
+static bool knows(uint32_t node)
+{
+	struct id id = node_id(node);
+
+	return book_knows(book, &id);
+}
+
+static bool is_stale(uint32_t node)
+{
+	struct id id = node_id(node);
+
+	return book_is_stale(book, &id);
 }
 
 /* The candidates of a node, in order; NULL ends the list. */
-static void expect(uint32_t node, ...)
+static void expect(uint32_t node, size_t expected_proven, ...)
 {
 	struct address candidates[BOOK_CANDIDATES], wanted;
 	struct id id = node_id(node);
-	size_t count = book_candidates(book, &id, candidates), at = 0;
+	size_t proven, count = book_candidates(book, &id, candidates, &proven), at = 0;
 	const char *text;
 	va_list texts;
 
-	va_start(texts, node);
+	va_start(texts, expected_proven);
 	while ((text = va_arg(texts, const char *))) {
 		wanted = address(text);
 		assert_true(at < count);
@@ -92,17 +253,61 @@ static void expect(uint32_t node, ...)
 	}
 	va_end(texts);
 	assert_int_equal(at, count);
+	assert_int_equal(proven, expected_proven);
+	assert_int_equal(book_candidates(book, &id, candidates, NULL), count);
+}
+
+/* The next row: that of which node? Its size is in row_size. UINT32_MAX: there is none. */
+static uint32_t next_row(void)
+{
+	struct id id;
+
+	return book_row(book, &id, row, &row_size) ? number_of(&id) : UINT32_MAX;
+}
+
+static void no_more_rows(void)
+{
+	assert_int_equal(next_row(), UINT32_MAX);
+}
+
+static unsigned drain_rows(void)
+{
+	unsigned count = 0;
+
+	while (next_row() != UINT32_MAX)
+		count++;
+	return count;
+}
+
+/* ---- who may overwrite whom ---- */
+
+static bool never(void *context, const struct id *node)
+{
+	(*(unsigned *)context)++;
+	return false;
 }
 
 static void nobody_is_known(void **state)
 {
-	struct id id = node_id(1);
+	struct id id = node_id(1), found;
+	unsigned asked = 0;
 
-	expect(1, NULL);
+	expect(1, 0, NULL);
 	assert_int_equal(book_size(book), 0);
-	assert_false(book_is_trusted(book, &id));
+	assert_false(book_knows(book, &id));
+	assert_false(book_is_trusted(book, &id) || book_is_bootstrap(book, &id));
 	book_set_linked(book, &id, true);
-	assert_int_equal(book_size(book), 0);
+	book_set_dialect(book, &id, DIALECT_07);
+	assert_int_equal(book_dialect(book, &id), DIALECT_UNKNOWN);
+	unanswered(1);
+	assert_false(is_stale(1));
+	assert_false(share(1, 1, false));
+	assert_false(shares(1, 1));
+	assert_null(book_info(book, &id, FIRST));
+	assert_false(book_random(book, never, &asked, &found));
+	book_each_of_topic(book, &id, never, &asked);
+	assert_int_equal(asked + book_size(book), 0);
+	no_more_rows();
 	book_free(NULL);
 }
 
@@ -110,49 +315,172 @@ static void configured_come_before_hearsay(void **state)
 {
 	struct id id = node_id(1);
 
-	assert_int_equal(hear(1, 1, "10.0.0.1:1", false), 0);
+	assert_int_equal(hear(1, "10.0.0.1:1"), 0);
 	assert_false(book_is_trusted(book, &id));
 	configure(1, "10.0.0.2:2");
 	assert_true(book_is_trusted(book, &id));
-	expect(1, "10.0.0.2:2", "10.0.0.1:1", NULL);
+	expect(1, 1, "10.0.0.2:2", "10.0.0.1:1", NULL);
 	/* Hearsay replaces hearsay only. */
-	assert_int_equal(hear(2, 1, "10.0.0.3:3", false), 0);
-	expect(1, "10.0.0.2:2", "10.0.0.3:3", NULL);
+	assert_int_equal(hear(1, "10.0.0.3:3"), 0);
+	expect(1, 1, "10.0.0.2:2", "10.0.0.3:3", NULL);
 	/* A new look-up replaces what was configured, */
 	configure(1, "10.0.0.4:4");
-	expect(1, "10.0.0.4:4", "10.0.0.3:3", NULL);
+	expect(1, 1, "10.0.0.4:4", "10.0.0.3:3", NULL);
 	/* and hearsay that says the same counts once. */
-	assert_int_equal(hear(3, 1, "10.0.0.4:4", false), 0);
-	expect(1, "10.0.0.4:4", NULL);
+	assert_int_equal(hear(1, "10.0.0.4:4"), 0);
+	expect(1, 1, "10.0.0.4:4", NULL);
+	/* A look-up may find nothing. */
+	assert_int_equal(book_configure(book, &id, BOOK_TRUSTED, NULL, 0), 0);
+	expect(1, 0, "10.0.0.4:4", NULL);
+	assert_true(book_is_trusted(book, &id));
 	assert_int_equal(book_size(book), 1);
+}
+
+static void both_roles(void **state)
+{
+	struct id id = node_id(1);
+
+	configure_as(1, BOOK_BOOTSTRAP, "10.0.0.1:1");
+	assert_true(book_is_bootstrap(book, &id));
+	assert_false(book_is_trusted(book, &id));
+	configure_as(1, BOOK_TRUSTED, "10.0.0.2:2");
+	assert_true(book_is_bootstrap(book, &id) && book_is_trusted(book, &id));
+	expect(1, 2, "10.0.0.2:2", "10.0.0.1:1", NULL);
+	/* Of the same role only. */
+	configure_as(1, BOOK_BOOTSTRAP, "10.0.0.3:3");
+	expect(1, 2, "10.0.0.2:2", "10.0.0.3:3", NULL);
+	configure_as(1, BOOK_TRUSTED, "10.0.0.3:3");
+	expect(1, 1, "10.0.0.3:3", NULL);
 }
 
 static void what_worked_comes_first(void **state)
 {
 	struct id id = node_id(1);
-	struct address worked = address("10.0.0.9:9");
 
 	configure(1, "10.0.0.2:2");
-	assert_int_equal(hear(1, 1, "10.0.0.1:1", false), 0);
-	book_worked(book, 2, &id, &worked);
-	expect(1, "10.0.0.9:9", "10.0.0.2:2", "10.0.0.1:1", NULL);
-	worked = address("10.0.0.1:1");
-	book_worked(book, 3, &id, &worked);
-	expect(1, "10.0.0.1:1", "10.0.0.2:2", NULL);
+	assert_int_equal(hear(1, "10.0.0.1:1"), 0);
+	worked_at(WALL, 1, "10.0.0.9:9");
+	expect(1, 2, "10.0.0.9:9", "10.0.0.2:2", "10.0.0.1:1", NULL);
+	worked_at(WALL, 1, "10.0.0.1:1");
+	expect(1, 2, "10.0.0.1:1", "10.0.0.2:2", NULL);
+	/* Nobody's word takes it away. */
+	assert_int_equal(hear(1, "10.0.0.7:1"), 0);
+	assert_true(insert(1, 5, FIRST, "10.0.0.8:1"));
+	expect(1, 2, "10.0.0.1:1", "10.0.0.2:2", "10.0.0.8:1", "10.0.0.7:1", NULL);
 	/* A node that has come by itself. */
 	id = node_id(2);
-	book_worked(book, 4, &id, &worked);
-	expect(2, "10.0.0.1:1", NULL);
+	worked_at(WALL, 2, "10.0.0.1:1");
+	expect(2, 1, "10.0.0.1:1", NULL);
 	assert_false(book_is_trusted(book, &id));
+	/* That cannot be. */
+	worked_at(WALL, 2, "10.0.0.1:0");
+	worked_at(WALL, 3, "10.0.0.1:0");
+	expect(2, 1, "10.0.0.1:1", NULL);
+	assert_false(knows(3));
+}
+
+static void the_newer_info_counts(void **state)
+{
+	struct id id = node_id(1);
+
+	assert_true(insert(1, 10, FIRST, "10.0.0.10:1"));
+	assert_int_equal(count_of(COUNTER_INFOS), 1);
+	/* The same, an older one. */
+	assert_false(insert(1, 10, FIRST, "10.0.0.10:1"));
+	assert_false(insert(1, 9, FIRST, "10.0.0.9:1"));
+	expect(1, 0, "10.0.0.10:1", NULL);
+	assert_true(insert(1, 11, FIRST, "10.0.0.11:1"));
+	expect(1, 0, "10.0.0.11:1", NULL);
+	assert_int_equal(book_info(book, &id, FIRST)->time.us, 11);
+	assert_null(book_info(book, &id, OTHER));
+	/* The other order is kept beside it; where it was before is not tried. */
+	assert_true(insert(1, 10, OTHER, "10.0.0.20:1"));
+	expect(1, 0, "10.0.0.11:1", NULL);
+	assert_true(insert(1, 12, OTHER, "10.0.0.22:1"));
+	expect(1, 0, "10.0.0.22:1", NULL);
+	assert_int_equal(book_info(book, &id, FIRST)->time.us, 11);
+	assert_int_equal(book_info(book, &id, OTHER)->time.us, 12);
+	assert_true(insert(1, 12, FIRST, "10.0.0.22:1"));
+	expect(1, 0, "10.0.0.22:1", NULL);
+	/* Hearsay comes after it, and never replaces it, nor it hearsay. */
+	assert_int_equal(hear(1, "10.0.0.1:1"), 0);
+	expect(1, 0, "10.0.0.22:1", "10.0.0.1:1", NULL);
+	assert_true(insert(1, 13, FIRST, "10.0.0.33:1"));
+	expect(1, 0, "10.0.0.33:1", "10.0.0.1:1", NULL);
+	configure(1, "10.0.0.2:1");
+	expect(1, 1, "10.0.0.2:1", "10.0.0.33:1", "10.0.0.1:1", NULL);
+	assert_int_equal(count_of(COUNTER_INFOS), 6);
+}
+
+static void what_need_not_be_verified(void **state)
+{
+	struct id id = node_id(1);
+	struct address one = address("10.0.0.1:1");
+	struct info *known = info_of(1, 10, FIRST, &one, 1), *same = info_copy(known);
+	struct info *older = info_of(1, 9, FIRST, &one, 1), *newer = info_of(1, 11, FIRST, &one, 1);
+	struct info *other = info_of(1, 10, OTHER, &one, 1);
+	struct info *other_older = info_of(1, 9, OTHER, &one, 1);
+	bool fresh;
+
+	assert_false(book_has_info(book, &id, known));
+	assert_int_equal(hear(1, "10.0.0.1:1"), 0);
+	assert_false(book_has_info(book, &id, known));
+	assert_int_equal(
+		book_insert_info(book, 1, WALL, &id, &id, false, info_copy(known), &fresh), 0);
+	assert_true(book_has_info(book, &id, same));
+	assert_true(book_has_info(book, &id, older));
+	assert_false(book_has_info(book, &id, newer));
+	/* Those of the other order; the second one as if that were not known yet. */
+	assert_false(book_has_info(book, &id, other));
+	other->order = FIRST;
+	assert_false(book_has_info(book, &id, other));
+	other->order = OTHER;
+	assert_int_equal(
+		book_insert_info(book, 1, WALL, &id, &id, false, info_copy(other), &fresh), 0);
+	assert_true(fresh);
+	other->order = FIRST;
+	same->order = OTHER;
+	assert_true(book_has_info(book, &id, same));
+	assert_true(book_has_info(book, &id, other));
+	assert_true(book_has_info(book, &id, other_older));
+	assert_false(book_has_info(book, &id, newer));
+	info_free(known);
+	info_free(same);
+	info_free(older);
+	info_free(newer);
+	info_free(other);
+	info_free(other_older);
+}
+
+static void infos_from_the_future(void **state)
+{
+	bool fresh = true;
+
+	assert_int_equal(
+		insert_from(1, 1, WALL + LIMIT_FUTURE_US + 1, FIRST, "10.0.0.1:1", false, &fresh),
+		ERROR_INVALID);
+	assert_false(fresh);
+	assert_false(knows(1));
+	assert_int_equal(count_of(COUNTER_BAD_INFO), 1);
+	assert_true(insert(1, WALL + LIMIT_FUTURE_US, FIRST, "10.0.0.1:1"));
 }
 
 static void our_own_id(void **state)
 {
 	struct address one = address("10.0.0.1:1");
+	struct id source = node_id(1), topic = topic_id(1);
+	bool fresh = true;
 
-	assert_int_equal(book_configure(book, &me, &one, 1), ERROR_INVALID);
-	assert_int_equal(book_hear(book, 1, &me, &one, 1, false), 0);
-	book_worked(book, 1, &me, &one);
+	assert_int_equal(book_configure(book, &me, BOOK_TRUSTED, &one, 1), ERROR_INVALID);
+	assert_int_equal(book_hear(book, 1, &me, &source, &one, 1, false), 0);
+	assert_int_equal(book_insert_info(book, 1, WALL, &me, &source, false,
+				 info_of(1, 1, FIRST, &one, 1), &fresh),
+		ERROR_INVALID);
+	assert_false(fresh);
+	assert_int_equal(count_of(COUNTER_BAD_INFO), 1);
+	book_worked(book, 1, WALL, &me, &one);
+	assert_false(book_set_shared(book, 1, &me, &topic, true));
+	assert_int_equal(book_restore(book, &me, row, 10), ERROR_INVALID);
 	assert_int_equal(book_size(book), 0);
 }
 
@@ -160,122 +488,1043 @@ static void what_cannot_be_dialled(void **state)
 {
 	static const char *const useless[] = {"0.0.0.0:1", "10.0.0.1:0", "224.0.0.1:1",
 		"255.255.255.255:1", "[::]:1", "[ff02::1]:1"};
+	struct id id = node_id(1);
+	bool fresh;
 
-	for (size_t i = 0; i < sizeof useless / sizeof *useless; i++)
-		assert_int_equal(hear(1, 1, useless[i], true), 0);
-	assert_int_equal(book_size(book), 0);
-	/* Nor does it replace what is known. */
-	assert_int_equal(hear(1, 1, "10.0.0.1:1", false), 0);
-	assert_int_equal(hear(2, 1, "10.0.0.1:0", false), 0);
-	expect(1, "10.0.0.1:1", NULL);
-	assert_int_equal(book_hear(book, 3, &(struct id){{1}}, NULL, 0, false), 0);
+	for (size_t i = 0; i < sizeof useless / sizeof *useless; i++) {
+		assert_int_equal(hear_from(1, 1, useless[i], true), 0);
+		assert_int_equal(insert_from(2, 2, i, FIRST, useless[i], true, &fresh), 0);
+		expect(2, 0, NULL);
+	}
+	/* An info without an address is one all the same: it can be passed on. */
 	assert_int_equal(book_size(book), 1);
+	/* Nor does it replace what is known. */
+	assert_int_equal(hear(1, "10.0.0.1:1"), 0);
+	assert_int_equal(hear(1, "10.0.0.1:0"), 0);
+	expect(1, 0, "10.0.0.1:1", NULL);
+	assert_int_equal(book_hear(book, 3, &id, &id, NULL, 0, false), 0);
+	expect(1, 0, "10.0.0.1:1", NULL);
 }
 
 static void loopback_only_from_loopback(void **state)
 {
-	assert_int_equal(hear(1, 1, "127.0.0.1:1", false), 0);
-	assert_int_equal(hear(1, 1, "[::1]:1", false), 0);
-	assert_int_equal(hear(1, 1, "[::ffff:127.0.0.1]:1", false), 0);
+	bool fresh;
+
+	assert_int_equal(hear(1, "127.0.0.1:1"), 0);
+	assert_int_equal(hear(1, "[::1]:1"), 0);
+	assert_int_equal(hear(1, "[::ffff:127.0.0.1]:1"), 0);
 	assert_int_equal(book_size(book), 0);
-	assert_int_equal(hear(1, 1, "127.0.0.1:1", true), 0);
-	expect(1, "127.0.0.1:1", NULL);
-	assert_int_equal(hear(1, 2, "[::1]:1", true), 0);
-	expect(2, "[::1]:1", NULL);
+	assert_int_equal(hear_from(1, 1, "127.0.0.1:1", true), 0);
+	expect(1, 0, "127.0.0.1:1", NULL);
+	assert_int_equal(hear_from(1, 2, "[::1]:1", true), 0);
+	expect(2, 0, "[::1]:1", NULL);
+	/* Infos are kept, but not believed in this, */
+	assert_true(insert(3, 1, FIRST, "127.0.0.1:3"));
+	expect(3, 0, NULL);
+	/* until their own machine tells them. */
+	assert_int_equal(insert_from(3, 3, 1, FIRST, "127.0.0.1:3", true, &fresh), 0);
+	assert_false(fresh);
+	expect(3, 0, "127.0.0.1:3", NULL);
+	assert_int_equal(insert_from(3, 3, 2, FIRST, "127.0.0.1:4", true, &fresh), 0);
+	expect(3, 0, "127.0.0.1:4", NULL);
+	assert_true(insert(3, 3, FIRST, "127.0.0.1:5"));
+	expect(3, 0, NULL);
+	/* The two of one moment are one. */
+	assert_int_equal(insert_from(3, 3, 3, OTHER, "127.0.0.1:5", true, &fresh), 0);
+	expect(3, 0, "127.0.0.1:5", NULL);
 }
 
 static void addresses_are_bounded(void **state)
 {
 	struct address addresses[2 * LIMIT_ADDRESSES_PER_NODE], out[BOOK_CANDIDATES], more[3];
-	struct address worked = address("[2001:db8::1]:1");
 	struct id id = node_id(1);
+	size_t proven;
+	bool fresh;
 
-	for (unsigned i = 0; i < 2 * LIMIT_ADDRESSES_PER_NODE; i++)
-		addresses[i] = numbered(i);
-	assert_int_equal(book_configure(book, &id, addresses, 2 * LIMIT_ADDRESSES_PER_NODE), 0);
-	assert_int_equal(book_candidates(book, &id, out), LIMIT_ADDRESSES_PER_NODE);
+	for (enum book_role role = BOOK_TRUSTED; role <= BOOK_BOOTSTRAP; role++) {
+		for (unsigned i = 0; i < 2 * LIMIT_ADDRESSES_PER_NODE; i++)
+			addresses[i] = numbered(100 * role + i);
+		assert_int_equal(
+			book_configure(book, &id, role, addresses, 2 * LIMIT_ADDRESSES_PER_NODE),
+			0);
+		assert_int_equal(book_candidates(book, &id, out, NULL), LIMIT_ADDRESSES_PER_NODE);
+	}
 	for (unsigned i = 0; i < 2 * LIMIT_ADDRESSES_PER_NODE; i++)
 		addresses[i] = numbered(1000 + i);
 	assert_int_equal(
-		book_hear(book, 1, &id, addresses, 2 * LIMIT_ADDRESSES_PER_NODE, false), 0);
-	book_worked(book, 1, &id, &worked);
-	assert_int_equal(book_candidates(book, &id, out), BOOK_CANDIDATES);
-	assert_int_equal(address_compare(&out[0], &worked), 0);
+		book_hear(book, 1, &id, &id, addresses, 2 * LIMIT_ADDRESSES_PER_NODE, false), 0);
+	for (unsigned i = 0; i < LIMIT_ADDRESSES_PER_NODE; i++)
+		addresses[i] = numbered(2000 + i);
+	assert_int_equal(book_insert_info(book, 1, WALL, &id, &id, false,
+				 info_of(1, 1, FIRST, addresses, LIMIT_ADDRESSES_PER_NODE), &fresh),
+		0);
+	worked_at(WALL, 1, "[2001:db8::1]:1");
+	assert_int_equal(book_candidates(book, &id, out, &proven), BOOK_CANDIDATES);
+	assert_int_equal(proven, 1 + LIMIT_ADDRESSES_PER_NODE);
+	assert_int_equal(out[0].family, 6);
 	/* The same one many times does not take the places of others. */
 	more[0] = more[1] = numbered(7);
 	more[2] = numbered(8);
 	id = node_id(2);
-	assert_int_equal(book_hear(book, 1, &id, more, 3, false), 0);
-	assert_int_equal(book_candidates(book, &id, out), 2);
-	/* No addresses: configured, but not to be found yet. */
-	assert_int_equal(book_configure(book, &id, NULL, 0), 0);
+	assert_int_equal(book_hear(book, 1, &id, &id, more, 3, false), 0);
+	assert_int_equal(book_candidates(book, &id, out, NULL), 2);
+}
+
+static void stale_nodes(void **state)
+{
+	struct id id = node_id(1);
+	bool fresh;
+
+	assert_int_equal(hear(1, "10.0.0.1:1"), 0);
+	for (int round = 0; round < 4; round++) {
+		for (int i = 0; i < 3; i++) {
+			assert_false(is_stale(1));
+			unanswered(1);
+		}
+		assert_true(is_stale(1));
+		for (int i = 0; i < 300; i++)
+			unanswered(1);
+		assert_true(is_stale(1));
+		/* What others say does not matter. */
+		assert_int_equal(hear(1, round % 2 ? "10.0.0.1:2" : "10.0.0.1:3"), 0);
+		assert_true(is_stale(1));
+		switch (round) {
+		case 0:
+			worked(1);
+			break;
+		case 1: /* another one passes on what it has signed */
+			assert_int_equal(
+				insert_from(2, 1, 7, FIRST, "10.0.0.1:1", false, &fresh), 0);
+			assert_true(fresh);
+			break;
+		case 2: /* nothing new, then something */
+			assert_false(insert(1, 7, FIRST, "10.0.0.1:1"));
+			assert_int_equal(hear_from(1, 1, "10.0.0.1:3", false), 0);
+			assert_true(is_stale(1));
+			assert_int_equal(hear_from(1, 1, "10.0.0.1:4", false), 0);
+			break;
+		case 3:
+			configure(1, "10.0.0.1:1");
+			break;
+		}
+		assert_false(is_stale(1));
+	}
+	unanswered(1);
+	assert_false(is_stale(1));
 	assert_true(book_is_trusted(book, &id));
 }
 
+static void dialects(void **state)
+{
+	struct id id = node_id(1);
+
+	assert_int_equal(hear(1, "10.0.0.1:1"), 0);
+	assert_int_equal(book_dialect(book, &id), DIALECT_UNKNOWN);
+	book_set_dialect(book, &id, DIALECT_071);
+	assert_int_equal(book_dialect(book, &id), DIALECT_071);
+	book_set_dialect(book, &id, DIALECT_06);
+	assert_int_equal(book_dialect(book, &id), DIALECT_06);
+}
+
+/* ---- who gives way ---- */
+
 static void the_oldest_gives_way(void **state)
 {
-	struct id linked = node_id(1);
-
 	configure(0, "10.0.0.1:1");
-	assert_int_equal(hear(1, 1, "10.0.1.1:1", false), 0);
-	assert_int_equal(hear(5, 2, "10.0.2.1:1", false), 0);
-	assert_int_equal(hear(3, 3, "10.0.3.1:1", false), 0);
+	assert_int_equal(hear(1, "10.0.1.1:1"), 0);
+	assert_int_equal(hear(3, "10.0.3.1:1"), 0);
+	assert_int_equal(hear(2, "10.0.2.1:1"), 0);
 	assert_int_equal(book_size(book), MAX_NODES);
-	assert_int_equal(counters_get(&counters, COUNTER_LIMIT_PEERS), 0);
+	assert_int_equal(count_of(COUNTER_LIMIT_PEERS), 0);
 	/* Node 1 was heard of first, but there is a link to it. */
-	book_set_linked(book, &linked, true);
-	assert_int_equal(hear(6, 4, "10.0.4.1:1", false), 0);
-	expect(3, NULL);
-	expect(1, "10.0.1.1:1", NULL);
-	assert_int_equal(counters_get(&counters, COUNTER_LIMIT_PEERS), 1);
-	/* Being heard of again counts. */
-	assert_int_equal(hear(7, 2, "10.0.2.2:1", false), 0);
-	assert_int_equal(hear(8, 5, "10.0.5.1:1", false), 0);
-	expect(4, NULL);
-	book_set_linked(book, &linked, false);
-	assert_int_equal(hear(9, 6, "10.0.6.1:1", false), 0);
-	expect(1, NULL);
-	expect(0, "10.0.0.1:1", NULL);
+	link_to(1, true);
+	link_to(1, true);
+	assert_int_equal(hear(4, "10.0.4.1:1"), 0);
+	assert_false(knows(3));
+	expect(1, 0, "10.0.1.1:1", NULL);
+	assert_int_equal(count_of(COUNTER_LIMIT_PEERS), 1);
+	/* Being heard of again counts, whether or not it is news. */
+	assert_int_equal(hear(2, "10.0.2.1:1"), 0);
+	assert_int_equal(hear(5, "10.0.5.1:1"), 0);
+	assert_false(knows(4));
+	assert_int_equal(hear(2, "10.0.2.2:1"), 0);
+	assert_int_equal(hear(6, "10.0.6.1:1"), 0);
+	assert_false(knows(5));
+	/* A link that has ended was a sign of life. */
+	link_to(1, false);
+	assert_int_equal(hear(7, "10.0.7.1:1"), 0);
+	assert_false(knows(2));
+	assert_true(insert(6, 1, FIRST, "10.0.6.1:1"));
+	assert_int_equal(hear(8, "10.0.8.1:1"), 0);
+	assert_false(knows(1));
+	assert_true(share(6, 1, true));
+	assert_int_equal(hear(9, "10.0.9.1:1"), 0);
+	assert_false(knows(7));
+	assert_true(knows(6));
+	expect(0, 1, "10.0.0.1:1", NULL);
+	assert_int_equal(book_size(book), MAX_NODES);
+}
+
+static void unproven_ones_give_way_before_proven_ones(void **state)
+{
+	worked(1);
+	worked(2);
+	worked(3);
+	assert_int_equal(hear(4, "10.0.4.1:1"), 0);
+	for (uint32_t node = 5; node < 50; node++) {
+		assert_int_equal(hear(node, "10.0.4.1:1"), 0);
+		assert_false(knows(node - 1));
+	}
+	/* All have been reached: who worked longest ago goes. Hearing of it does not help, */
+	worked(49);
+	worked(1);
+	assert_int_equal(hear(2, "10.0.4.1:1"), 0);
+	assert_int_equal(hear(50, "10.0.4.1:1"), 0);
+	assert_false(knows(2));
+	/* and that was for one only. */
+	assert_int_equal(hear(51, "10.0.4.1:1"), 0);
+	assert_true(knows(3) && knows(49) && knows(1));
+	worked(51);
+	worked(52);
+	assert_false(knows(3));
+	/* A link that has just ended has worked until now. */
+	link_to(49, true);
+	worked(53);
+	assert_false(knows(1));
+	link_to(49, false);
+	worked(54);
+	assert_true(knows(49));
+	assert_false(knows(51));
+	configure(52, "10.0.0.1:1");
+	link_to(52, true);
+	link_to(52, false);
+	for (uint32_t node = 60; node < 70; node++)
+		worked(node);
+	assert_true(knows(52));
+	assert_false(knows(49));
 	assert_int_equal(book_size(book), MAX_NODES);
 }
 
 static void everybody_has_to_stay(void **state)
 {
-	struct address worked = address("10.0.0.1:1");
-	struct id id = node_id(100);
+	bool fresh;
 
 	for (uint32_t node = 0; node < MAX_NODES; node++)
-		configure(node, "10.0.0.1:1");
-	assert_int_equal(hear(1, 100, "10.0.0.1:1", false), ERROR_LIMIT);
-	book_worked(book, 1, &id, &worked);
+		configure_as(node, node % 2, "10.0.0.1:1");
+	assert_int_equal(hear(100, "10.0.0.1:1"), ERROR_LIMIT);
+	assert_int_equal(insert_from(100, 100, 1, FIRST, "10.0.0.1:1", false, &fresh), ERROR_LIMIT);
+	assert_false(fresh);
+	assert_false(share(100, 1, true));
+	worked(100);
 	assert_int_equal(book_size(book), MAX_NODES);
 	/* Who is configured is kept all the same. */
 	configure(MAX_NODES, "10.0.0.1:1");
 	assert_int_equal(book_size(book), MAX_NODES + 1);
+	/* At the cost of those who may go, where there are any. */
+	renew(MAX_NODES);
+	for (uint32_t node = 0; node < MAX_NODES; node++)
+		assert_int_equal(hear(node, "10.0.0.1:1"), 0);
+	configure(MAX_NODES, "10.0.0.1:1");
+	assert_int_equal(book_size(book), MAX_NODES);
+	assert_false(knows(0));
 }
 
-static void a_flood_of_hearsay(void **state)
+static void a_source_replaces_its_own(void **state)
 {
-	char text[ADDRESS_TEXT_SIZE];
+	const uint32_t bad = 1000000, good = 2000000, base = 100;
 
-	configure(0, "10.0.0.1:1");
-	for (unsigned i = 1; i < 2000; i++) {
-		struct address one = numbered(i);
+	renew(10000);
+	assert_int_equal(invent(good, 1), 0);
+	worked(2);
+	for (uint32_t i = 0; i < LIMIT_HEARSAY_PER_NODE; i++)
+		assert_int_equal(invent(bad, base + i), 0);
+	assert_int_equal(book_size(book), LIMIT_HEARSAY_PER_NODE + 2);
+	assert_int_equal(count_of(COUNTER_LIMIT_PEERS), 0);
+	/* Its own oldest one goes: the first has been heard of again, by whomever. */
+	assert_int_equal(invent(good, base), 0);
+	assert_int_equal(invent(bad, 5000), 0);
+	assert_true(knows(base));
+	assert_false(knows(base + 1));
+	assert_int_equal(count_of(COUNTER_LIMIT_PEERS), 1);
+	/* One that has been reached, is linked, configured or speaks for itself is none of
+	 * them. */
+	worked(base + 2);
+	link_to(base + 3, true);
+	configure(base + 4, "10.0.0.1:1");
+	assert_int_equal(invent(base + 5, base + 5), 0);
+	link_to(base + 3, false);
+	for (uint32_t i = 0; i < 4; i++)
+		assert_int_equal(invent(bad, 6000 + i), 0);
+	assert_true(knows(base + 6));
+	assert_int_equal(count_of(COUNTER_LIMIT_PEERS), 1);
+	for (uint32_t i = 0; i < 3000; i++)
+		assert_int_equal(invent(bad, 7000 + i), 0);
+	assert_int_equal(book_size(book), LIMIT_HEARSAY_PER_NODE + 6);
+	for (uint32_t i = 2; i < 6; i++)
+		assert_true(knows(base + i));
+	assert_true(knows(1) && knows(2));
+	/* Infos count as well. */
+	assert_true(knows(9000));
+	for (uint32_t i = 0; i < LIMIT_HEARSAY_PER_NODE; i++) {
+		bool fresh;
 
-		address_format(&one, text);
-		assert_int_equal(hear(i, i, text, false), 0);
-		assert_true(book_size(book) <= MAX_NODES);
+		assert_int_equal(
+			insert_from(bad, 20000 + i, 1, FIRST, "10.0.0.1:1", false, &fresh), 0);
 	}
-	expect(0, "10.0.0.1:1", NULL);
-	expect(1999, "10.0.7.207:2022", NULL);
+	assert_false(knows(9000));
+	assert_int_equal(book_size(book), LIMIT_HEARSAY_PER_NODE + 6);
+}
+
+static double seconds(clock_t since)
+{
+	return (double)(clock() - since) / CLOCKS_PER_SEC;
+}
+
+static void a_hundred_thousand_inventions(void **state)
+{
+	clock_t begun;
+
+	renew(LIMIT_NODES);
+	for (uint32_t node = 0; node < 10; node++)
+		configure(node, "10.0.0.1:1");
+	for (uint32_t node = 10; node < 1000; node++)
+		worked(node);
+	for (uint32_t node = 1000; node < 9000; node++)
+		assert_int_equal(invent(1000000 + node / 500, node), 0);
+	begun = clock();
+	for (uint32_t i = 0; i < 100000; i++)
+		assert_int_equal(invent(2000000, 100000 + i), 0);
+	print_message("100000 inventions: %.3f s\n", seconds(begun));
+	assert_true(seconds(begun) < 2);
+	for (uint32_t node = 0; node < 9000; node++)
+		assert_true(knows(node));
+	assert_int_equal(book_size(book), 9000 + LIMIT_HEARSAY_PER_NODE);
+	/* From as many sources as there are inventions: nobody who was reached goes. */
+	begun = clock();
+	for (uint32_t i = 0; i < 100000; i++)
+		assert_int_equal(invent(3000000 + i, 300000 + i), 0);
+	print_message("100000 inventors: %.3f s\n", seconds(begun));
+	assert_true(seconds(begun) < 2);
+	for (uint32_t node = 0; node < 1000; node++)
+		assert_true(knows(node));
+	assert_int_equal(book_size(book), LIMIT_NODES);
+	/* A full book: those of others go only as far as its share. */
+	renew(LIMIT_NODES);
+	for (uint32_t node = 0; node < LIMIT_NODES; node++)
+		assert_int_equal(invent(1000000 + node / 500, node), 0);
+	for (uint32_t i = 0; i < 100000; i++)
+		assert_int_equal(invent(2000000, 100000 + i), 0);
+	assert_false(knows(LIMIT_HEARSAY_PER_NODE - 1));
+	assert_true(knows(LIMIT_HEARSAY_PER_NODE));
+	assert_int_equal(book_size(book), LIMIT_NODES);
+	/* What came and went between two rows was never on the disk. */
+	assert_int_equal(drain_rows(), LIMIT_NODES);
+}
+
+/* ---- visiting ---- */
+
+struct visits {
+	unsigned count, most;
+	uint32_t first;
+	uint8_t seen[10000];
+};
+
+static bool visit(void *context, const struct id *node)
+{
+	struct visits *visits = context;
+	uint32_t number = number_of(node);
+
+	assert_int_equal(visits->seen[number]++, 0);
+	if (visits->count++ == 0)
+		visits->first = number;
+	return visits->count < visits->most;
+}
+
+static bool visit_info(void *context, const struct id *node, const struct info *info)
+{
+	assert_int_equal(info->time.us, number_of(node) + 1);
+	return visit(context, node);
+}
+
+static void each_info(void **state)
+{
+	struct visits visits;
+	unsigned beginnings[8] = {0};
+
+	renew(100);
+	for (uint32_t node = 0; node < 8; node++) {
+		assert_true(insert(node, node + 1, FIRST, "10.0.0.1:1"));
+		if (node % 2)
+			assert_true(insert(node, node + 1, OTHER, "10.0.0.1:1"));
+	}
+	configure(50, "10.0.0.1:1");
+	for (int i = 0; i < 1000; i++) {
+		visits = (struct visits){.most = 100};
+		book_each_info(book, FIRST, visit_info, &visits);
+		assert_int_equal(visits.count, 8);
+		beginnings[visits.first]++;
+		visits = (struct visits){.most = 100};
+		book_each_info(book, OTHER, visit_info, &visits);
+		assert_int_equal(visits.count, 4);
+		visits = (struct visits){.most = 3};
+		book_each_info(book, OTHER, visit_info, &visits);
+		assert_int_equal(visits.count, 3);
+	}
+	for (int i = 0; i < 8; i++)
+		assert_true(beginnings[i] > 50);
+	/* Who is gone is not among them. */
+	renew(4);
+	for (uint32_t node = 0; node < 8; node++)
+		assert_true(insert(node, node + 1, node % 2, "10.0.0.1:1"));
+	visits = (struct visits){.most = 100};
+	book_each_info(book, FIRST, visit_info, &visits);
+	assert_int_equal(visits.count, 2);
+	assert_true(visits.seen[4] && visits.seen[6]);
+}
+
+static void nodes_of_a_topic(void **state)
+{
+	struct id topic = topic_id(1);
+	struct visits visits;
+	unsigned firsts[8] = {0};
+
+	renew(100);
+	for (uint32_t node = 0; node < 8; node++) {
+		assert_true(share(node, 1, true));
+		assert_false(share(node, 1, true));
+		assert_true(share(node, 2 + node, true));
+	}
+	assert_int_equal(book_size(book), 8); /* they are known for that */
+	for (int i = 0; i < 1000; i++) {
+		visits = (struct visits){.most = 100};
+		book_each_of_topic(book, &topic, visit, &visits);
+		assert_int_equal(visits.count, 8);
+		firsts[visits.first]++;
+		visits = (struct visits){.most = 3};
+		book_each_of_topic(book, &topic, visit, &visits);
+		assert_int_equal(visits.count, 3);
+	}
+	for (int i = 0; i < 8; i++)
+		assert_true(firsts[i] > 50);
+	for (uint32_t node = 0; node < 8; node++) {
+		assert_true(shares(node, 1) && shares(node, 2 + node));
+		assert_false(shares(node, 2 + (node + 1) % 8));
+	}
+	/* Not any more. */
+	assert_true(share(3, 1, false));
+	assert_false(share(3, 1, false));
+	assert_false(share(3, 77, false));
+	assert_false(shares(3, 1));
+	visits = (struct visits){.most = 100};
+	book_each_of_topic(book, &topic, visit, &visits);
+	assert_int_equal(visits.count, 7);
+	assert_true(share(3, 1, true));
+	/* With the node its topics go. */
+	renew(4);
+	for (uint32_t node = 0; node < 8; node++)
+		assert_true(share(node, 1, true));
+	visits = (struct visits){.most = 100};
+	book_each_of_topic(book, &topic, visit, &visits);
+	assert_int_equal(visits.count, 4);
+	assert_false(visits.seen[3]);
+}
+
+static void topics_of_one_node(void **state)
+{
+	for (uint32_t topic = 0; topic < LIMIT_TOPICS_PER_NODE; topic++)
+		assert_true(share(1, topic, true));
+	assert_int_equal(count_of(COUNTER_LIMIT_TOPICS), 0);
+	assert_false(share(1, 5000, true));
+	assert_false(shares(1, 5000));
+	assert_int_equal(count_of(COUNTER_LIMIT_TOPICS), 1);
+	assert_true(share(1, 500, false));
+	assert_true(share(1, 5000, true));
+	assert_int_equal(next_row(), 1);
+	assert_true(row_size > 32 * LIMIT_TOPICS_PER_NODE);
+	renew(4);
+	assert_int_equal(book_restore(book, &(struct id){{1}}, row, row_size), 0);
+	for (uint32_t topic = 0; topic < LIMIT_TOPICS_PER_NODE; topic++)
+		assert_int_equal(shares(0, topic), topic != 500);
+}
+
+static void topics_in_all(void **state)
+{
+	const uint32_t nodes = LIMIT_SHARED / 512;
+
+	renew(LIMIT_NODES);
+	for (uint32_t node = 0; node < nodes; node++)
+		for (uint32_t topic = 0; topic < 512; topic++)
+			assert_true(share(node, topic, true));
+	assert_int_equal(count_of(COUNTER_LIMIT_TOPICS), 0);
+	drain_rows();
+	/* What was shown longest ago goes, of those who may: not of node 0. */
+	assert_false(share(1, 0, true));
+	configure(0, "10.0.0.1:1");
+	for (uint32_t topic = 16; topic < 512; topic++)
+		assert_true(share(0, topic, false));
+	for (uint32_t topic = 16; topic < 512; topic++)
+		assert_true(share(5000, topic, true));
+	drain_rows();
+	assert_false(share(5000, 1000, true)); /* the first sixteen are its */
+	assert_int_equal(count_of(COUNTER_LIMIT_TOPICS), 1);
+	assert_true(share(0, 15, false));
+	assert_true(share(5000, 1000, true));
+	assert_int_equal(count_of(COUNTER_LIMIT_TOPICS), 1);
+	assert_true(share(5000, 1001, true));
+	assert_int_equal(count_of(COUNTER_LIMIT_TOPICS), 2);
+	assert_true(shares(1, 0));
+	assert_false(shares(1, 1));
+	assert_true(shares(1, 2) && shares(0, 14));
+	/* Which the disk is told. */
+	assert_int_equal(next_row(), 0);
+	assert_int_equal(next_row(), 5000);
+	assert_int_equal(next_row(), 1);
+	no_more_rows();
+}
+
+struct wish {
+	uint32_t wanted;
+	unsigned asked;
+	uint8_t seen[10000];
+};
+
+static bool is_wanted(void *context, const struct id *node)
+{
+	struct wish *wish = context;
+
+	assert_int_equal(wish->seen[number_of(node)]++, 0);
+	wish->asked++;
+	return number_of(node) == wish->wanted;
+}
+
+static bool any(void *context, const struct id *node)
+{
+	return true;
+}
+
+static void some_node_at_random(void **state)
+{
+	struct wish wish;
+	unsigned found[40] = {0}, hits = 0;
+	struct id id;
+
+	renew(LIMIT_NODES);
+	for (uint32_t node = 0; node < 40; node++)
+		assert_int_equal(invent(1000000, node), 0);
+	for (int i = 0; i < 4000; i++) {
+		assert_true(book_random(book, any, NULL, &id));
+		found[number_of(&id)]++;
+		wish = (struct wish){.wanted = (uint32_t)i % 40};
+		assert_true(book_random(book, is_wanted, &wish, &id));
+		assert_int_equal(number_of(&id), i % 40);
+	}
+	for (int i = 0; i < 40; i++)
+		assert_true(found[i] > 50 && found[i] < 200);
+	/* Not more than 64 are asked. */
+	for (uint32_t node = 40; node < 640; node++)
+		assert_int_equal(invent(1000000, node), 0);
+	for (int i = 0; i < 1000; i++) {
+		wish = (struct wish){.wanted = (uint32_t)i % 640};
+		hits += book_random(book, is_wanted, &wish, &id);
+		assert_true(wish.asked <= 64);
+	}
+	assert_true(hits > 50 && hits < 200);
+	wish = (struct wish){.wanted = UINT32_MAX};
+	assert_false(book_random(book, is_wanted, &wish, &id));
+	assert_int_equal(wish.asked, 64);
+}
+
+/* ---- the disk ---- */
+
+static void a_row_for_each_change(void **state)
+{
+	struct id id = node_id(1), source = node_id(1000000);
+	struct address two[] = {numbered(1), numbered(2)};
+
+	assert_int_equal(hear(1, "10.0.0.1:1"), 0);
+	assert_int_equal(hear(2, "10.0.0.1:1"), 0);
+	assert_int_equal(hear(1, "10.0.0.2:1"), 0); /* it comes once */
+	assert_int_equal(next_row(), 1);
+	assert_true(row_size > 0);
+	assert_int_equal(next_row(), 2);
+	no_more_rows();
+	/* Nothing new is no change. */
+	assert_int_equal(hear(1, "10.0.0.2:1"), 0);
+	link_to(1, true);
+	link_to(1, false);
+	configure(1, "10.0.0.9:1");
+	no_more_rows();
+	/* Each of these is one. */
+	assert_int_equal(book_hear(book, now++, &id, &source, two, 2, false), 0);
+	assert_int_equal(next_row(), 1);
+	assert_true(insert(1, 1, FIRST, "10.0.0.1:1"));
+	assert_int_equal(next_row(), 1);
+	assert_false(insert(1, 1, FIRST, "10.0.0.1:1"));
+	no_more_rows();
+	assert_true(insert(1, 1, OTHER, "10.0.0.1:1"));
+	assert_int_equal(next_row(), 1);
+	assert_true(share(1, 1, true));
+	assert_int_equal(next_row(), 1);
+	assert_false(share(1, 1, true));
+	no_more_rows();
+	assert_true(share(1, 1, false));
+	assert_int_equal(next_row(), 1);
+	book_set_dialect(book, &id, DIALECT_07);
+	assert_int_equal(next_row(), 1);
+	book_set_dialect(book, &id, DIALECT_07);
+	no_more_rows();
+	worked_at(WALL, 1, "10.0.0.1:1");
+	assert_int_equal(next_row(), 1);
+	worked_at(WALL, 1, "10.0.0.1:2");
+	assert_int_equal(next_row(), 1);
+	no_more_rows();
+}
+
+static void time_alone_is_no_storm(void **state)
+{
+	unsigned rows = 0;
+
+	/* Once a second for an hour. */
+	for (uint64_t i = 0; i < 3600; i++) {
+		worked_at(WALL + i * 1000000, 1, "10.0.0.1:1");
+		rows += drain_rows();
+	}
+	assert_true(rows >= 2 && rows <= 7);
+	/* The clock has been set back. */
+	worked_at(WALL - 60 * MINUTE_US, 1, "10.0.0.1:1");
+	assert_int_equal(next_row(), 1);
+	rows = 0;
+	for (uint64_t i = 0; i < 3600; i++) {
+		struct id id = node_id(1);
+
+		book_failed(book, now++, WALL + i * 1000000, &id);
+		rows += drain_rows();
+	}
+	assert_true(is_stale(1));
+	assert_true(rows >= 2 && rows <= 8);
+	worked_at(WALL - 60 * MINUTE_US, 1, "10.0.0.1:1"); /* not stale any more: that is news */
+	assert_int_equal(next_row(), 1);
+	no_more_rows();
+}
+
+static void rows_of_those_who_are_gone(void **state)
+{
+	for (uint32_t node = 0; node < MAX_NODES; node++)
+		assert_int_equal(hear(node, "10.0.0.1:1"), 0);
+	assert_int_equal(drain_rows(), MAX_NODES);
+	assert_int_equal(hear(10, "10.0.0.1:1"), 0);
+	assert_int_equal(hear(11, "10.0.0.1:1"), 0);
+	assert_int_equal(book_size(book), MAX_NODES);
+	assert_int_equal(next_row(), 0);
+	assert_int_equal(row_size, 0);
+	assert_false(knows(0));
+	/* Node 1 comes back before its row was deleted: it is replaced instead. */
+	assert_int_equal(hear(1, "10.0.0.2:1"), 0);
+	assert_int_equal(next_row(), 10);
+	assert_int_equal(next_row(), 1);
+	assert_true(row_size > 0);
+	assert_int_equal(next_row(), 11);
+	assert_int_equal(next_row(), 2);
+	assert_int_equal(row_size, 0);
+	no_more_rows();
+	expect(1, 0, "10.0.0.2:1", NULL);
+	/* What has never had a row needs no deletion; what had is told once. */
+	renew(1);
+	for (uint32_t node = 0; node < 100; node++)
+		assert_int_equal(hear(node, "10.0.0.1:1"), 0);
+	assert_int_equal(next_row(), 99);
+	no_more_rows();
+	for (int i = 0; i < 5; i++)
+		for (uint32_t node = 98; node < 100; node++)
+			assert_int_equal(hear(node, "10.0.0.1:1"), 0);
+	for (uint32_t node = 0; node < 50; node++)
+		assert_int_equal(hear(node, "10.0.0.1:1"), 0);
+	assert_int_equal(next_row(), 99);
+	assert_int_equal(row_size, 0);
+	assert_int_equal(next_row(), 49);
+	no_more_rows();
+}
+
+static void the_configuration_is_no_row(void **state)
+{
+	configure(1, "10.0.0.1:1");
+	unanswered(1);
+	no_more_rows();
+	assert_true(share(1, 1, true));
+	assert_int_equal(next_row(), 1);
+	assert_true(row_size > 0);
+	assert_true(share(1, 1, false));
+	assert_int_equal(next_row(), 1);
+	assert_int_equal(row_size, 0); /* there is nothing left to be kept */
+	no_more_rows();
+}
+
+/* Everything that a row can have, of node 1. */
+static void make_full_row(void)
+{
+	struct id id = node_id(1), source = node_id(500);
+	struct address addresses[] = {numbered(1), address("[2001:db8::1]:2")};
+	bool fresh;
+
+	assert_int_equal(book_hear(book, now++, &id, &source, addresses, 2, false), 0);
+	assert_int_equal(insert_from(500, 1, 7, FIRST, "127.0.0.1:7", true, &fresh), 0);
+	assert_int_equal(insert_from(500, 1, 6, OTHER, "10.0.0.6:6", false, &fresh), 0);
+	assert_true(share(1, 1, true));
+	assert_true(share(1, 2, true));
+	book_set_dialect(book, &id, DIALECT_071);
+	for (int i = 0; i < 3; i++)
+		unanswered(1);
+}
+
+static void rows_come_back(void **state)
+{
+	struct id id = node_id(1);
+	static uint8_t again[BOOK_ROW_SIZE];
+	size_t again_size;
+
+	for (int proven = 0; proven < 2; proven++) {
+		renew(MAX_NODES);
+		make_full_row();
+		if (proven)
+			worked_at(WALL, 1, "[2001:db8::9]:9");
+		assert_int_equal(next_row(), 1);
+		renew(MAX_NODES);
+		assert_int_equal(book_restore(book, &id, row, row_size), 0);
+		no_more_rows();
+		assert_int_equal(book_size(book), 1);
+		if (proven)
+			expect(1, 1, "[2001:db8::9]:9", "127.0.0.1:7", "10.0.0.1:2022",
+				"[2001:db8::1]:2", NULL);
+		else
+			expect(1, 0, "127.0.0.1:7", "10.0.0.1:2022", "[2001:db8::1]:2", NULL);
+		assert_int_equal(is_stale(1), !proven);
+		assert_true(shares(1, 1) && shares(1, 2));
+		assert_int_equal(book_dialect(book, &id), DIALECT_071);
+		assert_int_equal(book_info(book, &id, FIRST)->time.us, 7);
+		assert_int_equal(book_info(book, &id, FIRST)->order, FIRST);
+		assert_int_equal(book_info(book, &id, OTHER)->time.us, 6);
+		assert_int_equal(book_info(book, &id, OTHER)->order, OTHER);
+		/* It has a row: it is written again, and deleted when it goes. */
+		assert_true(share(1, 3, true));
+		assert_true(share(1, 3, false));
+		assert_true(book_row(book, &id, again, &again_size));
+		assert_int_equal(again_size, row_size);
+		assert_memory_equal(again, row, row_size);
+		for (uint32_t node = 10; node < 20; node++)
+			worked(node);
+		assert_int_equal(next_row(), 1);
+		assert_int_equal(row_size, 0);
+	}
+}
+
+static void restoring_overwrites_nothing(void **state)
+{
+	struct id id = node_id(1);
+
+	make_full_row();
+	worked_at(WALL, 1, "[2001:db8::9]:9");
+	assert_int_equal(next_row(), 1);
+	renew(MAX_NODES);
+	/* The configuration was there before. */
+	configure(1, "10.0.0.2:2");
+	assert_int_equal(hear(1, "10.0.0.3:3"), 0);
+	assert_true(insert(1, 8, OTHER, "10.0.0.8:8"));
+	worked_at(WALL, 1, "10.0.0.4:4");
+	assert_int_equal(book_restore(book, &id, row, row_size), 0);
+	expect(1, 2, "10.0.0.4:4", "10.0.0.2:2", "10.0.0.8:8", "10.0.0.3:3", NULL);
+	assert_int_equal(book_info(book, &id, FIRST)->time.us, 7);
+	assert_true(book_is_trusted(book, &id) && shares(1, 1));
+	/* Twice the same. */
+	assert_int_equal(book_restore(book, &id, row, row_size), 0);
+	assert_int_equal(book_size(book), 1);
+	/* Or it comes afterwards. */
+	renew(MAX_NODES);
+	assert_int_equal(book_restore(book, &id, row, row_size), 0);
+	configure(1, "10.0.0.2:2");
+	expect(1, 2, "[2001:db8::9]:9", "10.0.0.2:2", "127.0.0.1:7", "10.0.0.1:2022",
+		"[2001:db8::1]:2", NULL);
+}
+
+static void restoring_into_a_full_book(void **state)
+{
+	struct id id = node_id(1);
+
+	make_full_row();
+	assert_int_equal(next_row(), 1);
+	renew(MAX_NODES);
+	for (uint32_t node = 10; node < 10 + MAX_NODES; node++)
+		assert_int_equal(hear(node, "10.0.0.1:1"), 0);
+	assert_int_equal(book_restore(book, &id, row, row_size), ERROR_LIMIT);
+	assert_int_equal(book_size(book), MAX_NODES);
+	assert_true(knows(10));
+	/* Who brought it is remembered with it. */
+	renew(LIMIT_NODES);
+	for (uint32_t node = 0; node < LIMIT_HEARSAY_PER_NODE; node++) {
+		id = node_id(1000 + node);
+		assert_int_equal(book_restore(book, &id, row, row_size), 0);
+	}
+	id = node_id(1);
+	assert_int_equal(book_restore(book, &id, row, row_size), ERROR_LIMIT);
+	assert_int_equal(invent(500, 5000), 0);
+	assert_false(knows(1000));
+	assert_int_equal(book_size(book), LIMIT_HEARSAY_PER_NODE);
+}
+
+static bool nothing(void *context, const struct id *node, const struct info *info)
+{
+	struct address out[BOOK_CANDIDATES];
+
+	book_candidates(book, node, out, NULL);
+	return true;
+}
+
+/* Whatever has been restored can be used, and written. */
+static void use_everything(void)
+{
+	struct address out[BOOK_CANDIDATES];
+	struct id id = node_id(1);
+
+	book_each_info(book, FIRST, nothing, NULL);
+	book_each_info(book, OTHER, nothing, NULL);
+	assert_true(book_candidates(book, &id, out, NULL) <= BOOK_CANDIDATES);
+	share(1, 4711, true);
+	assert_int_equal(next_row(), 1);
+}
+
+static void damaged_rows(void **state)
+{
+	static uint8_t whole[BOOK_ROW_SIZE];
+	struct id id = node_id(1);
+	unsigned invalid = 0;
+	size_t size;
+	uint8_t *copy;
+
+	make_full_row();
+	worked_at(WALL, 1, "[2001:db8::9]:9");
+	assert_int_equal(next_row(), 1);
+	size = row_size;
+	memcpy(whole, row, size);
+	for (size_t cut = 0; cut < size; cut++) {
+		copy = malloc(cut ? cut : 1); /* so that reading beyond it is noticed */
+		memcpy(copy, whole, cut);
+		renew(MAX_NODES);
+		assert_int_equal(book_restore(book, &id, copy, cut), ERROR_INVALID);
+		assert_int_equal(book_size(book), 0);
+		free(copy);
+	}
+	whole[size] = 0;
+	assert_int_equal(book_restore(book, &id, whole, size + 1), ERROR_INVALID);
+	for (size_t at = 0; at < size; at++) {
+		for (unsigned bit = 0; bit < 9; bit++) {
+			uint8_t was = whole[at];
+			int error;
+
+			whole[at] = bit < 8 ? was ^ (uint8_t)(1u << bit) : 0xff;
+			copy = malloc(size);
+			memcpy(copy, whole, size);
+			whole[at] = was;
+			renew(MAX_NODES);
+			error = book_restore(book, &id, copy, size);
+			free(copy);
+			assert_true(error == 0 || error == ERROR_INVALID);
+			assert_int_equal(book_size(book), error == 0);
+			invalid += error != 0;
+			if (!error)
+				use_everything();
+		}
+	}
+	assert_true(invalid > size);
+}
+
+/* ---- bounds ---- */
+
+static struct {
+	size_t now, most;
+} usage;
+
+#define HEADER 16
+
+static void *measured_alloc(void *context, size_t size)
+{
+	uint8_t *block;
+
+	size = (size + 8 + 15) / 16 * 16; /* as malloc counts it */
+	block = malloc(size + HEADER);
+	if (!block)
+		return NULL;
+	memcpy(block, &size, sizeof size);
+	usage.now += size;
+	if (usage.now > usage.most)
+		usage.most = usage.now;
+	return block + HEADER;
+}
+
+static void measured_free(void *context, void *block)
+{
+	size_t size;
+
+	if (!block)
+		return;
+	memcpy(&size, (uint8_t *)block - HEADER, sizeof size);
+	usage.now -= size;
+	free((uint8_t *)block - HEADER);
+}
+
+static void *measured_realloc(void *context, void *block, size_t size)
+{
+	void *moved = measured_alloc(context, size);
+	size_t old;
+
+	if (!moved || !block)
+		return moved;
+	memcpy(&old, (uint8_t *)block - HEADER, sizeof old);
+	memcpy(moved, block, old < size ? old : size);
+	measured_free(context, block);
+	return moved;
+}
+
+static const struct memory measured = {measured_alloc, measured_realloc, measured_free, NULL};
+
+static int setup_measured(void **state)
+{
+	memset(&counters, 0, sizeof counters);
+	memset(&usage, 0, sizeof usage);
+	seed = 1;
+	memory_set(&measured);
+	begin(LIMIT_NODES);
+	return 0;
+}
+
+static int teardown_measured(void **state)
+{
+	book_free(book);
+	book = NULL;
+	memory_set(NULL);
+	assert_int_equal(usage.now, 0);
+	return 0;
+}
+
+/* Everybody with two infos of three addresses each, an address that worked, hearsay, and as
+ * many topics as there may be. */
+static void fill(void)
+{
+	struct id source;
+	bool fresh;
+
+	for (uint32_t node = 0; node < LIMIT_NODES; node++) {
+		struct address addresses[] = {
+			numbered(node), numbered(node + 1), address("[2001:db8::1]:1")};
+		struct id id = node_id(node);
+
+		source = node_id(100000 + node / 500);
+		for (unsigned order = 0; order < ORDERS; order++)
+			assert_int_equal(
+				book_insert_info(book, now++, WALL, &id, &source, false,
+					info_of(node, node + 1, order, addresses, 3), &fresh),
+				0);
+		assert_int_equal(book_hear(book, now++, &id, &source, addresses, 3, false), 0);
+		if (node % 2)
+			book_worked(book, now++, WALL, &id, &addresses[0]);
+		for (uint32_t topic = 0; topic < 6; topic++)
+			assert_true(share(node, (node * 7 + topic) % 1000, true));
+	}
+	assert_int_equal(book_size(book), LIMIT_NODES);
+}
+
+static void memory_of_ten_thousand_nodes(void **state)
+{
+	struct address addresses[LIMIT_ADDRESSES_PER_NODE];
+
+	fill();
+	print_message("10000 nodes, 60000 topics of theirs: %.1f MB, at most %.1f MB\n",
+		(double)usage.now / 1e6, (double)usage.most / 1e6);
+	assert_true(usage.now < 15000000);
+	/* It does not grow when everybody is replaced again and again. */
+	for (size_t i = 0; i < LIMIT_ADDRESSES_PER_NODE; i++)
+		addresses[i] = numbered((unsigned)i);
+	for (uint32_t node = 0; node < 40000; node++) {
+		struct id id = node_id(50000 + node), source = node_id(200000 + node / 500);
+
+		assert_int_equal(book_hear(book, now++, &id, &source, addresses, 3, false), 0);
+	}
+	assert_int_equal(book_size(book), LIMIT_NODES);
+	assert_true(usage.now < 15000000);
+	assert_int_equal(drain_rows(), LIMIT_NODES);
+	for (uint32_t node = 0; node < 40000; node++) {
+		struct id id = node_id(500000 + node), source = node_id(900000 + node / 500);
+
+		assert_int_equal(book_hear(book, now++, &id, &source, addresses, 3, false), 0);
+	}
+	print_message("replaced, their rows not told yet: %.1f MB\n", (double)usage.now / 1e6);
+	assert_true(usage.now < 20000000);
+}
+
+static void ten_thousand_rows(void **state)
+{
+	struct kept {
+		struct id id;
+		uint8_t *row;
+		size_t size;
+	} *kept = calloc(LIMIT_NODES, sizeof *kept);
+	size_t count = 0, bytes = 0;
+	clock_t begun;
+
+	fill();
+	begun = clock();
+	while (book_row(book, &kept[count].id, row, &kept[count].size)) {
+		assert_true(count < LIMIT_NODES);
+		kept[count].row = malloc(kept[count].size);
+		memcpy(kept[count].row, row, kept[count].size);
+		bytes += kept[count++].size;
+	}
+	assert_int_equal(count, LIMIT_NODES);
+	print_message("10000 rows of %zu bytes: written in %.3f s", bytes / count, seconds(begun));
+	renew(LIMIT_NODES);
+	begun = clock();
+	for (size_t i = 0; i < count; i++)
+		assert_int_equal(book_restore(book, &kept[i].id, kept[i].row, kept[i].size), 0);
+	print_message(", restored in %.3f s\n", seconds(begun));
+	assert_true(seconds(begun) < 1);
+	assert_int_equal(book_size(book), LIMIT_NODES);
+	no_more_rows();
+	for (size_t i = 0; i < count; i++)
+		free(kept[i].row);
+	free(kept);
+}
+
+/* Whatever fails, what is there is whole. */
+static void do_everything(void)
+{
+	struct address one = address("10.0.0.1:1");
+	struct id first = node_id(1), second = node_id(2), third = node_id(3);
+	struct info *info;
+	bool fresh;
+	int error;
+
+	error = book_configure(book, &first, BOOK_TRUSTED, &one, 1);
+	assert_true(error == 0 || error == ERROR_NOMEM);
+	assert_int_equal(book_is_trusted(book, &first), error == 0);
+	error = book_hear(book, now++, &second, &first, &one, 1, false);
+	assert_true(error == 0 || error == ERROR_NOMEM);
+	assert_int_equal(knows(2), error == 0);
+	info = info_of(3, 1, FIRST, &one, 1);
+	if (info) {
+		error = book_insert_info(book, now++, WALL, &third, &first, false, info, &fresh);
+		assert_true(error == 0 || error == ERROR_NOMEM);
+		assert_true(error == 0 || !fresh);
+		assert_true(knows(3) || error);
+	}
+	for (uint32_t node = 4; node >= 2; node -= 2) {
+		bool changed = share(node, 1, true);
+
+		assert_true(shares(node, 1) || !changed);
+	}
+	worked(3);
 }
 
 static void each_allocation_fails(void **state)
 {
-	static uint64_t seed = 1;
 	struct random random = random_seeded(&seed);
-	struct address one = address("10.0.0.1:1");
-	struct id first = node_id(1), second = node_id(2), third = node_id(3);
 	bool failed = true;
 	int error;
 
@@ -284,38 +1533,177 @@ static void each_allocation_fails(void **state)
 		book = NULL;
 		heap_fail(n, false);
 		error = book_new(&me, &random, &counters, MAX_NODES, &book);
-		if (!error) {
-			error = book_configure(book, &first, &one, 1);
-			assert_true(error == 0 || error == ERROR_NOMEM);
-			assert_int_equal(book_is_trusted(book, &first), error == 0);
-			error = book_hear(book, 1, &second, &one, 1, false);
-			assert_true(error == 0 || error == ERROR_NOMEM);
-			book_worked(book, 1, &third, &one);
-			assert_true(book_size(book) >= 2 || heap_has_failed());
-		} else {
+		if (error)
 			assert_int_equal(error, ERROR_NOMEM);
-		}
+		else
+			do_everything();
 		failed = heap_has_failed();
 		heap_fail(0, false);
+		if (error)
+			continue;
+		assert_true(drain_rows() <= MAX_NODES);
+		/* And nothing is missing afterwards. */
+		do_everything();
+		assert_int_equal(book_size(book), MAX_NODES);
+		assert_true(shares(4, 1) && shares(2, 1));
+		assert_non_null(book_info(book, &(struct id){{1, [4] = 3}}, FIRST));
+		expect(1, 1, "10.0.0.1:1", NULL);
+		expect(2, 0, "10.0.0.1:1", NULL);
 	}
-	assert_int_equal(book_size(book), 3);
+	/* The same when everybody who was here has just gone. */
+	failed = true;
+	for (size_t n = 1; failed; n++) {
+		renew(1);
+		for (uint32_t node = 1; node <= 3; node++)
+			worked(node);
+		drain_rows();
+		worked(9);
+		heap_fail(n, false);
+		invent(7, 3);
+		failed = heap_has_failed();
+		heap_fail(0, false);
+		drain_rows();
+		assert_int_equal(invent(8, 3), 0);
+	}
+}
+
+static void restoring_without_memory(void **state)
+{
+	struct id id = node_id(1);
+	bool failed = true;
+	int error;
+
+	make_full_row();
+	assert_int_equal(next_row(), 1);
+	for (size_t n = 1; failed; n++) {
+		renew(MAX_NODES);
+		heap_fail(n, false);
+		error = book_restore(book, &id, row, row_size);
+		failed = heap_has_failed();
+		heap_fail(0, false);
+		assert_int_equal(error, failed ? ERROR_NOMEM : 0);
+		assert_int_equal(book_size(book), !failed);
+		no_more_rows(); /* the row is there for the next time */
+	}
+}
+
+/* Anything in any order, under a few nodes and topics so that everything meets; ASan and the
+ * assertions are the judges. */
+static void random_event(struct random *random, bool linked[16])
+{
+	uint32_t node = (uint32_t)random_below(random, 16), other = random_below(random, 16);
+	uint32_t topic = (uint32_t)random_below(random, 5);
+	char text[ADDRESS_TEXT_SIZE];
+	struct address one = numbered(other);
+	bool fresh;
+
+	address_format(&one, text);
+	switch (random_below(random, 9)) {
+	case 0:
+		invent(other, node);
+		break;
+	case 1:
+		insert_from(other, node, random_below(random, 9), random_below(random, ORDERS),
+			text, false, &fresh);
+		break;
+	case 2:
+	case 3:
+		share(node, topic, random_below(random, 3) > 0);
+		break;
+	case 4:
+		worked_at(WALL, node, text);
+		break;
+	case 5:
+		linked[node] = knows(node) && random_below(random, 2);
+		link_to(node, linked[node]);
+		break;
+	case 6:
+		unanswered(node);
+		break;
+	case 7:
+		next_row();
+		break;
+	case 8: {
+		struct id id = node_id(node);
+
+		if (row_size > 0)
+			book_restore(book, &id, row, row_size);
+	} break;
+	}
+}
+
+static void anything_in_any_order(void **state)
+{
+	for (unsigned run = 1; run <= 50; run++) {
+		bool linked[16] = {false};
+		struct random random;
+		uint64_t run_seed = run;
+
+		renew(6);
+		random = random_seeded(&run_seed);
+		row_size = 0;
+		configure(3, "10.0.0.1:1");
+		for (int i = 0; i < 2000; i++) {
+			random_event(&random, linked);
+			assert_true(knows(3));
+			for (uint32_t node = 0; node < 16; node++)
+				assert_true(!linked[node] || knows(node));
+			assert_true(book_size(book) <= 6);
+		}
+		/* What the disk was told is what there is. */
+		drain_rows();
+		for (uint32_t topic = 0; topic < 5; topic++) {
+			struct visits visits = {.most = 100};
+			struct id id = topic_id(topic);
+
+			book_each_of_topic(book, &id, visit, &visits);
+			for (uint32_t node = 0; node < 16; node++)
+				assert_int_equal(visits.seen[node], shares(node, topic));
+		}
+	}
 }
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name)     cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define MEASURED(name) cmocka_unit_test_setup_teardown(name, setup_measured, teardown_measured)
 	const struct CMUnitTest tests[] = {
 		TEST(nobody_is_known),
 		TEST(configured_come_before_hearsay),
+		TEST(both_roles),
 		TEST(what_worked_comes_first),
+		TEST(the_newer_info_counts),
+		TEST(what_need_not_be_verified),
+		TEST(infos_from_the_future),
 		TEST(our_own_id),
 		TEST(what_cannot_be_dialled),
 		TEST(loopback_only_from_loopback),
 		TEST(addresses_are_bounded),
+		TEST(stale_nodes),
+		TEST(dialects),
 		TEST(the_oldest_gives_way),
+		TEST(unproven_ones_give_way_before_proven_ones),
 		TEST(everybody_has_to_stay),
-		TEST(a_flood_of_hearsay),
+		TEST(a_source_replaces_its_own),
+		TEST(a_hundred_thousand_inventions),
+		TEST(each_info),
+		TEST(nodes_of_a_topic),
+		TEST(topics_of_one_node),
+		TEST(topics_in_all),
+		TEST(some_node_at_random),
+		TEST(a_row_for_each_change),
+		TEST(time_alone_is_no_storm),
+		TEST(rows_of_those_who_are_gone),
+		TEST(the_configuration_is_no_row),
+		TEST(rows_come_back),
+		TEST(restoring_overwrites_nothing),
+		TEST(restoring_into_a_full_book),
+		TEST(damaged_rows),
+		MEASURED(memory_of_ten_thousand_nodes),
+		MEASURED(ten_thousand_rows),
 		TEST(each_allocation_fails),
+		TEST(restoring_without_memory),
+		TEST(anything_in_any_order),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <cmocka.h>
 
 #include "bridge/error.h"
@@ -16,6 +17,7 @@
 static struct {
 	struct book *book;
 	struct dialer *dialer;
+	struct dial_budget budget;
 	struct counters counters;
 	uint64_t now, seed;
 	struct random random;
@@ -55,6 +57,11 @@ static struct address address_of(uint32_t node, unsigned n)
 		.family = 4, .ip = {10, 0, (uint8_t)node, (uint8_t)n}, .port = 2022};
 }
 
+static int new_dialer(struct dialer **out)
+{
+	return dialer_new(&world.random, world.book, &world.budget, &world.counters, out);
+}
+
 static int setup(void **state)
 {
 	struct id me;
@@ -68,7 +75,7 @@ static int setup(void **state)
 	heap_begin();
 	assert_int_equal(
 		book_new(&me, &world.random, &world.counters, LIMIT_PEERS, &world.book), 0);
-	assert_int_equal(dialer_new(&world.random, world.book, &world.dialer), 0);
+	assert_int_equal(new_dialer(&world.dialer), 0);
 	return 0;
 }
 
@@ -87,7 +94,7 @@ static void know(uint32_t node, unsigned count)
 
 	for (unsigned i = 0; i < count; i++)
 		addresses[i] = address_of(node, i);
-	assert_int_equal(book_configure(world.book, &id, addresses, count), 0);
+	assert_int_equal(book_configure(world.book, &id, BOOK_TRUSTED, addresses, count), 0);
 }
 
 static void note(const struct dialer_effect *effect)
@@ -515,6 +522,181 @@ static void the_budget_over_time(void **state)
 		assert_true(world.dials[node] > 0);
 }
 
+/* Somebody has said that it is there. */
+static void hear_of(uint32_t node, unsigned count)
+{
+	struct address addresses[LIMIT_ADDRESSES_PER_NODE];
+	struct id id = node_id(node);
+
+	for (unsigned i = 0; i < count; i++)
+		addresses[i] = address_of(node, 100 + i);
+	assert_int_equal(book_hear(world.book, world.now, &id, &id, addresses, count, false), 0);
+}
+
+static uint64_t put_off(void)
+{
+	return counters_get(&world.counters, COUNTER_LIMIT_UNPROVEN);
+}
+
+static void unproven_addresses_have_a_budget(void **state)
+{
+	for (uint32_t node = 0; node < 3 * LIMIT_UNPROVEN_DIALS; node++) {
+		hear_of(node, 1);
+		want(node, false);
+	}
+	take();
+	assert_int_equal(world.all_dials, LIMIT_UNPROVEN_DIALS);
+	assert_int_equal(put_off(), 2 * LIMIT_UNPROVEN_DIALS);
+	assert_true(dialer_deadline(world.dialer) == world.now + S);
+	pass(S - 1);
+	assert_int_equal(world.all_dials, LIMIT_UNPROVEN_DIALS);
+	/* What is proven does not wait for that, */
+	know(90, 1);
+	want(90, false);
+	take();
+	assert_int_equal(world.dials[90], 1);
+	pass(1);
+	assert_int_equal(world.all_dials, 2 * LIMIT_UNPROVEN_DIALS + 1);
+	/* nor does it come before those who have been put off. */
+	for (uint32_t node = 60; node < 80; node++) {
+		hear_of(node, 1);
+		want(node, false);
+	}
+	take();
+	assert_int_equal(world.all_dials, 2 * LIMIT_UNPROVEN_DIALS + 1);
+	pass(S);
+	for (uint32_t node = 0; node < 3 * LIMIT_UNPROVEN_DIALS; node++)
+		assert_int_equal(world.dials[node], 1);
+	for (uint32_t node = 60; node < 80; node++)
+		assert_int_equal(world.dials[node], 0);
+	/* Each of them is counted once. */
+	assert_int_equal(put_off(), 2 * LIMIT_UNPROVEN_DIALS + 20);
+	pass(2 * S);
+	for (uint32_t node = 60; node < 80; node++)
+		assert_int_equal(world.dials[node], 1);
+	assert_int_equal(put_off(), 2 * LIMIT_UNPROVEN_DIALS + 20);
+	assert_true(is_idle());
+}
+
+static void what_is_proven_goes_first(void **state)
+{
+	struct id id = node_id(1);
+	struct address good = address_of(1, 7);
+
+	world.budget = (struct dial_budget){world.now, LIMIT_UNPROVEN_DIALS};
+	know(1, 2);
+	hear_of(1, 2);
+	book_worked(world.book, world.now, 1, &id, &good);
+	want(1, false);
+	take();
+	assert_int_equal(world.last.ip[3], 7);
+	pass(500 * MS);
+	assert_int_equal(world.dials[1], 3);
+	assert_int_equal(world.last.ip[3], 1);
+	pass(250 * MS);
+	assert_int_equal(put_off(), 1);
+	/* An answer of the others does not make it go before its time. */
+	failed(1, 7);
+	failed(1, 0);
+	failed(1, 1);
+	assert_int_equal(take(), 0);
+	assert_int_equal(world.gave_up[1], 0);
+	pass(250 * MS);
+	assert_int_equal(world.dials[1], 4);
+	assert_int_equal(world.last.ip[3], 100);
+	failed(1, 100);
+	take();
+	assert_int_equal(world.dials[1], 5);
+	failed(1, 101);
+	take();
+	assert_int_equal(world.gave_up[1], 1);
+}
+
+static void one_budget_for_all_diallers(void **state)
+{
+	struct dialer *first = world.dialer, *second;
+
+	assert_int_equal(new_dialer(&second), 0);
+	for (uint32_t node = 0; node < 40; node++) {
+		hear_of(node, 1);
+		world.dialer = node % 2 ? first : second;
+		want(node, false);
+	}
+	for (unsigned second_number = 0; second_number < 3; second_number++) {
+		world.dialer = second;
+		take();
+		world.dialer = first;
+		take();
+		assert_int_equal(world.all_dials,
+			second_number < 2 ? (second_number + 1) * LIMIT_UNPROVEN_DIALS : 40);
+		world.now += S;
+	}
+	dialer_free(second);
+}
+
+static void put_off_and_not_wanted_any_more(void **state)
+{
+	struct id id = node_id(1);
+
+	world.budget = (struct dial_budget){world.now, LIMIT_UNPROVEN_DIALS};
+	for (uint32_t node = 0; node < 4; node++) {
+		hear_of(node, 1);
+		want(node, node % 2);
+	}
+	take();
+	assert_int_equal(world.all_dials, 0);
+	assert_int_equal(put_off(), 4);
+	dialer_unwant(world.dialer, &id); /* its round goes on: somebody may wait for its end */
+	linked(2);
+	linked(3);
+	pass(S);
+	assert_int_equal(world.all_dials, 2);
+	failed(1, 100);
+	take();
+	assert_int_equal(world.gave_up[1], 1);
+	/* Put off, linked, lost: it counts anew. */
+	unlinked(3);
+	world.budget = (struct dial_budget){world.now, LIMIT_UNPROVEN_DIALS};
+	pass(200 * MS);
+	assert_int_equal(put_off(), 5);
+	pass(S);
+	assert_int_equal(world.dials[3], 1);
+}
+
+/* A turn costs as much as there is to be done, not as many as are wanted. */
+static void hundreds_of_targets(void **state)
+{
+	struct dialer_effect effect;
+	struct id id = {{0}};
+	unsigned dials = 0, look_ups = 0;
+	clock_t begun;
+
+	for (uint32_t i = 0; i < LIMIT_PEERS; i++) {
+		struct address address = address_of(i % 100, 1);
+
+		memcpy(id.bytes, &i, sizeof i);
+		assert_int_equal(book_configure(world.book, &id, BOOK_TRUSTED, &address, 1), 0);
+		assert_int_equal(dialer_want(world.dialer, world.now, &id, true), 0);
+	}
+	begun = clock();
+	for (unsigned i = 0; i < 60000; i++, world.now += 10 * MS) {
+		while (dialer_effect(world.dialer, world.now, &effect)) {
+			if (effect.type == DIALER_DIAL) {
+				dials++;
+				dialer_failed(
+					world.dialer, world.now, &effect.node, &effect.address);
+			} else {
+				look_ups++;
+			}
+		}
+		assert_true(dialer_deadline(world.dialer) > world.now);
+	}
+	print_message("%u dials, %u look-ups: %.3f s\n", dials, look_ups,
+		(double)(clock() - begun) / CLOCKS_PER_SEC);
+	assert_true(dials >= 600 * DIALER_BUDGET - DIALER_BUDGET && dials == look_ups);
+	assert_true((double)(clock() - begun) / CLOCKS_PER_SEC < 5);
+}
+
 static void too_many_targets(void **state)
 {
 	struct id id = {{0}};
@@ -535,13 +717,13 @@ static void each_allocation_fails(void **state)
 	int error;
 
 	heap_fail(1, false);
-	assert_int_equal(dialer_new(&world.random, world.book, &dialer), ERROR_NOMEM);
+	assert_int_equal(new_dialer(&dialer), ERROR_NOMEM);
 	heap_fail(0, false);
 	know(1, 1);
 	know(2, 1);
 	for (size_t n = 1; has_failed; n++) {
 		dialer_free(world.dialer);
-		assert_int_equal(dialer_new(&world.random, world.book, &world.dialer), 0);
+		assert_int_equal(new_dialer(&world.dialer), 0);
 		heap_fail(n, false);
 		for (uint32_t node = 1; node <= 2; node++) {
 			id = node_id(node);
@@ -607,7 +789,7 @@ static void anything_in_any_order(void **state)
 		world.fails_after = random_below(&world.random, 400) * MS;
 		for (uint32_t node = 0; node < 20; node++)
 			if (node % 5)
-				know(node, node % 5);
+				node % 2 ? know(node, node % 5) : hear_of(node, node % 5);
 		for (int i = 0; i < 500; i++) {
 			random_event(is_linked);
 			if (random_below(&world.random, 5) > 0)
@@ -649,6 +831,11 @@ int main(void)
 		TEST(unwanted_before_giving_up_is_told),
 		TEST(the_budget),
 		TEST(the_budget_over_time),
+		TEST(unproven_addresses_have_a_budget),
+		TEST(what_is_proven_goes_first),
+		TEST(one_budget_for_all_diallers),
+		TEST(put_off_and_not_wanted_any_more),
+		TEST(hundreds_of_targets),
 		TEST(too_many_targets),
 		TEST(each_allocation_fails),
 		TEST(anything_in_any_order),

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <cmocka.h>
 
 #include <glob.h>
@@ -15,17 +16,28 @@
 #include "bridge/store.h"
 #include "support_heap.h"
 
+#define MANY 10000
+
 static struct {
 	char dir[64], path[80];
 	uv_loop_t loop;
 	struct store *store;
 	char reason[STORE_REASON_SIZE];
-	/* The owner's records that were read. */
+	/* What was read: the owner's records, */
 	unsigned records;
 	char key[16], value[16]; /* the last one, as a string */
-	/* The neighbours that were found. */
+	/* values of the node, */
+	unsigned values;
+	char name[STORE_VALUE_NAME_SIZE];
+	uint64_t number; /* the last one */
+	/* rows of the address book, */
 	unsigned nodes;
-	struct id node;
+	struct id first, node; /* the last one */
+	uint8_t row[1024];
+	size_t row_size;
+	/* neighbours of version 1. */
+	unsigned neighbours;
+	struct id topic, neighbour; /* the last one */
 	struct address addresses[LIMIT_ADDRESSES_PER_NODE];
 	size_t count;
 } world;
@@ -38,10 +50,12 @@ static struct id id_of(unsigned n)
 	return id;
 }
 
-static struct address address_of(unsigned n)
+static unsigned number_of(const struct id *id)
 {
-	return (struct address){
-		.family = 4, .ip = {192, 0, 2, (uint8_t)n}, .port = (uint16_t)(1000 + n)};
+	unsigned n;
+
+	memcpy(&n, id->bytes, sizeof n);
+	return n;
 }
 
 static void on_record(
@@ -53,21 +67,52 @@ static void on_record(
 	snprintf(world.value, sizeof world.value, "%.*s", (int)value_size, (const char *)value);
 }
 
-static void on_node(
-	void *context, const struct id *node, const struct address *addresses, size_t count)
+static void on_value(void *context, const char *name, const void *bytes, size_t size)
 {
 	assert_ptr_equal(context, &world);
-	world.nodes++;
-	world.node = *node;
-	world.count = count;
-	memcpy(world.addresses, addresses, count * sizeof *addresses);
+	world.values++;
+	strcpy(world.name, name);
+	world.number = 0;
+	if (size == sizeof world.number)
+		memcpy(&world.number, bytes, size);
 }
+
+static void on_node(void *context, const struct id *node, const uint8_t *row, size_t size)
+{
+	assert_ptr_equal(context, &world);
+	if (world.nodes++ == 0)
+		world.first = *node;
+	world.node = *node;
+	world.row_size = size;
+	if (size > 0)
+		memcpy(world.row, row, size < sizeof world.row ? size : sizeof world.row);
+}
+
+static void on_neighbour(void *context, const struct id *topic, const struct id *node,
+	const struct address *addresses, size_t count)
+{
+	assert_ptr_equal(context, &world);
+	assert_int_equal(world.nodes, 0); /* they come first */
+	world.neighbours++;
+	world.topic = *topic;
+	world.neighbour = *node;
+	world.count = count;
+	if (count > 0)
+		memcpy(world.addresses, addresses, count * sizeof *addresses);
+}
+
+static const struct store_visitor visitor = {
+	.context = &world,
+	.record = on_record,
+	.value = on_value,
+	.node = on_node,
+	.neighbour = on_neighbour,
+};
 
 static void open_in(const char *dir)
 {
-	world.records = 0;
-	assert_int_equal(
-		store_open(dir, &world.loop, on_record, &world, &world.store, world.reason), 0);
+	world.records = world.values = world.nodes = world.neighbours = 0;
+	assert_int_equal(store_open(dir, &world.loop, &visitor, &world.store, world.reason), 0);
 }
 
 static void begin(void)
@@ -75,10 +120,15 @@ static void begin(void)
 	open_in(world.dir);
 }
 
+static void settle(void)
+{
+	assert_int_equal(uv_run(&world.loop, UV_RUN_DEFAULT), 0);
+}
+
 /* The pending writes are part of the loop. */
 static void end(void)
 {
-	assert_int_equal(uv_run(&world.loop, UV_RUN_DEFAULT), 0);
+	settle();
 	store_free(world.store);
 	world.store = NULL;
 }
@@ -118,21 +168,28 @@ static int teardown(void **state)
 	return 0;
 }
 
-static void remember(unsigned topic, unsigned node)
+static int put_node(unsigned node, const char *row)
 {
-	struct id topic_id = id_of(topic), node_id = id_of(node);
-	struct address address = address_of(node);
+	struct id id = id_of(node);
 
-	store_remember(world.store, &topic_id, &node_id, &address, 1);
+	return store_put_node(world.store, &id, (const uint8_t *)row, strlen(row));
 }
 
-static unsigned neighbours(unsigned topic)
+static void remember(unsigned node)
 {
-	struct id id = id_of(topic);
+	assert_int_equal(put_node(node, "row"), 0);
+}
 
-	world.nodes = 0;
-	store_each(world.store, &id, on_node, &world);
-	return world.nodes;
+static int forget(unsigned node)
+{
+	struct id id = id_of(node);
+
+	return store_delete_node(world.store, &id);
+}
+
+static void put_value(const char *name, uint64_t number)
+{
+	store_put_value(world.store, name, &number, sizeof number);
 }
 
 static void put(const char *key, const char *value)
@@ -150,6 +207,22 @@ static void run_sql(const char *sql)
 	sqlite3_close(db);
 }
 
+/* The first column of the first row. */
+static int ask_sql(const char *sql)
+{
+	sqlite3_stmt *statement;
+	sqlite3 *db;
+	int answer;
+
+	assert_int_equal(sqlite3_open(world.path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &statement, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+	answer = sqlite3_column_int(statement, 0);
+	sqlite3_finalize(statement);
+	sqlite3_close(db);
+	return answer;
+}
+
 static size_t aside(void)
 {
 	char pattern[96];
@@ -163,39 +236,69 @@ static size_t aside(void)
 	return count;
 }
 
-static void neighbours_survive(void **state)
+static void assert_row(unsigned node, const char *row)
 {
-	struct id topic = id_of(7), node = id_of(8);
-	struct address addresses[] = {
-		address_of(1),
-		{.family = 6, .ip = {0x20, 0x01, 0x0d, 0xb8, [15] = 1}, .port = 65535},
-	};
+	assert_int_equal(number_of(&world.node), node);
+	assert_int_equal(world.row_size, strlen(row));
+	assert_memory_equal(world.row, row, world.row_size);
+}
+
+static void rows_survive(void **state)
+{
+	static uint8_t large[131072];
 	struct stat status;
+	struct id id = id_of(9);
 
 	begin();
 	assert_string_equal(world.reason, "");
+	assert_int_equal(world.nodes, 0);
 	assert_int_equal(stat(world.path, &status), 0);
 	assert_int_equal(status.st_mode & 0777, 0600); /* topic ids are secrets */
-	store_remember(world.store, &topic, &node, addresses, 2);
-	assert_int_equal(neighbours(7), 1); /* at once */
-	store_remember(world.store, &topic, &node, addresses, 2);
-	store_remember(world.store, &topic, &node, addresses, 0); /* nowhere to be found */
-	assert_int_equal(neighbours(7), 1);
+	assert_int_equal(put_node(7, "one"), 0);
 	for (int i = 0; i < 2; i++) {
 		reopen();
 		assert_string_equal(world.reason, "");
-		assert_int_equal(neighbours(8), 0);
-		assert_int_equal(neighbours(7), 1);
-		assert_memory_equal(&world.node, &node, sizeof node);
-		assert_int_equal(world.count, 2);
-		assert_memory_equal(world.addresses, addresses, sizeof addresses);
+		assert_int_equal(world.nodes, 1);
+		assert_row(7, "one");
 	}
-	/* It has moved. */
-	store_remember(world.store, &topic, &node, addresses + 1, 1);
+	assert_int_equal(put_node(8, "two"), 0);
+	assert_int_equal(put_node(7, "three"), 0);
 	reopen();
-	assert_int_equal(neighbours(7), 1);
-	assert_int_equal(world.count, 1);
-	assert_memory_equal(world.addresses, addresses + 1, sizeof *addresses);
+	/* What was written last comes last. */
+	assert_int_equal(world.nodes, 2);
+	assert_int_equal(number_of(&world.first), 8);
+	assert_row(7, "three");
+	assert_int_equal(forget(7), 0);
+	assert_int_equal(forget(70), 0);
+	assert_int_equal(store_put_node(world.store, &id, large, sizeof large), 0);
+	reopen();
+	assert_int_equal(world.nodes, 2);
+	assert_int_equal(number_of(&world.first), 8);
+	assert_int_equal(world.row_size, sizeof large);
+}
+
+static void values_survive(void **state)
+{
+	begin();
+	assert_int_equal(world.values, 0);
+	put_value("info_time", 1);
+	put_value("info_time", UINT64_MAX - 7);
+	reopen();
+	assert_int_equal(world.values, 1);
+	assert_string_equal(world.name, "info_time");
+	assert_true(world.number == UINT64_MAX - 7);
+	put_value("", 3);
+	put_value("a name of exactly thirty-one by", 4);
+	reopen();
+	assert_int_equal(world.values, 3);
+	store_put_value(world.store, "info_time", NULL, 0);
+	store_put_value(world.store, "", NULL, 0);
+	store_put_value(world.store, "never", NULL, 0);
+	reopen();
+	assert_int_equal(world.values, 1);
+	assert_string_equal(world.name, "a name of exactly thirty-one by");
+	assert_int_equal(world.number, 4);
+	assert_int_equal(ask_sql("SELECT count(*) FROM own WHERE typeof(name) = 'text'"), 1);
 }
 
 static void records_survive(void **state)
@@ -244,48 +347,232 @@ static void many_writes_in_their_order(void **state)
 	assert_string_equal(world.value, "last");
 }
 
-static void the_oldest_give_way(void **state)
+/* Of what waits for the same node the last one counts, and it is written once. */
+static void writes_that_wait_are_replaced(void **state)
 {
+	size_t blocks;
+
 	begin();
-	for (unsigned node = 0; node < LIMIT_REMEMBERED_PER_TOPIC + 3; node++)
-		remember(1, node);
-	for (int i = 0; i < 2; i++) {
-		assert_int_equal(neighbours(1), LIMIT_REMEMBERED_PER_TOPIC);
-		assert_int_equal(world.node.bytes[0], LIMIT_REMEMBERED_PER_TOPIC + 2);
-		reopen();
+	remember(1);
+	for (unsigned node = 2; node < 12; node++)
+		assert_int_equal(put_node(node, "0"), 0);
+	blocks = heap_blocks();
+	for (unsigned i = 0; i < 10000; i++) {
+		assert_int_equal(put_node(2 + i % 10, "some row"), 0);
+		put("key", i % 2 ? "a" : "b");
+		put_value("value", i);
 	}
-	for (unsigned topic = 2; topic < LIMIT_REMEMBERED + 2; topic++)
-		remember(topic, 1);
-	assert_int_equal(neighbours(1), 0);
-	assert_int_equal(neighbours(2), 1);
+	assert_true(heap_blocks() <= blocks + 4);
+	assert_int_equal(forget(3), 0);
+	assert_int_equal(put_node(2, "last"), 0);
 	reopen();
-	assert_int_equal(neighbours(1), 0);
-	assert_int_equal(neighbours(2), 1);
-	assert_int_equal(neighbours(LIMIT_REMEMBERED + 1), 1);
-	remember(1, 1);
-	assert_int_equal(neighbours(1), 1);
+	assert_int_equal(world.nodes, 10);
+	assert_int_equal(world.number, 9999);
+	assert_string_equal(world.value, "a");
+	/* Not more often than it had to be: here it came in one of two batches. */
+	assert_true(ask_sql("SELECT max(written) FROM node") <= 12);
+	assert_int_equal(ask_sql("SELECT count(*) FROM node WHERE row = CAST('last' AS BLOB)"), 1);
+	assert_int_equal(
+		ask_sql("SELECT count(*) FROM node WHERE row = CAST('some row' AS BLOB)"), 8);
+}
+
+/* The disk is slower than the network: what waits is bounded. */
+static void the_queue_is_bounded(void **state)
+{
+	static uint8_t row[131072];
+	unsigned taken = 0;
+	struct id id;
+
+	begin();
+	assert_true(store_has_room(world.store));
+	for (unsigned node = 0; node < 1000; node++) {
+		int error;
+
+		id = id_of(node);
+		error = store_put_node(world.store, &id, row, sizeof row);
+		assert_true(error == 0 || error == ERROR_FULL);
+		taken += error == 0;
+		assert_true(error == 0 || !store_has_room(world.store));
+	}
+	/* The first one was on its way at once. */
+	assert_int_equal(taken, 1 + LIMIT_STORE_WAITING_BYTES / sizeof row);
+	assert_int_equal(forget(1), ERROR_FULL);
+	/* Records are never refused: their owner has no other place for them. */
+	put("one", "1");
+	put_value("value", 1);
+	settle();
+	assert_true(store_has_room(world.store));
+	assert_int_equal(forget(1), 0);
+	reopen();
+	assert_int_equal(world.nodes, taken - 1);
+	assert_int_equal(world.records + world.values, 2);
+}
+
+static double seconds(clock_t since)
+{
+	return (double)(clock() - since) / CLOCKS_PER_SEC;
+}
+
+static void ten_thousand_nodes(void **state)
+{
+	char row[700];
+	clock_t begun;
+
+	memset(row, 'x', sizeof row);
+	row[sizeof row - 1] = 0;
+	begin();
+	begun = clock();
+	for (unsigned node = 0; node < MANY; node++)
+		assert_int_equal(put_node(node, row), 0);
+	print_message("10000 rows: queued in %.3f s", seconds(begun));
+	begun = clock();
+	end();
+	print_message(", written in %.3f s", seconds(begun));
+	begun = clock();
+	begin();
+	print_message(", read in %.3f s\n", seconds(begun));
+	assert_true(seconds(begun) < 1);
+	assert_int_equal(world.nodes, MANY);
+	assert_row(MANY - 1, row);
+	/* More than there may be: the newest ones are kept. */
+	for (unsigned node = 0; node < 10; node++)
+		assert_int_equal(put_node(MANY + node, "new"), 0);
+	reopen();
+	assert_int_equal(world.nodes, LIMIT_NODES);
+	assert_int_equal(number_of(&world.first), 10);
+	assert_row(MANY + 9, "new");
+	end();
+	assert_int_equal(ask_sql("SELECT count(*) FROM node"), LIMIT_NODES);
 }
 
 static void no_folder_at_all(void **state)
 {
 	open_in(NULL);
-	remember(1, 2);
+	remember(2);
 	put("one", "1");
+	put_value("one", 1);
+	assert_int_equal(forget(2), 0);
+	assert_true(store_has_room(world.store));
 	assert_string_equal(world.reason, "");
-	assert_int_equal(neighbours(1), 1);
 	end();
 	open_in(NULL);
-	assert_int_equal(neighbours(1) + world.records, 0);
+	assert_int_equal(world.nodes + world.records + world.values, 0);
 }
+
+/* ---- version 1 ---- */
+
+#define VERSION_1 \
+	"PRAGMA journal_mode = WAL;" \
+	"CREATE TABLE IF NOT EXISTS neighbour (topic BLOB NOT NULL, node BLOB NOT NULL," \
+	" addresses BLOB NOT NULL, seen INTEGER NOT NULL, PRIMARY KEY (topic, node))" \
+	" WITHOUT ROWID;" \
+	"CREATE TABLE IF NOT EXISTS record (key BLOB NOT NULL PRIMARY KEY," \
+	" value BLOB NOT NULL) WITHOUT ROWID;" \
+	"PRAGMA user_version = 1;"
+#define ZEROS_12 "000000000000000000000000"
+#define ZEROS_31 "00000000000000000000000000000000000000000000000000000000000000"
+#define TOPIC_A	 "x'0a" ZEROS_31 "'"
+#define TOPIC_B	 "x'0b" ZEROS_31 "'"
+#define NODE_1	 "x'01" ZEROS_31 "'"
+#define NODE_2	 "x'02" ZEROS_31 "'"
+/* 192.0.2.1:1001, 192.0.2.2:1002, [2001:db8::1]:65535 */
+#define ADDRESS_1 "04c0000201" ZEROS_12 "03e9"
+#define ADDRESS_2 "04c0000202" ZEROS_12 "03ea"
+#define ADDRESS_3 "0620010db8000000000000000000000001ffff"
+
+static void a_file_of_version_1(void **state)
+{
+	run_sql(VERSION_1);
+	run_sql("INSERT INTO record VALUES (CAST('one' AS BLOB), CAST('1' AS BLOB))");
+	run_sql("INSERT INTO neighbour VALUES"
+		" (" TOPIC_A "," NODE_1 ", x'" ADDRESS_1 ADDRESS_3 "', 5),"
+		" (" TOPIC_B "," NODE_1 ", x'', 6),"
+		" (" TOPIC_B "," NODE_2 ", x'" ADDRESS_2 "', 4)");
+	for (int i = 0; i < 2; i++) {
+		begin();
+		assert_string_equal(world.reason, "");
+		assert_int_equal(aside(), 0);
+		assert_int_equal(world.records, 1);
+		assert_string_equal(world.value, "1");
+		assert_int_equal(world.nodes, 0);
+		/* Oldest first; as long as they have not been written anew. */
+		assert_int_equal(world.neighbours, 3);
+		assert_int_equal(number_of(&world.topic), 0x0b);
+		assert_int_equal(number_of(&world.neighbour), 1);
+		assert_int_equal(world.count, 0);
+		put_value("one", 1);
+		end();
+		assert_int_equal(ask_sql("PRAGMA user_version"), 2);
+	}
+	begin();
+	remember(2);
+	remember(3);
+	reopen();
+	assert_int_equal(world.nodes, 2);
+	assert_int_equal(world.neighbours, 2);
+	assert_int_equal(number_of(&world.neighbour), 1);
+	end();
+	run_sql("DELETE FROM neighbour WHERE topic = " TOPIC_B);
+	begin();
+	assert_int_equal(world.neighbours, 1);
+	assert_int_equal(number_of(&world.topic), 0x0a);
+	assert_int_equal(world.count, 2);
+	assert_int_equal(world.addresses[0].family, 4);
+	assert_memory_equal(world.addresses[0].ip, "\xc0\0\2\1\0\0\0\0\0\0\0\0\0\0\0\0", 16);
+	assert_int_equal(world.addresses[0].port, 1001);
+	assert_int_equal(world.addresses[1].family, 6);
+	assert_int_equal(world.addresses[1].port, 65535);
+	/* The book had no room for it. */
+	assert_int_equal(forget(1), 0);
+	reopen();
+	assert_int_equal(world.neighbours, 0);
+	assert_int_equal(world.nodes, 2);
+	end();
+	assert_int_equal(ask_sql("SELECT count(*) FROM sqlite_schema WHERE name LIKE 'neigh%'"), 0);
+	begin();
+	assert_string_equal(world.reason, "");
+	assert_int_equal(world.records, 1);
+}
+
+static void a_large_file_of_version_1(void **state)
+{
+	clock_t begun;
+
+	run_sql(VERSION_1
+		"WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 4095)"
+		"INSERT INTO neighbour SELECT CAST(printf('topic %026d', i / 8) AS BLOB),"
+		" CAST(printf('node %027d', i) AS BLOB),"
+		" x'" ADDRESS_2 "', i FROM n;");
+	begin();
+	assert_int_equal(world.neighbours, 4096);
+	begun = clock();
+	for (unsigned node = 0; node < 4096; node++) {
+		char text[ID_SIZE + 1];
+		struct id id;
+
+		snprintf(text, sizeof text, "node %027u", node);
+		memcpy(id.bytes, text, sizeof id.bytes);
+		assert_int_equal(store_put_node(world.store, &id, (const uint8_t *)"row", 3), 0);
+	}
+	settle();
+	print_message("4096 neighbours: migrated in %.3f s\n", seconds(begun));
+	reopen();
+	assert_int_equal(world.neighbours, 0);
+	assert_int_equal(world.nodes, 4096);
+}
+
+/* ---- files that are not ours, or not whole ---- */
 
 static void check_works(void)
 {
-	remember(1, 2);
+	remember(2);
 	put("one", "1");
+	put_value("one", 1);
 	reopen();
 	assert_string_equal(world.reason, "");
-	assert_int_equal(neighbours(1), 1);
+	assert_int_equal(world.nodes, 1);
 	assert_int_equal(world.records, 1);
+	assert_int_equal(world.values, 1);
 	assert_int_equal(aside(), 1);
 }
 
@@ -295,7 +582,7 @@ static void check_set_aside(const char *why)
 	assert_non_null(strstr(world.reason, world.path));
 	assert_non_null(strstr(world.reason, why));
 	assert_non_null(strstr(world.reason, "set aside"));
-	assert_int_equal(neighbours(1) + world.records, 0);
+	assert_int_equal(world.nodes + world.records + world.neighbours, 0);
 	check_works();
 }
 
@@ -319,10 +606,27 @@ static void no_database(void **state)
 static void a_damaged_database(void **state)
 {
 	begin();
-	for (unsigned topic = 0; topic < 1000; topic++)
-		remember(topic, 1);
+	for (unsigned node = 0; node < 1000; node++)
+		remember(node);
 	end();
 	overwrite(4096, "garbage garbage garbage garbage garbage ");
+	check_set_aside("damaged");
+}
+
+/* Nothing of it is handed out, wherever the damage is. */
+static void damage_somewhere(void **state)
+{
+	struct stat status;
+	char row[700];
+
+	memset(row, 'x', sizeof row);
+	row[sizeof row - 1] = 0;
+	begin();
+	for (unsigned node = 0; node < 500; node++)
+		assert_int_equal(put_node(node, row), 0);
+	end();
+	assert_int_equal(stat(world.path, &status), 0);
+	overwrite(status.st_size / 4096 / 2 * 4096, "garbage garbage garbage ");
 	check_set_aside("damaged");
 }
 
@@ -330,13 +634,19 @@ static void of_a_newer_version(void **state)
 {
 	begin();
 	end();
-	run_sql("PRAGMA user_version = 2");
+	run_sql("PRAGMA user_version = 3");
 	check_set_aside("newer");
+}
+
+static void of_version_1_with_other_tables(void **state)
+{
+	run_sql("CREATE TABLE neighbour (one, two, three); PRAGMA user_version = 1");
+	check_set_aside("damaged");
 }
 
 static void with_other_tables(void **state)
 {
-	run_sql("CREATE TABLE record (one, two, three); PRAGMA user_version = 1");
+	run_sql("CREATE TABLE record (one, two, three); PRAGMA user_version = 2");
 	check_set_aside("damaged");
 }
 
@@ -356,20 +666,29 @@ static void an_empty_file(void **state)
 
 static void rows_that_make_no_sense(void **state)
 {
+	run_sql(VERSION_1);
 	begin();
-	remember(1, 2);
+	remember(2);
 	put("one", "1");
 	end();
-	run_sql("INSERT INTO neighbour VALUES (x'00', zeroblob(32), x'', 0);"
-		"INSERT INTO neighbour VALUES (zeroblob(32), 'text', x'', 0);"
-		"INSERT INTO neighbour VALUES (zeroblob(32), zeroblob(32), zeroblob(500), 0);"
+	run_sql(VERSION_1);
+	run_sql("INSERT INTO neighbour VALUES (x'00', zeroblob(32), x'', 0),"
+		" (zeroblob(32), 'text', x'', 0), (zeroblob(32), zeroblob(32), zeroblob(500), 0);"
+		"INSERT INTO node (id, row) VALUES (x'00', x'00'), ('text', 'text'),"
+		" (zeroblob(32), x''), (1.5, 7);"
+		"INSERT INTO own VALUES (x'610062', 7), (printf('%099d', 7), x'00'), ('empty', "
+		"x'');"
 		"INSERT INTO record VALUES (x'', x'')");
+	run_sql("PRAGMA user_version = 2");
 	begin();
 	assert_string_equal(world.reason, "");
-	assert_int_equal(neighbours(1), 1);
+	assert_int_equal(world.nodes, 2);
+	assert_int_equal(world.row_size, 0);
+	assert_int_equal(world.neighbours, 1);
+	assert_int_equal(world.count, 0);
 	assert_int_equal(world.records, 2);
-	neighbours(0);
-	assert_int_equal(world.count == 0 || world.nodes == 0, 1);
+	assert_int_equal(world.values, 1);
+	assert_string_equal(world.name, "empty");
 }
 
 /* It is not the file that is wrong: nothing is set aside. */
@@ -410,14 +729,38 @@ static void written_beside_another_process(void **state)
 	assert_int_equal(world.records, 1);
 }
 
+/* Who holds it for long does not make us lose what was to be written. */
+static void written_when_the_other_process_is_done(void **state)
+{
+	sqlite3 *db;
+
+	begin();
+	put("gone", "0");
+	settle();
+	assert_int_equal(sqlite3_open(world.path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+	put("one", "1");
+	put("gone", "");
+	remember(1);
+	remember(2);
+	settle(); /* longer than the second for which it is waited */
+	assert_int_equal(sqlite3_exec(db, "COMMIT", NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+	assert_int_equal(put_node(1, "newer"), 0);
+	reopen();
+	assert_int_equal(world.records, 1);
+	assert_string_equal(world.key, "one");
+	assert_int_equal(world.nodes, 2);
+	assert_int_equal(ask_sql("SELECT count(*) FROM node WHERE row = CAST('newer' AS BLOB)"), 1);
+}
+
 static void check_in_memory(const char *dir)
 {
 	open_in(dir);
 	assert_non_null(strstr(world.reason, "forgotten at a restart"));
 	assert_null(strchr(world.reason, '\n'));
-	remember(1, 2);
+	remember(2);
 	put("one", "1");
-	assert_int_equal(neighbours(1), 1);
 	assert_int_equal(aside(), 0);
 }
 
@@ -466,46 +809,62 @@ static void each_allocation_fails(void **state)
 
 	heap_fail(1, false);
 	assert_int_equal(
-		store_open(world.dir, &world.loop, NULL, NULL, &store, world.reason), ERROR_NOMEM);
+		store_open(world.dir, &world.loop, NULL, &store, world.reason), ERROR_NOMEM);
 	begin();
 	for (size_t n = 1;; n++) {
+		int error;
+
 		heap_fail(n, false);
-		remember(1, 1);
+		error = put_node(1, "row");
+		assert_int_equal(error, heap_has_failed() ? ERROR_NOMEM : 0);
+		if (!error)
+			error = put_node(2, "row");
+		if (!error)
+			error = forget(1);
 		put("one", "1");
+		put_value("one", 1);
 		if (!heap_has_failed())
 			break;
 		failures++;
 		heap_fail(0, false);
-		assert_true(neighbours(1) <= 1);
+		if (n % 2)
+			settle();
 	}
-	assert_true(failures >= 2);
+	assert_true(failures >= 10);
 	heap_fail(0, false);
 	reopen();
 	assert_int_equal(world.records, 1);
-	end();
-	heap_fail(2, false); /* the row that was read */
-	begin();
-	heap_fail(0, false);
+	assert_int_equal(world.values, 1);
+	assert_int_equal(world.nodes, 1);
+	assert_int_equal(number_of(&world.node), 2);
 }
 
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(neighbours_survive),
+		TEST(rows_survive),
+		TEST(values_survive),
 		TEST(records_survive),
 		TEST(many_writes_in_their_order),
-		TEST(the_oldest_give_way),
+		TEST(writes_that_wait_are_replaced),
+		TEST(the_queue_is_bounded),
+		TEST(ten_thousand_nodes),
 		TEST(no_folder_at_all),
+		TEST(a_file_of_version_1),
+		TEST(a_large_file_of_version_1),
 		TEST(no_database),
 		TEST(a_damaged_database),
+		TEST(damage_somewhere),
 		TEST(of_a_newer_version),
+		TEST(of_version_1_with_other_tables),
 		TEST(with_other_tables),
 		TEST(of_somebody_else),
 		TEST(an_empty_file),
 		TEST(rows_that_make_no_sense),
 		TEST(locked_by_another_process),
 		TEST(written_beside_another_process),
+		TEST(written_when_the_other_process_is_done),
 		TEST(a_folder_that_is_none),
 		TEST(a_folder_that_cannot_be_written),
 		TEST(a_file_that_cannot_be_written),
