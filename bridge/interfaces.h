@@ -18,12 +18,13 @@ size_t interfaces_addresses(
 	const struct address *bound, size_t bound_count, struct address *out, size_t size);
 
 /* Calls changed (from the loop) some 100 ms after addresses of this machine's interfaces have
- * come or gone: the kernel says so (rtnetlink), nothing is polled. The loop's thread.
- * ERROR_SYSTEM, ERROR_NOMEM. */
+ * come or gone, or may have (a lifetime that was renewed tells the same): the kernel says so
+ * (rtnetlink), nothing is polled. The loop's thread. ERROR_SYSTEM, ERROR_NOMEM. */
 struct interfaces_watch;
 int interfaces_watch_start(uv_loop_t *loop, void (*changed)(void *context), void *context,
 	struct interfaces_watch **out);
-/* Frees it; closed(context) is called when its handles are closed. */
+/* changed is not called any more; closed(context) (NULL is fine) is called from the loop when
+ * its handles are closed, then it is freed. */
 void interfaces_watch_stop(struct interfaces_watch *watch, void (*closed)(void *context),
 	void *context);
 

@@ -97,6 +97,20 @@
  * be replaced (us). */
 #define LIMIT_FUTURE_US (UINT64_C(600) * 1000000)
 
+/* One mDNS packet: records and nodes in it that are looked at, and addresses of one of them.
+ * A packet of 9000 bytes holds no more of them that are of use. */
+#define LIMIT_MDNS_RECORDS   128
+#define LIMIT_MDNS_INSTANCES 32
+#define LIMIT_MDNS_ADDRESSES 64
+
+/* Nodes on the local network that are remembered, so that they are not reported again and
+ * again; and infos reported per second (each is verified). */
+#define LIMIT_MDNS_NODES 1024
+#define LIMIT_MDNS_FOUND 100
+
+/* Interfaces on which mDNS is spoken (Linux lets one socket join 20 IPv4 groups). */
+#define LIMIT_MULTICAST_INTERFACES 32
+
 /* One record of the owner's, key and value: a client id and a filter of MQTT. */
 #define LIMIT_RECORD 131080
 

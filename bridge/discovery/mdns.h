@@ -2,11 +2,13 @@
 /*
  * mDNS as the two generations of iroh's address look-up speak it (crate swarm-discovery;
  * facts/protocol.md): who is on this local network, with its signed transport info.
- * Packets are taken apart and made by c-ares' DNS record interface.
+ * Packets are taken apart and made by the C library's resolver.
  *
  * Active: announces and asks (every 0.7 s at first as upstream does, less often once nothing
- * new turns up). Passive: answers those who ask, and listens. An info of each order is told,
- * so that peers of every generation believe one of them.
+ * new turns up). Passive: answers those who ask, and listens. An info of each order is told
+ * in a packet of its own, so that peers of every generation believe one of them; but only the
+ * order that the others understand once that is known (mdns_verified), as each peer logs a
+ * warning about every info that is invalid for it.
  *
  * sans-IO; times are monotonic nanoseconds; one thread. Answers are rate-limited, so that
  * forged questions cannot make us flood the network.
@@ -46,8 +48,12 @@ int mdns_new(const struct id *me, enum mdns_mode mode, const struct random *rand
 void mdns_free(struct mdns *mdns); /* NULL is fine */
 
 /* Our infos, one of each order, copied (NULL: none; then nothing is announced); announced at
- * once where something changed. ERROR_NOMEM. */
+ * once where something changed. With addresses on more than ten ports a packet is longer
+ * than the 1472 bytes that upstream reads. ERROR_NOMEM, ERROR_TOO_LARGE; then nothing has
+ * changed. */
 int mdns_set_infos(struct mdns *mdns, uint64_t now, const struct info *const infos[ORDERS]);
+/* The info that node was found with has proved to be signed by it, in this order. */
+void mdns_verified(struct mdns *mdns, uint64_t now, const struct id *node, enum info_order order);
 /* A datagram from the multicast group. What is none of ours is ignored. */
 void mdns_receive(struct mdns *mdns, uint64_t now, const uint8_t *packet, size_t size);
 

@@ -54,8 +54,9 @@ void walker_reset(struct walker *walker, uint64_t now);
 void walker_prompt(struct walker *walker, uint64_t now, const struct id *node);
 /* A node has turned up: a walker that has nobody to visit wakes up. */
 void walker_found(struct walker *walker, uint64_t now);
-/* A session begun by walker_effect is over; fresh: it brought something new. */
-void walker_ended(struct walker *walker, uint64_t now, const struct id *node, bool fresh);
+/* A session begun by walker_effect is over. */
+enum walk { WALK_FAILED, WALK_BROUGHT_NOTHING, WALK_BROUGHT_NEWS };
+void walker_ended(struct walker *walker, uint64_t now, const struct id *node, enum walk walk);
 /* The other side has begun a session with us, and it went well: no need to visit it now. */
 void walker_visited(struct walker *walker, const struct id *node);
 

@@ -8,8 +8,6 @@
 #define ADVERTISE_FIRST_NS (1000 * MS)
 #define ADVERTISE_MOST_NS  (60000 * MS)
 #define ADVERTISE_AGAIN_NS (600000 * MS)
-/* The last info's time, in the store. */
-#define ADVERTISE_TIME "info_time"
 
 /* Newer than whatever others may have of ours, though this machine may have no clock. */
 static struct info_time next_time(const struct advertise *advertise)

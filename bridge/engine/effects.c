@@ -4,7 +4,9 @@
 
 static void on_neighbour_up(struct engine *engine, const struct id *topic, const struct id *peer)
 {
+	struct quic_connection *connection = links_connection(engine->links, peer);
 	struct configured *configured = engine_configured(engine, peer);
+	struct address address;
 
 	/* Should it fail again, that is news. */
 	if (configured)
@@ -16,6 +18,10 @@ static void on_neighbour_up(struct engine *engine, const struct id *topic, const
 	engine_emit(engine, NODE_NEIGHBOUR_UP, topic, peer, NULL);
 	engine_log(engine, NODE_LOG_DEBUG, "overlay %s: neighbour %s is up", short_id(topic).text,
 		short_id(peer).text);
+	if (connection) {
+		address = quic_connection_address(connection);
+		book_worked(engine->book, engine_now(engine), engine_wall(), peer, &address);
+	}
 	nodes_shared(engine, peer, topic, true);
 	engine_send_waiting(engine, topic);
 }
@@ -187,10 +193,11 @@ void effects_rows(struct engine *engine)
 	struct id node;
 	size_t size;
 
-	while (book_row(engine->book, &node, engine->row, &size)) {
+	while (store_has_room(engine->store) && book_row(engine->book, &node, engine->row, &size)) {
+		/* Without memory it is not written now, but when next it changes. */
 		if (size > 0)
-			store_put_node(engine->store, &node, engine->row, size);
+			(void)store_put_node(engine->store, &node, engine->row, size);
 		else
-			store_delete_node(engine->store, &node);
+			(void)store_delete_node(engine->store, &node);
 	}
 }

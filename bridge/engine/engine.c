@@ -433,6 +433,18 @@ void engine_record(struct engine *engine, const void *key, size_t key_size, cons
 
 /* ---- beginning and end ---- */
 
+static bool has_moved(
+	struct configured *configured, const struct address *addresses, size_t count)
+{
+	size_t size = count * sizeof *addresses;
+
+	if (count == configured->found_count && memcmp(addresses, configured->found, size) == 0)
+		return false;
+	memcpy(configured->found, addresses, size);
+	configured->found_count = count;
+	return true;
+}
+
 static void on_resolved(void *context, const struct id *node, const struct address *addresses,
 	size_t addresses_count, const char *failure)
 {
@@ -455,7 +467,8 @@ static void on_resolved(void *context, const struct id *node, const struct addre
 	if (book_configure(engine->book, node, configured->trusted ? BOOK_TRUSTED : BOOK_BOOTSTRAP,
 		    addresses, addresses_count) == ERROR_NONE) {
 		dialer_addresses(engine->dialer, engine_now(engine), node);
-		walker_prompt(engine->walker, engine_now(engine), node);
+		if (has_moved(configured, addresses, addresses_count))
+			walker_prompt(engine->walker, engine_now(engine), node);
 	}
 	engine_pump(engine);
 }
@@ -604,11 +617,11 @@ static int make_cores(struct engine *engine, const struct node_config *config)
 		error = access_new(config->allow, config->allow_count, config->deny,
 			config->deny_count, &engine->access);
 	if (!error)
-		error = dialer_new(
-			&engine->random, engine->book, &engine->budget, &engine->dialer);
+		error = dialer_new(&engine->random, engine->book, &engine->budget,
+			engine->owner.counters, &engine->dialer);
 	if (!error)
-		error = dialer_new(
-			&engine->random, engine->book, &engine->budget, &engine->explorer);
+		error = dialer_new(&engine->random, engine->book, &engine->budget,
+			engine->owner.counters, &engine->explorer);
 	if (!error)
 		error = joiner_new(&engine->random, &engine->joiner);
 	if (!error)
@@ -679,12 +692,65 @@ static int make_endpoint(struct engine *engine, const struct node_config *config
 
 /* ---- what was known before ---- */
 
-static void on_node_row(void *context, const struct id *node, const void *row, size_t size)
+static void on_value(void *context, const char *name, const void *bytes, size_t size)
 {
 	struct engine *engine = context;
 
-	/* A row that means nothing to us is left out, and written anew when it is known again. */
+	if (strcmp(name, ADVERTISE_TIME) == 0 && size == sizeof engine->advertise.time.us)
+		memcpy(&engine->advertise.time.us, bytes, size);
+}
+
+static void on_node(void *context, const struct id *node, const uint8_t *row, size_t size)
+{
+	struct engine *engine = context;
+
+	/* One that means nothing to us is left out, and written anew once the node is known
+	 * again. */
 	(void)book_restore(engine->book, node, row, size);
+}
+
+static void on_old_neighbour(void *context, const struct id *topic, const struct id *node,
+	const struct address *addresses, size_t count)
+{
+	struct engine *engine = context;
+	uint64_t now = engine_now(engine);
+
+	if (id_equal(node, &engine->me))
+		return;
+	book_set_shared(engine->book, now, node, topic, true);
+	/* They have worked, loopback or not. */
+	book_hear(engine->book, now, node, node, addresses, count, true);
+	if (count > 0)
+		book_worked(engine->book, now, engine_wall(), node, &addresses[0]);
+}
+
+static void on_record(
+	void *context, const void *key, size_t key_size, const void *value, size_t value_size)
+{
+	const struct node_config *config = ((struct engine *)context)->starting;
+
+	if (config->record)
+		config->record(config->record_context, key, key_size, value, value_size);
+}
+
+static int open_store(struct engine *engine, const struct node_config *config)
+{
+	const struct store_visitor visitor = {
+		.context = engine,
+		.record = on_record,
+		.value = on_value,
+		.node = on_node,
+		.neighbour = on_old_neighbour,
+	};
+	char remark[STORE_REASON_SIZE];
+	int error;
+
+	engine->starting = config;
+	error = store_open(config->state_dir, engine->loop, &visitor, &engine->store, remark);
+	engine->starting = NULL;
+	if (!error && remark[0])
+		engine_log(engine, NODE_LOG_WARNING, "%s", remark);
+	return error;
 }
 
 int engine_new(const struct node_config *config, const struct engine_owner *owner, uv_loop_t *loop,
@@ -692,7 +758,6 @@ int engine_new(const struct node_config *config, const struct engine_owner *owne
 	char reason[NODE_REASON_SIZE])
 {
 	struct engine *engine = memory_zalloc(sizeof *engine);
-	char remark[STORE_REASON_SIZE];
 	int error = ERROR_NOMEM;
 
 	snprintf(reason, NODE_REASON_SIZE, "%s", error_text(ERROR_NOMEM));
@@ -703,7 +768,8 @@ int engine_new(const struct node_config *config, const struct engine_owner *owne
 	engine->identity = config->identity;
 	engine->me = config->identity->id;
 	engine->random = random_system();
-	engine->waiting_due = UINT64_MAX;
+	engine->waiting_due = engine->heal_due = UINT64_MAX;
+	engine->advertise.due = UINT64_MAX;
 	engine->room = (struct waiting_room){
 		.limit = config->queue_limit,
 		.age_ns = config->queue_age_ns,
@@ -712,10 +778,10 @@ int engine_new(const struct node_config *config, const struct engine_owner *owne
 	};
 	keyed_init(&engine->keyed, &engine->random);
 	*out = engine;
-	error = store_open(config->state_dir, loop, config->record, config->record_context,
-		&engine->store, remark);
-	if (!error && remark[0])
-		engine_log(engine, NODE_LOG_WARNING, "%s", remark);
+	error = book_new(
+		&engine->me, &engine->random, owner->counters, LIMIT_NODES, &engine->book);
+	if (!error)
+		error = open_store(engine, config);
 	if (!error)
 		error = make_cores(engine, config);
 	if (!error)

@@ -68,12 +68,11 @@ bool explore_info(struct engine *engine, const struct id *node, const struct id 
 		info_free(info);
 		return false;
 	}
+	/* What it refuses it counts. */
 	if (book_insert_info(engine->book, now, engine_wall(), node, source, source_is_loopback,
-		    info, &fresh) == ERROR_INVALID)
-		engine_count(engine, COUNTER_BAD_INFO);
-	if (!fresh)
+		    info, &fresh) != ERROR_NONE ||
+		!fresh)
 		return false;
-	engine_count(engine, COUNTER_INFOS);
 	dialer_addresses(engine->dialer, now, node);
 	walker_found(engine->walker, now);
 	return true;
@@ -102,7 +101,10 @@ static void on_dialect(struct talk *talk, enum dialect dialect)
 static void walk_on(struct talk *talk)
 {
 	if (talk->walked)
-		walker_ended(talk->engine->walker, engine_now(talk->engine), &talk->peer, talk->fresh);
+		walker_ended(talk->engine->walker, engine_now(talk->engine), &talk->peer,
+			!talk->done	 ? WALK_FAILED
+			: talk->fresh ? WALK_BROUGHT_NEWS
+				      : WALK_BROUGHT_NOTHING);
 	talk->walked = false;
 }
 
@@ -120,7 +122,7 @@ static void on_done(struct talk *talk)
 	if (talk->dialled)
 		walk_on(talk); /* it is Bob who closes */
 	else
-		quic_connection_close(talk->connection, 0);
+		quic_connection_close_with(talk->connection, 0, "done");
 }
 
 static void carry_out(struct talk *talk)
@@ -341,9 +343,13 @@ static void on_connected(void *context, struct quic_connection *connection)
 		quic_connection_set_data(connection, talk);
 	}
 	talk->connected = true;
+	if (!talk->dialled) {
+		/* Alice opens the stream. That she has dialled us proves nothing else. */
+		book_hear(engine->book, engine_now(engine), &talk->peer, &talk->peer, &address, 1,
+			true);
+		return;
+	}
 	book_worked(engine->book, engine_now(engine), engine_wall(), &talk->peer, &address);
-	if (!talk->dialled)
-		return; /* Alice opens the stream */
 	dialer_linked(engine->explorer, &talk->peer);
 	close_other_dials(engine, talk);
 	talk->walked = true;
@@ -381,8 +387,11 @@ static void on_stream_closed(void *context, struct quic_stream *stream)
 	struct talk *talk = quic_connection_data(quic_stream_connection(stream));
 
 	(void)context;
-	if (talk && talk->stream == stream)
-		talk->stream = NULL;
+	if (!talk || talk->stream != stream)
+		return;
+	talk->stream = NULL;
+	if (!talk->done)
+		quic_connection_close(talk->connection, 1);
 }
 
 static void on_stream_credit(void *context, struct quic_connection *connection)
@@ -403,7 +412,9 @@ static void on_closed(
 	if (!talk->connected) {
 		/* A dial. */
 		if (!talk->second) {
-			route_note_failure(engine, &talk->peer, &talk->address, close->text);
+			if (!links_linked(engine->links, &talk->peer))
+				route_note_failure(
+					engine, &talk->peer, &talk->address, close->text);
 			dialer_failed(engine->explorer, now, &talk->peer, &talk->address);
 		} else {
 			talk->walked = true;
@@ -498,7 +509,7 @@ bool effects_walker(struct engine *engine)
 	while (!engine->stopping && walker_effect(engine->walker, now, &node)) {
 		any = true;
 		if (dialer_want(engine->explorer, now, &node, false))
-			walker_ended(engine->walker, now, &node, false);
+			walker_ended(engine->walker, now, &node, WALK_FAILED);
 	}
 	return any;
 }
@@ -517,11 +528,14 @@ bool effects_explorer(struct engine *engine)
 			continue;
 		}
 		engine_count(engine, COUNTER_DISCOVERY_FAILED);
+		walker_ended(engine->walker, now, &effect.node, WALK_FAILED);
+		/* There are nodes that only gossip. */
+		if (links_linked(engine->links, &effect.node))
+			continue;
 		book_failed(engine->book, now, engine_wall(), &effect.node);
 		configured = engine_configured(engine, &effect.node);
 		if (configured)
 			resolution_start(configured->resolution);
-		walker_ended(engine->walker, now, &effect.node, false);
 	}
 	return any;
 }

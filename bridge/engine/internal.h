@@ -71,6 +71,8 @@ struct configured {
 	bool trusted; /* peer, else bootstrap */
 	struct resolution *resolution;
 	char failure[FAILURE_SIZE]; /* the last one that was logged */
+	struct address found[LIMIT_ADDRESSES_PER_NODE]; /* by the last look-up */
+	size_t found_count;
 };
 
 /* One connection of the discovery protocol, from the dial or the handshake to its end. */
@@ -81,6 +83,9 @@ struct remark {
 	uint64_t not_before;
 	uint64_t unsaid; /* since the last one */
 };
+
+/* The last info's time, in the store. */
+#define ADVERTISE_TIME "info_time"
 
 /* What we tell about where we are: first what is configured, then what is bound. */
 struct advertise {
@@ -105,6 +110,7 @@ struct engine {
 	uv_timer_t timer;
 	uv_prepare_t prepare;
 	const struct identity *identity;
+	const struct node_config *starting; /* NULL but within engine_new */
 	struct id me;
 	struct random random;
 	struct keyed keyed;

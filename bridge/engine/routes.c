@@ -94,7 +94,13 @@ static void on_connected(void *context, struct quic_connection *connection)
 		return;
 	}
 	atomic_fetch_add(engine->owner.connections, 1);
-	book_worked(engine->book, engine_now(engine), engine_wall(), &route->peer, &route->address);
+	/* Anybody can dial us, under as many keys as they like: that proves nothing yet. */
+	if (route->dialled)
+		book_worked(engine->book, engine_now(engine), engine_wall(), &route->peer,
+			&route->address);
+	else
+		book_hear(engine->book, engine_now(engine), &route->peer, &route->peer,
+			&route->address, 1, true);
 	trusted = engine_trusted(engine, &route->peer);
 	engine_log(engine, trusted ? NODE_LOG_INFO : NODE_LOG_DEBUG,
 		"peer %s at %s: connected (%s)", short_id(&route->peer).text,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
@@ -8,7 +9,10 @@
 #include <ifaddrs.h>
 #include <netinet/in.h>
 
+#include "bridge/error.h"
 #include "bridge/interfaces.h"
+#include "support_heap.h"
+#include "support_netns.h"
 
 #define SIZE 32
 
@@ -115,6 +119,154 @@ static void never_more_than_there_is_room(void **state)
 	assert_int_equal(out[2].family, 0xaa);
 }
 
+struct watcher {
+	struct interfaces_watch *watch;
+	uv_loop_t loop;
+	uv_timer_t timer;
+	unsigned changes, closed;
+	uint64_t changed; /* when, ms */
+	bool over;
+};
+
+static void on_changed(void *context)
+{
+	struct watcher *watcher = context;
+
+	watcher->changes++;
+	watcher->changed = uv_now(&watcher->loop);
+}
+
+static void on_closed(void *context)
+{
+	struct watcher *watcher = context;
+
+	watcher->closed++;
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+	struct watcher *watcher = timer->data;
+
+	watcher->over = true;
+}
+
+static void watch(struct watcher *watcher)
+{
+	memset(watcher, 0, sizeof *watcher);
+	assert_int_equal(uv_loop_init(&watcher->loop), 0);
+	uv_timer_init(&watcher->loop, &watcher->timer);
+	watcher->timer.data = watcher;
+	assert_int_equal(
+		interfaces_watch_start(&watcher->loop, on_changed, watcher, &watcher->watch), 0);
+}
+
+static void unwatch(struct watcher *watcher)
+{
+	interfaces_watch_stop(watcher->watch, on_closed, watcher);
+	uv_close((uv_handle_t *)&watcher->timer, NULL);
+	uv_run(&watcher->loop, UV_RUN_DEFAULT);
+	assert_int_equal(watcher->closed, 1);
+	assert_int_equal(uv_loop_close(&watcher->loop), 0);
+}
+
+/* Runs the loop for so long, or until there were that many changes. */
+static void run(struct watcher *watcher, uint64_t ms, unsigned changes)
+{
+	watcher->over = false;
+	uv_update_time(&watcher->loop);
+	uv_timer_start(&watcher->timer, on_timer, ms, 0);
+	while (watcher->changes < changes && !watcher->over)
+		uv_run(&watcher->loop, UV_RUN_ONCE);
+	uv_timer_stop(&watcher->timer);
+}
+
+/* From here on in a namespace of its own. */
+static void changes_are_told(void **state)
+{
+	struct watcher watcher;
+	uint64_t begun;
+
+	netns_enter();
+	heap_begin();
+	watch(&watcher);
+	run(&watcher, 300, 1);
+	assert_int_equal(watcher.changes, 0);
+
+	uv_update_time(&watcher.loop);
+	begun = uv_now(&watcher.loop);
+	netns_ip("addr add 192.0.2.1/32 dev lo");
+	run(&watcher, 2000, 1);
+	assert_int_equal(watcher.changes, 1);
+	assert_true(watcher.changed - begun >= 100);
+	netns_ip("addr del 192.0.2.1/32 dev lo");
+	run(&watcher, 2000, 2);
+	assert_int_equal(watcher.changes, 2);
+
+	/* An address of IPv6, or a link that goes down, are changes too. */
+	netns_ip("addr add 2001:db8::1/128 dev lo nodad");
+	run(&watcher, 2000, 3);
+	assert_int_equal(watcher.changes, 3);
+	netns_ip("link set lo down");
+	run(&watcher, 2000, 4);
+	assert_int_equal(watcher.changes, 4);
+	netns_ip("link set lo up");
+	run(&watcher, 2000, 5);
+	assert_int_equal(watcher.changes, 5);
+	/* Nothing is armed when nothing happens. */
+	run(&watcher, 400, 6);
+	assert_int_equal(watcher.changes, 5);
+	unwatch(&watcher);
+	heap_end();
+}
+
+static void many_changes_are_told_once(void **state)
+{
+	struct watcher watcher;
+	char arguments[64];
+
+	watch(&watcher);
+	for (int i = 0; i < 8; i++) {
+		snprintf(arguments, sizeof arguments, "addr add 192.0.2.%d/32 dev lo", i);
+		netns_ip(arguments);
+	}
+	run(&watcher, 400, 2);
+	assert_int_equal(watcher.changes, 1);
+	unwatch(&watcher);
+}
+
+/* More than the socket's buffer holds: ENOBUFS is a change. */
+static void an_overrun_is_a_change(void **state)
+{
+	struct watcher watcher;
+
+	watch(&watcher);
+	netns_ip("-force -batch - <<EOF\n"
+		 "$(for i in $(seq 0 2000); do echo addr add 198.51.$((i / 250)).$((i % 250))/32 "
+		 "dev lo; echo addr del 198.51.$((i / 250)).$((i % 250))/32 dev lo; done)\nEOF");
+	run(&watcher, 2000, 1);
+	assert_true(watcher.changes >= 1);
+	unwatch(&watcher);
+}
+
+static void stopped_before_it_is_told(void **state)
+{
+	struct watcher watcher;
+
+	heap_begin();
+	watch(&watcher);
+	netns_ip("addr add 203.0.113.1/32 dev lo");
+	run(&watcher, 50, 1);
+	unwatch(&watcher);
+	assert_int_equal(watcher.changes, 0);
+	assert_int_equal(uv_loop_init(&watcher.loop), 0);
+	heap_fail(1, false);
+	assert_int_equal(
+		interfaces_watch_start(&watcher.loop, on_changed, &watcher, &watcher.watch),
+		ERROR_NOMEM);
+	assert_int_equal(uv_loop_close(&watcher.loop), 0);
+	heap_end();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -122,6 +274,10 @@ int main(void)
 		cmocka_unit_test(wildcards_become_interfaces),
 		cmocka_unit_test(loopback_when_there_is_no_other),
 		cmocka_unit_test(never_more_than_there_is_room),
+		cmocka_unit_test(changes_are_told),
+		cmocka_unit_test(many_changes_are_told_once),
+		cmocka_unit_test(an_overrun_is_a_change),
+		cmocka_unit_test(stopped_before_it_is_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
