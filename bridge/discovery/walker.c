@@ -13,6 +13,7 @@
 #define SLOWER_MIN_NS (1000 * MS)
 #define SLOWER_MAX_NS (5000 * MS)
 #define SLOWEST_NS    (30000 * MS)
+#define SLOWEST_LONELY_NS (5000 * MS)
 /* Percent. */
 #define RESTART_CHANCE 2
 
@@ -36,6 +37,7 @@ struct walker {
 	uint64_t due;
 	uint64_t pace;
 	unsigned eager;
+	bool lonely; /* no session has succeeded since the last change */
 };
 
 int walker_new(const struct random *random, const struct walker_nodes *nodes,
@@ -121,6 +123,7 @@ void walker_reset(struct walker *walker, uint64_t now)
 	forget_visits(walker);
 	walker->pace = 0;
 	walker->eager = WALKER_EAGER;
+	walker->lonely = true;
 	sooner(walker, now, now);
 }
 
@@ -149,7 +152,7 @@ static bool is_running(const struct walker *walker, const struct id *node)
 	return false;
 }
 
-void walker_ended(struct walker *walker, uint64_t now, const struct id *node, bool fresh)
+void walker_ended(struct walker *walker, uint64_t now, const struct id *node, enum walk walk)
 {
 	for (size_t i = 0; i < walker->running_count; i++) {
 		if (!id_equal(&walker->running[i], node))
@@ -157,7 +160,8 @@ void walker_ended(struct walker *walker, uint64_t now, const struct id *node, bo
 		walker->running[i] = walker->running[--walker->running_count];
 		break;
 	}
-	if (fresh) {
+	walker->lonely = walk == WALK_FAILED && walker->lonely;
+	if (walk == WALK_BROUGHT_NEWS) {
 		walker->pace = 0;
 		if (walker->eager == 0)
 			walker->eager = 1;
@@ -238,8 +242,8 @@ static void slow_down(struct walker *walker)
 	}
 	walker->pace += SLOWER_MIN_NS +
 			random_below(&walker->random, SLOWER_MAX_NS - SLOWER_MIN_NS + 1);
-	if (walker->pace > SLOWEST_NS)
-		walker->pace = SLOWEST_NS;
+	if (walker->pace > (walker->lonely ? SLOWEST_LONELY_NS : SLOWEST_NS))
+		walker->pace = walker->lonely ? SLOWEST_LONELY_NS : SLOWEST_NS;
 }
 
 uint64_t walker_deadline(const struct walker *walker)

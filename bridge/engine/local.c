@@ -46,7 +46,9 @@ void local_tell(struct engine *engine)
 		return;
 	for (size_t i = 0; i < ORDERS; i++)
 		infos[i] = engine->advertise.infos[i];
-	mdns_set_infos(engine->mdns, engine_now(engine), infos);
+	if (mdns_set_infos(engine->mdns, engine_now(engine), infos))
+		engine_log(engine, NODE_LOG_WARNING,
+			"mdns: this node is not announced where it is now: too many addresses");
 }
 
 /* Who is on loopback alone hears others of this machine only. */
@@ -61,6 +63,8 @@ static bool is_loopback_only(const struct engine *engine)
 static void on_found(struct engine *engine, const struct id *node, struct info *info)
 {
 	uint64_t second = engine_now(engine) / SECOND_NS;
+	struct info_time time = info->time;
+	const struct info *known;
 
 	/* Anybody can announce, as often as they like: a budget for each second. */
 	if (engine->local_second != second) {
@@ -70,6 +74,11 @@ static void on_found(struct engine *engine, const struct id *node, struct info *
 	if (explore_info(engine, node, node, is_loopback_only(engine), info,
 		    &engine->local_verified))
 		walker_prompt(engine->walker, engine_now(engine), node);
+	for (size_t i = 0; i < ORDERS; i++) {
+		known = book_info(engine->book, node, (enum info_order)i);
+		if (known && info_time_compare(known->time, time) == 0)
+			mdns_verified(engine->mdns, engine_now(engine), node, (enum info_order)i);
+	}
 }
 
 bool effects_mdns(struct engine *engine)

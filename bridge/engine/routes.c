@@ -328,5 +328,5 @@ static void io_close(void *connection)
 }
 
 const struct quic_callbacks route_callbacks = {
-	on_connected, on_accept, on_closed, on_stream_data, on_stream_closed, on_stream_credit};
+	on_connected, route_accept, on_closed, on_stream_data, on_stream_closed, on_stream_credit};
 const struct link_io route_io = {io_open, io_send, io_finish, io_close};
