@@ -37,11 +37,17 @@ struct node_host {
 	uint16_t port;
 };
 
-/* A trusted node: dialled, and asked to be a neighbour in every overlay. */
+/* A configured node. */
 struct node_peer {
 	struct id id;
 	size_t hosts_count;
 	struct node_host hosts[NODE_PEER_HOSTS];
+};
+
+enum node_mdns {
+	NODE_MDNS_OFF,
+	NODE_MDNS_PASSIVE, /* answer and listen */
+	NODE_MDNS_ACTIVE   /* also announce and ask */
 };
 
 struct node_config {
@@ -50,8 +56,14 @@ struct node_config {
 	const struct address *binds;
 	size_t binds_count;
 	bool binds_all;		       /* every bind must work; else one is enough */
-	const struct node_peer *peers; /* copied */
+	/* Trusted: dialled, and asked to be a neighbour in every overlay; copied. */
+	const struct node_peer *peers;
 	size_t peers_count;
+	/* Where looking for others begins: told no topic that they have not proven to share;
+	 * none of them a peer as well; copied. */
+	const struct node_peer *bootstraps;
+	size_t bootstraps_count;
+	enum node_mdns mdns; /* look on the local network too */
 	/* Nodes that may be peers (none given: all), and nodes that may not; copied. Both
 	 * ways: the others are refused at the handshake and never dialled. */
 	const struct id *allow, *deny;

@@ -116,10 +116,9 @@ static void visit_neighbour(const struct store_visitor *visitor, sqlite3_stmt *s
 	size_t size;
 	const void *bytes = column(statement, 2, &size);
 
-	if (visitor->neighbour && id_column(statement, 0, &topic) &&
-		id_column(statement, 1, &node))
-		visitor->neighbour(visitor->context, &topic, &node, addresses,
-			decode(bytes, size, addresses));
+	if (visitor->neighbour && id_column(statement, 0, &topic) && id_column(statement, 1, &node))
+		visitor->neighbour(
+			visitor->context, &topic, &node, addresses, decode(bytes, size, addresses));
 }
 
 static void visit_node(const struct store_visitor *visitor, sqlite3_stmt *statement)
@@ -253,21 +252,19 @@ static bool make_tables(struct store *store, int version)
 	/* More than there may be: somebody else's doing, or deletions that were lost. */
 	static const char tidying[] =
 		"DELETE FROM node WHERE written <= (SELECT written FROM node"
-		" ORDER BY written DESC LIMIT 1 OFFSET " TEXT(LIMIT_NODES) ");"
-		"COMMIT;";
+		" ORDER BY written DESC LIMIT 1 OFFSET " TEXT(LIMIT_NODES) ")";
 
 	if (sqlite3_exec(store->db, schema, NULL, NULL, NULL) != SQLITE_OK ||
-		(version == 1 &&
-			sqlite3_exec(store->db, migration, NULL, NULL, NULL) != SQLITE_OK))
+		(version == 1 && sqlite3_exec(store->db, migration, NULL, NULL, NULL) != SQLITE_OK))
 		return false;
 	if (ask(store->db, "SELECT count(*) FROM sqlite_schema WHERE name = 'neighbour'") > 0) {
 		store->has_neighbours = ask(store->db, "SELECT count(*) FROM neighbour") > 0;
-		if (!store->has_neighbours &&
-			sqlite3_exec(store->db, "DROP TABLE neighbour", NULL, NULL, NULL) !=
-				SQLITE_OK)
+		if (!store->has_neighbours && sqlite3_exec(store->db, "DROP TABLE neighbour", NULL,
+						      NULL, NULL) != SQLITE_OK)
 			return false;
 	}
-	return sqlite3_exec(store->db, tidying, NULL, NULL, NULL) == SQLITE_OK;
+	return sqlite3_exec(store->db, tidying, NULL, NULL, NULL) == SQLITE_OK &&
+	       sqlite3_exec(store->db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK;
 }
 
 /* Before anything of it is handed out. */
@@ -438,8 +435,8 @@ static struct change *find_waiting(const struct store *store, const uint8_t *key
 {
 	struct change *change;
 
-	HASH_FIND_BYHASHVALUE(hh, store->waiting_by_key, key, size,
-		keyed_hash(&store->keyed, key, size), change);
+	HASH_FIND_BYHASHVALUE(
+		hh, store->waiting_by_key, key, size, keyed_hash(&store->keyed, key, size), change);
 	return change;
 }
 

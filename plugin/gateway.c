@@ -180,6 +180,21 @@ static bool load_identity(struct gateway *gateway, const struct options *options
 	return true;
 }
 
+static bool names_own_id(const struct gateway *gateway, const char *key,
+	const struct node_peer *peers, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (!id_equal(&peers[i].id, &gateway->identity.id))
+			continue;
+		broker_log(BROKER_ERROR,
+			"plugin_opt_%s names this node's own id; it takes other nodes (or was a "
+			"volume cloned?)",
+			key);
+		return true;
+	}
+	return false;
+}
+
 static bool start_node(struct gateway *gateway, const struct options *options)
 {
 	struct node_config config = {
@@ -190,6 +205,9 @@ static bool start_node(struct gateway *gateway, const struct options *options)
 		.binds_all = options->binds_explicit,
 		.peers = options->peers,
 		.peers_count = options->peers_count,
+		.bootstraps = options->bootstraps,
+		.bootstraps_count = options->bootstraps_count,
+		.mdns = options->mdns,
 		.allow = options->allow,
 		.allow_count = options->allow_count,
 		.deny = options->deny,
@@ -208,14 +226,9 @@ static bool start_node(struct gateway *gateway, const struct options *options)
 	};
 	char reason[NODE_REASON_SIZE];
 
-	for (size_t i = 0; i < options->peers_count; i++) {
-		if (id_equal(&options->peers[i].id, &gateway->identity.id)) {
-			broker_log(BROKER_ERROR,
-				"plugin_opt_peer names this node's own id; it takes other nodes "
-				"(or was a volume cloned?)");
-			return false;
-		}
-	}
+	if (names_own_id(gateway, "peer", options->peers, options->peers_count) ||
+		names_own_id(gateway, "bootstrap", options->bootstraps, options->bootstraps_count))
+		return false;
 	if (node_start(&config, &gateway->node, reason) == ERROR_NONE)
 		return true;
 	broker_log(BROKER_ERROR, "%s", reason);

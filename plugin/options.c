@@ -106,7 +106,16 @@ static bool parse_host(struct node_host *host, const char *text, const char *end
 	return is_host(host->host, v6);
 }
 
-static bool parse_peer(struct options *options, const char *value)
+static bool names(const struct node_peer *peers, size_t count, const struct id *id)
+{
+	for (size_t i = 0; i < count; i++)
+		if (id_equal(&peers[i].id, id))
+			return true;
+	return false;
+}
+
+/* "<node id>@<host>:<port>[,...]", no node twice. */
+static bool append_peer(struct node_peer **peers, size_t *count, const char *value)
 {
 	struct node_peer peer = {0}, *grown;
 	const char *at = value + ID_HEX_SIZE, *end;
@@ -122,15 +131,41 @@ static bool parse_peer(struct options *options, const char *value)
 			return false;
 		at = end;
 	} while (*at);
-	for (size_t i = 0; i < options->peers_count; i++)
-		if (id_equal(&options->peers[i].id, &peer.id))
-			return false;
-	grown = memory_realloc(options->peers, (options->peers_count + 1) * sizeof *grown);
+	if (names(*peers, *count, &peer.id))
+		return false;
+	grown = memory_realloc(*peers, (*count + 1) * sizeof *grown);
 	if (!grown)
 		return false;
-	options->peers = grown;
-	options->peers[options->peers_count++] = peer;
+	*peers = grown;
+	grown[(*count)++] = peer;
 	return true;
+}
+
+static bool parse_peer(struct options *options, const char *value)
+{
+	return append_peer(&options->peers, &options->peers_count, value);
+}
+
+static bool parse_bootstrap(struct options *options, const char *value)
+{
+	return append_peer(&options->bootstraps, &options->bootstraps_count, value);
+}
+
+static bool parse_mdns(struct options *options, const char *value)
+{
+	static const char *const modes[] = {
+		[NODE_MDNS_OFF] = "off",
+		[NODE_MDNS_PASSIVE] = "passive",
+		[NODE_MDNS_ACTIVE] = "active",
+	};
+
+	for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++) {
+		if (strcmp(value, modes[i]) == 0) {
+			options->mdns = (enum node_mdns)i;
+			return true;
+		}
+	}
+	return false;
 }
 
 static bool contains(const struct id *ids, size_t count, const struct id *id)
@@ -215,17 +250,19 @@ static bool parse_offline_sessions(struct options *options, const char *value)
 	{#name, false, unit " from " #least " to " #most, offsetof(struct options, name), least, \
 		most, otherwise, NULL}
 
+#define PEER_ACCEPTED \
+	"<64 lower-case hex digits>@<host>:<port>[,<host>:<port>...] with at most 8 hosts, an " \
+	"IPv6 address in [], each node once"
+
 static const struct option table[] = {
 	{"state_dir", false, "an absolute path of a folder", 0, 0, 0, 0, parse_state_dir},
 	{"identity_file", false, "an absolute path", 0, 0, 0, 0, parse_identity_file},
 	{"network_id", false, "64 lower-case hex digits", 0, 0, 0, 0, parse_network_id},
 	{"bind", true, "<IPv4 address>:<port> or [<IPv6 address>]:<port>, each once, at most 16", 0,
 		0, 0, 0, parse_bind},
-	{"peer", true,
-		"<64 lower-case hex digits>@<host>:<port>[,<host>:<port>...] with at most 8 hosts, "
-		"an IPv6 "
-		"address in [], each node once",
-		0, 0, 0, 0, parse_peer},
+	{"peer", true, PEER_ACCEPTED, 0, 0, 0, 0, parse_peer},
+	{"bootstrap", true, PEER_ACCEPTED, 0, 0, 0, 0, parse_bootstrap},
+	{"mdns", false, "off, passive or active", 0, 0, 0, 0, parse_mdns},
 	{"advertise", true, "<host>:<port>, an IPv6 address in [], each once, at most 8", 0, 0, 0,
 		0, parse_advertise},
 	{"allow_node", true, "64 lower-case hex digits, each node once", 0, 0, 0, 0,
@@ -312,11 +349,37 @@ static bool parse_one(struct options *options, const struct option_text *text, b
 	return false;
 }
 
+/* Whether the nodes of a key (peer or bootstrap) may be talked to. */
+static bool check_granted(const struct options *options, const char *key,
+	const struct node_peer *peers, size_t count, char reason[OPTIONS_REASON_SIZE])
+{
+	char id[ID_HEX_SIZE + 1];
+
+	for (size_t i = 0; i < count; i++) {
+		hex_encode(peers[i].id.bytes, ID_SIZE, id);
+		if (contains(options->deny, options->deny_count, &peers[i].id)) {
+			snprintf(reason, OPTIONS_REASON_SIZE,
+				"plugin_opt_%s '%s@...' is not accepted: plugin_opt_deny_node "
+				"'%s' shuts it out; it takes nodes that are not denied",
+				key, id, id);
+			return false;
+		}
+		if (options->allow_count > 0 &&
+			!contains(options->allow, options->allow_count, &peers[i].id)) {
+			snprintf(reason, OPTIONS_REASON_SIZE,
+				"plugin_opt_%s '%s@...' is not accepted: plugin_opt_allow_node "
+				"is given for other nodes only; add plugin_opt_allow_node %s",
+				key, id, id);
+			return false;
+		}
+	}
+	return true;
+}
+
 /* Options that shut out each other. */
 static bool check_access(const struct options *options, char reason[OPTIONS_REASON_SIZE])
 {
 	char id[ID_HEX_SIZE + 1];
-	const struct id *peer;
 
 	for (size_t i = 0; i < options->deny_count; i++) {
 		if (!contains(options->allow, options->allow_count, &options->deny[i]))
@@ -327,26 +390,19 @@ static bool check_access(const struct options *options, char reason[OPTIONS_REAS
 			hex_encode(options->deny[i].bytes, ID_SIZE, id));
 		return false;
 	}
-	for (size_t i = 0; i < options->peers_count; i++) {
-		peer = &options->peers[i].id;
-		hex_encode(peer->bytes, ID_SIZE, id);
-		if (contains(options->deny, options->deny_count, peer)) {
-			snprintf(reason, OPTIONS_REASON_SIZE,
-				"plugin_opt_peer '%s@...' is not accepted: plugin_opt_deny_node "
-				"'%s' shuts it out; it takes nodes that are not denied",
-				id, id);
-			return false;
-		}
-		if (options->allow_count > 0 &&
-			!contains(options->allow, options->allow_count, peer)) {
-			snprintf(reason, OPTIONS_REASON_SIZE,
-				"plugin_opt_peer '%s@...' is not accepted: plugin_opt_allow_node "
-				"is given for other nodes only; add plugin_opt_allow_node %s",
-				id, id);
-			return false;
-		}
+	for (size_t i = 0; i < options->bootstraps_count; i++) {
+		if (!names(options->peers, options->peers_count, &options->bootstraps[i].id))
+			continue;
+		snprintf(reason, OPTIONS_REASON_SIZE,
+			"plugin_opt_bootstrap '%s@...' is not accepted: plugin_opt_peer names the "
+			"same node; it takes one of the two, and a peer is asked for others too",
+			hex_encode(options->bootstraps[i].id.bytes, ID_SIZE, id));
+		return false;
 	}
-	return true;
+	return check_granted(
+		       options, "peer", options->peers, options->peers_count, reason) &&
+	       check_granted(options, "bootstrap", options->bootstraps,
+		       options->bootstraps_count, reason);
 }
 
 static bool fill_in(
@@ -401,6 +457,7 @@ bool options_parse(const struct option_text *texts, size_t count, const char *pe
 void options_clear(struct options *options)
 {
 	memory_free(options->peers);
+	memory_free(options->bootstraps);
 	memory_free(options->topics);
 	memory_free(options->allow);
 	memory_free(options->deny);

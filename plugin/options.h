@@ -23,6 +23,9 @@ struct options {
 	bool binds_explicit;
 	struct node_peer *peers; /* owned */
 	size_t peers_count;
+	struct node_peer *bootstraps; /* owned; none of them a peer */
+	size_t bootstraps_count;
+	enum node_mdns mdns;
 	struct id *allow; /* owned */
 	size_t allow_count;
 	struct id *deny; /* owned */

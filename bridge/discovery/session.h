@@ -28,8 +28,8 @@
 enum session_role { SESSION_ALICE, SESSION_BOB };
 
 /* Asked for the infos to be sent, one after the other: calls emit for our own and for each
- * other that the peer may have (of that order); emit returns false when there is no more
- * room. */
+ * other that the peer may have (verified, of that order); emit returns false when there is no
+ * more room. What the peer might not take is left out (info_suits): then emit returns true. */
 typedef bool session_emit_info(void *emitter, const struct id *node, const struct info *info);
 typedef void session_gather(
 	void *context, enum info_order order, session_emit_info *emit, void *emitter);
@@ -54,7 +54,8 @@ enum session_effect_type {
 	SESSION_SEND,	/* frame: the receiver's now */
 	SESSION_SHARED, /* the peer shares this topic (once per topic) */
 	/* The peer passed this info on: the receiver's now (info_free). Its signature is NOT
-	 * verified (info->order is the one to be tried first). */
+	 * verified (info->order is the one to be tried first). Of more than LIMIT_NODES, and of
+	 * those too large to be kept, none are: counted LIMIT_INFOS. */
 	SESSION_INFO,
 	/* The peer's own info, or the first one whose order was recognised, showed what it
 	 * speaks: dialect. Comes before the effects that follow from it. */

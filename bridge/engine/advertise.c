@@ -2,7 +2,6 @@
 /* What we tell about where we are. */
 #include <stdio.h>
 
-#include "../interfaces.h"
 #include "internal.h"
 
 /* Looking up our own names: backoff after a failure, and where they may have moved. */
@@ -10,16 +9,52 @@
 #define ADVERTISE_MOST_NS  (60000 * MS)
 #define ADVERTISE_AGAIN_NS (600000 * MS)
 
+/* Newer than whatever others may have of ours, though this machine may have no clock. */
+static struct info_time next_time(const struct advertise *advertise)
+{
+	struct info_time time = {.us = engine_wall()};
+
+	if (time.us <= advertise->time.us)
+		time.us = advertise->time.us + 1;
+	return time;
+}
+
+static void sign(struct engine *engine, const struct address *addresses, size_t count)
+{
+	struct advertise *advertise = &engine->advertise;
+	struct info_time time = next_time(advertise);
+	struct info *info;
+
+	for (size_t i = 0; i < ORDERS; i++) {
+		/* Without a new one the old one is better than none. */
+		if (info_sign(engine->identity, time, (enum info_order)i, addresses, count, &info))
+			continue;
+		info_free(advertise->infos[i]);
+		advertise->infos[i] = info;
+	}
+	advertise->time = time;
+	store_put_value(engine->store, ADVERTISE_TIME, &time.us, sizeof time.us);
+}
+
 static void tell_addresses(struct engine *engine)
 {
 	const struct advertise *advertise = &engine->advertise;
 	struct address addresses[2 * LIMIT_ADDRESSES_PER_NODE];
+	size_t count = advertise->told_count + advertise->bound_count;
 
 	memcpy(addresses, advertise->told, advertise->told_count * sizeof *addresses);
 	memcpy(addresses + advertise->told_count, advertise->bound,
 		advertise->bound_count * sizeof *addresses);
-	gossip_set_addresses(
-		engine->gossip, addresses, advertise->told_count + advertise->bound_count);
+	gossip_set_addresses(engine->gossip, addresses, count);
+	sign(engine, addresses, count);
+	local_tell(engine);
+	explore_anew(engine);
+}
+
+void advertise_newer(struct engine *engine, struct info_time time)
+{
+	engine->advertise.time = time;
+	tell_addresses(engine);
 }
 
 static void log_advertised(struct engine *engine)
@@ -76,6 +111,31 @@ void advertise_resolved(struct engine *engine, const struct address *addresses,
 	log_advertised(engine);
 }
 
+static void on_interfaces(void *context)
+{
+	struct engine *engine = context;
+	struct advertise *advertise = &engine->advertise;
+	struct address bound[LIMIT_ADDRESSES_PER_NODE];
+	size_t count;
+
+	if (engine->stopping)
+		return;
+	if (engine->multicast)
+		multicast_interfaces(engine->multicast);
+	quic_endpoint_addresses_changed(engine->endpoint);
+	count = interfaces_addresses(advertise->sockets, advertise->sockets_count, bound,
+		LIMIT_ADDRESSES_PER_NODE);
+	if (count != advertise->bound_count ||
+		memcmp(bound, advertise->bound, count * sizeof *bound) != 0) {
+		memcpy(advertise->bound, bound, count * sizeof *bound);
+		advertise->bound_count = count;
+		tell_addresses(engine);
+	}
+	/* Even with the same addresses: there may be a way now where there was none. */
+	nodes_again(engine);
+	engine_pump(engine);
+}
+
 /* Literal addresses are told from the very first, names as soon as they are found. */
 int advertise_make(struct engine *engine, const struct node_config *config,
 	const struct address *bound, size_t n)
@@ -84,8 +144,9 @@ int advertise_make(struct engine *engine, const struct node_config *config,
 	struct node_peer self = {.id = engine->me, .hosts_count = config->advertise_count};
 	struct address address;
 
-	advertise->due = UINT64_MAX;
 	advertise->backoff = ADVERTISE_FIRST_NS;
+	advertise->sockets = bound;
+	advertise->sockets_count = n;
 	advertise->bound_count =
 		interfaces_addresses(bound, n, advertise->bound, LIMIT_ADDRESSES_PER_NODE);
 	for (size_t i = 0; i < config->advertise_count; i++) {
@@ -101,4 +162,22 @@ int advertise_make(struct engine *engine, const struct node_config *config,
 	if (!advertise->has_names)
 		return ERROR_NONE;
 	return resolution_new(engine->resolver, &self, &advertise->resolution);
+}
+
+void advertise_begin(struct engine *engine)
+{
+	struct advertise *advertise = &engine->advertise;
+
+	if (advertise->resolution)
+		resolution_start(advertise->resolution);
+	if (interfaces_watch_start(engine->loop, on_interfaces, engine, &advertise->watch))
+		engine_log(engine, NODE_LOG_WARNING,
+			"changes of this machine's addresses are not seen: %s",
+			error_text(ERROR_SYSTEM));
+}
+
+void advertise_free(struct engine *engine)
+{
+	for (size_t i = 0; i < ORDERS; i++)
+		info_free(engine->advertise.infos[i]);
 }

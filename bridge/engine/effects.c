@@ -2,22 +2,15 @@
 /* What the sans-IO cores want done. */
 #include "internal.h"
 
-/* For the time after a crash. */
-static void remember(struct engine *engine, const struct id *topic, const struct id *peer)
-{
-	struct address addresses[BOOK_CANDIDATES];
-
-	store_remember(engine->store, topic, peer, addresses,
-		book_candidates(engine->book, peer, addresses));
-}
-
 static void on_neighbour_up(struct engine *engine, const struct id *topic, const struct id *peer)
 {
-	struct trusted *trusted = engine_trusted(engine, peer);
+	struct quic_connection *connection = links_connection(engine->links, peer);
+	struct configured *configured = engine_configured(engine, peer);
+	struct address address;
 
 	/* Should it fail again, that is news. */
-	if (trusted)
-		trusted->failure[0] = 0;
+	if (configured)
+		configured->failure[0] = 0;
 	joiner_answered(engine->joiner, topic, peer);
 	atomic_fetch_add(engine->owner.neighbours, 1);
 	if (gossip_neighbours(engine->gossip, topic) == 1)
@@ -25,23 +18,30 @@ static void on_neighbour_up(struct engine *engine, const struct id *topic, const
 	engine_emit(engine, NODE_NEIGHBOUR_UP, topic, peer, NULL);
 	engine_log(engine, NODE_LOG_DEBUG, "overlay %s: neighbour %s is up", short_id(topic).text,
 		short_id(peer).text);
-	remember(engine, topic, peer);
+	if (connection) {
+		address = quic_connection_address(connection);
+		book_worked(engine->book, engine_now(engine), engine_wall(), peer, &address);
+	}
+	nodes_shared(engine, peer, topic, true);
 	engine_send_waiting(engine, topic);
 }
 
 static void on_neighbour_down(struct engine *engine, const struct id *topic, const struct id *peer)
 {
+	struct overlay *overlay = engine_overlay(engine, topic);
+
 	joiner_lost(engine->joiner, engine_now(engine), topic, peer);
 	atomic_fetch_sub(engine->owner.neighbours, 1);
 	engine_emit(engine, NODE_NEIGHBOUR_DOWN, topic, peer, NULL);
 	engine_log(engine, NODE_LOG_DEBUG, "overlay %s: neighbour %s is down", short_id(topic).text,
 		short_id(peer).text);
+	if (overlay && !engine->stopping)
+		nodes_fewer(engine, overlay);
 }
 
 static void on_peer_addresses(struct engine *engine, const struct gossip_effect *effect)
 {
 	struct quic_connection *source = links_connection(engine->links, &effect->source);
-	struct overlay *overlay, *next;
 	struct address address;
 	bool loopback = false;
 
@@ -52,12 +52,9 @@ static void on_peer_addresses(struct engine *engine, const struct gossip_effect 
 		address = quic_connection_address(source);
 		loopback = address_is_loopback(&address);
 	}
-	book_hear(engine->book, engine_now(engine), &effect->peer, effect->addresses,
-		effect->addresses_count, loopback);
-	HASH_ITER (hh, engine->overlays, overlay, next) {
-		if (gossip_is_neighbour(engine->gossip, &overlay->topic, &effect->peer))
-			remember(engine, &overlay->topic, &effect->peer);
-	}
+	book_hear(engine->book, engine_now(engine), &effect->peer, &effect->source,
+		effect->addresses, effect->addresses_count, loopback);
+	walker_found(engine->walker, engine_now(engine));
 }
 
 bool effects_gossip(struct engine *engine)
@@ -145,7 +142,7 @@ bool effects_dialer(struct engine *engine)
 {
 	uint64_t now = engine_now(engine);
 	struct dialer_effect effect;
-	struct trusted *trusted;
+	struct configured *configured;
 	bool any = false;
 
 	while (!engine->stopping && dialer_effect(engine->dialer, now, &effect)) {
@@ -156,12 +153,13 @@ bool effects_dialer(struct engine *engine)
 			break;
 		case DIALER_GAVE_UP:
 			links_gave_up(engine->links, now, &effect.node);
+			book_failed(engine->book, now, engine_wall(), &effect.node);
 			break;
 		case DIALER_LOOK_UP:
 			links_gave_up(engine->links, now, &effect.node);
-			trusted = engine_trusted(engine, &effect.node);
-			if (trusted)
-				resolution_start(trusted->resolution);
+			configured = engine_configured(engine, &effect.node);
+			if (configured)
+				resolution_start(configured->resolution);
 			break;
 		}
 	}
@@ -171,14 +169,35 @@ bool effects_dialer(struct engine *engine)
 bool effects_joiner(struct engine *engine)
 {
 	uint64_t now = engine_now(engine);
-	struct id topic, peer;
-	bool any = false;
+	struct joiner_effect effect;
+	bool any = false, full;
 
-	while (!engine->stopping && joiner_effect(engine->joiner, now, &topic, &peer)) {
+	while (!engine->stopping && joiner_effect(engine->joiner, now, &effect)) {
 		any = true;
 		/* A full view needs nobody; it is looked at again after the backoff. */
-		if (gossip_neighbours(engine->gossip, &topic) < LIMIT_ACTIVE_VIEW)
-			gossip_ask(engine->gossip, now, &topic, &peer);
+		full = gossip_neighbours(engine->gossip, &effect.topic) >= LIMIT_ACTIVE_VIEW;
+		if (full)
+			continue;
+		if (effect.gave_up) {
+			nodes_shared(engine, &effect.peer, &effect.topic, false);
+			continue;
+		}
+		engine_count(engine, COUNTER_JOINS);
+		gossip_ask(engine->gossip, now, &effect.topic, &effect.peer);
 	}
 	return any;
+}
+
+void effects_rows(struct engine *engine)
+{
+	struct id node;
+	size_t size;
+
+	while (store_has_room(engine->store) && book_row(engine->book, &node, engine->row, &size)) {
+		/* Without memory it is not written now, but when next it changes. */
+		if (size > 0)
+			(void)store_put_node(engine->store, &node, engine->row, size);
+		else
+			(void)store_delete_node(engine->store, &node);
+	}
 }

@@ -8,6 +8,8 @@
 
 #include "../bytes/hex.h"
 
+/* p2panda-net src/discovery/actors/manager.rs, MAX_IDLE_TIMEOUT. */
+#define DISCOVERY_IDLE_NS (3000 * MS)
 /* Lines about what others can bring about as often as they like. */
 #define REMARK_EVERY_NS (10000 * MS)
 
@@ -15,6 +17,16 @@ uint64_t engine_now(const struct engine *engine)
 {
 	(void)engine;
 	return uv_hrtime();
+}
+
+uint64_t engine_wall(void)
+{
+	uv_timespec64_t now;
+
+	/* A clock that cannot be read is one that stands still: infos are numbered on. */
+	if (uv_clock_gettime(UV_CLOCK_REALTIME, &now) != 0 || now.tv_sec < 0)
+		return 0;
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
 struct short_id short_id(const struct id *id)
@@ -107,7 +119,7 @@ bool engine_may_dial(struct engine *engine, const struct id *peer)
 	return false;
 }
 
-static struct overlay *engine_overlay(const struct engine *engine, const struct id *topic)
+struct overlay *engine_overlay(const struct engine *engine, const struct id *topic)
 {
 	struct overlay *overlay;
 
@@ -116,12 +128,19 @@ static struct overlay *engine_overlay(const struct engine *engine, const struct 
 	return overlay;
 }
 
-struct trusted *engine_trusted(struct engine *engine, const struct id *id)
+struct configured *engine_configured(struct engine *engine, const struct id *id)
 {
-	for (size_t i = 0; i < engine->trusted_count; i++)
-		if (id_equal(&engine->trusted[i].id, id))
-			return &engine->trusted[i];
+	for (size_t i = 0; i < engine->configured_count; i++)
+		if (id_equal(&engine->configured[i].id, id))
+			return &engine->configured[i];
 	return NULL;
+}
+
+struct configured *engine_trusted(struct engine *engine, const struct id *id)
+{
+	struct configured *configured = engine_configured(engine, id);
+
+	return configured && configured->trusted ? configured : NULL;
 }
 
 /* ---- messages out ---- */
@@ -197,7 +216,8 @@ static void expire_waiting(struct engine *engine, uint64_t now)
 
 	if (now < engine->waiting_due)
 		return;
-	engine->waiting_due = UINT64_MAX;
+	engine->waiting_due = engine->heal_due = UINT64_MAX;
+	engine->advertise.due = UINT64_MAX;
 	HASH_ITER (hh, engine->overlays, overlay, next) {
 		before = overlay->waiting.count;
 		due = waiting_expire(&engine->room, &overlay->waiting, now);
@@ -223,6 +243,9 @@ void engine_pump(struct engine *engine)
 		any = effects_links(engine) || any;
 		any = effects_dialer(engine) || any;
 		any = effects_joiner(engine) || any;
+		any = effects_explorer(engine) || any;
+		any = effects_walker(engine) || any;
+		any = effects_mdns(engine) || any;
 	} while (any);
 	if (engine->stopping &&
 		(!links_sending(engine->links) || engine_now(engine) >= engine->stop_due))
@@ -243,8 +266,18 @@ static uint64_t deadline(const struct engine *engine)
 		due = dialer_deadline(engine->dialer);
 	if (joiner_deadline(engine->joiner) < due)
 		due = joiner_deadline(engine->joiner);
+	if (dialer_deadline(engine->explorer) < due)
+		due = dialer_deadline(engine->explorer);
+	if (walker_deadline(engine->walker) < due)
+		due = walker_deadline(engine->walker);
+	if (explore_deadline(engine) < due)
+		due = explore_deadline(engine);
+	if (engine->mdns && mdns_deadline(engine->mdns) < due)
+		due = mdns_deadline(engine->mdns);
 	if (engine->waiting_due < due)
 		due = engine->waiting_due;
+	if (engine->heal_due < due)
+		due = engine->heal_due;
 	if (engine->advertise.due < due)
 		due = engine->advertise.due;
 	return due;
@@ -258,6 +291,9 @@ static void on_timer(uv_timer_t *timer)
 	if (now >= gossip_deadline(engine->gossip))
 		gossip_tick(engine->gossip, now);
 	expire_waiting(engine, now);
+	explore_expire(engine, now);
+	if (!engine->stopping)
+		nodes_heal(engine, now);
 	if (now >= engine->advertise.due) {
 		engine->advertise.due = UINT64_MAX;
 		resolution_start(engine->advertise.resolution);
@@ -275,6 +311,7 @@ static void on_prepare(uv_prepare_t *prepare)
 		return;
 	engine_pump(engine);
 	tell_dropped(engine);
+	effects_rows(engine);
 	if (engine->closing)
 		return;
 	atomic_store(engine->owner.waiting, engine->room.count);
@@ -289,58 +326,6 @@ static void on_prepare(uv_prepare_t *prepare)
 
 /* ---- commands ---- */
 
-static void want_trusted(struct engine *engine, const struct id *topic)
-{
-	uint64_t now = engine_now(engine);
-	struct trusted *trusted;
-	bool linked;
-
-	for (size_t i = 0; i < engine->trusted_count; i++) {
-		trusted = &engine->trusted[i];
-		linked = links_linked(engine->links, &trusted->id);
-		joiner_add(engine->joiner, now, topic, &trusted->id, linked);
-		dialer_want(engine->dialer, now, &trusted->id, true);
-		links_keep(engine->links, now, &trusted->id, true);
-		if (linked)
-			dialer_linked(engine->dialer, &trusted->id);
-	}
-}
-
-/* Those who are on this overlay and have told us so when we were not: their Join went
- * unheard, and upstream does not repeat it. */
-static void want_early_ones(struct engine *engine, const struct id *topic)
-{
-	struct inlet *inlet;
-
-	DL_FOREACH (engine->inlets, inlet)
-		if (inlet->has_topic && id_equal(&inlet->topic, topic))
-			joiner_add(engine->joiner, engine_now(engine), topic, &inlet->route->peer,
-				true);
-}
-
-struct recall {
-	struct engine *engine;
-	const struct id *topic;
-};
-
-static void recall(void *context, const struct id *node, const struct address *addresses,
-	size_t addresses_count)
-{
-	struct recall *recall = context;
-	struct engine *engine = recall->engine;
-	uint64_t now = engine_now(engine);
-	bool linked = links_linked(engine->links, node);
-
-	if (!engine_may_dial(engine, node))
-		return;
-	/* It was a neighbour here, so that this topic is no secret to it. Its addresses
-	 * have worked, loopback or not. */
-	book_hear(engine->book, now, node, addresses, addresses_count, true);
-	joiner_add(engine->joiner, now, recall->topic, node, linked);
-	if (!linked)
-		dialer_want(engine->dialer, now, node, false);
-}
-
 void engine_join(struct engine *engine, const struct id *topic)
 {
 	struct overlay *overlay = engine_overlay(engine, topic);
@@ -352,6 +337,7 @@ void engine_join(struct engine *engine, const struct id *topic)
 	if (!overlay)
 		return;
 	overlay->topic = *topic;
+	overlay->heal_due = UINT64_MAX;
 	HASH_ADD_KEYPTR_BYHASHVALUE(hh, engine->overlays, &overlay->topic, sizeof overlay->topic,
 		keyed_hash(&engine->keyed, topic, sizeof *topic), overlay);
 	if (!overlay->hh.tbl) {
@@ -367,9 +353,8 @@ void engine_join(struct engine *engine, const struct id *topic)
 		return;
 	}
 	atomic_fetch_add(engine->owner.overlays, 1);
-	want_trusted(engine, topic);
-	want_early_ones(engine, topic);
-	store_each(engine->store, topic, recall, &(struct recall){engine, topic});
+	nodes_join(engine, overlay);
+	explore_anew(engine);
 	engine_pump(engine);
 }
 
@@ -390,9 +375,9 @@ static void leave(struct engine *engine, struct overlay *overlay)
 	}
 	memory_free(overlay);
 	engine_emit(engine, NODE_LEFT, &topic, NULL, NULL);
-	for (size_t i = 0; !engine->overlays && i < engine->trusted_count; i++) {
-		dialer_unwant(engine->dialer, &engine->trusted[i].id);
-		links_keep(engine->links, engine_now(engine), &engine->trusted[i].id, false);
+	for (size_t i = 0; !engine->overlays && i < engine->configured_count; i++) {
+		dialer_unwant(engine->dialer, &engine->configured[i].id);
+		links_keep(engine->links, engine_now(engine), &engine->configured[i].id, false);
 	}
 }
 
@@ -448,44 +433,66 @@ void engine_record(struct engine *engine, const void *key, size_t key_size, cons
 
 /* ---- beginning and end ---- */
 
+static bool has_moved(
+	struct configured *configured, const struct address *addresses, size_t count)
+{
+	size_t size = count * sizeof *addresses;
+
+	if (count == configured->found_count && memcmp(addresses, configured->found, size) == 0)
+		return false;
+	memcpy(configured->found, addresses, size);
+	configured->found_count = count;
+	return true;
+}
+
 static void on_resolved(void *context, const struct id *node, const struct address *addresses,
 	size_t addresses_count, const char *failure)
 {
 	struct engine *engine = context;
-	struct trusted *trusted = engine_trusted(engine, node);
+	struct configured *configured = engine_configured(engine, node);
 
 	if (engine->stopping)
 		return;
 	if (id_equal(node, &engine->me))
 		advertise_resolved(engine, addresses, addresses_count, failure);
-	if (!trusted)
+	if (!configured)
 		return;
 	if (addresses_count == 0) {
-		if (engine_is_news(trusted->failure, failure))
-			engine_log(engine, NODE_LOG_NOTICE, "peer %s: %s", short_id(node).text,
+		if (engine_is_news(configured->failure, failure))
+			engine_log(engine, NODE_LOG_NOTICE, "%s %s: %s",
+				configured->trusted ? "peer" : "bootstrap", short_id(node).text,
 				failure);
 		return;
 	}
-	if (book_configure(engine->book, node, addresses, addresses_count) == ERROR_NONE)
+	if (book_configure(engine->book, node, configured->trusted ? BOOK_TRUSTED : BOOK_BOOTSTRAP,
+		    addresses, addresses_count) == ERROR_NONE) {
 		dialer_addresses(engine->dialer, engine_now(engine), node);
+		if (has_moved(configured, addresses, addresses_count))
+			walker_prompt(engine->walker, engine_now(engine), node);
+	}
 	engine_pump(engine);
 }
 
 void engine_begin(struct engine *engine)
 {
 	/* Before the peers' names, so that what the peers are told is complete. */
-	if (engine->advertise.resolution)
-		resolution_start(engine->advertise.resolution);
-	for (size_t i = 0; i < engine->trusted_count; i++)
-		resolution_start(engine->trusted[i].resolution);
+	advertise_begin(engine);
+	for (size_t i = 0; i < engine->configured_count; i++)
+		resolution_start(engine->configured[i].resolution);
+	explore_anew(engine);
+}
+
+static void on_part_closed(void *context)
+{
+	struct engine *engine = context;
+
+	if (--engine->handles == 0)
+		engine->owner.stopped(engine->owner.context);
 }
 
 static void on_handle_closed(uv_handle_t *handle)
 {
-	struct engine *engine = handle->data;
-
-	if (--engine->handles == 0)
-		engine->owner.stopped(engine->owner.context);
+	on_part_closed(handle->data);
 }
 
 static void on_endpoint_closed(void *context)
@@ -497,9 +504,13 @@ static void on_endpoint_closed(void *context)
 		engine->owner.stopped(engine->owner.context);
 		return;
 	}
-	engine->handles = 2;
+	engine->handles = 2 + (engine->multicast != NULL) + (engine->advertise.watch != NULL);
 	uv_close((uv_handle_t *)&engine->timer, on_handle_closed);
 	uv_close((uv_handle_t *)&engine->prepare, on_handle_closed);
+	if (engine->multicast)
+		multicast_close(engine->multicast, on_part_closed, engine);
+	if (engine->advertise.watch)
+		interfaces_watch_stop(engine->advertise.watch, on_part_closed, engine);
 }
 
 static void close_endpoint(struct engine *engine)
@@ -538,35 +549,52 @@ void engine_free(struct engine *engine)
 	gossip_free(engine->gossip);
 	links_free(engine->links);
 	dialer_free(engine->dialer);
+	dialer_free(engine->explorer);
 	joiner_free(engine->joiner);
+	walker_free(engine->walker);
+	mdns_free(engine->mdns);
+	advertise_free(engine);
 	book_free(engine->book);
 	access_free(engine->access);
 	resolver_free(engine->resolver);
 	store_free(engine->store);
-	memory_free(engine->trusted);
+	memory_free(engine->configured);
 	memory_free(engine);
 }
 
-static int trust(struct engine *engine, const struct node_config *config)
+static int configure(
+	struct engine *engine, const struct node_peer *nodes, size_t count, enum book_role role)
 {
-	struct trusted *trusted;
+	struct configured *configured;
 	int error;
 
-	engine->trusted = memory_zalloc((config->peers_count + 1) * sizeof *engine->trusted);
-	if (!engine->trusted)
-		return ERROR_NOMEM;
-	for (size_t i = 0; i < config->peers_count; i++) {
-		trusted = &engine->trusted[i];
-		trusted->id = config->peers[i].id;
-		error = book_configure(engine->book, &trusted->id, NULL, 0);
+	for (size_t i = 0; i < count; i++) {
+		configured = &engine->configured[engine->configured_count];
+		configured->id = nodes[i].id;
+		configured->trusted = role == BOOK_TRUSTED;
+		error = book_configure(engine->book, &configured->id, role, NULL, 0);
 		if (!error)
-			error = resolution_new(
-				engine->resolver, &config->peers[i], &trusted->resolution);
+			error = resolution_new(engine->resolver, &nodes[i], &configured->resolution);
 		if (error)
 			return error;
-		engine->trusted_count++;
+		engine->configured_count++;
 	}
 	return ERROR_NONE;
+}
+
+static int configure_all(struct engine *engine, const struct node_config *config)
+{
+	int error;
+
+	engine->configured = memory_zalloc((config->peers_count + config->bootstraps_count + 1) *
+					   sizeof *engine->configured);
+	if (!engine->configured)
+		return ERROR_NOMEM;
+	error = configure(engine, config->peers, config->peers_count, BOOK_TRUSTED);
+	if (!error)
+		error = configure(
+			engine, config->bootstraps, config->bootstraps_count, BOOK_BOOTSTRAP);
+	return error;
 }
 
 static int make_cores(struct engine *engine, const struct node_config *config)
@@ -586,19 +614,22 @@ static int make_cores(struct engine *engine, const struct node_config *config)
 		error = links_new(
 			&route_io, &engine->random, engine->owner.counters, &engine->links);
 	if (!error)
-		error = book_new(&engine->me, &engine->random, engine->owner.counters, LIMIT_PEERS,
-			&engine->book);
-	if (!error)
 		error = access_new(config->allow, config->allow_count, config->deny,
 			config->deny_count, &engine->access);
 	if (!error)
-		error = dialer_new(&engine->random, engine->book, &engine->dialer);
+		error = dialer_new(&engine->random, engine->book, &engine->budget,
+			engine->owner.counters, &engine->dialer);
+	if (!error)
+		error = dialer_new(&engine->random, engine->book, &engine->budget,
+			engine->owner.counters, &engine->explorer);
 	if (!error)
 		error = joiner_new(&engine->random, &engine->joiner);
 	if (!error)
 		error = resolver_new(engine->loop, on_resolved, engine, &engine->resolver);
 	if (!error)
-		error = trust(engine, config);
+		error = configure_all(engine, config);
+	if (!error)
+		error = explore_make(engine);
 	return error;
 }
 
@@ -633,16 +664,93 @@ static int make_endpoint(struct engine *engine, const struct node_config *config
 	struct quic_config quic = {
 		.loop = engine->loop,
 		.identity = config->identity,
-		.max_connections = LIMIT_CONNECTIONS,
-		.max_streams = config->max_overlays,
+		.protocols_count = PROTOCOLS,
+		.protocols[GOSSIP] =
+			{
+				.max_connections = LIMIT_CONNECTIONS,
+				.max_streams = config->max_overlays,
+				.idle_timeout = QUIC_IDLE_TIMEOUT,
+				.keep_alive = true,
+				.callbacks = route_callbacks,
+			},
+		.protocols[DISCOVERY] =
+			{
+				.max_connections = 2 * LIMIT_SESSIONS,
+				.max_bidi_streams = 1,
+				.idle_timeout = DISCOVERY_IDLE_NS,
+				.callbacks = explore_callbacks,
+			},
 		.max_queue = LIMIT_PEER_QUEUE_BYTES,
 		.counters = engine->owner.counters,
-		.callbacks = route_callbacks,
 		.context = engine,
 	};
 
-	identity_alpn(PROTOCOL_GOSSIP, &config->network, &quic.alpn);
+	identity_alpn(PROTOCOL_GOSSIP, &config->network, &quic.protocols[GOSSIP].alpn);
+	identity_alpn(PROTOCOL_DISCOVERY, &config->network, &quic.protocols[DISCOVERY].alpn);
 	return quic_endpoint_new(&quic, &engine->endpoint);
+}
+
+/* ---- what was known before ---- */
+
+static void on_value(void *context, const char *name, const void *bytes, size_t size)
+{
+	struct engine *engine = context;
+
+	if (strcmp(name, ADVERTISE_TIME) == 0 && size == sizeof engine->advertise.time.us)
+		memcpy(&engine->advertise.time.us, bytes, size);
+}
+
+static void on_node(void *context, const struct id *node, const uint8_t *row, size_t size)
+{
+	struct engine *engine = context;
+
+	/* One that means nothing to us is left out, and written anew once the node is known
+	 * again. */
+	(void)book_restore(engine->book, node, row, size);
+}
+
+static void on_old_neighbour(void *context, const struct id *topic, const struct id *node,
+	const struct address *addresses, size_t count)
+{
+	struct engine *engine = context;
+	uint64_t now = engine_now(engine);
+
+	if (id_equal(node, &engine->me))
+		return;
+	book_set_shared(engine->book, now, node, topic, true);
+	/* They have worked, loopback or not. */
+	book_hear(engine->book, now, node, node, addresses, count, true);
+	if (count > 0)
+		book_worked(engine->book, now, engine_wall(), node, &addresses[0]);
+}
+
+static void on_record(
+	void *context, const void *key, size_t key_size, const void *value, size_t value_size)
+{
+	const struct node_config *config = ((struct engine *)context)->starting;
+
+	if (config->record)
+		config->record(config->record_context, key, key_size, value, value_size);
+}
+
+static int open_store(struct engine *engine, const struct node_config *config)
+{
+	const struct store_visitor visitor = {
+		.context = engine,
+		.record = on_record,
+		.value = on_value,
+		.node = on_node,
+		.neighbour = on_old_neighbour,
+	};
+	char remark[STORE_REASON_SIZE];
+	int error;
+
+	engine->starting = config;
+	error = store_open(config->state_dir, engine->loop, &visitor, &engine->store, remark);
+	engine->starting = NULL;
+	if (!error && remark[0])
+		engine_log(engine, NODE_LOG_WARNING, "%s", remark);
+	return error;
 }
 
 int engine_new(const struct node_config *config, const struct engine_owner *owner, uv_loop_t *loop,
@@ -650,7 +758,6 @@ int engine_new(const struct node_config *config, const struct engine_owner *owne
 	char reason[NODE_REASON_SIZE])
 {
 	struct engine *engine = memory_zalloc(sizeof *engine);
-	char remark[STORE_REASON_SIZE];
 	int error = ERROR_NOMEM;
 
 	snprintf(reason, NODE_REASON_SIZE, "%s", error_text(ERROR_NOMEM));
@@ -658,9 +765,11 @@ int engine_new(const struct node_config *config, const struct engine_owner *owne
 		return error;
 	engine->owner = *owner;
 	engine->loop = loop;
+	engine->identity = config->identity;
 	engine->me = config->identity->id;
 	engine->random = random_system();
-	engine->waiting_due = UINT64_MAX;
+	engine->waiting_due = engine->heal_due = UINT64_MAX;
+	engine->advertise.due = UINT64_MAX;
 	engine->room = (struct waiting_room){
 		.limit = config->queue_limit,
 		.age_ns = config->queue_age_ns,
@@ -669,10 +778,10 @@ int engine_new(const struct node_config *config, const struct engine_owner *owne
 	};
 	keyed_init(&engine->keyed, &engine->random);
 	*out = engine;
-	error = store_open(config->state_dir, loop, config->record, config->record_context,
-		&engine->store, remark);
-	if (!error && remark[0])
-		engine_log(engine, NODE_LOG_WARNING, "%s", remark);
+	error = book_new(
+		&engine->me, &engine->random, owner->counters, LIMIT_NODES, &engine->book);
+	if (!error)
+		error = open_store(engine, config);
 	if (!error)
 		error = make_cores(engine, config);
 	if (!error)
@@ -695,5 +804,8 @@ int engine_new(const struct node_config *config, const struct engine_owner *owne
 	engine->prepare.data = engine;
 	uv_prepare_start(&engine->prepare, on_prepare);
 	engine->handles_ready = true;
-	return ERROR_NONE;
+	error = local_make(engine, config->mdns);
+	if (error)
+		snprintf(reason, NODE_REASON_SIZE, "%s", error_text(error));
+	return error;
 }

@@ -1,15 +1,22 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * What the engine's files know of one another: engine.c (commands, time, beginning and end),
- * effects.c (what the cores want done), routes.c (connections and streams), advertise.c
- * (where we say we are).
+ * effects.c (what the cores want done), routes.c (connections and streams of gossip), nodes.c
+ * (who is wanted as a neighbour, and healing), explore.c (discovery sessions), local.c (mDNS),
+ * advertise.c (where we say we are).
  */
 #ifndef BRIDGE_ENGINE_INTERNAL_H
 #define BRIDGE_ENGINE_INTERNAL_H
 
+#include "../discovery/info.h"
+#include "../discovery/mdns.h"
+#include "../discovery/session.h"
+#include "../discovery/walker.h"
 #include "../gossip/frame.h"
 #include "../gossip/gossip.h"
+#include "../interfaces.h"
 #include "../keyed.h"
+#include "../multicast.h"
 #include "../peers/access.h"
 #include "../peers/book.h"
 #include "../peers/dialer.h"
@@ -24,11 +31,16 @@
 #define MS	     UINT64_C(1000000)
 #define FAILURE_SIZE 96
 
+/* The protocols of the endpoint. */
+enum protocol { GOSSIP, DISCOVERY, PROTOCOLS };
+
 /* One overlay that is joined. */
 struct overlay {
 	struct id topic;
 	bool refused; /* over max_overlays: kept so that a leave finds it */
 	struct waiting waiting;
+	uint64_t heal_due; /* when nodes of the book are asked again; UINT64_MAX: no need */
+	uint64_t heal_backoff;
 	UT_hash_handle hh;
 };
 
@@ -53,17 +65,27 @@ struct inlet {
 	struct inlet *prev, *next; /* of all of the engine */
 };
 
-struct trusted {
+/* One node of the configuration. */
+struct configured {
 	struct id id;
+	bool trusted; /* peer, else bootstrap */
 	struct resolution *resolution;
 	char failure[FAILURE_SIZE]; /* the last one that was logged */
+	struct address found[LIMIT_ADDRESSES_PER_NODE]; /* by the last look-up */
+	size_t found_count;
 };
+
+/* One connection of the discovery protocol, from the dial or the handshake to its end. */
+struct talk;
 
 /* A line that is not to fill the log. */
 struct remark {
 	uint64_t not_before;
 	uint64_t unsaid; /* since the last one */
 };
+
+/* The last info's time, in the store. */
+#define ADVERTISE_TIME "info_time"
 
 /* What we tell about where we are: first what is configured, then what is bound. */
 struct advertise {
@@ -75,6 +97,11 @@ struct advertise {
 	size_t told_count; /* of those configured */
 	struct address bound[LIMIT_ADDRESSES_PER_NODE];
 	size_t bound_count;
+	const struct address *sockets; /* as they are bound, wildcards and all; the owner's */
+	size_t sockets_count;
+	struct info *infos[ORDERS]; /* the same, signed; NULL before the first */
+	struct info_time time;	    /* of these */
+	struct interfaces_watch *watch;
 };
 
 struct engine {
@@ -82,14 +109,25 @@ struct engine {
 	uv_loop_t *loop;
 	uv_timer_t timer;
 	uv_prepare_t prepare;
+	const struct identity *identity;
+	const struct node_config *starting; /* NULL but within engine_new */
 	struct id me;
 	struct random random;
 	struct keyed keyed;
 	struct gossip *gossip;
 	struct links *links;
-	struct dialer *dialer;
+	struct dial_budget budget;
+	struct dialer *dialer;	 /* of links */
+	struct dialer *explorer; /* of discovery sessions */
 	struct joiner *joiner;
 	struct book *book;
+	struct walker *walker;
+	struct talk *talks;
+	size_t talks_dialled, talks_accepted;
+	struct mdns *mdns; /* NULL: off */
+	struct multicast *multicast;
+	uint64_t local_second; /* the one in which local_verified infos were verified */
+	size_t local_verified;
 	struct access *access;
 	struct advertise advertise;
 	struct remark denied, own_id;
@@ -98,16 +136,17 @@ struct engine {
 	struct store *store;
 	struct overlay *overlays;
 	struct waiting_room room;
-	uint64_t waiting_due;
+	uint64_t waiting_due, heal_due;
 	struct node_event dropped; /* not told yet; count 0: nothing */
 	struct route *dials;
 	struct inlet *inlets; /* bounded by the streams we grant */
-	struct trusted *trusted;
-	size_t trusted_count;
+	struct configured *configured;
+	size_t configured_count;
 	bool handles_ready;
 	bool stopping, closing;
 	uint64_t stop_due;
 	unsigned handles; /* of ours, still open */
+	uint8_t row[BOOK_ROW_SIZE];
 };
 
 /* What becomes of a node's id in the log. */
@@ -118,6 +157,8 @@ struct short_id {
 /* engine.c */
 
 uint64_t engine_now(const struct engine *engine);
+/* Unix microseconds. */
+uint64_t engine_wall(void);
 struct short_id short_id(const struct id *id);
 __attribute__((format(printf, 3, 4))) void engine_log(
 	struct engine *engine, enum node_log_level level, const char *format, ...);
@@ -131,7 +172,10 @@ void engine_remark_denied(struct engine *engine, const struct id *peer, const ch
 void engine_remark_own_id(struct engine *engine, const char *where);
 /* Whether this node may be dialled; a dial that is not made is counted. */
 bool engine_may_dial(struct engine *engine, const struct id *peer);
-struct trusted *engine_trusted(struct engine *engine, const struct id *id);
+struct configured *engine_configured(struct engine *engine, const struct id *id);
+/* NULL as well for one that is a bootstrap only. */
+struct configured *engine_trusted(struct engine *engine, const struct id *id);
+struct overlay *engine_overlay(const struct engine *engine, const struct id *topic);
 /* Sends what has waited for the overlay's first neighbour. */
 void engine_send_waiting(struct engine *engine, const struct id *topic);
 /* Carries out what the cores want until they want nothing more now. */
@@ -143,19 +187,71 @@ bool effects_gossip(struct engine *engine);
 bool effects_links(struct engine *engine);
 bool effects_dialer(struct engine *engine);
 bool effects_joiner(struct engine *engine);
+bool effects_explorer(struct engine *engine);
+bool effects_walker(struct engine *engine);
+bool effects_mdns(struct engine *engine);
+/* What the book wants written down. */
+void effects_rows(struct engine *engine);
 
 /* routes.c */
 
 extern const struct quic_callbacks route_callbacks;
 extern const struct link_io route_io;
+/* Whether a peer is let in, whatever the protocol. */
+bool route_accept(void *context, const struct id *peer);
 void route_dial(struct engine *engine, const struct id *peer, const struct address *address);
+/* Has failed to connect: for the log, where it is news. */
+void route_note_failure(struct engine *engine, const struct id *peer,
+	const struct address *address, const char *text);
+
+/* nodes.c */
+
+/* The overlay was just joined: all who are known to share it are wanted. */
+void nodes_join(struct engine *engine, struct overlay *overlay);
+/* node has shown that it has this topic, or that it has it no longer. */
+void nodes_shared(
+	struct engine *engine, const struct id *node, const struct id *topic, bool shared);
+/* node has opened a stream for this overlay. */
+void nodes_named(struct engine *engine, const struct id *node, const struct id *topic);
+/* Fewer neighbours than before. */
+void nodes_fewer(struct engine *engine, struct overlay *overlay);
+/* Ask again in every overlay, now: we can be reached elsewhere. */
+void nodes_again(struct engine *engine);
+/* What is due. */
+void nodes_heal(struct engine *engine, uint64_t now);
+
+/* explore.c */
+
+extern const struct quic_callbacks explore_callbacks;
+int explore_make(struct engine *engine);
+/* Sessions that take too long are ended. */
+uint64_t explore_deadline(const struct engine *engine);
+void explore_expire(struct engine *engine, uint64_t now);
+/* Our topics or addresses have changed. */
+void explore_anew(struct engine *engine);
+void explore_dial(struct engine *engine, const struct id *node, const struct address *address);
+/* Somebody (source) has passed on an info that claims to be node's; takes it. verified: how
+ * many were, on this source's behalf. Whether it was new and is believed. */
+bool explore_info(struct engine *engine, const struct id *node, const struct id *source,
+	bool source_is_loopback, struct info *info, size_t *verified);
+
+/* local.c */
+
+/* ERROR_NOMEM; what the network does not allow is only logged. */
+int local_make(struct engine *engine, enum node_mdns mode);
+void local_tell(struct engine *engine);
 
 /* advertise.c */
 
-/* ERROR_NOMEM. */
+/* ERROR_NOMEM, ERROR_TLS. */
 int advertise_make(struct engine *engine, const struct node_config *config,
 	const struct address *bound, size_t n);
+/* The loop is there: follow the interfaces. */
+void advertise_begin(struct engine *engine);
 void advertise_resolved(struct engine *engine, const struct address *addresses,
 	size_t addresses_count, const char *failure);
+/* There was an info of ours with this time: ours are to be newer. */
+void advertise_newer(struct engine *engine, struct info_time time);
+void advertise_free(struct engine *engine);
 
 #endif

@@ -15,7 +15,7 @@ void route_dial(struct engine *engine, const struct id *peer, const struct addre
 		route->peer = *peer;
 		route->address = *address;
 		route->dialled = true;
-		error = quic_connect(engine->endpoint, peer, address, &route->connection);
+		error = quic_connect(engine->endpoint, GOSSIP, peer, address, &route->connection);
 	}
 	if (error) {
 		engine_log(engine, NODE_LOG_DEBUG, "peer %s: cannot be dialled: %s",
@@ -40,15 +40,17 @@ static void dial_is_over(struct engine *engine, struct route *route)
 	route->dialling = false;
 }
 
-static void note_failure(struct engine *engine, const struct route *route, const char *text)
+void route_note_failure(struct engine *engine, const struct id *peer,
+	const struct address *address, const char *text)
 {
-	struct trusted *trusted = engine_trusted(engine, &route->peer);
-	char address[ADDRESS_TEXT_SIZE];
+	struct configured *configured = engine_configured(engine, peer);
+	char buffer[ADDRESS_TEXT_SIZE];
 
-	if (trusted && !engine_is_news(trusted->failure, text))
+	if (configured && !engine_is_news(configured->failure, text))
 		return;
-	engine_log(engine, trusted ? NODE_LOG_NOTICE : NODE_LOG_DEBUG, "peer %s at %s: %s",
-		short_id(&route->peer).text, address_format(&route->address, address), text);
+	engine_log(engine, configured ? NODE_LOG_NOTICE : NODE_LOG_DEBUG, "%s %s at %s: %s",
+		configured && !configured->trusted ? "bootstrap" : "peer", short_id(peer).text,
+		address_format(address, buffer), text);
 }
 
 /* The first of several dials to one node has come about: the others are not needed. */
@@ -79,7 +81,7 @@ static void on_connected(void *context, struct quic_connection *connection)
 {
 	struct engine *engine = context;
 	struct route *route = quic_connection_data(connection);
-	struct trusted *trusted;
+	struct configured *trusted;
 	char address[ADDRESS_TEXT_SIZE];
 
 	if (route)
@@ -92,7 +94,13 @@ static void on_connected(void *context, struct quic_connection *connection)
 		return;
 	}
 	atomic_fetch_add(engine->owner.connections, 1);
-	book_worked(engine->book, engine_now(engine), &route->peer, &route->address);
+	/* Anybody can dial us, under as many keys as they like: that proves nothing yet. */
+	if (route->dialled)
+		book_worked(engine->book, engine_now(engine), engine_wall(), &route->peer,
+			&route->address);
+	else
+		book_hear(engine->book, engine_now(engine), &route->peer, &route->peer,
+			&route->address, 1, true);
 	trusted = engine_trusted(engine, &route->peer);
 	engine_log(engine, trusted ? NODE_LOG_INFO : NODE_LOG_DEBUG,
 		"peer %s at %s: connected (%s)", short_id(&route->peer).text,
@@ -128,7 +136,7 @@ static bool is_ourselves(const struct engine *engine, const struct address *addr
 	return false;
 }
 
-static bool on_accept(void *context, const struct id *peer)
+bool route_accept(void *context, const struct id *peer)
 {
 	struct engine *engine = context;
 
@@ -156,7 +164,7 @@ static void on_closed(
 		atomic_fetch_sub(engine->owner.connections, 1);
 		/* A dialler is through before the other side has decided. */
 		if (close->refused)
-			note_failure(engine, route, close->text);
+			route_note_failure(engine, &route->peer, &route->address, close->text);
 		else
 			engine_log(engine, NODE_LOG_DEBUG, "peer %s: connection closed: %s",
 				short_id(&route->peer).text, close->text);
@@ -167,7 +175,7 @@ static void on_closed(
 		if (close->own_key && !is_ourselves(engine, &route->address))
 			engine_remark_own_id(engine, at_address(&route->address, at));
 		if (!links_linked(engine->links, &route->peer))
-			note_failure(engine, route, close->text);
+			route_note_failure(engine, &route->peer, &route->address, close->text);
 		dialer_failed(engine->dialer, engine_now(engine), &route->peer, &route->address);
 	}
 	memory_free(route);
@@ -205,6 +213,8 @@ static int on_frame(struct engine *engine, struct inlet *inlet, const uint8_t *b
 	if (error)
 		engine_count(engine, COUNTER_BAD_FRAME);
 	inlet->has_topic = !error;
+	if (!error)
+		nodes_named(engine, &inlet->route->peer, &inlet->topic);
 	return error;
 }
 
@@ -318,5 +328,5 @@ static void io_close(void *connection)
 }
 
 const struct quic_callbacks route_callbacks = {
-	on_connected, on_accept, on_closed, on_stream_data, on_stream_closed, on_stream_credit};
+	on_connected, route_accept, on_closed, on_stream_data, on_stream_closed, on_stream_credit};
 const struct link_io route_io = {io_open, io_send, io_finish, io_close};

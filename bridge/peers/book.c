@@ -610,8 +610,7 @@ void book_failed(struct book *book, uint64_t now, uint64_t wall, const struct id
 	if (!node)
 		return;
 	node->failed = wall;
-	if (node->failures < BOOK_STALE_FAILURES &&
-		++node->failures == BOOK_STALE_FAILURES)
+	if (node->failures < BOOK_STALE_FAILURES && ++node->failures == BOOK_STALE_FAILURES)
 		book_note_change(book, node);
 	else if (is_long_after(wall, node->row_failed))
 		book_note_change(book, node);

@@ -43,7 +43,7 @@ struct book;
 /* At most this many places are tried for one node. */
 #define BOOK_CANDIDATES (3 * LIMIT_ADDRESSES_PER_NODE + 1)
 
-/* ERROR_NOMEM. The book draws its hash key from random. */
+/* random (hash key, random order) and counters must outlive the book. ERROR_NOMEM. */
 int book_new(const struct id *me, const struct random *random, struct counters *counters,
 	size_t max_nodes, struct book **out);
 void book_free(struct book *book);
@@ -84,15 +84,15 @@ const struct info *book_info(const struct book *book, const struct id *node, enu
 /* Infos of that order, each node's once, beginning anywhere; stops when visit returns false.
  * What is called back from the book must not add anything to it or remove it. */
 typedef bool book_visit_info(void *context, const struct id *node, const struct info *info);
-void book_each_info(const struct book *book, enum info_order order, book_visit_info *visit,
-	void *context);
+void book_each_info(
+	const struct book *book, enum info_order order, book_visit_info *visit, void *context);
 
 /* ---- what it shares, what it speaks ---- */
 
 /* node has shown (discovery, being a neighbour) that it has this topic, or that it does not
  * have it any more. Adds the node where it is not known. True: that is a change. */
-bool book_set_shared(struct book *book, uint64_t now, const struct id *node,
-	const struct id *topic, bool shared);
+bool book_set_shared(struct book *book, uint64_t now, const struct id *node, const struct id *topic,
+	bool shared);
 bool book_shares(const struct book *book, const struct id *node, const struct id *topic);
 /* The nodes that share a topic, in random order; stops when visit returns false. */
 typedef bool book_visit(void *context, const struct id *node);

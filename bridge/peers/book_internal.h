@@ -44,14 +44,14 @@ struct book_node {
 	struct id id;
 	bool is_configured[BOOK_ROLES];
 	bool linked;
-	bool has_good; /* and so is proven */
+	bool has_good;		    /* and so is proven */
 	bool info_is_local[ORDERS]; /* its loopback addresses are believed */
-	bool on_disk; /* there is a row, or one has been handed out */
-	bool changed; /* in book->changes */
-	bool gone;    /* only its row is still to be deleted: not in the book any more */
+	bool on_disk;		    /* there is a row, or one has been handed out */
+	bool changed;		    /* in book->changes */
+	bool gone;	  /* only its row is still to be deleted: not in the book any more */
 	uint8_t failures; /* since it worked, BOOK_STALE_FAILURES at most */
 	enum dialect dialect;
-	struct address good; /* the last one that worked */
+	struct address good;			       /* the last one that worked */
 	struct book_addresses *configured[BOOK_ROLES]; /* NULL: none */
 	struct book_addresses *hearsay;		       /* likewise */
 	struct info *infos[ORDERS];		       /* likewise */
@@ -61,9 +61,9 @@ struct book_node {
 	unsigned shares_count;
 	unsigned at[BOOK_TABLES];
 	enum book_list list;
-	struct book_node *prev, *next;		      /* in that list */
-	struct book_source *source;		      /* NULL: itself */
-	struct book_node *source_prev, *source_next;  /* source->nodes */
+	struct book_node *prev, *next;		       /* in that list */
+	struct book_source *source;		       /* NULL: itself */
+	struct book_node *source_prev, *source_next;   /* source->nodes */
 	struct book_node *changes_prev, *changes_next; /* book->changes */
 	UT_hash_handle hh;
 };

@@ -195,8 +195,8 @@ static int apply(struct book *book, struct book_node *node, struct row *row)
 			(node->infos[order] && info_time_compare(row->infos[order]->time,
 						       node->infos[order]->time) <= 0))
 			continue;
-		error = book_keep_info(book, node, row->infos[order],
-			row->flags & (unsigned)LOCAL_FIRST << order);
+		error = book_keep_info(
+			book, node, row->infos[order], row->flags & (unsigned)LOCAL_FIRST << order);
 		if (error)
 			return error;
 		row->infos[order] = NULL;
@@ -232,8 +232,8 @@ int book_restore(struct book *book, const struct id *id, const uint8_t *bytes, s
 	int error = id_equal(id, &book->me) ? ERROR_INVALID : decode(bytes, size, &row);
 
 	if (!error && !node)
-		error = book_add_node(
-			book, id, row.flags & SOURCE ? &row.source : NULL, BOOK_ONLY_IF_ROOM, &node);
+		error = book_add_node(book, id, row.flags & SOURCE ? &row.source : NULL,
+			BOOK_ONLY_IF_ROOM, &node);
 	if (!error) {
 		error = apply(book, node, &row);
 		if (!error) {

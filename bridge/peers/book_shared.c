@@ -11,8 +11,8 @@ static struct book_topic *find_topic(const struct book *book, const struct id *i
 {
 	struct book_topic *topic;
 
-	HASH_FIND_BYHASHVALUE(hh, book->topics, id, sizeof *id,
-		keyed_hash(&book->keyed, id, sizeof *id), topic);
+	HASH_FIND_BYHASHVALUE(
+		hh, book->topics, id, sizeof *id, keyed_hash(&book->keyed, id, sizeof *id), topic);
 	return topic;
 }
 
@@ -178,8 +178,8 @@ int book_add_share(struct book *book, struct book_node *node, const struct id *t
 	return error;
 }
 
-bool book_set_shared(struct book *book, uint64_t now, const struct id *id, const struct id *topic,
-	bool shared)
+bool book_set_shared(
+	struct book *book, uint64_t now, const struct id *id, const struct id *topic, bool shared)
 {
 	struct book_node *node = book_find_node(book, id);
 	struct book_share *share;

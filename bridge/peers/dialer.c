@@ -379,8 +379,8 @@ static bool tell_next(struct dialer *dialer, struct dialer_effect *out)
 
 static void begin_round(struct dialer *dialer, uint64_t now, struct target *target)
 {
-	target->candidates_count = book_candidates(
-		dialer->book, &target->node, target->candidates, &target->proven);
+	target->candidates_count =
+		book_candidates(dialer->book, &target->node, target->candidates, &target->proven);
 	target->next_candidate = 0;
 	target->pending = 0;
 	target->state = DIALING;

@@ -16,6 +16,8 @@ struct wish {
 	struct pair pair;
 	bool linked;
 	bool answered;
+	bool trusted;
+	unsigned asked; /* without an answer */
 	uint64_t due; /* UINT64_MAX while not linked or answered */
 	uint64_t backoff;
 	UT_hash_handle hh;
@@ -76,17 +78,20 @@ static void set_due(struct joiner *joiner, struct wish *wish, uint64_t due)
 }
 
 int joiner_add(struct joiner *joiner, uint64_t now, const struct id *topic, const struct id *peer,
-	bool linked)
+	bool linked, bool trusted)
 {
-	struct wish *wish;
+	struct wish *wish = find(joiner, topic, peer);
 
-	if (find(joiner, topic, peer))
+	if (wish) {
+		wish->trusted = wish->trusted || trusted;
 		return ERROR_NONE;
+	}
 	wish = memory_zalloc(sizeof *wish);
 	if (!wish)
 		return ERROR_NOMEM;
 	wish->pair = (struct pair){*topic, *peer};
 	wish->linked = linked;
+	wish->trusted = trusted;
 	wish->backoff = BACKOFF_FIRST_NS;
 	HASH_ADD_KEYPTR_BYHASHVALUE(hh, joiner->wishes, &wish->pair, sizeof wish->pair,
 		keyed_hash(&joiner->keyed, &wish->pair, sizeof wish->pair), wish);
@@ -106,6 +111,22 @@ void joiner_remove_topic(struct joiner *joiner, const struct id *topic)
 		if (id_equal(&wish->pair.topic, topic))
 			forget(joiner, wish);
 	}
+}
+
+size_t joiner_prune(struct joiner *joiner, const struct id *topic)
+{
+	struct wish *wish, *next;
+	size_t left = 0;
+
+	HASH_ITER (hh, joiner->wishes, wish, next) {
+		if (!id_equal(&wish->pair.topic, topic))
+			continue;
+		if (wish->linked || wish->answered || wish->trusted)
+			left++;
+		else
+			forget(joiner, wish);
+	}
+	return left;
 }
 
 void joiner_linked(struct joiner *joiner, uint64_t now, const struct id *peer)
@@ -141,6 +162,7 @@ void joiner_answered(struct joiner *joiner, const struct id *topic, const struct
 	if (!wish)
 		return;
 	wish->answered = true;
+	wish->asked = 0;
 	wish->due = UINT64_MAX;
 	wish->backoff = BACKOFF_FIRST_NS;
 }
@@ -161,7 +183,7 @@ uint64_t joiner_deadline(const struct joiner *joiner)
 	return joiner->due;
 }
 
-bool joiner_effect(struct joiner *joiner, uint64_t now, struct id *topic, struct id *peer)
+bool joiner_effect(struct joiner *joiner, uint64_t now, struct joiner_effect *out)
 {
 	uint64_t half, due = UINT64_MAX;
 	struct wish *wish, *next;
@@ -170,12 +192,17 @@ bool joiner_effect(struct joiner *joiner, uint64_t now, struct id *topic, struct
 		return false;
 	HASH_ITER (hh, joiner->wishes, wish, next) {
 		if (wish->due <= now) {
+			out->topic = wish->pair.topic;
+			out->peer = wish->pair.peer;
+			out->gave_up = !wish->trusted && wish->asked++ == JOINER_ASKS;
+			if (out->gave_up) {
+				forget(joiner, wish);
+				return true;
+			}
 			half = wish->backoff / 2;
 			wish->due = now + half + random_below(&joiner->random, half + 1);
 			wish->backoff = wish->backoff * 2 > BACKOFF_MOST_NS ? BACKOFF_MOST_NS
 									    : wish->backoff * 2;
-			*topic = wish->pair.topic;
-			*peer = wish->pair.peer;
 			return true;
 		}
 		if (wish->due < due)

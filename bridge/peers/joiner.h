@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The joiner: asks configured and remembered nodes to be our neighbours in an overlay,
- * again and again until one answers (a Join for an overlay that the other side has not
- * joined is silently ignored, and one after a crash often is): while there is a link,
- * with a jittered backoff of 0.5 s doubling to 8 s.
+ * The joiner: asks nodes to be our neighbours in an overlay, again and again until one
+ * answers (a Join for an overlay that the other side has not joined is silently ignored,
+ * and one after a crash often is): while there is a link, with a jittered backoff of 0.5 s
+ * doubling to 8 s. Trusted ones for ever; others until JOINER_ASKS have gone unanswered:
+ * they have left that overlay.
  *
  * sans-IO; times are monotonic nanoseconds; one thread.
  */
@@ -19,14 +20,24 @@
 
 struct joiner;
 
+#define JOINER_ASKS 10
+
+struct joiner_effect {
+	struct id topic, peer;
+	bool gave_up; /* it does not answer: forgotten; else: ask it now */
+};
+
 /* ERROR_NOMEM. */
 int joiner_new(const struct random *random, struct joiner **out);
 void joiner_free(struct joiner *joiner);
 
-/* Wants peer as a neighbour in topic; linked: there is a connection to it now. Fine to
- * repeat. ERROR_NOMEM. */
+/* Wants peer as a neighbour in topic; linked: there is a connection to it now; trusted: for
+ * as long as the topic. Fine to repeat. ERROR_NOMEM. */
 int joiner_add(struct joiner *joiner, uint64_t now, const struct id *topic, const struct id *peer,
-	bool linked);
+	bool linked, bool trusted);
+/* Forgets those that could not be reached: neither linked, nor a neighbour, nor trusted.
+ * Returns how many are left. */
+size_t joiner_prune(struct joiner *joiner, const struct id *topic);
 void joiner_remove_topic(struct joiner *joiner, const struct id *topic);
 
 /* A link to peer has come: everything that waited for it is asked at once. Or gone. */
@@ -40,7 +51,7 @@ void joiner_lost(
 	struct joiner *joiner, uint64_t now, const struct id *topic, const struct id *peer);
 
 uint64_t joiner_deadline(const struct joiner *joiner);
-/* The next pair to be asked (the next time is set already); false when there is none. */
-bool joiner_effect(struct joiner *joiner, uint64_t now, struct id *topic, struct id *peer);
+/* The next pair that is due (the next time is set already); false when there is none. */
+bool joiner_effect(struct joiner *joiner, uint64_t now, struct joiner_effect *out);
 
 #endif

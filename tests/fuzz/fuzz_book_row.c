@@ -17,10 +17,11 @@ static struct book *new_book(void)
 {
 	static struct counters counters;
 	static const struct id me = {{1}};
-	uint64_t seed = 1;
+	static uint64_t seed;
 	struct random random = random_seeded(&seed);
 	struct book *book;
 
+	seed = 1;
 	if (book_new(&me, &random, &counters, 4, &book))
 		abort();
 	return book;

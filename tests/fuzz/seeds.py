@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Writes the seeds of some of the fuzzers, made from the vectors of the real crates.
 
-Run it from anywhere; it writes corpus/{wire,frame,addr_info,gossip,book_row}
+Run it from anywhere; it writes corpus/{wire,frame,addr_info,gossip,book_row,mdns}
 beside itself.
 """
 
@@ -100,3 +100,24 @@ write("book_row", "topics", row(0, 2, topics=[bytes([n] * 32) for n in range(5)]
 for number, (first, second) in enumerate(zip(*infos)):
     write("book_row", f"infos_{number}", row(0x3C, 3, infos=(first, second)))
 write("book_row", "all", row(0x3F, 3, 1, V6, bytes(32), [V4] * 3, (infos[0][1], infos[1][1]), [bytes(32)]))
+
+
+def datagram(packet, delay=0):
+    return struct.pack(">HB", len(packet), delay) + packet
+
+
+for generation in ("06", "07"):
+    capture = json.loads((here.parent / "vectors" / f"mdns{generation}_packets.json").read_text())
+    packets = [bytes.fromhex(packet["hex"]) for packet in capture["packets"]]
+    for number, packet in enumerate(packets[:3]):
+        write("mdns", f"packet{generation}_{number}", b"\0" + datagram(packet))
+    conversation = b"".join(datagram(packet, 15 * (number % 3)) for number, packet in enumerate(packets))
+    write("mdns", f"conversation{generation}", b"\1" + conversation)
+service = b"\x0a_p2pandav1\x04_udp\x05local\0"
+write(
+    "mdns",
+    "questions",
+    b"\0"
+    + datagram(bytes(4) + b"\0\2" + bytes(6) + b"\4_ipp\4_tcp\5local\0\0\x0c\0\1" + service + b"\0\xff\x80\1")
+    + datagram(bytes(4) + b"\0\1" + bytes(6) + b"\xc0\x0c\0\x0c\0\1", 1),
+)

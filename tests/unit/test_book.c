@@ -456,8 +456,8 @@ static void infos_from_the_future(void **state)
 {
 	bool fresh = true;
 
-	assert_int_equal(insert_from(1, 1, WALL + LIMIT_FUTURE_US + 1, FIRST, "10.0.0.1:1", false,
-				 &fresh),
+	assert_int_equal(
+		insert_from(1, 1, WALL + LIMIT_FUTURE_US + 1, FIRST, "10.0.0.1:1", false, &fresh),
 		ERROR_INVALID);
 	assert_false(fresh);
 	assert_false(knows(1));
@@ -493,8 +493,7 @@ static void what_cannot_be_dialled(void **state)
 
 	for (size_t i = 0; i < sizeof useless / sizeof *useless; i++) {
 		assert_int_equal(hear_from(1, 1, useless[i], true), 0);
-		assert_int_equal(
-			insert_from(2, 2, i, FIRST, useless[i], true, &fresh), 0);
+		assert_int_equal(insert_from(2, 2, i, FIRST, useless[i], true, &fresh), 0);
 		expect(2, 0, NULL);
 	}
 	/* An info without an address is one all the same: it can be passed on. */
@@ -545,11 +544,10 @@ static void addresses_are_bounded(void **state)
 	for (enum book_role role = BOOK_TRUSTED; role <= BOOK_BOOTSTRAP; role++) {
 		for (unsigned i = 0; i < 2 * LIMIT_ADDRESSES_PER_NODE; i++)
 			addresses[i] = numbered(100 * role + i);
-		assert_int_equal(book_configure(book, &id, role, addresses,
-					 2 * LIMIT_ADDRESSES_PER_NODE),
-			0);
 		assert_int_equal(
-			book_candidates(book, &id, out, NULL), LIMIT_ADDRESSES_PER_NODE);
+			book_configure(book, &id, role, addresses, 2 * LIMIT_ADDRESSES_PER_NODE),
+			0);
+		assert_int_equal(book_candidates(book, &id, out, NULL), LIMIT_ADDRESSES_PER_NODE);
 	}
 	for (unsigned i = 0; i < 2 * LIMIT_ADDRESSES_PER_NODE; i++)
 		addresses[i] = numbered(1000 + i);
@@ -714,8 +712,7 @@ static void everybody_has_to_stay(void **state)
 	for (uint32_t node = 0; node < MAX_NODES; node++)
 		configure_as(node, node % 2, "10.0.0.1:1");
 	assert_int_equal(hear(100, "10.0.0.1:1"), ERROR_LIMIT);
-	assert_int_equal(
-		insert_from(100, 100, 1, FIRST, "10.0.0.1:1", false, &fresh), ERROR_LIMIT);
+	assert_int_equal(insert_from(100, 100, 1, FIRST, "10.0.0.1:1", false, &fresh), ERROR_LIMIT);
 	assert_false(fresh);
 	assert_false(share(100, 1, true));
 	worked(100);
@@ -1421,9 +1418,9 @@ static void fill(void)
 
 		source = node_id(100000 + node / 500);
 		for (unsigned order = 0; order < ORDERS; order++)
-			assert_int_equal(book_insert_info(book, now++, WALL, &id, &source, false,
-						 info_of(node, node + 1, order, addresses, 3),
-						 &fresh),
+			assert_int_equal(
+				book_insert_info(book, now++, WALL, &id, &source, false,
+					info_of(node, node + 1, order, addresses, 3), &fresh),
 				0);
 		assert_int_equal(book_hear(book, now++, &id, &source, addresses, 3, false), 0);
 		if (node % 2)
@@ -1512,8 +1509,7 @@ static void do_everything(void)
 	assert_int_equal(knows(2), error == 0);
 	info = info_of(3, 1, FIRST, &one, 1);
 	if (info) {
-		error = book_insert_info(
-			book, now++, WALL, &third, &first, false, info, &fresh);
+		error = book_insert_info(book, now++, WALL, &third, &first, false, info, &fresh);
 		assert_true(error == 0 || error == ERROR_NOMEM);
 		assert_true(error == 0 || !fresh);
 		assert_true(knows(3) || error);
@@ -1669,7 +1665,7 @@ static void anything_in_any_order(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name)     cmocka_unit_test_setup_teardown(name, setup, teardown)
 #define MEASURED(name) cmocka_unit_test_setup_teardown(name, setup_measured, teardown_measured)
 	const struct CMUnitTest tests[] = {
 		TEST(nobody_is_known),

@@ -627,9 +627,8 @@ static void one_budget_for_all_diallers(void **state)
 		take();
 		world.dialer = first;
 		take();
-		assert_int_equal(world.all_dials, second_number < 2 ? (second_number + 1) *
-								LIMIT_UNPROVEN_DIALS
-							    : 40);
+		assert_int_equal(world.all_dials,
+			second_number < 2 ? (second_number + 1) * LIMIT_UNPROVEN_DIALS : 40);
 		world.now += S;
 	}
 	dialer_free(second);
@@ -676,8 +675,7 @@ static void hundreds_of_targets(void **state)
 		struct address address = address_of(i % 100, 1);
 
 		memcpy(id.bytes, &i, sizeof i);
-		assert_int_equal(
-			book_configure(world.book, &id, BOOK_TRUSTED, &address, 1), 0);
+		assert_int_equal(book_configure(world.book, &id, BOOK_TRUSTED, &address, 1), 0);
 		assert_int_equal(dialer_want(world.dialer, world.now, &id, true), 0);
 	}
 	begun = clock();
@@ -685,8 +683,8 @@ static void hundreds_of_targets(void **state)
 		while (dialer_effect(world.dialer, world.now, &effect)) {
 			if (effect.type == DIALER_DIAL) {
 				dials++;
-				dialer_failed(world.dialer, world.now, &effect.node,
-					&effect.address);
+				dialer_failed(
+					world.dialer, world.now, &effect.node, &effect.address);
 			} else {
 				look_ups++;
 			}

@@ -18,7 +18,7 @@ static struct {
 	struct joiner *joiner;
 	uint64_t now, seed;
 	struct random random;
-	unsigned asked[TOPICS][PEERS];
+	unsigned asked[TOPICS][PEERS], gave_up[TOPICS][PEERS];
 	uint64_t asked_at[TOPICS][PEERS];
 } world;
 
@@ -58,14 +58,18 @@ static int teardown(void **state)
 
 static unsigned take(void)
 {
-	struct id topic, peer;
+	struct joiner_effect effect;
 	unsigned count = 0;
 	size_t t, p;
 
-	while (joiner_effect(world.joiner, world.now, &topic, &peer)) {
-		t = topic.bytes[0] - 0x80u;
-		p = peer.bytes[0] - 0x10u;
+	while (joiner_effect(world.joiner, world.now, &effect)) {
+		t = effect.topic.bytes[0] - 0x80u;
+		p = effect.peer.bytes[0] - 0x10u;
 		assert_true(t < TOPICS && p < PEERS);
+		if (effect.gave_up) {
+			world.gave_up[t][p]++;
+			continue;
+		}
 		world.asked[t][p]++;
 		world.asked_at[t][p] = world.now;
 		/* Each pair once, however long nobody has asked. */
@@ -93,7 +97,21 @@ static void add(size_t topic, size_t peer, bool linked)
 {
 	struct id t = topic_id(topic), p = peer_id(peer);
 
-	assert_int_equal(joiner_add(world.joiner, world.now, &t, &p, linked), 0);
+	assert_int_equal(joiner_add(world.joiner, world.now, &t, &p, linked, true), 0);
+}
+
+static void add_untrusted(size_t topic, size_t peer, bool linked)
+{
+	struct id t = topic_id(topic), p = peer_id(peer);
+
+	assert_int_equal(joiner_add(world.joiner, world.now, &t, &p, linked, false), 0);
+}
+
+static size_t prune(size_t topic)
+{
+	struct id id = topic_id(topic);
+
+	return joiner_prune(world.joiner, &id);
 }
 
 static void linked(size_t peer)
@@ -290,7 +308,7 @@ static void each_allocation_fails(void **state)
 		heap_fail(n, false);
 		for (size_t i = 0; i < 3; i++) {
 			peer = peer_id(i);
-			error = joiner_add(world.joiner, world.now, &topic, &peer, true);
+			error = joiner_add(world.joiner, world.now, &topic, &peer, true, true);
 			assert_true(error == 0 || error == ERROR_NOMEM);
 			wanted += error == 0;
 		}
@@ -361,6 +379,53 @@ static void anything_in_any_order(void **state)
 	}
 }
 
+static void untrusted_ones_are_given_up(void **state)
+{
+	add_untrusted(0, 0, true);
+	add_untrusted(1, 0, true);
+	add(0, 1, true);
+	pass(30 * S);
+	assert_int_equal(world.gave_up[0][0], 0);
+	/* An answer begins the count anew. */
+	answered(1, 0);
+	lost(1, 0);
+	pass(60 * S);
+	assert_int_equal(world.asked[0][0], JOINER_ASKS);
+	assert_int_equal(world.gave_up[0][0], 1);
+	assert_true(world.asked[1][0] > JOINER_ASKS);
+	pass(600 * S);
+	assert_int_equal(world.asked[0][0], JOINER_ASKS);
+	assert_int_equal(world.gave_up[0][0], 1);
+	assert_int_equal(world.gave_up[0][1], 0);
+	assert_true(world.asked[0][1] > 50);
+	/* And may be wanted again. */
+	add_untrusted(0, 0, true);
+	take();
+	assert_int_equal(world.asked[0][0], JOINER_ASKS + 1);
+}
+
+static void those_that_cannot_be_reached_make_room(void **state)
+{
+	add(0, 0, false);
+	add_untrusted(0, 1, false);
+	add_untrusted(0, 2, true);
+	add_untrusted(0, 3, true);
+	add_untrusted(1, 1, false);
+	answered(0, 3);
+	unlinked(3);
+	assert_int_equal(prune(0), 3);
+	assert_int_equal(prune(0), 3);
+	take();
+	linked(1);
+	take();
+	assert_int_equal(world.asked[0][1], 0);
+	assert_int_equal(world.asked[1][1], 1);
+	/* Asked by trust what was wanted without: it stays. */
+	add(1, 1, true);
+	unlinked(1);
+	assert_int_equal(prune(1), 1);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -373,6 +438,8 @@ int main(void)
 		TEST(a_link_that_comes_back_to_a_neighbour),
 		TEST(topics_are_removed),
 		TEST(not_all_at_one_time),
+		TEST(untrusted_ones_are_given_up),
+		TEST(those_that_cannot_be_reached_make_room),
 		TEST(each_allocation_fails),
 		TEST(anything_in_any_order),
 	};

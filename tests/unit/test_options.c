@@ -124,6 +124,8 @@ static void all_of_them(void **state)
 		{"bind", "[::1]:4242"},
 		{"peer", ID1 "@192.0.2.1:2022"},
 		{"peer", ID2 "@broker.example:1,[2001:db8::1]:65535,10-0-0-1.example_x:7"},
+		{"bootstrap", ID0 "@192.0.2.9:2023,other.example:4"},
+		{"mdns", "passive"},
 		{"topic", ID1},
 		{"topic", ID2},
 		{"log_level", "debug"},
@@ -151,6 +153,10 @@ static void all_of_them(void **state)
 	assert_string_equal(options.peers[1].hosts[0].host, "broker.example");
 	assert_string_equal(options.peers[1].hosts[1].host, "2001:db8::1");
 	assert_int_equal(options.peers[1].hosts[1].port, 65535);
+	assert_int_equal(options.bootstraps_count, 1);
+	assert_int_equal(options.bootstraps[0].hosts_count, 2);
+	assert_string_equal(options.bootstraps[0].hosts[1].host, "other.example");
+	assert_int_equal(options.mdns, NODE_MDNS_PASSIVE);
 	assert_int_equal(options.topics_count, 2);
 	assert_int_equal(options.topics[1].bytes[0], 0xff);
 	assert_int_equal(options.log_level, BROKER_DEBUG);
@@ -163,6 +169,7 @@ static void all_of_them(void **state)
 	options_clear(&options);
 	assert_int_equal(options.peers_count, 0);
 	assert_null(options.peers);
+	assert_null(options.bootstraps);
 }
 
 static void good_values(void **state)
@@ -170,6 +177,8 @@ static void good_values(void **state)
 	static const struct option_text texts[] = {
 		{"bind", "0.0.0.0:2022"},
 		{"bind", "[::]:65535"},
+		{"mdns", "off"},
+		{"mdns", "active"},
 		{"log_level", "information"},
 		{"log_level", "notice"},
 		{"log_level", "warning"},
@@ -214,6 +223,12 @@ static void bad_values(void **state)
 		{"bind", "[::1]", "[<IPv6 address>]:<port>"},
 		{"bind", "[::1:2022", "[<IPv6 address>]:<port>"},
 		{"bind", "127.0.0.1:2022 ", "<IPv4 address>:<port>"},
+		{"bootstrap", "", "<64 lower-case hex digits>@<host>:<port>"},
+		{"bootstrap", ID1, "<host>:<port>"},
+		{"bootstrap", ID1 "@host:0", "<host>:<port>"},
+		{"mdns", "", "off, passive or active"},
+		{"mdns", "on", "off, passive or active"},
+		{"mdns", "Active", "off, passive or active"},
 		{"peer", "", "<64 lower-case hex digits>@<host>:<port>"},
 		{"peer", "x", "<host>:<port>"},
 		{"peer", ID1, "<host>:<port>"},
@@ -285,6 +300,8 @@ static void unknown_keys(void **state)
 		"network_id",
 		"bind",
 		"peer",
+		"bootstrap",
+		"mdns",
 		"topic",
 		"log_level",
 		"publish_linger",
@@ -325,6 +342,8 @@ static void given_twice(void **state)
 		{"max_overlays", "1", "2", "accepted once"},
 		{"cache_bytes", "1", "2", "accepted once"},
 		{"peer", ID1 "@a:1", ID1 "@b:1", "each node once"},
+		{"bootstrap", ID1 "@a:1", ID1 "@b:1", "each node once"},
+		{"mdns", "off", "active", "accepted once"},
 		{"topic", ID1, ID1, "each topic once"},
 	};
 

@@ -12,6 +12,7 @@
 
 #define ID1 "00112233445566778899aabbccddeeff0123456789abcdef0123456789abcdef"
 #define ID2 "ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff"
+#define ID3 "0000000000000000000000000000000000000000000000000000000000000001"
 
 static struct options options;
 static char reason[OPTIONS_REASON_SIZE];
@@ -132,6 +133,9 @@ static void contradictions(void **state)
 	} cases[] = {
 		{{{"peer", ID1 "@h:1"}, {"deny_node", ID1}}, "plugin_opt_deny_node"},
 		{{{"peer", ID1 "@h:1"}, {"allow_node", ID2}}, "plugin_opt_allow_node"},
+		{{{"bootstrap", ID1 "@h:1"}, {"deny_node", ID1}}, "plugin_opt_deny_node"},
+		{{{"bootstrap", ID1 "@h:1"}, {"allow_node", ID2}}, "plugin_opt_allow_node"},
+		{{{"bootstrap", ID1 "@h:1"}, {"peer", ID1 "@h:2"}}, "plugin_opt_peer"},
 		{{{"allow_node", ID1}, {"deny_node", ID1}}, "plugin_opt_deny_node"},
 	};
 
@@ -150,12 +154,13 @@ static void contradictions(void **state)
 static void each_allocation_fails(void **state)
 {
 	static const struct option_text texts[] = {
-		{"allow_node", ID1}, {"deny_node", ID2}, {"peer", ID1 "@h:1"}};
+		{"allow_node", ID1}, {"allow_node", ID3}, {"deny_node", ID2},
+		{"peer", ID1 "@h:1"}, {"bootstrap", ID3 "@h:1"}};
 	bool good = false;
 
 	for (size_t n = 1; !good; n++) {
 		heap_fail(n, false);
-		good = parse(texts, 3);
+		good = parse(texts, 5);
 		assert_int_equal(good, !heap_has_failed());
 		heap_fail(0, false);
 		options_clear(&options);

@@ -112,8 +112,7 @@ static const struct store_visitor visitor = {
 static void open_in(const char *dir)
 {
 	world.records = world.values = world.nodes = world.neighbours = 0;
-	assert_int_equal(
-		store_open(dir, &world.loop, &visitor, &world.store, world.reason), 0);
+	assert_int_equal(store_open(dir, &world.loop, &visitor, &world.store, world.reason), 0);
 }
 
 static void begin(void)
@@ -471,17 +470,24 @@ static void no_folder_at_all(void **state)
 	" value BLOB NOT NULL) WITHOUT ROWID;" \
 	"PRAGMA user_version = 1;"
 #define ZEROS_12 "000000000000000000000000"
-#define ID(n)	 "x'" n "00000000000000000000000000000000000000000000000000000000000000'"
+#define ZEROS_31 "00000000000000000000000000000000000000000000000000000000000000"
+#define TOPIC_A	 "x'0a" ZEROS_31 "'"
+#define TOPIC_B	 "x'0b" ZEROS_31 "'"
+#define NODE_1	 "x'01" ZEROS_31 "'"
+#define NODE_2	 "x'02" ZEROS_31 "'"
+/* 192.0.2.1:1001, 192.0.2.2:1002, [2001:db8::1]:65535 */
+#define ADDRESS_1 "04c0000201" ZEROS_12 "03e9"
+#define ADDRESS_2 "04c0000202" ZEROS_12 "03ea"
+#define ADDRESS_3 "0620010db8000000000000000000000001ffff"
 
 static void a_file_of_version_1(void **state)
 {
-	run_sql(VERSION_1 "INSERT INTO record VALUES (CAST('one' AS BLOB), CAST('1' AS BLOB));"
-			  "INSERT INTO neighbour VALUES (" ID("0a") ", " ID("01") ","
-			  " x'04c0000201" ZEROS_12 "03e9" /* 192.0.2.1:1001 */
-			  "0620010db8000000000000000000000001ffff', 5);"
-			  "INSERT INTO neighbour VALUES (" ID("0b") ", " ID("01") ", x'', 6);"
-			  "INSERT INTO neighbour VALUES (" ID("0b") ", " ID("02") ","
-			  " x'04c0000202" ZEROS_12 "03ea', 4);");
+	run_sql(VERSION_1);
+	run_sql("INSERT INTO record VALUES (CAST('one' AS BLOB), CAST('1' AS BLOB))");
+	run_sql("INSERT INTO neighbour VALUES"
+		" (" TOPIC_A "," NODE_1 ", x'" ADDRESS_1 ADDRESS_3 "', 5),"
+		" (" TOPIC_B "," NODE_1 ", x'', 6),"
+		" (" TOPIC_B "," NODE_2 ", x'" ADDRESS_2 "', 4)");
 	for (int i = 0; i < 2; i++) {
 		begin();
 		assert_string_equal(world.reason, "");
@@ -506,7 +512,7 @@ static void a_file_of_version_1(void **state)
 	assert_int_equal(world.neighbours, 2);
 	assert_int_equal(number_of(&world.neighbour), 1);
 	end();
-	run_sql("DELETE FROM neighbour WHERE topic = " ID("0b"));
+	run_sql("DELETE FROM neighbour WHERE topic = " TOPIC_B);
 	begin();
 	assert_int_equal(world.neighbours, 1);
 	assert_int_equal(number_of(&world.topic), 0x0a);
@@ -536,7 +542,7 @@ static void a_large_file_of_version_1(void **state)
 		"WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 4095)"
 		"INSERT INTO neighbour SELECT CAST(printf('topic %026d', i / 8) AS BLOB),"
 		" CAST(printf('node %027d', i) AS BLOB),"
-		" x'04c0000202" ZEROS_12 "03ea', i FROM n;");
+		" x'" ADDRESS_2 "', i FROM n;");
 	begin();
 	assert_int_equal(world.neighbours, 4096);
 	begun = clock();
@@ -665,18 +671,15 @@ static void rows_that_make_no_sense(void **state)
 	remember(2);
 	put("one", "1");
 	end();
-	run_sql(VERSION_1 "INSERT INTO neighbour VALUES (x'00', zeroblob(32), x'', 0);"
-			  "INSERT INTO neighbour VALUES (zeroblob(32), 'text', x'', 0);"
-			  "INSERT INTO neighbour VALUES (zeroblob(32), zeroblob(32),"
-			  " zeroblob(500), 0);"
-			  "INSERT INTO node (id, row) VALUES (x'00', x'00');"
-			  "INSERT INTO node (id, row) VALUES ('text', 'text');"
-			  "INSERT INTO node (id, row) VALUES (zeroblob(32), x'');"
-			  "INSERT INTO node (id, row) VALUES (1.5, 7);"
-			  "INSERT INTO own VALUES (x'610062', 7);"
-			  "INSERT INTO own VALUES (printf('%099d', 7), x'00');"
-			  "INSERT INTO own VALUES ('empty', x'');"
-			  "INSERT INTO record VALUES (x'', x'')");
+	run_sql(VERSION_1);
+	run_sql("INSERT INTO neighbour VALUES (x'00', zeroblob(32), x'', 0),"
+		" (zeroblob(32), 'text', x'', 0), (zeroblob(32), zeroblob(32), zeroblob(500), 0);"
+		"INSERT INTO node (id, row) VALUES (x'00', x'00'), ('text', 'text'),"
+		" (zeroblob(32), x''), (1.5, 7);"
+		"INSERT INTO own VALUES (x'610062', 7), (printf('%099d', 7), x'00'), ('empty', "
+		"x'');"
+		"INSERT INTO record VALUES (x'', x'')");
+	run_sql("PRAGMA user_version = 2");
 	begin();
 	assert_string_equal(world.reason, "");
 	assert_int_equal(world.nodes, 2);
@@ -748,8 +751,7 @@ static void written_when_the_other_process_is_done(void **state)
 	assert_int_equal(world.records, 1);
 	assert_string_equal(world.key, "one");
 	assert_int_equal(world.nodes, 2);
-	assert_int_equal(
-		ask_sql("SELECT count(*) FROM node WHERE row = CAST('newer' AS BLOB)"), 1);
+	assert_int_equal(ask_sql("SELECT count(*) FROM node WHERE row = CAST('newer' AS BLOB)"), 1);
 }
 
 static void check_in_memory(const char *dir)

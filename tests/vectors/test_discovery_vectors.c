@@ -11,19 +11,23 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "bridge/bytes/hex.h"
+#include "bridge/discovery/dialect.h"
 #include "bridge/discovery/info.h"
+#include "bridge/discovery/session.h"
 #include "bridge/error.h"
 #include "support_json.h"
 
 struct generation {
 	enum dialect dialect;
+	const struct dialect_codec *codec;
 	const cJSON *vectors;
 };
 
 static const struct generation generations[] = {
-	{DIALECT_06, NULL},
-	{DIALECT_07, NULL},
-	{DIALECT_071, NULL},
+	{DIALECT_06, &dialect_cbor, NULL},
+	{DIALECT_07, &dialect_postcard, NULL},
+	{DIALECT_071, &dialect_postcard, NULL},
 };
 
 typedef void each(const struct generation *generation, const cJSON *item);
@@ -320,12 +324,571 @@ static void mistreated_texts_do_no_harm(void **state)
 	for_each("transport_info", one_mistreated_text);
 }
 
+static void one_psi_hash(const struct generation *generation, const cJSON *item)
+{
+	struct id alice = json_id(generation->vectors, "discovery.alice_salt");
+	struct id bob = json_id(generation->vectors, "discovery.bob_salt");
+	struct id topic = json_id(item, "topic"), hash, expected;
+	struct psi_salts salts;
+
+	memcpy(salts.alice, alice.bytes, PSI_SALT_SIZE);
+	memcpy(salts.bob, bob.bytes, PSI_SALT_SIZE);
+	psi_hash(&salts, PSI_ALICE, &topic, &hash);
+	expected = json_id(item, "hash_by_alice_side0");
+	assert_true(id_equal(&hash, &expected));
+	psi_hash(&salts, PSI_BOB, &topic, &hash);
+	expected = json_id(item, "hash_by_bob_side1");
+	assert_true(id_equal(&hash, &expected));
+}
+
+static void psi_hashes_agree(void **state)
+{
+	for_each("discovery.psi", one_psi_hash);
+}
+
+/* The names of the messages, without what is in them. */
+static const struct {
+	const char *prefix;
+	enum psi_message message;
+	unsigned elements; /* the number is in the name */
+} names[] = {
+	{"alice_salt_half", PSI_ALICE_SALT_HALF, 0},
+	{"bob_salt_half_0", PSI_BOB_SALT_HALF_AND_HASHED_DATA, 0},
+	{"bob_salt_half_1", PSI_BOB_SALT_HALF_AND_HASHED_DATA, 1},
+	{"bob_salt_half_2", PSI_BOB_SALT_HALF_AND_HASHED_DATA, 2},
+	{"alice_hashed_0", PSI_ALICE_HASHED_DATA, 0},
+	{"alice_hashed_1", PSI_ALICE_HASHED_DATA, 1},
+	{"alice_hashed_2", PSI_ALICE_HASHED_DATA, 2},
+	{"nodes_empty", PSI_NODES, 0},
+	{"nodes_one", PSI_NODES, 1},
+	{"nodes_three", PSI_NODES, 3},
+};
+
+static size_t kind_of(const cJSON *message)
+{
+	const char *name = json_string(message, "name");
+	size_t i = 0;
+
+	while (strncmp(name, names[i].prefix, strlen(names[i].prefix)))
+		assert_true(++i < sizeof names / sizeof *names);
+	return i;
+}
+
+struct content {
+	unsigned salts, elements, ends;
+	uint8_t salt[PSI_SALT_SIZE];
+	struct id ids[8];
+	struct info *infos[8];
+};
+
+static void clear(struct content *content)
+{
+	for (unsigned i = 0; i < content->elements; i++)
+		info_free(content->infos[i]);
+	*content = (struct content){0};
+}
+
+/* As read has it; 1: the message is complete. */
+static int read_content(const struct dialect_codec *codec, enum psi_message message,
+	const uint8_t *bytes, size_t size, size_t slice, struct content *out)
+{
+	static struct dialect_reader reader;
+	struct piece piece;
+	int result = 0;
+
+	*out = (struct content){0};
+	codec->begin(&reader, message);
+	for (size_t at = 0; at < size && result >= 0;) {
+		size_t here = size - at < slice ? size - at : slice, left = here;
+		const uint8_t *data = bytes + at;
+
+		while ((result = codec->read(&reader, &data, &left, &piece)) == 1) {
+			if (piece.type == PIECE_END) {
+				assert_int_equal(left, 0);
+				out->ends++;
+				return 1;
+			}
+			if (piece.type == PIECE_SALT) {
+				memcpy(out->salt, piece.salt, sizeof out->salt);
+				out->salts++;
+			} else if (out->elements < 8) {
+				out->ids[out->elements] = piece.id;
+				out->infos[out->elements++] = piece.info;
+			} else {
+				info_free(piece.info);
+			}
+		}
+		at += here;
+	}
+	return result;
+}
+
+static void assert_written(const struct dialect_codec *codec, enum psi_message message,
+	const struct content *content, const uint8_t *bytes, size_t size)
+{
+	uint8_t elements[8192], again[8192];
+	struct writer writer;
+	size_t elements_size;
+
+	writer_init(&writer, elements, sizeof elements);
+	for (unsigned i = 0; i < content->elements; i++) {
+		if (message == PSI_NODES)
+			codec->write_node(&writer, &content->ids[i], content->infos[i]);
+		else
+			codec->write_hash(&writer, &content->ids[i]);
+	}
+	elements_size = writer_size(&writer);
+	writer_init(&writer, again, sizeof again);
+	codec->write_head(&writer, message, content->salt, content->elements, elements_size);
+	writer_bytes(&writer, elements, elements_size);
+	assert_int_equal(writer.error, 0);
+	assert_int_equal(writer_size(&writer), size);
+	assert_memory_equal(again, bytes, size);
+}
+
+/* A salt is one of the two or the mixed one; a hash is of a topic of theirs; an info is one
+ * of the transport infos, with its node. */
+static void assert_known(const struct generation *generation, enum psi_message message,
+	const struct content *content)
+{
+	const cJSON *item;
+
+	for (unsigned i = 0; i < content->elements; i++) {
+		bool found = false;
+
+		if (message != PSI_NODES) {
+			cJSON_ArrayForEach(item, json_get(generation->vectors, "discovery.psi"))
+			{
+				struct id hash = json_id(item, message == PSI_ALICE_HASHED_DATA
+								       ? "hash_by_alice_side0"
+								       : "hash_by_bob_side1");
+
+				found |= id_equal(&hash, &content->ids[i]);
+			}
+			assert_true(found);
+			continue;
+		}
+		cJSON_ArrayForEach(item, json_get(generation->vectors, "transport_info"))
+		{
+			size_t size;
+			uint8_t *bytes = json_bytes(item, "info_cbor", &size);
+			struct info *info = decode_exactly(info_decode_cbor, bytes, size);
+			struct id node = json_id(item, "node_id");
+
+			found |= info_equal(info, content->infos[i]) &&
+				 id_equal(&node, &content->ids[i]);
+			info_free(info);
+			free(bytes);
+		}
+		assert_true(found);
+	}
+}
+
+static void one_message(const struct generation *generation, const cJSON *item)
+{
+	size_t kind = kind_of(item), size;
+	uint8_t *bytes = json_bytes(item, "stream", &size);
+	struct content content;
+
+	for (size_t slice = 1; slice <= size; slice += slice < 40 ? 1 : 97) {
+		assert_int_equal(read_content(generation->codec, names[kind].message, bytes, size,
+					 slice, &content),
+			1);
+		assert_int_equal(content.salts, psi_message_has_salt(names[kind].message));
+		assert_int_equal(content.elements, names[kind].elements);
+		assert_known(generation, names[kind].message, &content);
+		/* In 0.6 the order of the keys is always the same. */
+		assert_written(generation->codec, names[kind].message, &content, bytes, size);
+		clear(&content);
+	}
+	for (enum psi_message other = 0; other < PSI_MESSAGES; other++) {
+		if (other != names[kind].message)
+			assert_int_equal(
+				read_content(generation->codec, other, bytes, size, size, &content),
+				ERROR_INVALID);
+	}
+	free(bytes);
+}
+
+static void messages_round_trip(void **state)
+{
+	for_each("discovery.messages", one_message);
+}
+
+static void one_mistreated_message(const struct generation *generation, const cJSON *item)
+{
+	enum psi_message message = names[kind_of(item)].message;
+	struct content content;
+	size_t size;
+	uint8_t *bytes = json_bytes(item, "stream", &size);
+
+	for (size_t cut = 0; cut < size; cut++) {
+		/* Of its own size, so that ASan sees a read beyond it. */
+		uint8_t *part = malloc(cut ? cut : 1);
+
+		memcpy(part, bytes, cut);
+		assert_int_equal(
+			read_content(generation->codec, message, part, cut, SIZE_MAX, &content), 0);
+		assert_int_equal(content.ends, 0);
+		clear(&content);
+		free(part);
+	}
+	for (size_t at = 0; at < size; at++) {
+		for (size_t i = 0; i < ALTERATIONS; i++) {
+			size_t whole = size;
+			int result;
+
+			bytes[at] ^= alterations[i];
+			/* A shorter message ends earlier, which is not an error of its own. */
+			if (generation->codec == &dialect_postcard && at < 4)
+				whole = 4;
+			result =
+				read_content(generation->codec, message, bytes, whole, 1, &content);
+			assert_true(result == 0 || result == 1 || result == ERROR_INVALID ||
+				    result == ERROR_LIMIT);
+			clear(&content);
+			bytes[at] ^= alterations[i];
+		}
+	}
+	free(bytes);
+}
+
+static void mistreated_messages_do_no_harm(void **state)
+{
+	for_each("discovery.messages", one_mistreated_message);
+}
+
+/* One side of a session with somebody whose bytes are known. */
+struct side {
+	struct session *session;
+	struct counters counters;
+	uint8_t salt[PSI_SALT_SIZE]; /* what its random source yields first */
+	bool salted;
+	uint64_t seed;
+	const struct id *node; /* what it gathers, if anything */
+	const struct info *info;
+	enum info_order asked;
+	unsigned shared, infos, dialects, done;
+	struct id topic;
+	struct info *found;
+	enum dialect dialect;
+	int error;
+	uint8_t out[4096];
+	size_t out_size;
+};
+
+static void fill(void *context, void *out, size_t size)
+{
+	struct side *side = context;
+	struct random random = random_seeded(&side->seed);
+
+	random.fill(random.context, out, size);
+	if (size == PSI_SALT_SIZE && !side->salted) {
+		memcpy(out, side->salt, size);
+		side->salted = true;
+	}
+}
+
+static void gather(void *context, enum info_order order, session_emit_info *emit, void *emitter)
+{
+	struct side *side = context;
+
+	side->asked = order;
+	if (side->info)
+		assert_true(emit(emitter, side->node, side->info));
+}
+
+static void begin(struct side *side, enum session_role role, const struct id *remote,
+	enum dialect dialect, const struct id *salt, const struct id *topics, size_t count)
+{
+	const struct id *node = side->node;
+	const struct info *info = side->info;
+
+	*side = (struct side){.seed = 1, .node = node, .info = info};
+	memcpy(side->salt, salt->bytes, sizeof side->salt);
+	assert_int_equal(session_new(&(struct session_config){.role = role,
+					     .remote = remote,
+					     .dialect = dialect,
+					     .topics = topics,
+					     .topics_count = count,
+					     .random = {fill, side},
+					     .counters = &side->counters,
+					     .gather = gather,
+					     .context = side},
+				 &side->session),
+		0);
+}
+
+static void finish(struct side *side)
+{
+	session_free(side->session);
+	info_free(side->found);
+	side->session = NULL;
+	side->found = NULL;
+}
+
+static void take(struct side *side)
+{
+	struct session_effect effect;
+
+	while (session_effect(side->session, &effect)) {
+		switch (effect.type) {
+		case SESSION_SEND:
+			assert_true(side->out_size + effect.frame->head_size <= sizeof side->out);
+			memcpy(side->out + side->out_size, effect.frame->head,
+				effect.frame->head_size);
+			side->out_size += effect.frame->head_size;
+			frame_free(effect.frame);
+			break;
+		case SESSION_SHARED:
+			side->shared++;
+			side->topic = effect.id;
+			break;
+		case SESSION_INFO:
+			side->infos++;
+			info_free(side->found);
+			side->found = effect.info;
+			break;
+		case SESSION_DIALECT:
+			side->dialects++;
+			side->dialect = effect.dialect;
+			break;
+		case SESSION_DONE:
+			side->done++;
+			break;
+		case SESSION_FAILED:
+			side->error = effect.error;
+			break;
+		}
+	}
+}
+
+static void receive(struct side *side, const uint8_t *bytes, size_t size, size_t slice)
+{
+	for (size_t at = 0; at < size; at += slice) {
+		session_receive(
+			side->session, bytes + at, size - at < slice ? size - at : slice, false);
+		take(side);
+	}
+}
+
+static void assert_said(struct side *side, const cJSON *object, const char *path)
+{
+	size_t size;
+	uint8_t *bytes = json_bytes(object, path, &size);
+
+	take(side);
+	assert_int_equal(side->out_size, size);
+	assert_memory_equal(side->out, bytes, size);
+	side->out_size = 0;
+	free(bytes);
+}
+
+static void hear(struct side *side, const cJSON *object, const char *path, size_t slice)
+{
+	size_t size;
+	uint8_t *bytes = json_bytes(object, path, &size);
+
+	receive(side, bytes, size, slice);
+	assert_int_equal(side->error, 0);
+	free(bytes);
+}
+
+/* The bob of the recording; its salt is what he replied. */
+static const struct id recorded_bob_salt = {{0xb0, 0xb0, 0xb0, 0xb0, 0xb0, 0xb0, 0xb0, 0xb0, 0xb0,
+	0xb0, 0xb0, 0xb0, 0xb0, 0xb0, 0xb0, 0xb0, 0xb0, 0xb0, 0xb0, 0xb0, 0xb0, 0xb0, 0xb0, 0xb0,
+	0xb0, 0xb0, 0xb0, 0xb0, 0xb0, 0xb0, 0xb0, 0xb0}};
+
+/* A real node as Alice; ours in the recorded Bob's place says what he said. */
+static void one_captured_alice(const struct generation *generation, const cJSON *item)
+{
+	struct id node = json_id(generation->vectors, "captured.node");
+	struct id topic = json_id(generation->vectors, "gossip.topic");
+	static struct side bob;
+
+	for (enum dialect known = DIALECT_UNKNOWN; known <= DIALECT_071; known++) {
+		for (size_t slice = 1; slice < 1000; slice = slice * 3 + 1) {
+			bob.node = NULL;
+			bob.info = NULL;
+			begin(&bob, SESSION_BOB, &node, known, &recorded_bob_salt, &topic, 1);
+			hear(&bob, item, "1_alice_salt_half", slice);
+			assert_said(&bob, item, "2_bob_reply");
+			hear(&bob, item, "3_alice_hashed", slice);
+			assert_int_equal(bob.shared, 1);
+			assert_true(id_equal(&bob.topic, &topic));
+			assert_said(&bob, item, "4_bob_nodes");
+			assert_false(bob.done);
+			hear(&bob, item, "5_alice_nodes", slice);
+			assert_int_equal(bob.done, 1);
+			assert_int_equal(bob.infos, 1);
+			assert_int_equal(bob.dialects, 1);
+			assert_int_equal(bob.dialect, generation->dialect);
+			assert_int_equal(bob.out_size, 0);
+			/* The node's own, signed in its own way. */
+			assert_int_equal(bob.found->order, dialect_order(generation->dialect));
+			assert_int_equal(info_verify(bob.found, &node, bob.found->order), 0);
+			finish(&bob);
+		}
+	}
+}
+
+static void captured_nodes_are_understood(void **state)
+{
+	for_each("captured.discovery", one_captured_alice);
+}
+
+/* Ours in the place of the real node, with its salt and its info. */
+static void one_recorded_bob(const struct generation *generation, const cJSON *item)
+{
+	struct id node = json_id(generation->vectors, "captured.node");
+	struct id remote = json_id(generation->vectors, "captured.raw_peer");
+	struct id topic = json_id(generation->vectors, "gossip.topic");
+	struct id salt = json_id(item, "alice_salt");
+	static struct side alice;
+	struct content content;
+	size_t size;
+	uint8_t *bytes = json_bytes(item, "5_alice_nodes", &size);
+
+	assert_int_equal(
+		read_content(generation->codec, PSI_NODES, bytes, size, size, &content), 1);
+	free(bytes);
+	assert_int_equal(content.elements, 1);
+	assert_int_equal(info_verify(content.infos[0], &node, ORDER_TIMESTAMP_FIRST), 0);
+	for (size_t slice = 1; slice < 1000; slice = slice * 3 + 1) {
+		alice.node = &node;
+		alice.info = content.infos[0];
+		begin(&alice, SESSION_ALICE, &remote, generation->dialect, &salt, &topic, 1);
+		assert_said(&alice, item, "1_alice_salt_half");
+		hear(&alice, item, "2_bob_reply", slice);
+		assert_int_equal(alice.shared, 1);
+		assert_true(id_equal(&alice.topic, &topic));
+		assert_said(&alice, item, "3_alice_hashed");
+		hear(&alice, item, "4_bob_nodes", slice);
+		assert_int_equal(alice.asked, dialect_order(generation->dialect));
+		assert_said(&alice, item, "5_alice_nodes");
+		assert_int_equal(alice.done, 1);
+		finish(&alice);
+	}
+	clear(&content);
+}
+
+static void what_a_real_node_says_is_said(void **state)
+{
+	for_each("captured.discovery", one_recorded_bob);
+}
+
+/* All that the real node said, cut short or altered anywhere. */
+static void one_mistreated_session(const struct generation *generation, const cJSON *item)
+{
+	static const char *const paths[] = {"1_alice_salt_half", "3_alice_hashed", "5_alice_nodes"};
+	struct id node = json_id(generation->vectors, "captured.node");
+	struct id topic = json_id(generation->vectors, "gossip.topic");
+	static struct side bob;
+	uint8_t *stream = NULL;
+	size_t size = 0;
+
+	for (size_t i = 0; i < 3; i++) {
+		size_t more;
+		uint8_t *bytes = json_bytes(item, paths[i], &more);
+
+		stream = realloc(stream, size + more);
+		memcpy(stream + size, bytes, more);
+		size += more;
+		free(bytes);
+	}
+	bob.node = NULL;
+	bob.info = NULL;
+	for (size_t cut = 0; cut <= size; cut++) {
+		uint8_t *part = malloc(cut ? cut : 1);
+
+		memcpy(part, stream, cut);
+		begin(&bob, SESSION_BOB, &node, DIALECT_UNKNOWN, &recorded_bob_salt, &topic, 1);
+		session_receive(bob.session, part, cut, true);
+		take(&bob);
+		assert_int_equal(bob.error, cut < size ? ERROR_TRUNCATED : 0);
+		assert_int_equal(bob.done, cut == size);
+		finish(&bob);
+		free(part);
+	}
+	for (size_t at = 0; at < size; at++) {
+		for (size_t i = 0; i < ALTERATIONS; i++) {
+			stream[at] ^= alterations[i];
+			begin(&bob, SESSION_BOB, &node, DIALECT_UNKNOWN, &recorded_bob_salt, &topic,
+				1);
+			session_receive(bob.session, stream, size, true);
+			take(&bob);
+			assert_true(bob.done || bob.error == ERROR_TRUNCATED ||
+				    bob.error == ERROR_INVALID || bob.error == ERROR_LIMIT);
+			finish(&bob);
+			stream[at] ^= alterations[i];
+		}
+	}
+	free(stream);
+}
+
+static void mistreated_sessions_do_no_harm(void **state)
+{
+	for_each("captured.discovery", one_mistreated_session);
+}
+
+/* A real Bob, of whom the salt and the topics are known. */
+static void one_run(const struct generation *generation, const cJSON *item)
+{
+	static struct side alice, bob;
+	struct id topics[8], shared, alice_salt = json_id(item, "alice_salt");
+	struct id bob_salt = json_id(item, "bob_salt"), me = {{1}}, remote = {{2}};
+	const cJSON *found = json_get(item, "intersection_found"), *text;
+	size_t count = 0, before;
+
+	assert_string_equal(json_string(item, "real"), "bob");
+	cJSON_ArrayForEach(text, json_get(item, "bob_topics"))
+	{
+		assert_int_equal(
+			hex_decode(cJSON_GetStringValue(text), topics[count++].bytes, ID_SIZE), 0);
+	}
+	assert_int_equal(cJSON_GetArraySize(found), 1);
+	assert_int_equal(hex_decode(cJSON_GetStringValue(cJSON_GetArrayItem(found, 0)),
+				 shared.bytes, ID_SIZE),
+		0);
+	alice.info = bob.info = NULL;
+	begin(&alice, SESSION_ALICE, &remote, generation->dialect, &alice_salt, &shared, 1);
+	begin(&bob, SESSION_BOB, &me, generation->dialect, &bob_salt, topics, count);
+	do {
+		before = alice.out_size + bob.out_size;
+		take(&alice);
+		receive(&bob, alice.out, alice.out_size, 5);
+		alice.out_size = 0;
+		receive(&alice, bob.out, bob.out_size, 5);
+		bob.out_size = 0;
+	} while (before != alice.out_size + bob.out_size);
+	assert_true(alice.done && bob.done);
+	assert_int_equal(alice.shared, 1);
+	assert_true(id_equal(&alice.topic, &shared));
+	assert_int_equal(bob.shared, 1);
+	assert_true(id_equal(&bob.topic, &shared));
+	assert_int_equal(alice.infos + bob.infos, json_get(item, "nodes_sent")->valueint);
+	finish(&alice);
+	finish(&bob);
+}
+
+static void runs_of_the_real_protocol_agree(void **state)
+{
+	for_each("discovery.runs_of_the_real_protocol", one_run);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(infos_round_trip),
 		cmocka_unit_test(mistreated_infos_do_no_harm),
 		cmocka_unit_test(mistreated_texts_do_no_harm),
+		cmocka_unit_test(psi_hashes_agree),
+		cmocka_unit_test(messages_round_trip),
+		cmocka_unit_test(mistreated_messages_do_no_harm),
+		cmocka_unit_test(captured_nodes_are_understood),
+		cmocka_unit_test(what_a_real_node_says_is_said),
+		cmocka_unit_test(mistreated_sessions_do_no_harm),
+		cmocka_unit_test(runs_of_the_real_protocol_agree),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+#include "walker.h"
+
+#include <string.h>
+
+#include "../error.h"
+#include "../keyed.h"
+#include "../limits.h"
+
+#define MS UINT64_C(1000000)
+/* Between two steps, however eager. */
+#define STEP_NS	      (100 * MS)
+#define SLOWER_MIN_NS (1000 * MS)
+#define SLOWER_MAX_NS (5000 * MS)
+#define SLOWEST_NS    (30000 * MS)
+#define SLOWEST_LONELY_NS (5000 * MS)
+/* Percent. */
+#define RESTART_CHANCE 2
+
+struct visit {
+	struct id node;
+	UT_hash_handle hh;
+};
+
+struct walker {
+	struct random random;
+	struct keyed keyed;
+	struct walker_nodes nodes;
+	struct id *configured;
+	size_t configured_count;
+	struct visit *visited; /* in this walk */
+	struct id running[WALKER_AT_ONCE];
+	size_t running_count;
+	struct id prompted[WALKER_PROMPTED];
+	size_t prompted_count;
+	uint64_t last; /* the last step was begun */
+	uint64_t due;
+	uint64_t pace;
+	unsigned eager;
+	bool lonely; /* no session has succeeded since the last change */
+};
+
+int walker_new(const struct random *random, const struct walker_nodes *nodes,
+	const struct id *configured, size_t configured_count, struct walker **out)
+{
+	struct walker *walker = memory_zalloc(sizeof *walker);
+
+	if (!walker)
+		return ERROR_NOMEM;
+	walker->random = *random;
+	walker->nodes = *nodes;
+	walker->due = UINT64_MAX;
+	keyed_init(&walker->keyed, random);
+	walker->configured = memory_alloc((configured_count + 1) * sizeof *walker->configured);
+	if (!walker->configured) {
+		memory_free(walker);
+		return ERROR_NOMEM;
+	}
+	if (configured_count > 0)
+		memcpy(walker->configured, configured, configured_count * sizeof *configured);
+	walker->configured_count = configured_count;
+	*out = walker;
+	return ERROR_NONE;
+}
+
+static struct visit *find(const struct walker *walker, const struct id *node)
+{
+	struct visit *visit;
+
+	HASH_FIND_BYHASHVALUE(hh, walker->visited, node, sizeof *node,
+		keyed_hash(&walker->keyed, node, sizeof *node), visit);
+	return visit;
+}
+
+static void forget_visits(struct walker *walker)
+{
+	struct visit *visit, *next;
+
+	HASH_ITER (hh, walker->visited, visit, next) {
+		HASH_DELETE(hh, walker->visited, visit);
+		memory_free(visit);
+	}
+}
+
+void walker_free(struct walker *walker)
+{
+	if (!walker)
+		return;
+	forget_visits(walker);
+	memory_free(walker->configured);
+	memory_free(walker);
+}
+
+/* One that is not noted is visited again: no harm. */
+void walker_visited(struct walker *walker, const struct id *node)
+{
+	struct visit *visit;
+
+	if (find(walker, node) || HASH_COUNT(walker->visited) >= LIMIT_NODES)
+		return;
+	visit = memory_zalloc(sizeof *visit);
+	if (!visit)
+		return;
+	visit->node = *node;
+	HASH_ADD_KEYPTR_BYHASHVALUE(hh, walker->visited, &visit->node, sizeof visit->node,
+		keyed_hash(&walker->keyed, node, sizeof *node), visit);
+	if (!visit->hh.tbl)
+		memory_free(visit);
+}
+
+static void sooner(struct walker *walker, uint64_t now, uint64_t due)
+{
+	uint64_t earliest = walker->last ? walker->last + STEP_NS : now;
+
+	if (due < earliest)
+		due = earliest;
+	if (due < walker->due)
+		walker->due = due;
+}
+
+void walker_reset(struct walker *walker, uint64_t now)
+{
+	forget_visits(walker);
+	walker->pace = 0;
+	walker->eager = WALKER_EAGER;
+	walker->lonely = true;
+	sooner(walker, now, now);
+}
+
+void walker_prompt(struct walker *walker, uint64_t now, const struct id *node)
+{
+	for (size_t i = 0; i < walker->prompted_count; i++)
+		if (id_equal(&walker->prompted[i], node))
+			return;
+	if (walker->prompted_count == WALKER_PROMPTED)
+		return;
+	walker->prompted[walker->prompted_count++] = *node;
+	sooner(walker, now, now);
+}
+
+void walker_found(struct walker *walker, uint64_t now)
+{
+	if (walker->due == UINT64_MAX)
+		sooner(walker, now, now + walker->pace);
+}
+
+static bool is_running(const struct walker *walker, const struct id *node)
+{
+	for (size_t i = 0; i < walker->running_count; i++)
+		if (id_equal(&walker->running[i], node))
+			return true;
+	return false;
+}
+
+void walker_ended(struct walker *walker, uint64_t now, const struct id *node, enum walk walk)
+{
+	for (size_t i = 0; i < walker->running_count; i++) {
+		if (!id_equal(&walker->running[i], node))
+			continue;
+		walker->running[i] = walker->running[--walker->running_count];
+		break;
+	}
+	walker->lonely = walk == WALK_FAILED && walker->lonely;
+	if (walk == WALK_BROUGHT_NEWS) {
+		walker->pace = 0;
+		if (walker->eager == 0)
+			walker->eager = 1;
+		sooner(walker, now, now);
+	} else {
+		/* A place is free for what is due. */
+		sooner(walker, now, walker->last + walker->pace);
+	}
+}
+
+static bool may_visit(const struct walker *walker, const struct id *node)
+{
+	return !is_running(walker, node) && walker->nodes.may_visit(walker->nodes.context, node);
+}
+
+static bool is_unvisited(void *context, const struct id *node)
+{
+	const struct walker *walker = context;
+
+	return !find(walker, node) && may_visit(walker, node);
+}
+
+static bool take_prompted(struct walker *walker, struct id *out)
+{
+	for (size_t i = 0; i < walker->prompted_count; i++) {
+		if (!may_visit(walker, &walker->prompted[i]))
+			continue;
+		*out = walker->prompted[i];
+		walker->prompted_count--;
+		memmove(&walker->prompted[i], &walker->prompted[i + 1],
+			(walker->prompted_count - i) * sizeof *out);
+		return true;
+	}
+	walker->prompted_count = 0; /* none of them may be visited now */
+	return false;
+}
+
+/* A configured node that this walk has not visited, beginning with a random one. */
+static bool take_configured(struct walker *walker, struct id *out)
+{
+	size_t count = walker->configured_count, first;
+
+	if (count == 0)
+		return false;
+	first = (size_t)random_below(&walker->random, count);
+	for (size_t i = 0; i < count; i++) {
+		*out = walker->configured[(first + i) % count];
+		if (is_unvisited(walker, out))
+			return true;
+	}
+	return false;
+}
+
+static bool choose(struct walker *walker, struct id *out)
+{
+	if (take_prompted(walker, out))
+		return true;
+	if (random_below(&walker->random, 100) < RESTART_CHANCE)
+		forget_visits(walker);
+	for (int walk = 0; walk < 2; walk++) {
+		if (take_configured(walker, out) ||
+			walker->nodes.random(walker->nodes.context, is_unvisited, walker, out))
+			return true;
+		/* Everybody was visited: a new walk, but at a walk's pace. */
+		if (!walker->visited || walker->eager > 0)
+			break;
+		forget_visits(walker);
+	}
+	return false;
+}
+
+static void slow_down(struct walker *walker)
+{
+	if (walker->eager > 0) {
+		walker->eager--;
+		walker->pace = 0;
+		return;
+	}
+	walker->pace += SLOWER_MIN_NS +
+			random_below(&walker->random, SLOWER_MAX_NS - SLOWER_MIN_NS + 1);
+	if (walker->pace > (walker->lonely ? SLOWEST_LONELY_NS : SLOWEST_NS))
+		walker->pace = walker->lonely ? SLOWEST_LONELY_NS : SLOWEST_NS;
+}
+
+uint64_t walker_deadline(const struct walker *walker)
+{
+	return walker->running_count < WALKER_AT_ONCE ? walker->due : UINT64_MAX;
+}
+
+bool walker_effect(struct walker *walker, uint64_t now, struct id *node)
+{
+	if (now < walker_deadline(walker))
+		return false;
+	if (!choose(walker, node)) {
+		bool idle = !walker->visited && walker->running_count == 0;
+
+		/* Nobody at all is known: walker_found wakes us. Else in a while again. */
+		walker->eager = 0;
+		slow_down(walker);
+		walker->due = idle ? UINT64_MAX : now + walker->pace;
+		return false;
+	}
+	walker_visited(walker, node);
+	walker->running[walker->running_count++] = *node;
+	walker->last = now;
+	slow_down(walker);
+	walker->due = now + (walker->pace > STEP_NS ? walker->pace : STEP_NS);
+	return true;
+}

@@ -1,0 +1,541 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Looking for others: discovery sessions over QUIC, one connection each, and what they bring
+ * into the book.
+ */
+#include <utlist.h>
+
+#include "internal.h"
+
+/* From the dial or the handshake: however slowly the other side speaks, it is not longer. */
+#define SESSION_MOST_NS (10000 * MS)
+
+struct talk {
+	struct engine *engine;
+	struct talk *prev, *next; /* of all */
+	struct quic_connection *connection;
+	struct quic_stream *stream;
+	struct session *session;
+	struct id peer;
+	struct address address;
+	enum dialect dialect; /* of the session; Bob: UNKNOWN until it shows */
+	uint64_t due; /* when it is ended */
+	bool dialled;
+	bool connected;
+	bool walked; /* the walker waits for its end */
+	bool second; /* the other codec has been tried before */
+	bool done, fresh;
+	size_t verified;
+	struct id *topics; /* ours, when the session began */
+	bool *shared;	   /* which of them are */
+	size_t topics_count;
+};
+
+/* ---- what comes out of a session ---- */
+
+static void believe_own_past(struct engine *engine, struct info *info)
+{
+	if (info->time.us < engine_wall() + LIMIT_FUTURE_US &&
+		info_time_compare(info->time, engine->advertise.time) > 0 &&
+		info_verify(info, &engine->me, info->order) == ERROR_NONE)
+		advertise_newer(engine, info->time);
+	info_free(info);
+}
+
+bool explore_info(struct engine *engine, const struct id *node, const struct id *source,
+	bool source_is_loopback, struct info *info, size_t *verified)
+{
+	uint64_t now = engine_now(engine);
+	bool fresh = false;
+
+	/* Everybody is told everybody's, so that our own comes back. */
+	if (id_equal(node, &engine->me)) {
+		believe_own_past(engine, info);
+		return false;
+	}
+	if (!access_grants(engine->access, node) || book_has_info(engine->book, node, info)) {
+		info_free(info);
+		return false;
+	}
+	if (*verified >= LIMIT_INFOS_VERIFIED) {
+		engine_count(engine, COUNTER_LIMIT_INFOS);
+		info_free(info);
+		return false;
+	}
+	++*verified;
+	if (info_verify(info, node, info->order) != ERROR_NONE) {
+		engine_count(engine, COUNTER_BAD_INFO);
+		info_free(info);
+		return false;
+	}
+	/* What it refuses it counts. */
+	if (book_insert_info(engine->book, now, engine_wall(), node, source, source_is_loopback,
+		    info, &fresh) != ERROR_NONE ||
+		!fresh)
+		return false;
+	dialer_addresses(engine->dialer, now, node);
+	walker_found(engine->walker, now);
+	return true;
+}
+
+static void on_shared(struct talk *talk, const struct id *topic)
+{
+	for (size_t i = 0; i < talk->topics_count; i++)
+		if (id_equal(&talk->topics[i], topic))
+			talk->shared[i] = true;
+	nodes_shared(talk->engine, &talk->peer, topic, true);
+}
+
+static void on_dialect(struct talk *talk, enum dialect dialect)
+{
+	struct engine *engine = talk->engine;
+	/* Bob did not know what Alice believes, and has not told her where he is. */
+	bool told = talk->dialled || dialect == DIALECT_06 || talk->dialect == dialect;
+
+	talk->dialect = dialect;
+	book_set_dialect(engine->book, &talk->peer, dialect);
+	if (!told)
+		walker_prompt(engine->walker, engine_now(engine), &talk->peer);
+}
+
+static void walk_on(struct talk *talk)
+{
+	if (talk->walked)
+		walker_ended(talk->engine->walker, engine_now(talk->engine), &talk->peer,
+			!talk->done	 ? WALK_FAILED
+			: talk->fresh ? WALK_BROUGHT_NEWS
+				      : WALK_BROUGHT_NOTHING);
+	talk->walked = false;
+}
+
+static void on_done(struct talk *talk)
+{
+	struct engine *engine = talk->engine;
+
+	talk->done = true;
+	engine_count(engine, COUNTER_DISCOVERED);
+	for (size_t i = 0; i < talk->topics_count; i++)
+		/* A neighbour there has it, whatever it says. */
+		if (!talk->shared[i] &&
+			!gossip_is_neighbour(engine->gossip, &talk->topics[i], &talk->peer))
+			nodes_shared(engine, &talk->peer, &talk->topics[i], false);
+	if (talk->dialled)
+		walk_on(talk); /* it is Bob who closes */
+	else
+		quic_connection_close_with(talk->connection, 0, "done");
+}
+
+static void carry_out(struct talk *talk)
+{
+	struct engine *engine = talk->engine;
+	struct session_effect effect;
+	struct address address = quic_connection_address(talk->connection);
+
+	while (session_effect(talk->session, &effect)) {
+		switch (effect.type) {
+		case SESSION_SEND:
+			if (!talk->stream || quic_stream_send(talk->stream, effect.frame)) {
+				frame_free(effect.frame);
+				quic_connection_close(talk->connection, 1);
+			}
+			break;
+		case SESSION_SHARED:
+			on_shared(talk, &effect.id);
+			break;
+		case SESSION_INFO:
+			if (explore_info(engine, &effect.id, &talk->peer,
+				    address_is_loopback(&address), effect.info, &talk->verified))
+				talk->fresh = true;
+			break;
+		case SESSION_DIALECT:
+			on_dialect(talk, effect.dialect);
+			break;
+		case SESSION_DONE:
+			on_done(talk);
+			break;
+		case SESSION_FAILED:
+			engine_log(engine, NODE_LOG_DEBUG, "peer %s: discovery failed: %s",
+				short_id(&talk->peer).text, error_text(effect.error));
+			quic_connection_close(talk->connection, 1);
+			break;
+		}
+	}
+}
+
+/* ---- sessions ---- */
+
+struct gather {
+	struct engine *engine;
+	session_emit_info *emit;
+	void *emitter;
+};
+
+static bool gather_visit(void *context, const struct id *node, const struct info *info)
+{
+	struct gather *gather = context;
+
+	return !access_grants(gather->engine->access, node) ||
+	       gather->emit(gather->emitter, node, info);
+}
+
+static void gather(void *context, enum info_order order, session_emit_info *emit, void *emitter)
+{
+	struct talk *talk = context;
+	struct engine *engine = talk->engine;
+	struct gather gather = {engine, emit, emitter};
+
+	if (engine->advertise.infos[order])
+		emit(emitter, &engine->me, engine->advertise.infos[order]);
+	book_each_info(engine->book, order, gather_visit, &gather);
+}
+
+static int take_topics(struct talk *talk)
+{
+	struct engine *engine = talk->engine;
+	struct overlay *overlay, *next;
+	size_t count = HASH_COUNT(engine->overlays);
+
+	talk->topics = memory_alloc((count + 1) * sizeof *talk->topics);
+	talk->shared = memory_zalloc((count + 1) * sizeof *talk->shared);
+	if (!talk->topics || !talk->shared)
+		return ERROR_NOMEM;
+	HASH_ITER (hh, engine->overlays, overlay, next)
+		if (!overlay->refused)
+			talk->topics[talk->topics_count++] = overlay->topic;
+	return ERROR_NONE;
+}
+
+static int begin_session(struct talk *talk, struct quic_stream *stream)
+{
+	struct engine *engine = talk->engine;
+	struct session_config config = {
+		.role = talk->dialled ? SESSION_ALICE : SESSION_BOB,
+		.remote = &talk->peer,
+		.dialect = talk->dialect,
+		.random = engine->random,
+		.counters = engine->owner.counters,
+		.gather = gather,
+		.context = talk,
+	};
+	int error = take_topics(talk);
+
+	config.topics = talk->topics;
+	config.topics_count = talk->topics_count;
+	if (!error)
+		error = session_new(&config, &talk->session);
+	if (error)
+		return error;
+	talk->stream = stream;
+	return ERROR_NONE;
+}
+
+static void talk_free(struct talk *talk)
+{
+	struct engine *engine = talk->engine;
+
+	DL_DELETE(engine->talks, talk);
+	if (talk->dialled)
+		engine->talks_dialled--;
+	else
+		engine->talks_accepted--;
+	session_free(talk->session);
+	memory_free(talk->topics);
+	memory_free(talk->shared);
+	memory_free(talk);
+}
+
+static struct talk *talk_new(
+	struct engine *engine, const struct id *peer, const struct address *address, bool dialled)
+{
+	struct talk *talk = memory_zalloc(sizeof *talk);
+
+	if (!talk)
+		return NULL;
+	talk->engine = engine;
+	talk->peer = *peer;
+	talk->address = *address;
+	talk->dialled = dialled;
+	talk->due = engine_now(engine) + SESSION_MOST_NS;
+	talk->dialect = book_dialect(engine->book, peer);
+	if (dialled)
+		engine->talks_dialled++;
+	else
+		engine->talks_accepted++;
+	DL_APPEND(engine->talks, talk);
+	return talk;
+}
+
+/* ---- dialling ---- */
+
+/* Applications of today speak it. */
+static enum dialect first_guess(enum dialect known)
+{
+	return known == DIALECT_UNKNOWN ? DIALECT_071 : known;
+}
+
+static int dial(struct engine *engine, const struct id *node, const struct address *address,
+	enum dialect dialect, bool second)
+{
+	struct talk *talk = talk_new(engine, node, address, true);
+	int error;
+
+	if (!talk)
+		return ERROR_NOMEM;
+	talk->dialect = dialect;
+	talk->second = second;
+	error = quic_connect(engine->endpoint, DISCOVERY, node, address, &talk->connection);
+	if (error) {
+		talk_free(talk);
+		return error;
+	}
+	quic_connection_set_data(talk->connection, talk);
+	return ERROR_NONE;
+}
+
+void explore_dial(struct engine *engine, const struct id *node, const struct address *address)
+{
+	if (dial(engine, node, address, first_guess(book_dialect(engine->book, node)), false))
+		dialer_failed(engine->explorer, engine_now(engine), node, address);
+}
+
+/* The first of several dials to one node has come about: the others are not needed. */
+static void close_other_dials(struct engine *engine, const struct talk *talk)
+{
+	struct talk *other;
+
+	DL_FOREACH (engine->talks, other)
+		if (other != talk && other->dialled && !other->connected &&
+			id_equal(&other->peer, &talk->peer))
+			quic_connection_close(other->connection, 0);
+}
+
+/* A peer that ends the session before it has said anything has not understood us. */
+static bool try_other_codec(struct talk *talk)
+{
+	enum dialect other = talk->dialect == DIALECT_06 ? DIALECT_071 : DIALECT_06;
+
+	return talk->session && !talk->second && !talk->engine->stopping &&
+	       !session_was_answered(talk->session) &&
+	       dial(talk->engine, &talk->peer, &talk->address, other, true) == ERROR_NONE;
+}
+
+/* ---- what quic tells ---- */
+
+static void on_connected(void *context, struct quic_connection *connection)
+{
+	struct engine *engine = context;
+	struct talk *talk = quic_connection_data(connection);
+	struct address address = quic_connection_address(connection);
+	struct quic_stream *stream;
+
+	if (!talk) {
+		if (engine->stopping || engine->talks_accepted >= LIMIT_SESSIONS) {
+			engine_count(engine, COUNTER_LIMIT_SESSIONS);
+			quic_connection_close(connection, 1);
+			return;
+		}
+		talk = talk_new(engine, quic_connection_peer(connection), &address, false);
+		if (!talk) {
+			quic_connection_close(connection, 1);
+			return;
+		}
+		talk->connection = connection;
+		quic_connection_set_data(connection, talk);
+	}
+	talk->connected = true;
+	if (!talk->dialled) {
+		/* Alice opens the stream. That she has dialled us proves nothing else. */
+		book_hear(engine->book, engine_now(engine), &talk->peer, &talk->peer, &address, 1,
+			true);
+		return;
+	}
+	book_worked(engine->book, engine_now(engine), engine_wall(), &talk->peer, &address);
+	dialer_linked(engine->explorer, &talk->peer);
+	close_other_dials(engine, talk);
+	talk->walked = true;
+	if (quic_bidi_open(connection, &stream) || begin_session(talk, stream))
+		quic_connection_close(connection, 1);
+	else
+		carry_out(talk);
+	engine_pump(engine);
+}
+
+static void on_stream_data(
+	void *context, struct quic_stream *stream, const uint8_t *data, size_t size, bool fin)
+{
+	struct engine *engine = context;
+	struct talk *talk = quic_connection_data(quic_stream_connection(stream));
+
+	if (!talk || talk->done)
+		return;
+	if (!talk->session && !talk->dialled && quic_stream_is_bidi(stream) &&
+		begin_session(talk, stream)) {
+		quic_connection_close(talk->connection, 1);
+		return;
+	}
+	if (!talk->session || stream != talk->stream) {
+		quic_stream_stop(stream, 1);
+		return;
+	}
+	session_receive(talk->session, data, size, fin);
+	carry_out(talk);
+	engine_pump(engine);
+}
+
+static void on_stream_closed(void *context, struct quic_stream *stream)
+{
+	struct talk *talk = quic_connection_data(quic_stream_connection(stream));
+
+	(void)context;
+	if (!talk || talk->stream != stream)
+		return;
+	talk->stream = NULL;
+	if (!talk->done)
+		quic_connection_close(talk->connection, 1);
+}
+
+static void on_stream_credit(void *context, struct quic_connection *connection)
+{
+	(void)context;
+	(void)connection;
+}
+
+static void on_closed(
+	void *context, struct quic_connection *connection, const struct quic_close *close)
+{
+	struct engine *engine = context;
+	struct talk *talk = quic_connection_data(connection);
+	uint64_t now = engine_now(engine);
+
+	if (!talk)
+		return;
+	if (!talk->connected) {
+		/* A dial. */
+		if (!talk->second) {
+			if (!links_linked(engine->links, &talk->peer))
+				route_note_failure(
+					engine, &talk->peer, &talk->address, close->text);
+			dialer_failed(engine->explorer, now, &talk->peer, &talk->address);
+		} else {
+			talk->walked = true;
+		}
+	} else if (!talk->done && try_other_codec(talk)) {
+		talk->walked = false; /* it goes on */
+		talk->done = true;
+	}
+	if (talk->connected && !talk->done) {
+		engine_count(engine, COUNTER_DISCOVERY_FAILED);
+		engine_log(engine, NODE_LOG_DEBUG, "peer %s: discovery ended early: %s",
+			short_id(&talk->peer).text, close->text);
+	}
+	walk_on(talk);
+	talk_free(talk);
+	engine_pump(engine);
+}
+
+const struct quic_callbacks explore_callbacks = {
+	.connected = on_connected,
+	.accept = route_accept,
+	.closed = on_closed,
+	.stream_data = on_stream_data,
+	.stream_closed = on_stream_closed,
+	.stream_credit = on_stream_credit,
+};
+
+/* In the order of their beginning, and so of their ends. */
+uint64_t explore_deadline(const struct engine *engine)
+{
+	return engine->talks ? engine->talks->due : UINT64_MAX;
+}
+
+void explore_expire(struct engine *engine, uint64_t now)
+{
+	struct talk *talk;
+
+	DL_FOREACH (engine->talks, talk) {
+		if (talk->due > now)
+			return;
+		talk->due = UINT64_MAX; /* closed follows */
+		quic_connection_close(talk->connection, 1);
+	}
+}
+
+/* ---- walking ---- */
+
+static bool random_node(void *context, bool (*wanted)(void *walker, const struct id *node),
+	void *walker, struct id *out)
+{
+	struct engine *engine = context;
+
+	return book_random(engine->book, wanted, walker, out);
+}
+
+static bool may_visit(void *context, const struct id *node)
+{
+	struct engine *engine = context;
+	struct address candidates[BOOK_CANDIDATES];
+
+	return !book_is_stale(engine->book, node) && access_grants(engine->access, node) &&
+	       book_candidates(engine->book, node, candidates, NULL) > 0;
+}
+
+int explore_make(struct engine *engine)
+{
+	struct walker_nodes nodes = {random_node, may_visit, engine};
+	struct id *configured = memory_alloc((engine->configured_count + 1) * sizeof *configured);
+	int error;
+
+	if (!configured)
+		return ERROR_NOMEM;
+	for (size_t i = 0; i < engine->configured_count; i++)
+		configured[i] = engine->configured[i].id;
+	error = walker_new(&engine->random, &nodes, configured, engine->configured_count,
+		&engine->walker);
+	memory_free(configured);
+	return error;
+}
+
+void explore_anew(struct engine *engine)
+{
+	walker_reset(engine->walker, engine_now(engine));
+}
+
+bool effects_walker(struct engine *engine)
+{
+	uint64_t now = engine_now(engine);
+	struct id node;
+	bool any = false;
+
+	while (!engine->stopping && walker_effect(engine->walker, now, &node)) {
+		any = true;
+		if (dialer_want(engine->explorer, now, &node, false))
+			walker_ended(engine->walker, now, &node, WALK_FAILED);
+	}
+	return any;
+}
+
+bool effects_explorer(struct engine *engine)
+{
+	uint64_t now = engine_now(engine);
+	struct dialer_effect effect;
+	struct configured *configured;
+	bool any = false;
+
+	while (!engine->stopping && dialer_effect(engine->explorer, now, &effect)) {
+		any = true;
+		if (effect.type == DIALER_DIAL) {
+			explore_dial(engine, &effect.node, &effect.address);
+			continue;
+		}
+		engine_count(engine, COUNTER_DISCOVERY_FAILED);
+		walker_ended(engine->walker, now, &effect.node, WALK_FAILED);
+		/* There are nodes that only gossip. */
+		if (links_linked(engine->links, &effect.node))
+			continue;
+		book_failed(engine->book, now, engine_wall(), &effect.node);
+		configured = engine_configured(engine, &effect.node);
+		if (configured)
+			resolution_start(configured->resolution);
+	}
+	return any;
+}
