@@ -3,12 +3,13 @@
 set -eu
 
 all="unit vectors fuzz broker interop sanitizers"
+by_name="interop07"
 usage() {
 	cat <<EOF
 usage: tests/run.sh [suite...]
        tests/run.sh --help
 
-Suites (all of them when none is named): $all
+Suites (when none is named): $all
 
 unit, vectors  cmocka programs, built with ASan and UBSan
 fuzz           every libFuzzer target over its corpus
@@ -16,6 +17,7 @@ broker         the plugin in a stock Mosquitto
 interop        the same, with real p2panda-net peers (Rust, built here: needs the
                network once and about ten minutes)
 sanitizers     broker and interop once more with ASan and UBSan, then with TSan
+interop07      (only by name) interop with p2panda 0.7.0, which has the gossip of 0.7.1
 
 Sets up what it needs: runs on this machine where all dependencies are installed,
 else in a container (its image is made from tests/packages.txt), else, as root on
@@ -39,9 +41,9 @@ for suite in "$@"; do
 	case $suite in
 	-h | --help) usage; exit 0 ;;
 	esac
-	case " $all " in
+	case " $all $by_name " in
 	*" $suite "*) suites="$suites $suite" ;;
-	*) bad "unknown suite '$suite': accepted are $all" ;;
+	*) bad "unknown suite '$suite': accepted are $all $by_name" ;;
 	esac
 done
 suites=${suites:-$all}
@@ -86,7 +88,7 @@ missing_here() {
 	*" fuzz "*) command -v clang >/dev/null 2>&1 || echo clang ;;
 	esac
 	case " $suites " in
-	*" broker "* | *" interop "* | *" sanitizers "*)
+	*" broker "* | *" interop"* | *" sanitizers "*)
 		version=$(PATH=$PATH:/usr/local/sbin:/usr/sbin mosquitto -h 2>/dev/null |
 			sed -n 's/^mosquitto version //p')
 		case $version in
@@ -96,10 +98,16 @@ missing_here() {
 		python3 -c 'import paho.mqtt.client' 2>/dev/null || echo python3-paho-mqtt
 		python3 -c 'import pytest' 2>/dev/null || echo python3-pytest
 		python3 -c 'import xdist' 2>/dev/null || echo python3-pytest-xdist
+		for one in ip bridge unshare nsenter; do
+			command -v $one >/dev/null 2>&1 || echo "$one"
+		done
+		unshare --net true 2>/dev/null ||
+			unshare --map-current-user --keep-caps unshare --net true 2>/dev/null ||
+			echo "the right to make network namespaces"
 		;;
 	esac
 	case " $suites " in
-	*" interop "* | *" sanitizers "*)
+	*" interop"* | *" sanitizers "*)
 		version=$(rustc --version 2>/dev/null | sed 's/^rustc 1\.\([0-9]*\).*/\1/')
 		{ command -v cargo >/dev/null 2>&1 && [ "${version:-0}" -ge 96 ]; } 2>/dev/null ||
 			echo "cargo >= 1.96"
@@ -184,7 +192,7 @@ run_native() {
 
 run_docker() {
 	local image=mosquitto-p2panda-tests:$key base=debian:forky-slim log ca name begun=$SECONDS
-	local -a options=()
+	local -a options=() user=()
 	say "suites:$suites, in a container"
 	prepare forky
 	if ! docker image inspect "$image" >/dev/null 2>&1; then
@@ -210,20 +218,24 @@ EOF
 	[ -z "$ca" ] || options+=(--mount "type=bind,src=$(realpath "$ca"),dst=$ca_inside,readonly")
 	# Docker turns IPv6 off in networks without it; the tests need ::1.
 	[ ! -e /proc/net/if_inet6 ] || options+=(--sysctl net.ipv6.conf.lo.disable_ipv6=0)
-	[ "$(id -u)" = 0 ] || options+=(--user "$(id -u):$(id -g)")
+	# Network namespaces need two capabilities, which only root has by itself there.
+	[ "$(id -u)" = 0 ] || user=(setpriv --reuid "$(id -u)" --regid "$(id -g)" --clear-groups
+		--inh-caps +net_admin,+sys_admin --ambient-caps +net_admin,+sys_admin)
 	for name in $proxies; do
 		options+=(-e "$name")
 	done
 	container=mosquitto-p2panda-tests-$$
 	# The tree at its own path: paths in messages are right. seccomp: TSan may have to
-	# turn address randomisation off. Files belong to who started this.
+	# turn address randomisation off. AppArmor: its profile may forbid namespaces. Files
+	# belong to who started this.
 	# shellcheck disable=SC2086
 	run docker run --rm --init --name "$container" --security-opt seccomp=unconfined \
+		--security-opt apparmor=unconfined --cap-add NET_ADMIN --cap-add SYS_ADMIN \
 		--mount "type=bind,src=$tree,dst=$tree" --mount "type=bind,src=$cache,dst=$cache" \
 		"${options[@]}" -w "$tree" -e HOME=/tmp -e LANG=C.UTF-8 \
 		-e P2PANDA_TEST_OUT="$out" -e CARGO_HOME="$cache/cargo" \
 		-e CARGO_TARGET_DIR="$cache/rust-forky" \
-		"$image" bash "$tree/tests/suites.sh" $suites
+		"$image" "${user[@]}" bash "$tree/tests/suites.sh" $suites
 }
 
 run_root() {

@@ -289,7 +289,7 @@ def adapted(name: str, broker, **more: str) -> str:
 def test_sample_configurations(default_port, brokers):
     """One of them is the other one's peer, and they carry a message."""
     samples = sorted(path.name for path in CONF.glob("*.conf"))
-    assert samples == ["first-node.conf", "with-peer.conf"]
+    assert samples == ["discovery.conf", "first-node.conf", "with-peer.conf"]
     first, second = brokers(identity=False), brokers(identity=False)
     first.start(adapted("first-node.conf", first))
     text = (CONF / "with-peer.conf").read_text()
@@ -313,3 +313,27 @@ def test_sample_configurations(default_port, brokers):
         at_second.publish(topic, b"from the second")
         at_first.wait_message(topic, b"from the second")
         at_second.wait_message(topic, b"from the first")
+
+
+def test_sample_of_discovery(brokers):
+    """The second node's way in is the first one, which is told nothing."""
+    first, second = brokers(), brokers()
+    first.start()
+    text = (CONF / "discovery.conf").read_text()
+    line = next(line for line in text.splitlines() if line.startswith("plugin_opt_bootstrap "))
+    second.start(
+        adapted(
+            "discovery.conf",
+            second,
+            **{
+                "0.0.0.0:2022": f"127.0.0.1:{second.quic_port}",
+                line: f"plugin_opt_bootstrap {first.id}@{first.address()}",
+            },
+        )
+    )
+    topic = overlay(random_topic())
+    at_first, at_second = first.client(topic), second.client(topic)
+    at_first.publish(topic, b"from the first")
+    at_second.publish(topic, b"from the second")
+    at_first.wait_message(topic, b"from the second")
+    at_second.wait_message(topic, b"from the first")

@@ -49,6 +49,14 @@ OPTIONS = {
         f"{ID}@host:2022",
         "each node once",
     ),
+    "bootstrap": Option(
+        "@<host>:<port>",
+        [ID, f"{ID}@host", "host:2022", f"{ID.upper()}@host:2022", f"{ID}@::1:2022"],
+        [f"{ID}@host:0", f"{ID}@host:65536", ID + "@" + ",".join(["host:1"] * 9)],
+        f"{ID}@host:2022",
+        "each node once",
+    ),
+    "mdns": Option("off, passive or active", ["on", "Active", "true"], ["all"], "active"),
     "advertise": Option(
         "<host>:<port>",
         ["host", "host:", "a:1,b:1", "::1:2022"],
@@ -123,14 +131,27 @@ def test_missing_value(brokers, key):
     [
         ([("peer", f"{ID}@host:1"), ("deny_node", ID)], "deny_node"),
         ([("peer", f"{ID}@host:1"), ("allow_node", OTHER)], "allow_node"),
+        ([("bootstrap", f"{ID}@host:1"), ("deny_node", ID)], "deny_node"),
+        ([("bootstrap", f"{ID}@host:1"), ("allow_node", OTHER)], "allow_node"),
         ([("allow_node", ID), ("deny_node", ID)], "allow_node"),
     ],
-    ids=["peer-denied", "peer-not-allowed", "allowed-and-denied"],
+    ids=[
+        "peer-denied",
+        "peer-not-allowed",
+        "bootstrap-denied",
+        "bootstrap-not-allowed",
+        "allowed-and-denied",
+    ],
 )
 def test_contradictions(brokers, given, named):
     line = brokers(options=given).wait_refusal()
     assert f"plugin_opt_{named}" in line and ID in line and "is not accepted" in line
-    assert re.match(r"plugin_opt_(peer|deny_node) '", line)
+    assert re.match(r"plugin_opt_(peer|bootstrap|deny_node) '", line)
+
+
+def test_peer_and_bootstrap(brokers):
+    """One node may be both: trusted, and a way in."""
+    brokers(options=[(key, f"{ID}@127.0.0.1:9") for key in ("peer", "bootstrap")]).start()
 
 
 @pytest.mark.parametrize("key", ["bind", "advertise"])

@@ -31,6 +31,9 @@ ID = "ab" * 32
         ([("peer", f"{ID}@host")], ["peer", f"{ID}@host", "@<host>:<port>"]),
         ([("peer", f"{ID}@host:0")], ["peer", f"{ID}@host:0", "@<host>:<port>"]),
         ([("peer", "host:2022")], ["peer", "'host:2022'", "@<host>:<port>"]),
+        ([("bootstrap", ID)], ["bootstrap", ID, "@<host>:<port>"]),
+        ([("bootstrap", "host:2022")], ["bootstrap", "'host:2022'", "@<host>:<port>"]),
+        ([("mdns", "on")], ["mdns", "'on'", "off", "passive", "active"]),
         ([("log_level", "loud")], ["log_level", "'loud'", "debug", "error"]),
         ([("queue_limit", "1"), ("queue_limit", "2")], ["queue_limit", "'2'", "once"]),
         ([("state_dir", "here")], ["state_dir", "'here'", "absolute path"]),
@@ -90,9 +93,10 @@ def test_identity_behind_a_link(brokers):
     assert str(path) in broker.wait_refusal()
 
 
-def test_own_id_as_peer(brokers):
+@pytest.mark.parametrize("key", ["peer", "bootstrap"])
+def test_own_id_as_peer(brokers, key):
     broker = brokers()
-    broker.add_peer(broker)
+    broker.options.append((key, f"{broker.id}@{broker.address()}"))
     assert "own id" in broker.wait_refusal()
 
 

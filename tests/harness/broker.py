@@ -7,6 +7,9 @@
 
 Identity and ports are fixed when the object is made, so brokers can name each other
 before any of them runs.
+
+With host=net.host("a") it runs on a machine of its own (see netns.py): then the plugin takes its
+own default address, and clients come through a Unix socket.
 """
 
 import contextlib
@@ -24,6 +27,7 @@ from typing import Any
 import settings
 from identity import make_identity
 from mqtt import Client
+from netns import PORT, Host
 from ports import free_port
 from settings import PATIENCE
 
@@ -68,6 +72,7 @@ class Broker:
     identity  make one beforehand (else the plugin does, and id is known after start)
     preload   libraries that come before the C library's
     environment  further variables of the process
+    host      where it runs (default: here, on loopback); bind is then left to the plugin
     """
 
     def __init__(
@@ -79,14 +84,17 @@ class Broker:
         identity: bool = True,
         preload: Iterable[pathlib.Path] = (),
         environment: dict[str, str] | None = None,
+        host: Host | None = None,
     ):
         self.folder = folder
         self.name = folder.name
         self.state_dir = folder / "state"
         self.state_dir.mkdir(parents=True, mode=0o700)
-        self.mqtt_port = free_port()
-        self.quic_port = free_port()
-        self.bind = list(bind)
+        self.host = host
+        # A port, or the path of a Unix socket.
+        self.mqtt_port = free_port() if host is None else str(host.path("mqtt"))
+        self.quic_port = free_port() if host is None else PORT
+        self.bind = list(bind) if host is None else []
         self.options = list(options)
         self.lines = list(lines)
         self.preload = list(preload)
@@ -105,8 +113,9 @@ class Broker:
 
     # -- configuration -------------------------------------------------------
 
-    def address(self, host: str = "127.0.0.1") -> str:
+    def address(self, host: str | None = None) -> str:
         """Where other nodes reach this one."""
+        host = host or ("127.0.0.1" if self.host is None else self.host.addresses[0])
         return f"[{host}]:{self.quic_port}" if ":" in host else f"{host}:{self.quic_port}"
 
     def add_peer(self, peer: "Broker | str", *addresses: str):
@@ -115,6 +124,13 @@ class Broker:
             addresses = addresses or (peer.address(),)
             peer = peer.id
         self.options.append(("peer", f"{peer}@{','.join(addresses)}"))
+
+    def add_bootstrap(self, node: "Broker | str", *addresses: str):
+        """Names a node as a way into the network, likewise."""
+        if isinstance(node, Broker):
+            addresses = addresses or (node.address(),)
+            node = node.id
+        self.options.append(("bootstrap", f"{node}@{','.join(addresses)}"))
 
     def config(self) -> str:
         keys = {key for key, _ in self.options}
@@ -126,7 +142,9 @@ class Broker:
         return "\n".join(
             [
                 "user root",
-                f"listener {self.mqtt_port} 127.0.0.1",
+                f"listener {self.mqtt_port} 127.0.0.1"
+                if self.host is None
+                else f"listener 0 {self.mqtt_port}",
                 "allow_anonymous true",
                 "log_dest stderr",
                 *(f"log_type {kind}" for kind in LOGGED),
@@ -145,21 +163,24 @@ class Broker:
         self._reap()
         path = self.folder / "mosquitto.conf"
         path.write_text(self.config() if config is None else config)
-        environment = os.environ | self.environment
         # A sanitizer has to be the first one.
         preload = [settings.PRELOAD] if settings.PRELOAD else []
         preload += [str(library) for library in self.preload]
+        command = [_program(), "-c", str(path)]
         if preload:
-            environment["LD_PRELOAD"] = ":".join(preload)
+            # For the broker alone, not for what brings it to its host.
+            command = ["env", f"LD_PRELOAD={':'.join(preload)}", *command]
+        if self.host is not None:
+            command = self.host.command(*command)
         with self._changed:
             self._started_at_line = len(self._log)
             self._ended = False
         self.process = subprocess.Popen(
-            [_program(), "-c", str(path)],
+            command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env=environment,
+            env=os.environ | self.environment,
             text=True,
             errors="replace",
         )
@@ -169,6 +190,10 @@ class Broker:
     def start(self, config: str | None = None) -> "Broker":
         """Starts the process and waits until it serves clients."""
         self.spawn(config)
+        return self.attach()
+
+    def attach(self) -> "Broker":
+        """The same for a process that was spawned."""
         try:
             self.wait_log(_RUNNING)
             self.up_at = time.monotonic()
@@ -355,16 +380,28 @@ class Broker:
         )[name]
 
     def wait_remembers(self, topic: str, node: str, timeout: float | None = None):
-        """Waits until it is on disk that this node was a neighbour: what a crash within
+        """Waits until it is on disk that this node shares the topic: what a crash within
         milliseconds of that would lose."""
+        id = bytes.fromhex(topic)
+        self._wait_row(node, lambda row: id in row, timeout)
+
+    def wait_in_book(self, node: "Broker | str", timeout: float | None = None):
+        """Waits until it is on disk where this node says it is."""
+        # With a signature it is longer than this.
+        self._wait_row(
+            node.id if isinstance(node, Broker) else node, lambda row: len(row) > 100, timeout
+        )
+
+    def _wait_row(self, node: str, check: Callable[[bytes], bool], timeout: float | None):
         limit = time.monotonic() + (PATIENCE if timeout is None else timeout)
         file = f"file:{self.state_dir / 'p2panda.db'}?mode=ro"
-        query = "SELECT 1 FROM neighbour WHERE topic = ? AND node = ?"
         with contextlib.closing(sqlite3.connect(file, uri=True)) as database:
-            ids = (bytes.fromhex(topic), bytes.fromhex(node))
-            while not database.execute(query, ids).fetchall():
+            query = "SELECT row FROM node WHERE id = ?"
+            while True:
+                if any(check(row) for (row,) in database.execute(query, (bytes.fromhex(node),))):
+                    return
                 if time.monotonic() >= limit:
-                    raise BrokerTimeout(f"{node[:10]} is not remembered; {self.tail()}")
+                    raise BrokerTimeout(f"{node[:10]} is not in the book; {self.tail()}")
                 time.sleep(0.01)
 
     def __repr__(self):

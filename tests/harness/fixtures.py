@@ -10,12 +10,15 @@ import pytest
 
 import settings
 from broker import Broker
+from netns import Net
 
 
 MARKERS = {
     "unsanitized": "has no meaning with a sanitizer, which changes what is measured",
     "no_tsan": "the stock broker crashes there, with or without the plugin",
     "root": "needs to be root",
+    "slow": "takes half a minute or more, of waiting: begun first",
+    "once": "as slow, and not repeated with every sanitizer",
 }
 
 
@@ -28,14 +31,28 @@ def pytest_collection_modifyitems(config, items):
     """What has no meaning here is left out by its marker: a skipped test has failed."""
     absent = set()
     if settings.SANITIZER not in ("", "none"):
-        absent.add("unsanitized")
+        absent |= {"unsanitized", "once"}
     if settings.SANITIZER == "tsan":
         absent.add("no_tsan")
     if os.geteuid() != 0:
         absent.add("root")
     left_out = [item for item in items if any(item.get_closest_marker(name) for name in absent)]
-    items[:] = [item for item in items if item not in left_out]
+    items[:] = begin_with_slow([item for item in items if item not in left_out])
     config.hook.pytest_deselected(items=left_out)
+
+
+def begin_with_slow(items: list) -> list:
+    """Each worker's share of the tests (--dist worksteal gives it out in one piece) begins
+    with some of the slow ones: the others have time to be done beside them."""
+    slow = [one for one in items if any(map(one.get_closest_marker, ("slow", "once")))]
+    rest = [one for one in items if one not in slow]
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    shares = [slow[number::workers] for number in range(workers)]
+    for share in shares:
+        room = -(-len(items) // workers) - len(share)
+        share += rest[: max(room, 0)]
+        del rest[: max(room, 0)]
+    return [one for share in shares for one in share] + rest
 
 
 class Brokers:
@@ -78,6 +95,13 @@ def brokers(tmp_path, request):
     request.node.brokers = made
     yield made
     made.end()
+
+
+@pytest.fixture
+def net():
+    """Machines of their own, that end with the test: see netns.py."""
+    with Net() as made:
+        yield made
 
 
 @pytest.fixture

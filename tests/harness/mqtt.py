@@ -39,6 +39,7 @@ class Message:
 class Client:
     """A connected client.
 
+    port            or the path of a Unix socket
     version         V311 or V5
     clean           begin with a new session
     session_expiry  V5: seconds that the session outlives the connection
@@ -46,7 +47,7 @@ class Client:
 
     def __init__(
         self,
-        port: int,
+        port: int | str,
         version: int = V5,
         client_id: str | None = None,
         host: str = "127.0.0.1",
@@ -65,6 +66,10 @@ class Client:
         self._disconnected: Any = None
 
         options: dict[str, Any] = {"clean_session": clean} if version == V311 else {}
+        local = isinstance(port, str)
+        if local:
+            options["transport"] = "unix"
+            host, port = port, 1883  # paho wants one all the same
         self._paho = paho.Client(
             paho.CallbackAPIVersion.VERSION2, self.id, protocol=version,
             reconnect_on_failure=False, **options
@@ -85,7 +90,8 @@ class Client:
                 properties.SessionExpiryInterval = session_expiry
             arguments = {"clean_start": clean, "properties": properties}
         self._paho.connect(host, port, keepalive=60, **arguments)
-        self._paho.socket().setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if not local:
+            self._paho.socket().setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._paho.loop_start()
         try:
             self.wait(lambda: self._connected is not None, what="CONNACK")

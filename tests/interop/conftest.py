@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
+import os
 import pathlib
 import sys
 
@@ -7,13 +8,28 @@ import pytest
 TESTS = pathlib.Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS / "harness"), str(TESTS / "interop")]
 
+import fixtures  # noqa: E402
 from fixtures import (  # noqa: E402, F401
     brokers,
-    pytest_collection_modifyitems,
+    net,
     pytest_configure,
     pytest_runtest_makereport,
 )
-from rust_peer import RustPeer  # noqa: E402
+from rust_peer import GENERATIONS, RustPeer  # noqa: E402
+
+
+def pytest_collection_modifyitems(config, items):
+    fixtures.pytest_collection_modifyitems(config, items)
+    if "P2PANDA_GENERATIONS" in os.environ:
+        # With other peers than usual only what is repeated with every one of them.
+        left_out = [item for item in items if not set(GENERATIONS) & _parameters(item)]
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
+
+
+def _parameters(item) -> set:
+    values = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    return {value for value in values if isinstance(value, str)}
 
 
 @pytest.fixture

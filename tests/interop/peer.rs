@@ -12,7 +12,10 @@
 //! --network HEX         32-byte network id (default: p2panda's)
 //! --bind4 IP:PORT       default 127.0.0.1:0 (any free port)
 //! --bind6 [IP]:PORT     default [::1]:0, or [::]:0 where there is no ::1
-//! --discovery           also run the discovery protocol
+//! --discovery           also run the discovery protocol -> "discovery_started",
+//!                       "discovery_ended", "discovery_failed" for each session
+//! --walkers N           how many look for nodes at a time (default: upstream's; with 0
+//!                       it only answers)
 //! --mdns active|passive also run mDNS
 //!
 //! node ID ADDR[,ADDR..] [bootstrap]  put a node and its addresses in the address book
@@ -29,8 +32,17 @@
 //! resume TOPIC
 //! count TOPIC           -> "count": messages, bytes, lagged since the join
 //! info                  -> "info": id, network, addresses
+//! book                  -> "book": what is known of every node
+//! watch ID              -> "node", "node_topics" now and whenever they change
+//! watch_topic TOPIC     -> "topic_nodes" now and whenever they change
+//! report ID ok|failed   as a connection to that node would: failed makes it stale
+//! discovered            -> "discovered": how many sessions went well, failed, ...
 //! quit                  leave, close and exit
 //! ```
+//!
+//! What upstream drops inside itself is told as "lagged": with "channel" 128 between
+//! p2panda-net and its reader ("count" many), with "channel" 256 between iroh-gossip and
+//! p2panda-net (at least one; upstream does not say how many, or on which topic).
 //!
 //! `PEER_LOG=iroh_gossip=debug,p2panda_net=trace` prints upstream's log on stderr.
 
@@ -45,13 +57,17 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use futures_util::StreamExt;
 use iroh_base::{EndpointAddr, PublicKey};
 use p2panda_core::{SigningKey, Topic};
-use p2panda_net::addrs::NodeInfo;
+use p2panda_net::address_book::report::ConnectionOutcome;
+use p2panda_net::addrs::{NodeInfo, NodeTransportInfo, TransportAddress, TransportInfo};
+use p2panda_net::discovery::{DiscoveryConfig, DiscoveryEvent, SessionRole};
 use p2panda_net::gossip::{GossipEvent, GossipHandle, GossipSubscription};
 use p2panda_net::iroh_endpoint::IrohConfig;
 use p2panda_net::iroh_mdns::MdnsDiscoveryMode;
 use p2panda_net::{
     AddressBook, DEFAULT_NETWORK_ID, Discovery, Endpoint, Gossip, MdnsDiscovery, NodeId,
 };
+use p2panda_store::address_book::{AddressBookStore, NodeInfo as _};
+use p2panda_store::{SqliteStore, SqliteStoreBuilder};
 use serde_json::{Value, json};
 use tokio::sync::{broadcast, mpsc, watch};
 
@@ -125,6 +141,7 @@ struct Args {
     bind4: SocketAddrV4,
     bind6: SocketAddrV6,
     discovery: bool,
+    walkers: Option<usize>,
     mdns: Option<MdnsDiscoveryMode>,
 }
 
@@ -151,6 +168,7 @@ fn parse_args() -> Result<Args> {
             Err(_) => "[::]:0",
         })?,
         discovery: false,
+        walkers: None,
         mdns: None,
     };
     let mut words = std::env::args().skip(1);
@@ -165,6 +183,7 @@ fn parse_args() -> Result<Args> {
             "--network" => args.network = bytes32(&value)?,
             "--bind4" => args.bind4 = parse(&value)?,
             "--bind6" => args.bind6 = parse(&value)?,
+            "--walkers" => args.walkers = Some(parse(&value)?),
             "--mdns" => {
                 args.mdns = Some(match value.as_str() {
                     "active" => MdnsDiscoveryMode::Active,
@@ -257,7 +276,8 @@ async fn read(
                     .parse()
                     .unwrap_or(1u64);
                 counters.lagged.fetch_add(count, Ordering::Relaxed);
-                emit(json!({"event": "lagged", "topic": topic, "count": count}));
+                emit(json!({"event": "lagged", "topic": topic, "channel": 128,
+                            "count": count}));
             }
             None => {
                 emit(json!({"event": "closed", "topic": topic}));
@@ -357,6 +377,10 @@ fn burst(handle: GossipHandle, mut stopped: watch::Receiver<()>, id: String, bur
 struct Peer {
     network: [u8; 32],
     address_book: AddressBook,
+    /// What the address book keeps its entries in: upstream lists them nowhere else.
+    store: SqliteStore,
+    /// All nodes that a book has had: the store's list leaves stale ones out since 0.7.
+    known: BTreeSet<String>,
     endpoint: Endpoint,
     gossip: Gossip,
     discovery: Option<Discovery>,
@@ -372,7 +396,12 @@ fn text(err: impl std::fmt::Display) -> String {
 
 impl Peer {
     async fn start(args: Args) -> Result<(Self, broadcast::Receiver<GossipEvent>)> {
-        let address_book = AddressBook::builder().spawn().await.map_err(text)?;
+        let store = SqliteStoreBuilder::new().build().await.map_err(text)?;
+        let address_book = AddressBook::builder()
+            .store(store.clone())
+            .spawn()
+            .await
+            .map_err(text)?;
         let endpoint = Endpoint::builder(address_book.clone())
             .network_id(args.network)
             .signing_key(args.key)
@@ -408,12 +437,17 @@ impl Peer {
             None => None,
         };
         let discovery = match args.discovery {
-            true => Some(
-                Discovery::builder(address_book.clone(), endpoint.clone())
+            true => {
+                let mut config = DiscoveryConfig::default();
+                config.random_walkers_count = args.walkers.unwrap_or(config.random_walkers_count);
+                let discovery = Discovery::builder(address_book.clone(), endpoint.clone())
+                    .config(config)
                     .spawn()
                     .await
-                    .map_err(text)?,
-            ),
+                    .map_err(text)?;
+                tokio::spawn(print_sessions(discovery.events().await.map_err(text)?));
+                Some(discovery)
+            }
             false => None,
         };
         let gossip = Gossip::builder(address_book.clone(), endpoint.clone())
@@ -425,6 +459,8 @@ impl Peer {
         let peer = Self {
             network: args.network,
             address_book,
+            store,
+            known: BTreeSet::new(),
             endpoint,
             gossip,
             discovery,
@@ -479,6 +515,26 @@ impl Peer {
             }
         }
         self.address_book.add_topic(me, topic).await.map_err(text)
+    }
+
+    async fn topics_of(&self, id: &NodeId) -> Result<BTreeSet<String>> {
+        let topics = AddressBookStore::<NodeId, NodeInfo>::node_topics(&self.store, id).await;
+        Ok(topics.map_err(text)?.iter().map(Topic::to_hex).collect())
+    }
+
+    /// All entries of the address book.
+    async fn book(&mut self) -> Result<Vec<Value>> {
+        let infos: Vec<NodeInfo> = self.store.all_node_infos().await.map_err(text)?;
+        self.known.extend(infos.iter().map(|info| info.node_id.to_hex()));
+        let mut nodes = Vec::new();
+        for hex in &self.known {
+            let id: NodeId = parse(hex)?;
+            let info = self.address_book.node_info(id).await.map_err(text)?;
+            let mut node = describe_node(id, info.as_ref());
+            node["topics"] = json!(self.topics_of(&id).await?);
+            nodes.push(node);
+        }
+        Ok(nodes)
     }
 
     fn joined(&self, topic: Topic) -> Result<&Joined> {
@@ -576,6 +632,60 @@ impl Peer {
                             "lagged": get(&counters.lagged)}));
             }
             ["info"] => emit(self.describe("info").await?),
+            ["book"] => {
+                let nodes = self.book().await?;
+                emit(json!({"event": "book", "n": n, "nodes": nodes}));
+            }
+            ["watch", id] => {
+                let id: NodeId = parse(id)?;
+                let watched = self.address_book.watch_node_info(id, false).await;
+                let mut infos = watched.map_err(text)?;
+                tokio::spawn(async move {
+                    while let Some(change) = infos.recv().await {
+                        let mut node = describe_node(id, change.value.as_ref());
+                        node["event"] = json!("node");
+                        emit(node);
+                    }
+                });
+                let watched = self.address_book.watch_node_topics(id, false).await;
+                let mut topics = watched.map_err(text)?;
+                tokio::spawn(async move {
+                    while let Some(change) = topics.recv().await {
+                        let topics: BTreeSet<_> = change.value.iter().map(Topic::to_hex).collect();
+                        emit(json!({"event": "node_topics", "node": id.to_hex(),
+                                    "topics": topics}));
+                    }
+                });
+            }
+            ["watch_topic", topic] => {
+                let topic: Topic = parse(topic)?;
+                let watched = self.address_book.watch_topic(topic, false).await;
+                let mut sets = watched.map_err(text)?;
+                tokio::spawn(async move {
+                    while let Some(change) = sets.recv().await {
+                        let nodes: BTreeSet<_> = change.value.iter().map(NodeId::to_hex).collect();
+                        emit(json!({"event": "topic_nodes", "topic": topic.to_hex(),
+                                    "nodes": nodes}));
+                    }
+                });
+            }
+            ["report", id, outcome] => {
+                let outcome = match outcome {
+                    "ok" => ConnectionOutcome::Successful,
+                    "failed" => ConnectionOutcome::Failed,
+                    _ => return Err("the outcome is ok or failed".into()),
+                };
+                let result = self.address_book.report(parse(id)?, outcome).await;
+                result.map_err(text)?;
+            }
+            ["discovered"] => {
+                let discovery = self.discovery.as_ref().ok_or("no --discovery")?;
+                let metrics = discovery.metrics().await.map_err(text)?;
+                emit(json!({"event": "discovered", "n": n,
+                            "failed": metrics.failed_discovery_sessions,
+                            "successful": metrics.successful_discovery_sessions,
+                            "new_transports": metrics.newly_learned_transport_infos}));
+            }
             _ => return Err("unknown command or wrong number of words".into()),
         }
         Ok(())
@@ -626,30 +736,119 @@ async fn print_events(mut events: broadcast::Receiver<GossipEvent>, ended: watch
     }
 }
 
+/// What the address book knows of a node, but its topics.
+fn describe_node(id: NodeId, info: Option<&NodeInfo>) -> Value {
+    json!({"node": id.to_hex(),
+           "known": info.is_some(),
+           "bootstrap": info.is_some_and(|info| info.bootstrap),
+           "stale": info.is_some_and(|info| info.is_stale()),
+           "transports": info.and_then(|info| info.transports.as_ref()).map(describe_transports)})
+}
+
+fn describe_transports(info: &TransportInfo) -> Value {
+    let trusted = matches!(info, TransportInfo::Trusted(_));
+    describe_addresses(if trusted { "trusted" } else { "authenticated" }, info)
+}
+
+/// kind: "trusted" was put in by hand, "authenticated" is signed by the node.
+fn describe_addresses(kind: &str, info: &impl NodeTransportInfo) -> Value {
+    let (mut addresses, mut relays) = (Vec::new(), Vec::new());
+    for TransportAddress::Iroh(address) in info.addresses() {
+        addresses.extend(address.ip_addrs().map(SocketAddr::to_string));
+        relays.extend(address.relay_urls().map(|url| url.to_string()));
+    }
+    json!({"kind": kind, "timestamp": info.timestamp().to_string(), "addresses": addresses,
+           "relays": relays})
+}
+
+/// Prints the discovery sessions.
+async fn print_sessions(mut events: broadcast::Receiver<DiscoveryEvent>) {
+    let role = |role: SessionRole| match role {
+        SessionRole::Initiated => "initiated",
+        SessionRole::Accepted => "accepted",
+    };
+    loop {
+        emit(match events.recv().await {
+            Ok(DiscoveryEvent::SessionStarted {
+                role: whose,
+                remote_node_id,
+            }) => json!({"event": "discovery_started", "role": role(whose),
+                         "node": remote_node_id.to_hex()}),
+            Ok(DiscoveryEvent::SessionEnded {
+                role: whose,
+                remote_node_id,
+                result,
+                duration,
+            }) => {
+                let topics: BTreeSet<_> = result.topics.iter().map(Topic::to_hex).collect();
+                let infos = result.transport_infos.iter();
+                let transports: BTreeMap<_, _> = infos
+                    .map(|(id, info)| (id.to_hex(), describe_addresses("authenticated", info)))
+                    .collect();
+                json!({"event": "discovery_ended", "role": role(whose),
+                       "node": remote_node_id.to_hex(), "topics": topics,
+                       "transports": transports, "took_us": duration.as_micros() as u64})
+            }
+            Ok(DiscoveryEvent::SessionFailed {
+                role: whose,
+                remote_node_id,
+                duration,
+                reason,
+            }) => json!({"event": "discovery_failed", "role": role(whose),
+                         "node": remote_node_id.to_hex(), "reason": reason,
+                         "took_us": duration.as_micros() as u64}),
+            Err(broadcast::error::RecvError::Lagged(count)) => {
+                json!({"event": "events_lost", "count": count})
+            }
+            Err(broadcast::error::RecvError::Closed) => return,
+        });
+    }
+}
+
 /// The version of p2panda, from the name of the package this is built as.
 fn generation() -> &'static str {
     match env!("CARGO_PKG_NAME") {
         "peer06" => "0.6.1",
+        "peer07" => "0.7.0",
         "peer071" => "0.7.1",
         other => other,
     }
 }
 
+/// Hears what upstream's log says of messages that its channel of 256 has dropped; nothing
+/// else tells of them.
+struct Losses;
+
+impl Write for Losses {
+    /// Called with whole lines.
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        if String::from_utf8_lossy(line).contains("missed messages") {
+            emit(json!({"event": "lagged", "topic": null, "channel": 256, "count": null}));
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 fn start_log() {
-    use tracing_subscriber::filter::Targets;
-    use tracing_subscriber::layer::SubscriberExt;
+    use tracing_subscriber::filter::{LevelFilter, Targets};
+    use tracing_subscriber::fmt;
+    use tracing_subscriber::layer::{Layer, SubscriberExt};
     use tracing_subscriber::util::SubscriberInitExt;
 
-    let Ok(wanted) = std::env::var("PEER_LOG") else {
-        return;
-    };
-    match wanted.parse::<Targets>() {
-        Ok(targets) => tracing_subscriber::registry()
-            .with(tracing_subscriber::fmt::layer().with_writer(std::io::stderr))
-            .with(targets)
-            .init(),
-        Err(err) => eprintln!("PEER_LOG: {err}"),
-    }
+    let wanted = std::env::var("PEER_LOG").unwrap_or_default();
+    let wanted = wanted.parse::<Targets>().unwrap_or_else(|err| {
+        eprintln!("PEER_LOG: {err}");
+        Targets::new()
+    });
+    let losses = Targets::new().with_target("p2panda_net::gossip", LevelFilter::WARN);
+    tracing_subscriber::registry()
+        .with(fmt::layer().with_writer(std::io::stderr).with_filter(wanted))
+        .with(fmt::layer().with_writer(|| Losses).with_filter(losses))
+        .init();
 }
 
 fn fail(reason: String) -> ! {

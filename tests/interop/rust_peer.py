@@ -21,10 +21,14 @@ import subprocess
 import threading
 import time
 
+from netns import PORT
 from ports import free_port
 
 HERE = pathlib.Path(__file__).resolve().parent
-GENERATIONS = ("06", "071")
+# What tests are repeated with: by default one of each dialect of gossip...
+GENERATIONS = tuple(os.environ.get("P2PANDA_GENERATIONS", "06 071").split())
+# ... and of discovery, of which there are three.
+DIALECTS = ("06", "07", "071")
 DEFAULT_TIMEOUT = 20.0
 
 
@@ -53,12 +57,14 @@ def random_topic():
 class RustPeer:
     """One peer process.
 
-    generation  "06" or "071"
+    generation  "06", "07" or "071"
     secret      64 hex digits (default: random); the same one makes the same node again
     network     64 hex digits (default: p2panda's own)
     bind4       "127.0.0.1:PORT" (default: loopback, a free port)
     bind6       "[::1]:PORT" (default: loopback, any port)
+    host        where it runs, see netns.py (default: here); bound to all its addresses there
     discovery   also run the discovery protocol
+    walkers     how many look for nodes at a time; 0: it only answers
     mdns        None, "active" or "passive"
     log         upstream's log on stderr, such as "iroh_gossip=debug"
     """
@@ -71,13 +77,18 @@ class RustPeer:
         bind4=None,
         bind6=None,
         discovery=False,
+        walkers=None,
         mdns=None,
         log=None,
         timeout=DEFAULT_TIMEOUT,
+        host=None,
     ):
         self.generation = generation
         self.secret = secret or secrets.token_hex(32)
         self.network = network
+        self.host = host
+        if host is not None:
+            bind4, bind6 = f"0.0.0.0:{PORT}", bind6 or f"[::]:{PORT}"
         self.bind4 = bind4 or f"127.0.0.1:{free_port()}"
         self.timeout = timeout
         path = binary(generation)
@@ -90,8 +101,12 @@ class RustPeer:
             args += ["--bind6", bind6]
         if discovery:
             args += ["--discovery"]
+        if walkers is not None:
+            args += ["--walkers", str(walkers)]
         if mdns:
             args += ["--mdns", mdns]
+        if host is not None:
+            args = host.command(*args)
         environment = dict(os.environ)
         if log:
             environment["PEER_LOG"] = log
@@ -101,6 +116,7 @@ class RustPeer:
         self._events = collections.defaultdict(collections.deque)
         self._messages = collections.defaultdict(list)
         self._answers = {}
+        self._lagged = []
         self._last = collections.deque(maxlen=30)
         self._ended = False
 
@@ -135,6 +151,8 @@ class RustPeer:
                     self._messages[event["topic"]].append(event)
                 else:
                     self._last.append(line.decode(errors="replace").strip()[:300])
+                if kind == "lagged":
+                    self._lagged.append(event)
                 if kind == "ok" or (kind == "error" and event["n"] not in self._answers):
                     self._answers[event["n"]] = event
                 if kind not in ("message", "ok"):
@@ -144,10 +162,18 @@ class RustPeer:
             self._ended = True
             self._changed.notify_all()
 
-    def _describe(self):
-        lines = "\n  ".join(self._last)
-        counts = {topic[:8]: len(found) for topic, found in self._messages.items()}
-        return f"peer {self.generation} said last:\n  {lines}\n  messages: {counts}"
+    def describe(self):
+        """What a failure should tell of the peer."""
+        with self._changed:
+            lines = "\n  ".join(self._last)
+            counts = {topic[:8]: len(found) for topic, found in self._messages.items()}
+            lost = collections.Counter()
+            for one in self._lagged:
+                lost[f"channel of {one['channel']}"] += one["count"] or 1
+            return (
+                f"peer {self.generation} said last:\n  {lines}\n  messages: {counts}\n"
+                f"  dropped by upstream inside itself: {dict(lost) or 'nothing'}"
+            )
 
     def _await(self, check, timeout, what):
         """Waits until check(), called with the lock held, returns something true."""
@@ -158,10 +184,10 @@ class RustPeer:
                 if found:
                     return found
                 if self._ended:
-                    raise PeerError(f"ended while waiting for {what}; {self._describe()}")
+                    raise PeerError(f"ended while waiting for {what}; {self.describe()}")
                 left = limit - time.monotonic()
                 if left <= 0:
-                    raise PeerTimeout(f"no {what}; {self._describe()}")
+                    raise PeerTimeout(f"no {what}; {self.describe()}")
                 self._changed.wait(left)
 
     def _take_ready(self):
@@ -207,6 +233,11 @@ class RustPeer:
         with self._changed:
             return list(self._messages[topic])
 
+    def lagged(self):
+        """What upstream has dropped inside itself, all the time, as peer.rs tells it."""
+        with self._changed:
+            return list(self._lagged)
+
     def forget_messages(self, topic):
         with self._changed:
             self._messages[topic].clear()
@@ -226,11 +257,20 @@ class RustPeer:
 
         return self._await(check, timeout, f"message {data[:40]!r} on {topic[:8]}")
 
-    def wait_count(self, topic, count, timeout=None):
-        """Waits until so many messages have been received on the topic; returns them."""
+    def received(self, topic):
+        """How many messages have been received on the topic."""
+        with self._changed:
+            return len(self._messages[topic])
+
+    def wait_received(self, topic, count, timeout=None):
+        """Waits until so many messages have been received on the topic."""
         self._await(
             lambda: len(self._messages[topic]) >= count, timeout, f"{count} messages on {topic[:8]}"
         )
+
+    def wait_count(self, topic, count, timeout=None):
+        """As wait_received(), and returns all of them."""
+        self.wait_received(topic, count, timeout)
         return self.messages(topic)
 
     def wait_end(self, timeout=None):
@@ -303,6 +343,56 @@ class RustPeer:
     def info(self):
         self.command("info")
         return self.wait("info")
+
+    # -- the address book and discovery --------------------------------------
+
+    def book(self):
+        """What it knows of every node, by id: bootstrap, stale, topics (a list), transports
+        (None, or kind "trusted" or "authenticated", timestamp, addresses, relays)."""
+        found = self.wait("book", n=self.command("book"))
+        return {node["node"]: node for node in found["nodes"]}
+
+    def watch(self, peer_id):
+        """From now on, and for what is known now: the events "node" (as in book(), without
+        topics; "known": false for nothing) and "node_topics". Becoming stale is none."""
+        self.command("watch", peer_id)
+
+    def watch_topic(self, topic):
+        """From now on, and for what is known now: the event "topic_nodes"."""
+        self.command("watch_topic", topic)
+
+    def wait_knows(self, peer_id, check, timeout=None):
+        """Waits until check(transports) of a watched node is true; returns the transports."""
+
+        def known():
+            for event in self._events["node"]:
+                if event["node"] == peer_id and event["transports"] and check(event["transports"]):
+                    return event["transports"]
+            return None
+
+        return self._await(known, timeout, f"such transports of {peer_id[:8]}")
+
+    def wait_topic_nodes(self, topic, peer_id, timeout=None):
+        """Waits until the node is known to have the watched topic."""
+
+        def known():
+            sets = [event for event in self._events["topic_nodes"] if event["topic"] == topic]
+            return sets and peer_id in sets[-1]["nodes"]
+
+        self._await(known, timeout, f"{peer_id[:8]} at {topic[:8]}")
+
+    def wait_session(self, peer_id, timeout=None, **match):
+        """Waits for a discovery session with the node that ended well, and takes it: topics,
+        transports (by node id), role ("initiated" or "accepted")."""
+        return self.wait("discovery_ended", timeout, node=peer_id, **match)
+
+    def report(self, peer_id, well):
+        """As a connection to that node would that went well, or failed (it is stale then)."""
+        self.command("report", peer_id, "ok" if well else "failed")
+
+    def discovered(self):
+        """Discovery sessions so far: failed, successful, new_transports."""
+        return self.wait("discovered", n=self.command("discovered"))
 
     # -- the process ---------------------------------------------------------
 

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Brokers and Rust peers of every generation find each other: one address, on one side, and
+nobody is told who has which topic. By mDNS: none at all."""
+
+import itertools
+import time
+
+import pytest
+
+from identity import overlay, random_topic
+from mesh import Mesh
+from overlays import listens_at
+from pulse import Pulse
+from rust_peer import DIALECTS
+from settings import PATIENCE, within
+
+DIALECT = pytest.mark.parametrize("generation", DIALECTS)
+
+# What the issue promises, in seconds.
+FOUND = 5.0
+RESTARTED = 2.0
+HEALED = 15.0
+MOVED = 20.0
+
+
+@DIALECT
+def test_only_we_know(rust, brokers, generation):
+    peer, broker = rust(generation, discovery=True), brokers()
+    broker.add_bootstrap(peer.id, listens_at(peer))
+    broker.start()
+    Mesh(random_topic(), broker, peer).round("hello", within(FOUND))
+    # Nothing of that depends on the first topic.
+    Mesh(random_topic(), broker, peer).round("another", within(FOUND))
+    broker.wait_number("discovery/sessions", 1)
+
+
+@DIALECT
+def test_only_they_know(rust, brokers, generation):
+    peer, broker = rust(generation, discovery=True), brokers()
+    broker.start()
+    peer.node(broker.id, broker.address(), bootstrap=True)
+    Mesh(random_topic(), broker, peer).round("hello", within(FOUND))
+    Mesh(random_topic(), broker, peer).round("another", within(FOUND))
+    broker.wait_number("discovery/sessions", 1)
+
+
+@pytest.mark.parametrize("mode", ["active", "passive"])
+@DIALECT
+def test_mdns_only(net, rust, brokers, generation, mode):
+    host, other = net.hosts("ab")
+    peer = rust(generation, discovery=True, mdns="active", host=other)
+    broker = brokers(host=host, options=[("mdns", mode)])
+    broker.start()
+    Mesh(random_topic(), broker, peer).round("hello", within(FOUND))
+    broker.wait_number("discovery/mdns_found", 1)
+    assert broker.number("discovery/bad_packets") == 0
+
+
+@pytest.mark.parametrize("way", ["theirs", "ours", "mdns"])
+def test_dialects_in_a_line(net, rust, brokers, way):
+    """As many dialects: peers of each know our broker only, and could not discover each other
+    if they did; through it they are on one overlay."""
+    hosts = iter(net.hosts("abcd")) if way == "mdns" else itertools.repeat(None)
+    broker = brokers(host=next(hosts), options=[("mdns", "active")] if way == "mdns" else [])
+    peers = [
+        rust(
+            generation,
+            discovery=True,
+            mdns="active" if way == "mdns" else None,
+            host=next(hosts),
+        )
+        for generation in DIALECTS
+    ]
+    if way == "ours":
+        for peer in peers:
+            broker.add_bootstrap(peer.id, listens_at(peer))
+    broker.start()
+    if way == "theirs":
+        for peer in peers:
+            peer.node(broker.id, broker.address(), bootstrap=True)
+    for number in range(2):
+        mesh = Mesh(random_topic(), broker, *peers)
+        mesh.heal(within(2 * FOUND))
+        mesh.round(f"overlay {number}", within(FOUND))
+
+
+@pytest.mark.parametrize("how", ["killed", "stopped"])
+@DIALECT
+def test_restart_with_learned_peers(rust, brokers, generation, how):
+    """We have learned of the peer, which does not redial; nothing is configured here."""
+    peer, broker = rust(generation, discovery=True), brokers()
+    broker.start()
+    peer.node(broker.id, broker.address(), bootstrap=True)
+    id = random_topic()
+    topic = overlay(id)
+    Mesh(id, broker, peer).round("before", within(FOUND))
+    broker.wait_in_book(peer.id)
+    broker.wait_remembers(id, peer.id)
+    with Pulse(lambda payload: peer.publish(id, payload), "pulse", 0.05):
+        broker.kill() if how == "killed" else broker.stop()
+        broker.start()
+        client = broker.client(topic)
+        client.publish(topic, b"back")
+        first = client.wait(
+            lambda: next(
+                (one for one in client.messages(topic) if one.payload.startswith(b"pulse")), None
+            ),
+            PATIENCE,
+            "pulse",
+        )
+        heard = peer.wait_message(id, b"back", PATIENCE)
+    assert first.time - broker.up_at <= within(RESTARTED)
+    assert heard["_received"] - broker.up_at <= within(RESTARTED)
+
+
+@pytest.mark.parametrize("who", ["broker", "peer"])
+@pytest.mark.parametrize("generation", ["06", "071"])
+def test_addresses_change(net, rust, brokers, generation, who):
+    here, there = net.hosts("ab")
+    broker, peer = brokers(host=here), rust(generation, discovery=True, host=there)
+    broker.start()
+    peer.node(broker.id, broker.address(), bootstrap=True)
+    mesh = Mesh(random_topic(), broker, peer)
+    mesh.heal(within(2 * FOUND))
+    (here if who == "broker" else there).replace_addresses("10.77.9.9", "fd77::99")
+    took = mesh.heal(within(MOVED))
+    print(f"reached again after {took:.1f} s")
+
+
+@pytest.mark.slow
+def test_partition(net, rust, brokers):
+    """Two sites with two brokers and a Rust peer each, one of each generation; for 30 s."""
+    sites = [net.switch(), net.switch()]
+    trunk = net.trunk(*sites)
+    four = [brokers(host=net.host(name, sites[at > 1])) for at, name in enumerate("abcd")]
+    peers = [
+        rust(generation, discovery=True, host=net.host(f"p{generation}", site))
+        for generation, site in zip(("06", "071"), sites, strict=True)
+    ]
+    for one, next_one in zip(four, four[1:], strict=False):
+        one.add_bootstrap(next_one)
+    for broker in four:
+        broker.start()
+    for peer, broker in zip(peers, (four[0], four[3]), strict=True):
+        peer.node(broker.id, broker.address(), bootstrap=True)
+    mesh = Mesh(random_topic(), *four, *peers)
+    mesh.heal(within(2 * FOUND))
+
+    trunk.cut()
+    cut = time.monotonic()
+    parts = [mesh.part(four[0], four[1], peers[0]), mesh.part(four[2], four[3], peers[1])]
+    for part in parts:
+        part.heal(within(HEALED))
+    while time.monotonic() < cut + 30:
+        for part in parts:
+            part.round("meanwhile", within(HEALED))
+        time.sleep(1)
+    trunk.mend()
+    took = mesh.heal(within(HEALED))
+    print(f"healed after {took:.1f} s")
