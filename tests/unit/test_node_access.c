@@ -122,16 +122,22 @@ static void start_endpoint(const struct identity *identity)
 	struct quic_config config = {
 		.loop = &world.loop,
 		.identity = identity,
-		.max_connections = 8,
-		.max_streams = 10,
+		.protocols_count = 1,
+		.protocols[0] =
+			{
+				.max_connections = 8,
+				.max_streams = 10,
+				.idle_timeout = QUIC_IDLE_TIMEOUT,
+				.keep_alive = true,
+				.callbacks = {.connected = on_connected, .closed = on_closed},
+			},
 		.max_queue = 1 << 20,
 		.counters = &world.counters,
-		.callbacks = {.connected = on_connected, .closed = on_closed},
 	};
 	struct address bind;
 
 	assert_int_equal(address_parse("127.0.0.1:0", &bind), 0);
-	identity_alpn(PROTOCOL_GOSSIP, &identity_default_network, &config.alpn);
+	identity_alpn(PROTOCOL_GOSSIP, &identity_default_network, &config.protocols[0].alpn);
 	assert_int_equal(quic_endpoint_new(&config, &world.endpoint), 0);
 	assert_int_equal(quic_endpoint_bind(world.endpoint, &bind, NULL), 0);
 }
@@ -143,7 +149,7 @@ static void dial(void)
 	const struct address *bound = node_addresses(world.node, &count);
 
 	assert_int_equal(count, 1);
-	assert_int_equal(quic_connect(world.endpoint, &world.ours.id, bound, &connection), 0);
+	assert_int_equal(quic_connect(world.endpoint, 0, &world.ours.id, bound, &connection), 0);
 }
 
 static void dial_until_closed(unsigned times)
