@@ -9,13 +9,10 @@ from identity import overlay, random_topic
 from mesh import Mesh
 from pulse import Pulse
 from settings import PATIENCE, within
-from test_bootstrap import CHAIN, start_all
+from test_bootstrap import CHAIN, NOTICED, start_all
 
 HEALED = 15.0
 MOVED = 20.0
-# A connection that has died without a word is noticed after ten seconds, and what hangs on it
-# is mended then.
-NOTICED = 15.0
 # Per node, from the cable's return until everybody hears everybody: there are five others,
 # and each may have to be asked more than once.
 MOST_JOINS = 30
@@ -35,7 +32,7 @@ def test_partition(net, brokers, seconds):
         one.add_bootstrap(next_one)
     start_all(*six)
     mesh = Mesh(random_topic(), *six)
-    mesh.round("start", within(CHAIN))
+    mesh.heal(within(CHAIN))
 
     trunk.cut()
     cut = time.monotonic()
