@@ -150,8 +150,10 @@ def test_contradictions(brokers, given, named):
 
 
 def test_peer_and_bootstrap(brokers):
-    """One node may be both: trusted, and a way in."""
-    brokers(options=[(key, f"{ID}@127.0.0.1:9") for key in ("peer", "bootstrap")]).start()
+    """A peer is asked for others anyway: what else would be meant?"""
+    options = [(key, f"{ID}@127.0.0.1:9") for key in ("peer", "bootstrap")]
+    line = brokers(options=options).wait_refusal()
+    assert line.startswith(f"plugin_opt_bootstrap '{ID}@...' is not accepted") and "peer" in line
 
 
 @pytest.mark.parametrize("key", ["bind", "advertise"])
