@@ -16,7 +16,7 @@ from settings import PATIENCE, within
 from test_bootstrap import FOUND, start_all
 
 GROUP = "224.0.0.251"
-SERVICE = b"\x0b_p2pandav1\x04_udp\x05local\x00"
+SERVICE = b"\x0a_p2pandav1\x04_udp\x05local\x00"
 SERVICE_LABEL = b"_p2pandav1"
 PTR, IN = 12, 1
 # Packets per second that one node may send at most, whatever it is asked.
