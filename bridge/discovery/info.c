@@ -387,8 +387,9 @@ int info_encode_text(const struct info *info, char *out, size_t size)
 	const struct transport *relay = find_relay(info, &walk);
 	int written;
 
-	if (relay && (memchr(relay->data, 0, relay->size) || memchr(relay->data, '|', relay->size)))
-		return ERROR_INVALID;
+	if (relay && (relay->size == 0 || memchr(relay->data, 0, relay->size) ||
+			     memchr(relay->data, '|', relay->size)))
+		return ERROR_INVALID; /* no URL */
 	written = snprintf(out, size, "%s|%llu/%llu%s%.*s",
 		hex_encode(info->signature, sizeof info->signature, signature),
 		(unsigned long long)info->time.us, (unsigned long long)info->time.logical,
