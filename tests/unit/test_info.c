@@ -255,6 +255,41 @@ static void sets_are_put_in_order(void **state)
 	info_free(info);
 }
 
+/* TransportAddr's own order, with the short custom addresses before the long ones. */
+static void an_endpoints_transports_are_in_rusts_order(void **state)
+{
+	const uint8_t low[64] = {0}, high[64] = {9};
+	const struct transport sorted[] = {relay_of("https://a.example/"),
+		relay_of("https://a.example/b"), relay_of("https://b.example/"),
+		ip_of("10.0.0.2:1"), ip_of("10.0.0.2:2"), ip_of("[::]:0"), custom_of(1, high, 64),
+		custom_of(2, "", 0), custom_of(2, high, 29), custom_of(2, low, 30),
+		custom_of(2, high, 30), custom_of(2, low, 31), custom_of(2, low, 32),
+		custom_of(2, high, 31)};
+	const size_t count = sizeof sorted / sizeof *sorted;
+
+	for (size_t step = 1; step < count; step++) {
+		struct endpoint endpoint = {0};
+
+		/* Each of them twice, in some order. */
+		for (size_t i = 0, at = 0; i < 4 * count; i++, at = (at + step) % (count + 1)) {
+			if (at < count)
+				assert_true(endpoint_add(&endpoint, &sorted[at]));
+		}
+		for (size_t i = 0; i < count; i++)
+			assert_true(endpoint_add(&endpoint, &sorted[count - 1 - i]));
+		assert_int_equal(endpoint.count, count);
+		for (size_t i = 0; i < count; i++) {
+			const struct transport *transport = &endpoint.transports[i];
+
+			assert_int_equal(transport->type, sorted[i].type);
+			assert_int_equal(transport->size, sorted[i].size);
+			assert_ptr_equal(transport->data, sorted[i].data);
+			assert_int_equal(
+				address_compare(&transport->address, &sorted[i].address), 0);
+		}
+	}
+}
+
 static void cbor_keys_come_in_any_order(void **state)
 {
 	static const char *const keys[] = {"timestamp", "signature", "addresses"};
@@ -612,6 +647,7 @@ int main(void)
 		cmocka_unit_test(of_many_addresses_the_first_are_signed),
 		cmocka_unit_test(both_codecs_keep_what_was_signed),
 		cmocka_unit_test(sets_are_put_in_order),
+		cmocka_unit_test(an_endpoints_transports_are_in_rusts_order),
 		cmocka_unit_test(cbor_keys_come_in_any_order),
 		cmocka_unit_test(custom_transports_stay_among_their_own),
 		cmocka_unit_test(who_speaks_of_others_is_not_passed_on),
