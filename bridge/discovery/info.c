@@ -226,8 +226,6 @@ size_t info_addresses(const struct info *info, const struct id *node,
 
 bool info_suits(const struct info *info, const struct id *node, enum dialect dialect)
 {
-	enum transport_type foreign =
-		dialect == DIALECT_06 ? TRANSPORT_CUSTOM : TRANSPORT_CUSTOM_06;
 	const struct endpoint *endpoint;
 	struct walk walk;
 
@@ -235,13 +233,14 @@ bool info_suits(const struct info *info, const struct id *node, enum dialect dia
 		return false;
 	walk_begin(info, &walk);
 	while ((endpoint = walk_next(&walk))) {
-		if (!id_equal(&endpoint->id, node) || endpoint_has(endpoint, foreign))
+		if (!id_equal(&endpoint->id, node))
 			return false;
 		for (size_t i = 0; i < endpoint->count; i++) {
 			const struct transport *transport = &endpoint->transports[i];
 
-			if (transport->type == TRANSPORT_RELAY &&
-				!endpoint_relay_is_plain(transport->data, transport->size))
+			if (transport->type != TRANSPORT_IP &&
+				(transport->type != TRANSPORT_RELAY ||
+					!endpoint_relay_is_plain(transport->data, transport->size)))
 				return false;
 		}
 	}

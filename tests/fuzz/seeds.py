@@ -102,7 +102,7 @@ for dialect in DIALECTS:
     session("captured", BOB, dialect, 32, captured["1_alice_salt_half"], captured["3_alice_hashed"], captured["5_alice_nodes"])
     session("captured_bob", ALICE, dialect, 32, captured["2_bob_reply"], captured["5_alice_nodes"])
 
-# A custom transport address, which no vector has: iroh 0.98's in CBOR, iroh 1.x's in both.
+# A custom transport address, which no vector has: that of iroh before 1.1 in CBOR, a later one's in both.
 first = json.loads((here.parent / "vectors" / "vectors06.json").read_text())["transport_info"][4]
 inline = b"\xa1\x66Custom\xa2\x62id\x01\x64data\xa1\x66Inline\xa2\x64size\x02\x64data\x98\x1e" + bytes(30)
 plain = b"\xa1\x66Custom\xa2\x62id\x01\x64data\x42ab"
