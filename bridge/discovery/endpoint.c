@@ -39,7 +39,7 @@ static int compare(const struct transport *a, const struct transport *b)
 		return address_compare(&a->address, &b->address);
 	case TRANSPORT_CUSTOM:
 		return compare_custom(a, b);
-	case TRANSPORT_CUSTOM_06:
+	case TRANSPORT_CUSTOM_OLD:
 		break;
 	}
 	/* In the order in which they came. */
@@ -62,15 +62,6 @@ bool endpoint_add(struct endpoint *endpoint, const struct transport *transport)
 	endpoint->transports[place] = *transport;
 	endpoint->count++;
 	return true;
-}
-
-bool endpoint_has(const struct endpoint *endpoint, enum transport_type type)
-{
-	for (size_t i = 0; i < endpoint->count; i++) {
-		if (endpoint->transports[i].type == type)
-			return true;
-	}
-	return false;
 }
 
 /* serde refuses a struct's key that comes twice, and ignores one it does not know. */
@@ -115,7 +106,7 @@ static void read_ip_cbor(struct reader *reader, struct address *address)
 	address->port = read_port(reader);
 }
 
-/* Bytes; in iroh 0.98 {"Inline": {"size": 1, "data": [...]}} or {"Heap": [...]}. */
+/* Bytes; in iroh before 1.1 {"Inline": {"size": 1, "data": [...]}} or {"Heap": [...]}. */
 static void read_custom_data(struct reader *reader, struct transport *transport)
 {
 	size_t size;
@@ -127,7 +118,7 @@ static void read_custom_data(struct reader *reader, struct transport *transport)
 	reader_init(&data, item, size);
 	transport->data = cbor_read_bytes(&data, &transport->size);
 	if (data.error)
-		transport->type = TRANSPORT_CUSTOM_06;
+		transport->type = TRANSPORT_CUSTOM_OLD;
 }
 
 /* {"id": 1, "data": ...} */
@@ -154,7 +145,7 @@ static void read_custom_cbor(struct reader *reader, struct transport *transport)
 	}
 	if (!has_id || !has_data)
 		reader_fail(reader, ERROR_INVALID);
-	if (transport->type == TRANSPORT_CUSTOM_06) {
+	if (transport->type == TRANSPORT_CUSTOM_OLD) {
 		transport->data = start;
 		transport->size = (size_t)(reader->at - start);
 	}
@@ -288,7 +279,7 @@ static void write_transport_cbor(const struct transport *transport, struct write
 		cbor_write_name(writer, "data");
 		cbor_write_bytes(writer, transport->data, transport->size);
 		break;
-	case TRANSPORT_CUSTOM_06:
+	case TRANSPORT_CUSTOM_OLD:
 		cbor_write_name(writer, "Custom");
 		writer_bytes(writer, transport->data, transport->size);
 		break;
@@ -326,7 +317,7 @@ static void write_transport_postcard(const struct transport *transport, struct w
 		postcard_write_varint(writer, transport->custom);
 		postcard_write_bytes(writer, transport->data, transport->size);
 		break;
-	case TRANSPORT_CUSTOM_06:
+	case TRANSPORT_CUSTOM_OLD:
 		break;
 	}
 }
@@ -335,7 +326,7 @@ void endpoint_write_postcard(const struct endpoint *endpoint, struct writer *wri
 {
 	size_t count = endpoint->count;
 
-	while (count > 0 && endpoint->transports[count - 1].type == TRANSPORT_CUSTOM_06)
+	while (count > 0 && endpoint->transports[count - 1].type == TRANSPORT_CUSTOM_OLD)
 		count--; /* they come last */
 	postcard_write_varint(writer, 0);
 	writer_bytes(writer, endpoint->id.bytes, ID_SIZE);

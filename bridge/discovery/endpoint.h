@@ -25,16 +25,16 @@ enum transport_type {
 	TRANSPORT_RELAY,
 	TRANSPORT_IP,
 	TRANSPORT_CUSTOM,
-	/* The same as iroh 0.98 writes it in CBOR: how it keeps the data in memory shows. Only
-	 * its own generation can read it, so it is kept as it is. */
-	TRANSPORT_CUSTOM_06,
+	/* The same as iroh before 1.1 writes it (n0-computer/iroh#4465): how it keeps the data in
+	 * memory shows. Of use to nobody else, so it is kept as it is, in CBOR. */
+	TRANSPORT_CUSTOM_OLD,
 };
 
 struct transport {
 	enum transport_type type;
 	struct address address; /* IP */
 	uint64_t custom;	/* CUSTOM: which transport */
-	const uint8_t *data;	/* RELAY: URL, CUSTOM: address, CUSTOM_06: a CBOR map. A view */
+	const uint8_t *data;	/* RELAY: URL, CUSTOM: address, CUSTOM_OLD: a CBOR map. A view */
 	size_t size;
 };
 
@@ -50,11 +50,9 @@ bool endpoint_add(struct endpoint *endpoint, const struct transport *transport);
 /* The reader's error: ERROR_TRUNCATED, ERROR_INVALID, ERROR_TOO_LARGE. */
 void endpoint_read_cbor(struct reader *reader, struct endpoint *endpoint);
 void endpoint_read_postcard(struct reader *reader, struct endpoint *endpoint);
-/* Without CUSTOM_06, which postcard has no way to say: ask endpoint_has first. */
+/* postcard: without CUSTOM_OLD. */
 void endpoint_write_cbor(const struct endpoint *endpoint, struct writer *writer);
 void endpoint_write_postcard(const struct endpoint *endpoint, struct writer *writer);
-
-bool endpoint_has(const struct endpoint *endpoint, enum transport_type type);
 
 /* Whether the crate url, which reads it and writes it again before the signature is checked,
  * certainly leaves it as it is: http or https, an ordinary host name or IPv4 address, a port

@@ -226,8 +226,6 @@ size_t info_addresses(const struct info *info, const struct id *node,
 
 bool info_suits(const struct info *info, const struct id *node, enum dialect dialect)
 {
-	enum transport_type foreign =
-		dialect == DIALECT_06 ? TRANSPORT_CUSTOM : TRANSPORT_CUSTOM_06;
 	const struct endpoint *endpoint;
 	struct walk walk;
 
@@ -235,13 +233,14 @@ bool info_suits(const struct info *info, const struct id *node, enum dialect dia
 		return false;
 	walk_begin(info, &walk);
 	while ((endpoint = walk_next(&walk))) {
-		if (!id_equal(&endpoint->id, node) || endpoint_has(endpoint, foreign))
+		if (!id_equal(&endpoint->id, node))
 			return false;
 		for (size_t i = 0; i < endpoint->count; i++) {
 			const struct transport *transport = &endpoint->transports[i];
 
-			if (transport->type == TRANSPORT_RELAY &&
-				!endpoint_relay_is_plain(transport->data, transport->size))
+			if (transport->type != TRANSPORT_IP &&
+				(transport->type != TRANSPORT_RELAY ||
+					!endpoint_relay_is_plain(transport->data, transport->size)))
 				return false;
 		}
 	}
@@ -387,8 +386,9 @@ int info_encode_text(const struct info *info, char *out, size_t size)
 	const struct transport *relay = find_relay(info, &walk);
 	int written;
 
-	if (relay && (memchr(relay->data, 0, relay->size) || memchr(relay->data, '|', relay->size)))
-		return ERROR_INVALID;
+	if (relay && (relay->size == 0 || memchr(relay->data, 0, relay->size) ||
+			     memchr(relay->data, '|', relay->size)))
+		return ERROR_INVALID; /* no URL */
 	written = snprintf(out, size, "%s|%llu/%llu%s%.*s",
 		hex_encode(info->signature, sizeof info->signature, signature),
 		(unsigned long long)info->time.us, (unsigned long long)info->time.logical,

@@ -86,8 +86,8 @@ bool info_equal(const struct info *a, const struct info *b);
 /* Whether a peer that speaks dialect (a known one) certainly takes node's verified info: a
  * single one that it cannot decode or verify costs the whole session, and an info may be made
  * for just that. So not one of the other order; one that speaks of other nodes; one with a
- * relay that p2panda would spell in another way; one with a custom transport address for a
- * peer of the other codec. */
+ * relay that p2panda might spell in another way; one with a custom transport address, which
+ * iroh writes in another way since 1.1, and 0.7 may have any iroh 1.x. */
 bool info_suits(const struct info *info, const struct id *node, enum dialect dialect);
 
 /* Whether node has signed it: tries the order first, then the other one; sets info->order to

@@ -475,8 +475,11 @@ static bool may_visit(void *context, const struct id *node)
 	struct engine *engine = context;
 	struct address candidates[BOOK_CANDIDATES];
 
+	/* A configured one that cannot be looked up is tried all the same: so it is looked up
+	 * again. */
 	return !book_is_stale(engine->book, node) && access_grants(engine->access, node) &&
-	       book_candidates(engine->book, node, candidates, NULL) > 0;
+	       (engine_configured(engine, node) ||
+		       book_candidates(engine->book, node, candidates, NULL) > 0);
 }
 
 int explore_make(struct engine *engine)

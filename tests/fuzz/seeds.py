@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Writes the seeds of some of the fuzzers, made from the vectors of the real crates.
 
-Run it from anywhere; it writes corpus/{wire,frame,addr_info,gossip,book_row,mdns}
+Run it from anywhere; it writes corpus/{wire,frame,addr_info,gossip,book_row,mdns,info,session}
 beside itself.
 """
 
@@ -121,3 +121,45 @@ write(
     + datagram(bytes(4) + b"\0\2" + bytes(6) + b"\4_ipp\4_tcp\5local\0\0\x0c\0\1" + service + b"\0\xff\x80\1")
     + datagram(bytes(4) + b"\0\1" + bytes(6) + b"\xc0\x0c\0\x0c\0\1", 1),
 )
+
+
+# One transport info: its form, then itself.
+CBOR, POSTCARD, TEXT = 0, 1, 2
+# A session: which side we are, what the peer speaks, the slices (1 to 32), then what it says.
+ALICE, BOB = 0, 1
+DIALECTS = {"06": 1, "07": 2, "071": 3}
+
+
+def session(name, role, dialect, slice_size, *messages):
+    first = role | DIALECTS[dialect] << 1 | (slice_size - 1) << 3
+    write("session", f"{name}_{dialect}", bytes([first]) + b"".join(messages))
+
+
+for dialect in DIALECTS:
+    vectors = json.loads((here.parent / "vectors" / f"vectors{dialect}.json").read_text())
+    for number, info in enumerate(vectors["transport_info"]):
+        name = f"{dialect}_{number}"
+        write("info", f"cbor_{name}", bytes([CBOR]) + bytes.fromhex(info["info_cbor"]))
+        write("info", f"postcard_{name}", bytes([POSTCARD]) + bytes.fromhex(info["info_postcard"]))
+        write("info", f"text_{name}", bytes([TEXT + 3 * (number % 2)]) + info["mdns_user_data"].encode())
+
+    said = {m["name"]: bytes.fromhex(m["stream"]) for m in vectors["discovery"]["messages"]}
+    bob = {n: m for n, m in said.items() if n.startswith("bob_salt")}
+    alice = {n: m for n, m in said.items() if n.startswith("alice_hashed")}
+    nodes = {n: m for n, m in said.items() if n.startswith("nodes")}
+    for (name, hashes), last in zip(bob.items(), list(nodes.values())[1:]):
+        session(name, ALICE, dialect, 7, hashes, last)
+    for (name, hashes), last in zip(alice.items(), list(nodes.values())[1:]):
+        session(name, BOB, dialect, 7, said["alice_salt_half"], hashes, last)
+    session("mixed_salt", BOB, dialect, 1, said["alice_salt_half_mixed"], said["alice_hashed_0_topics"], said["nodes_empty"])
+    captured = {k: bytes.fromhex(v) for k, v in vectors["captured"]["discovery"].items() if k[0].isdigit()}
+    session("captured", BOB, dialect, 32, captured["1_alice_salt_half"], captured["3_alice_hashed"], captured["5_alice_nodes"])
+    session("captured_bob", ALICE, dialect, 32, captured["2_bob_reply"], captured["5_alice_nodes"])
+
+# A custom transport address, which no vector has: that of iroh before 1.1 in CBOR, a later one's in both.
+first = json.loads((here.parent / "vectors" / "vectors06.json").read_text())["transport_info"][4]
+inline = b"\xa1\x66Custom\xa2\x62id\x01\x64data\xa1\x66Inline\xa2\x64size\x02\x64data\x98\x1e" + bytes(30)
+plain = b"\xa1\x66Custom\xa2\x62id\x01\x64data\x42ab"
+for name, address in {"inline": inline, "plain": plain}.items():
+    write("info", f"cbor_custom_{name}", bytes([CBOR]) + bytes.fromhex(first["info_cbor"])[:-1] + b"\x81" + address)
+write("info", "postcard_custom", bytes([POSTCARD]) + bytes.fromhex(first["info_postcard"])[:-1] + b"\x01\x02\x01\x02ab")

@@ -72,6 +72,7 @@ struct end {
 	size_t out_size, sent;
 	size_t largest; /* frame */
 	size_t infos_before_dialect;
+	enum info_order last_order; /* of the last info */
 };
 
 static void gather(void *context, enum info_order order, session_emit_info *emit, void *emitter)
@@ -144,6 +145,7 @@ static void take(struct end *end)
 			if (end->infos < NODES)
 				end->nodes[end->infos] = effect.id;
 			end->infos++;
+			end->last_order = effect.info->order;
 			info_free(effect.info);
 			break;
 		case SESSION_DIALECT:
@@ -451,8 +453,38 @@ static void wrong_signatures_are_passed_on(void **state)
 		say(&script, &alice);
 		assert_done(&alice);
 		assert_int_equal(alice.infos, NODES);
+		assert_int_equal(alice.last_order, dialect_order(dialect));
 		assert_int_equal(alice.dialects, dialect == DIALECT_06);
 		assert_int_equal(alice.asked, dialect_order(dialect));
+		finish(&alice);
+	}
+}
+
+/* A verification takes as long as a hundred infos: a few have to do. */
+static void not_every_info_is_verified(void **state)
+{
+	enum info_order orders[5] = {ORDER_ADDRESSES_FIRST, ORDER_ADDRESSES_FIRST,
+		ORDER_ADDRESSES_FIRST, ORDER_ADDRESSES_FIRST, ORDER_ADDRESSES_FIRST};
+	static struct script script;
+
+	for (size_t wrong = 0; wrong < 5; wrong++) {
+		struct end alice = {0};
+
+		assert_int_equal(begin(&alice, SESSION_ALICE, 0, 5, DIALECT_07, NULL, 0), 0);
+		script_begin(&script, DIALECT_07);
+		script_hashes(&script, PSI_BOB_SALT_HALF_AND_HASHED_DATA, PSI_BOB, NULL, 0);
+		for (size_t i = 0; i < wrong; i++)
+			infos[i][ORDER_ADDRESSES_FIRST]->time.logical ^= 1;
+		script_nodes(&script, orders, 5);
+		for (size_t i = 0; i < wrong; i++)
+			infos[i][ORDER_ADDRESSES_FIRST]->time.logical ^= 1;
+		say(&script, &alice);
+		assert_done(&alice);
+		assert_int_equal(alice.infos, 5);
+		assert_int_equal(alice.dialects, wrong < 3);
+		/* Once it is known, the owner is told which to try first. */
+		assert_int_equal(alice.last_order,
+			wrong < 3 ? ORDER_ADDRESSES_FIRST : ORDER_TIMESTAMP_FIRST);
 		finish(&alice);
 	}
 }
@@ -894,6 +926,7 @@ int main(void)
 		cmocka_unit_test(nothing_to_say_is_fine),
 		cmocka_unit_test(what_the_remotes_own_info_shows_counts),
 		cmocka_unit_test(wrong_signatures_are_passed_on),
+		cmocka_unit_test(not_every_info_is_verified),
 		cmocka_unit_test(a_topic_is_shared_once),
 		cmocka_unit_test(hashes_go_out_in_random_order),
 		cmocka_unit_test(other_messages_are_refused),
