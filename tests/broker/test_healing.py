@@ -27,7 +27,7 @@ def test_partition(net, brokers, seconds):
     is cut, and nobody is told."""
     sites = [net.switch(), net.switch()]
     trunk = net.trunk(*sites)
-    six = [brokers(host=net.host(name, sites[at > 2]), options=[("log_level","debug")]) for at, name in enumerate("abcdef")]
+    six = [brokers(host=net.host(name, sites[at > 2])) for at, name in enumerate("abcdef")]
     for one, next_one in zip(six, six[1:], strict=False):
         one.add_bootstrap(next_one)
     start_all(*six)
