@@ -216,8 +216,7 @@ static void expire_waiting(struct engine *engine, uint64_t now)
 
 	if (now < engine->waiting_due)
 		return;
-	engine->waiting_due = engine->heal_due = UINT64_MAX;
-	engine->advertise.due = UINT64_MAX;
+	engine->waiting_due = UINT64_MAX;
 	HASH_ITER (hh, engine->overlays, overlay, next) {
 		before = overlay->waiting.count;
 		due = waiting_expire(&engine->room, &overlay->waiting, now);
