@@ -176,7 +176,7 @@ bool effects_joiner(struct engine *engine)
 		any = true;
 		/* A full view needs nobody; it is looked at again after the backoff. */
 		full = gossip_neighbours(engine->gossip, &effect.topic) >= LIMIT_ACTIVE_VIEW;
-		if (full)
+		if (full && !effect.probe)
 			continue;
 		if (effect.gave_up) {
 			nodes_shared(engine, &effect.peer, &effect.topic, false);

@@ -33,12 +33,17 @@ struct talk {
 
 /* ---- what comes out of a session ---- */
 
-static void believe_own_past(struct engine *engine, struct info *info)
+/* Everybody is told everybody's, so that our own comes back. One that is newer than ours is of
+ * an earlier life, whose state is lost, unless it is a lie. */
+static void take_own(struct engine *engine, struct info *info)
 {
-	if (info->time.us < engine_wall() + LIMIT_FUTURE_US &&
-		info_time_compare(info->time, engine->advertise.time) > 0 &&
-		info_verify(info, &engine->me, info->order) == ERROR_NONE)
-		advertise_newer(engine, info->time);
+	if (info_time_compare(info->time, engine->advertise.time) > 0) {
+		if (info->time.us > engine_wall() + LIMIT_FUTURE_US ||
+			info_verify(info, &engine->me, info->order) != ERROR_NONE)
+			engine_count(engine, COUNTER_BAD_INFO);
+		else
+			advertise_newer(engine, info->time);
+	}
 	info_free(info);
 }
 
@@ -48,9 +53,14 @@ bool explore_info(struct engine *engine, const struct id *node, const struct id 
 	uint64_t now = engine_now(engine);
 	bool fresh = false;
 
-	/* Everybody is told everybody's, so that our own comes back. */
 	if (id_equal(node, &engine->me)) {
-		believe_own_past(engine, info);
+		if (*verified < LIMIT_INFOS_VERIFIED) {
+			++*verified;
+			take_own(engine, info);
+		} else {
+			engine_count(engine, COUNTER_LIMIT_INFOS);
+			info_free(info);
+		}
 		return false;
 	}
 	if (!access_grants(engine->access, node) || book_has_info(engine->book, node, info)) {

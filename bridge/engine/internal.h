@@ -40,7 +40,7 @@ struct overlay {
 	bool refused; /* over max_overlays: kept so that a leave finds it */
 	struct waiting waiting;
 	uint64_t heal_due; /* when nodes of the book are asked again; UINT64_MAX: no need */
-	uint64_t heal_backoff;
+	uint64_t heal_backoff, probe_backoff;
 	UT_hash_handle hh;
 };
 

@@ -14,6 +14,9 @@
 /* A dial to an address that does not answer takes 5 s: with these an overlay is whole again
  * within 10 s of the network's being so. */
 #define HEAL_MOST_NS  (4000 * MS)
+/* With a full view; again and again at first after a neighbour was lost. */
+#define PROBE_FIRST_NS (10000 * MS)
+#define PROBE_MOST_NS  (120000 * MS)
 #define HEAL_GRAIN_NS (250 * MS)
 
 static void heal_at(struct engine *engine, struct overlay *overlay, uint64_t due)
@@ -24,7 +27,8 @@ static void heal_at(struct engine *engine, struct overlay *overlay, uint64_t due
 }
 
 /* Whether there is no link and so a dial, which may fail. */
-static bool want(struct engine *engine, const struct id *topic, const struct id *node)
+static bool want(struct engine *engine, const struct id *topic, const struct id *node,
+	enum joiner_reason reason)
 {
 	uint64_t now = engine_now(engine);
 	struct configured *trusted = engine_trusted(engine, node);
@@ -32,7 +36,7 @@ static bool want(struct engine *engine, const struct id *topic, const struct id 
 
 	if (!trusted && !engine_may_dial(engine, node))
 		return false;
-	joiner_add(engine->joiner, now, topic, node, linked, trusted);
+	joiner_add(engine->joiner, now, topic, node, linked, trusted ? JOINER_TRUSTED : reason);
 	if (trusted) {
 		dialer_want(engine->dialer, now, node, true);
 		links_keep(engine->links, now, node, true);
@@ -60,7 +64,7 @@ static bool fill_visit(void *context, const struct id *node)
 		gossip_is_neighbour(engine->gossip, &fill->overlay->topic, node) ||
 		engine_trusted(engine, node))
 		return true;
-	fill->dialled += want(engine, &fill->overlay->topic, node);
+	fill->dialled += want(engine, &fill->overlay->topic, node, JOINER_NODE);
 	return --fill->room > 0;
 }
 
@@ -81,6 +85,36 @@ static size_t fill(struct engine *engine, struct overlay *overlay)
 	return fill.dialled;
 }
 
+static bool probe_visit(void *context, const struct id *node)
+{
+	struct fill *fill = context;
+
+	if (gossip_is_neighbour(fill->engine->gossip, &fill->overlay->topic, node) ||
+		engine_trusted(fill->engine, node))
+		return true;
+	want(fill->engine, &fill->overlay->topic, node, JOINER_PROBE);
+	fill->dialled++;
+	return false;
+}
+
+/* A full view says nothing of how far the overlay reaches: after a long partition each side
+ * may have enough neighbours of its own, and HyParView would never look beyond them. So one
+ * node of the book is asked now and then all the same. */
+static void probe(struct engine *engine, struct overlay *overlay, uint64_t now)
+{
+	struct fill fill = {.engine = engine, .overlay = overlay};
+	uint64_t half = overlay->probe_backoff / 2;
+
+	joiner_prune(engine->joiner, &overlay->topic);
+	book_each_of_topic(engine->book, &overlay->topic, probe_visit, &fill);
+	if (fill.dialled == 0)
+		return;
+	heal_at(engine, overlay, now + half + random_below(&engine->random, half + 1));
+	overlay->probe_backoff = overlay->probe_backoff * 2 > PROBE_MOST_NS
+					 ? PROBE_MOST_NS
+					 : overlay->probe_backoff * 2;
+}
+
 static void heal(struct engine *engine, struct overlay *overlay, uint64_t now)
 {
 	uint64_t half = overlay->heal_backoff / 2, due;
@@ -89,8 +123,11 @@ static void heal(struct engine *engine, struct overlay *overlay, uint64_t now)
 	/* The joiner repeats what goes over links that are there, the dialler dials trusted nodes
 	 * for ever; here it is about the others. When there is nobody left to be tried, the next
 	 * change of the node set comes here again. */
-	if (gossip_neighbours(engine->gossip, &overlay->topic) >= LIMIT_ACTIVE_VIEW ||
-		fill(engine, overlay) == 0)
+	if (gossip_neighbours(engine->gossip, &overlay->topic) >= LIMIT_ACTIVE_VIEW) {
+		probe(engine, overlay, now);
+		return;
+	}
+	if (fill(engine, overlay) == 0)
 		return;
 	/* Together with other overlays: a thousand of them are not to wake us one by one. */
 	due = now + half + random_below(&engine->random, half + 1);
@@ -130,9 +167,10 @@ static void note_early_ones(struct engine *engine, const struct id *topic)
 void nodes_join(struct engine *engine, struct overlay *overlay)
 {
 	overlay->heal_backoff = HEAL_FIRST_NS;
+	overlay->probe_backoff = PROBE_FIRST_NS;
 	for (size_t i = 0; i < engine->configured_count; i++)
 		if (engine->configured[i].trusted)
-			want(engine, &overlay->topic, &engine->configured[i].id);
+			want(engine, &overlay->topic, &engine->configured[i].id, JOINER_TRUSTED);
 	note_early_ones(engine, &overlay->topic);
 	heal(engine, overlay, engine_now(engine));
 }
@@ -157,6 +195,7 @@ void nodes_fewer(struct engine *engine, struct overlay *overlay)
 
 	/* Not at once: it may have had a reason, and others lose it in the same moment. */
 	overlay->heal_backoff = HEAL_FIRST_NS;
+	overlay->probe_backoff = PROBE_FIRST_NS;
 	if (overlay->heal_due > now + HEAL_FIRST_NS)
 		heal_at(engine, overlay, now + HEAL_FIRST_NS / 2 +
 			random_below(&engine->random, HEAL_FIRST_NS / 2));

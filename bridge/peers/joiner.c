@@ -16,7 +16,7 @@ struct wish {
 	struct pair pair;
 	bool linked;
 	bool answered;
-	bool trusted;
+	enum joiner_reason reason;
 	unsigned asked; /* without an answer */
 	uint64_t due; /* UINT64_MAX while not linked or answered */
 	uint64_t backoff;
@@ -78,12 +78,13 @@ static void set_due(struct joiner *joiner, struct wish *wish, uint64_t due)
 }
 
 int joiner_add(struct joiner *joiner, uint64_t now, const struct id *topic, const struct id *peer,
-	bool linked, bool trusted)
+	bool linked, enum joiner_reason reason)
 {
 	struct wish *wish = find(joiner, topic, peer);
 
 	if (wish) {
-		wish->trusted = wish->trusted || trusted;
+		if (reason > wish->reason)
+			wish->reason = reason;
 		return ERROR_NONE;
 	}
 	wish = memory_zalloc(sizeof *wish);
@@ -91,7 +92,7 @@ int joiner_add(struct joiner *joiner, uint64_t now, const struct id *topic, cons
 		return ERROR_NOMEM;
 	wish->pair = (struct pair){*topic, *peer};
 	wish->linked = linked;
-	wish->trusted = trusted;
+	wish->reason = reason;
 	wish->backoff = BACKOFF_FIRST_NS;
 	HASH_ADD_KEYPTR_BYHASHVALUE(hh, joiner->wishes, &wish->pair, sizeof wish->pair,
 		keyed_hash(&joiner->keyed, &wish->pair, sizeof wish->pair), wish);
@@ -121,7 +122,7 @@ size_t joiner_prune(struct joiner *joiner, const struct id *topic)
 	HASH_ITER (hh, joiner->wishes, wish, next) {
 		if (!id_equal(&wish->pair.topic, topic))
 			continue;
-		if (wish->linked || wish->answered || wish->trusted)
+		if (wish->linked || wish->answered || wish->reason == JOINER_TRUSTED)
 			left++;
 		else
 			forget(joiner, wish);
@@ -194,8 +195,9 @@ bool joiner_effect(struct joiner *joiner, uint64_t now, struct joiner_effect *ou
 		if (wish->due <= now) {
 			out->topic = wish->pair.topic;
 			out->peer = wish->pair.peer;
-			out->gave_up = !wish->trusted && wish->asked++ == JOINER_ASKS;
-			if (out->gave_up) {
+			out->probe = wish->reason == JOINER_PROBE;
+			out->gave_up = wish->reason == JOINER_NODE && wish->asked++ == JOINER_ASKS;
+			if (out->probe || out->gave_up) {
 				forget(joiner, wish);
 				return true;
 			}

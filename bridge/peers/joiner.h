@@ -22,19 +22,27 @@ struct joiner;
 
 #define JOINER_ASKS 10
 
+/* Why somebody is wanted. */
+enum joiner_reason {
+	JOINER_PROBE,	/* asked once, even where there are neighbours enough */
+	JOINER_NODE,	/* shares the topic */
+	JOINER_TRUSTED, /* for as long as the topic */
+};
+
 struct joiner_effect {
 	struct id topic, peer;
-	bool gave_up; /* it does not answer: forgotten; else: ask it now */
+	bool probe;   /* ask it now, though the view may be full; forgotten */
+	bool gave_up; /* it does not answer: forgotten. Neither of the two: ask it now */
 };
 
 /* ERROR_NOMEM. */
 int joiner_new(const struct random *random, struct joiner **out);
 void joiner_free(struct joiner *joiner);
 
-/* Wants peer as a neighbour in topic; linked: there is a connection to it now; trusted: for
- * as long as the topic. Fine to repeat. ERROR_NOMEM. */
+/* Wants peer as a neighbour in topic; linked: there is a connection to it now. Fine to
+ * repeat: the strongest reason counts. ERROR_NOMEM. */
 int joiner_add(struct joiner *joiner, uint64_t now, const struct id *topic, const struct id *peer,
-	bool linked, bool trusted);
+	bool linked, enum joiner_reason reason);
 /* Forgets those that could not be reached: neither linked, nor a neighbour, nor trusted.
  * Returns how many are left. */
 size_t joiner_prune(struct joiner *joiner, const struct id *topic);

@@ -51,7 +51,9 @@ static void on_connected(void *context, struct quic_connection *connected)
 
 static void on_closed(void *context, struct quic_connection *closed, const struct quic_close *close)
 {
-	die(close->text);
+	/* It is no node of discovery, though it is asked. */
+	if (closed == connection || !quic_connection_incoming(closed))
+		die(close->text);
 }
 
 static void show(struct inlet *inlet, const uint8_t *body, size_t size)

@@ -97,14 +97,14 @@ static void add(size_t topic, size_t peer, bool linked)
 {
 	struct id t = topic_id(topic), p = peer_id(peer);
 
-	assert_int_equal(joiner_add(world.joiner, world.now, &t, &p, linked, true), 0);
+	assert_int_equal(joiner_add(world.joiner, world.now, &t, &p, linked, JOINER_TRUSTED), 0);
 }
 
 static void add_untrusted(size_t topic, size_t peer, bool linked)
 {
 	struct id t = topic_id(topic), p = peer_id(peer);
 
-	assert_int_equal(joiner_add(world.joiner, world.now, &t, &p, linked, false), 0);
+	assert_int_equal(joiner_add(world.joiner, world.now, &t, &p, linked, JOINER_NODE), 0);
 }
 
 static size_t prune(size_t topic)
@@ -308,7 +308,7 @@ static void each_allocation_fails(void **state)
 		heap_fail(n, false);
 		for (size_t i = 0; i < 3; i++) {
 			peer = peer_id(i);
-			error = joiner_add(world.joiner, world.now, &topic, &peer, true, true);
+			error = joiner_add(world.joiner, world.now, &topic, &peer, true, JOINER_TRUSTED);
 			assert_true(error == 0 || error == ERROR_NOMEM);
 			wanted += error == 0;
 		}
@@ -404,6 +404,27 @@ static void untrusted_ones_are_given_up(void **state)
 	assert_int_equal(world.asked[0][0], JOINER_ASKS + 1);
 }
 
+static void probes_are_asked_once(void **state)
+{
+	struct id t = topic_id(0), p = peer_id(0), q = peer_id(1);
+
+	assert_int_equal(joiner_add(world.joiner, world.now, &t, &p, false, JOINER_PROBE), 0);
+	assert_int_equal(joiner_add(world.joiner, world.now, &t, &q, true, JOINER_PROBE), 0);
+	take();
+	assert_int_equal(world.asked[0][1], 1);
+	linked(0);
+	pass(60 * S);
+	assert_int_equal(world.asked[0][0], 1);
+	assert_int_equal(world.asked[0][1], 1);
+	/* One that cannot be reached makes room as well; a better reason stays. */
+	assert_int_equal(joiner_add(world.joiner, world.now, &t, &p, false, JOINER_PROBE), 0);
+	assert_int_equal(prune(0), 0);
+	assert_int_equal(joiner_add(world.joiner, world.now, &t, &q, true, JOINER_PROBE), 0);
+	add_untrusted(0, 1, true);
+	pass(60 * S);
+	assert_int_equal(world.asked[0][1], 1 + JOINER_ASKS);
+}
+
 static void those_that_cannot_be_reached_make_room(void **state)
 {
 	add(0, 0, false);
@@ -439,6 +460,7 @@ int main(void)
 		TEST(topics_are_removed),
 		TEST(not_all_at_one_time),
 		TEST(untrusted_ones_are_given_up),
+		TEST(probes_are_asked_once),
 		TEST(those_that_cannot_be_reached_make_room),
 		TEST(each_allocation_fails),
 		TEST(anything_in_any_order),

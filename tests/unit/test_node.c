@@ -794,6 +794,108 @@ static void dials_are_not_a_storm(void **state)
 	assert_true(counted(&players[1], COUNTER_DIALS) <= 4);
 }
 
+/* ---- finding others ---- */
+
+/* The player (not yet started) knows the other one, which is running, as a way in. */
+static void set_bootstrap(struct player *player, const struct player *other)
+{
+	set_peer(player, &other->identity.id, &other->bind);
+	player->config.peers_count = 0;
+	player->config.bootstraps = &player->peer;
+	player->config.bootstraps_count = 1;
+}
+
+static void start_around_the_first(size_t count)
+{
+	start(&players[0]);
+	for (size_t i = 1; i < count; i++) {
+		set_bootstrap(&players[i], &players[0]);
+		start(&players[i]);
+	}
+}
+
+static void all_hear(size_t speaker, size_t count, const char *text)
+{
+	publish(&players[speaker], text);
+	for (size_t i = 0; i < count; i++)
+		if (i != speaker)
+			eventually(strcmp(players[i].last, text) == 0);
+}
+
+static void a_shared_topic_is_found(void **state)
+{
+	start_around_the_first(2);
+	join(&players[0], &topic);
+	join(&players[1], &topic);
+	eventually(node_neighbours(players[0].node) == 1 && node_neighbours(players[1].node) == 1);
+	all_hear(0, 2, "0 of the first");
+	all_hear(1, 2, "0 of the second");
+}
+
+static void two_that_know_a_third(void **state)
+{
+	start_around_the_first(3);
+	for (size_t i = 0; i < 3; i++)
+		join(&players[i], &topic);
+	for (size_t i = 0; i < 3; i++)
+		eventually(node_neighbours(players[i].node) == 2);
+	for (size_t i = 0; i < 3; i++)
+		all_hear(i, 3, i == 0 ? "a" : i == 1 ? "b" : "c");
+}
+
+static void what_is_not_shared_is_not_told(void **state)
+{
+	struct id other = topic_id(9);
+
+	start_around_the_first(2);
+	join(&players[0], &topic);
+	join(&players[1], &other);
+	eventually(counted(&players[0], COUNTER_DISCOVERED) >= 1 &&
+		   counted(&players[1], COUNTER_DISCOVERED) >= 1);
+	assert_int_equal(counted(&players[0], COUNTER_JOINS), 0);
+	assert_int_equal(counted(&players[1], COUNTER_JOINS), 0);
+	assert_int_equal(counted(&players[1], COUNTER_DIALS), 0);
+	/* Later it is. */
+	join(&players[1], &topic);
+	eventually(node_neighbours(players[0].node) == 1);
+	all_hear(1, 2, "now");
+}
+
+static void nodes_are_known_after_a_restart(void **state)
+{
+	char dir[] = "/tmp/p2panda-node-XXXXXX", command[64];
+
+	assert_non_null(mkdtemp(dir));
+	players[1].config.state_dir = dir;
+	start_around_the_first(2);
+	join(&players[0], &topic);
+	join(&players[1], &topic);
+	eventually(node_neighbours(players[0].node) == 1 && node_neighbours(players[1].node) == 1);
+	stop_node(&players[1]);
+	eventually(node_neighbours(players[0].node) == 0);
+	players[1].config.bootstraps_count = 0;
+	start(&players[1]);
+	join(&players[1], &topic);
+	eventually(node_neighbours(players[0].node) == 1);
+	all_hear(0, 2, "here again");
+	stop_node(&players[1]);
+	snprintf(command, sizeof command, "rm -r %s", dir);
+	assert_int_equal(system(command), 0);
+}
+
+static void who_is_denied_is_not_found(void **state)
+{
+	players[2].config.deny = &players[1].identity.id;
+	players[2].config.deny_count = 1;
+	start_around_the_first(3);
+	for (size_t i = 0; i < 3; i++)
+		join(&players[i], &topic);
+	eventually(node_neighbours(players[0].node) == 2);
+	eventually(node_neighbours(players[1].node) == 1 && node_neighbours(players[2].node) == 1);
+	/* Through the first. */
+	all_hear(1, 3, "from afar");
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -828,6 +930,11 @@ int main(void)
 		TEST(another_key_than_configured),
 		TEST(another_network),
 		TEST(dials_are_not_a_storm),
+		TEST(a_shared_topic_is_found),
+		TEST(two_that_know_a_third),
+		TEST(what_is_not_shared_is_not_told),
+		TEST(nodes_are_known_after_a_restart),
+		TEST(who_is_denied_is_not_found),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
