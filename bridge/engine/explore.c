@@ -530,6 +530,7 @@ bool effects_walker(struct engine *engine)
 bool effects_explorer(struct engine *engine)
 {
 	uint64_t now = engine_now(engine);
+	struct address candidates[BOOK_CANDIDATES];
 	struct dialer_effect effect;
 	struct configured *configured;
 	bool any = false;
@@ -540,7 +541,9 @@ bool effects_explorer(struct engine *engine)
 			explore_dial(engine, &effect.node, &effect.address);
 			continue;
 		}
-		engine_count(engine, COUNTER_DISCOVERY_FAILED);
+		/* Where to dial may not be known yet: that is no session. */
+		if (book_candidates(engine->book, &effect.node, candidates, NULL) > 0)
+			engine_count(engine, COUNTER_DISCOVERY_FAILED);
 		walker_ended(engine->walker, now, &effect.node, WALK_FAILED);
 		/* There are nodes that only gossip. */
 		if (links_linked(engine->links, &effect.node))
