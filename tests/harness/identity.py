@@ -37,3 +37,17 @@ def random_topic() -> str:
 def overlay(topic: str) -> str:
     """The MQTT topic of an overlay."""
     return f"p2panda/{topic}"
+
+
+_P = 2**255 - 19
+_D = -121665 * pow(121666, -1, _P) % _P
+
+
+def invented_node() -> bytes:
+    """An id that could be a node's: a point of Ed25519 (RFC 8032, 5.1.3), nobody's."""
+    while True:
+        id = secrets.token_bytes(32)
+        y = int.from_bytes(id, "little") & (2**255 - 1)
+        x2 = (y * y - 1) * pow(_D * y * y + 1, -1, _P) % _P
+        if y < _P and x2 and pow(x2, (_P - 1) // 2, _P) == 1:
+            return id

@@ -11,20 +11,21 @@
  *   dial gossip|discovery <node id> <address:port>
  *   open <c> uni|bidi          -> opened <s> <c>
  *   send <s> <hex>
- *   nodes <s> <kind> <count> <address:port>[,...] <argument>
- *                              a whole Nodes message; each info has these addresses
+ *   make <kind> <count> <address:port>[,...] <argument>   -> made <m> <bytes>
+ *                              a whole Nodes message; each info has these addresses:
  *       good    infos of <count> new nodes
  *       bad     the same with wrong signatures
  *       late    the same, from <argument> seconds in the future
  *       other   one for the node <argument>, signed by us
  *       self    one for ourselves, with <count> addresses
+ *   nodes <s> <m>              sends it
  *   finish <s>
  *   close <c> <code>
  *   hash <hex>                 -> hash <hex>: BLAKE3
  *
  * Lines on stdout: `id <node id>`, `connected <c> gossip|discovery in|out <node id>`,
  * `stream <s> <c> uni|bidi` (the other side has opened it), `data <s> <hex>`, `fin <s>`,
- * `gone <s>`, `closed <c> <code> <text>`, `nodes <s> <bytes>`.
+ * `gone <s>`, `closed <c> <code> <text>`.
  */
 #include <blake3.h>
 #include <openssl/rand.h>
@@ -52,6 +53,14 @@ static struct identity identity;
 static struct quic_connection *connections[MOST];
 static struct quic_stream *streams[MOST];
 static size_t connections_count, streams_count;
+
+/* Nodes messages that were made: that takes longer than a connection waits. */
+#define MOST_MADE 256
+static struct {
+	uint8_t *bytes;
+	size_t size;
+} made[MOST_MADE];
+static size_t made_count;
 
 static void die(const char *why)
 {
@@ -297,12 +306,14 @@ static int compare_infos(const void *a, const void *b)
 		((const struct info_bytes *)b)->id.bytes, ID_SIZE);
 }
 
-static void send_nodes(size_t stream, struct info_bytes *infos, size_t count)
+static void keep_nodes(struct info_bytes *infos, size_t count)
 {
-	uint8_t head[16], *bytes, *at;
+	uint8_t head[16], *at;
 	struct writer writer;
 	size_t size;
 
+	if (++made_count == MOST_MADE)
+		die("too many messages");
 	qsort(infos, count, sizeof *infos, compare_infos);
 	writer_init(&writer, head + 4, sizeof head - 4);
 	postcard_write_varint(&writer, 3); /* Nodes */
@@ -312,19 +323,19 @@ static void send_nodes(size_t stream, struct info_bytes *infos, size_t count)
 		size += infos[i].size;
 	for (int i = 0; i < 4; i++)
 		head[i] = (uint8_t)(size >> (24 - 8 * i));
-	bytes = malloc(4 + size);
-	if (!bytes)
+	at = malloc(4 + size);
+	if (!at)
 		die("no memory");
-	memcpy(bytes, head, 4 + writer_size(&writer));
-	at = bytes + 4 + writer_size(&writer);
+	made[made_count].bytes = at;
+	made[made_count].size = 4 + size;
+	memcpy(at, head, 4 + writer_size(&writer));
+	at += 4 + writer_size(&writer);
 	for (size_t i = 0; i < count; i++) {
 		memcpy(at, infos[i].bytes, infos[i].size);
 		at += infos[i].size;
 		free(infos[i].bytes);
 	}
-	printf("nodes %zu %zu\n", stream, 4 + size);
-	send_bytes(stream, bytes, 4 + size);
-	free(bytes);
+	printf("made %zu %zu\n", made_count, 4 + size);
 }
 
 static size_t parse_addresses(char *text, struct address out[MOST_ADDRESSES])
@@ -338,8 +349,7 @@ static size_t parse_addresses(char *text, struct address out[MOST_ADDRESSES])
 	return count;
 }
 
-static void make_nodes(
-	size_t stream, const char *kind, size_t count, char *where, const char *argument)
+static void make_nodes(const char *kind, size_t count, char *where, const char *argument)
 {
 	static struct address addresses[MOST_ADDRESSES];
 	size_t addresses_count = parse_addresses(where, addresses), many = count;
@@ -369,7 +379,7 @@ static void make_nodes(
 			make_stranger(
 				&infos[i], strcmp(kind, "bad") == 0, us, addresses, addresses_count);
 	}
-	send_nodes(stream, infos, many);
+	keep_nodes(infos, many);
 	free(infos);
 }
 
@@ -431,9 +441,8 @@ static void on_command(char *line)
 	for (char *word = strtok_r(line, " ", &rest); word && count < 6;
 		word = strtok_r(NULL, " ", &rest))
 		words[count++] = word;
-	number = strtoul(words[1], NULL, 10);
-	if (number >= MOST)
-		die("no such number");
+	/* What is no number is one all the same, and not used. */
+	number = strtoul(words[1], NULL, 10) % MOST;
 	if (strcmp(words[0], "dial") == 0) {
 		dial(words[1], words[2], words[3]);
 	} else if (strcmp(words[0], "open") == 0) {
@@ -442,8 +451,13 @@ static void on_command(char *line)
 		bytes = bytes_of(words[2], &size);
 		send_bytes(number, bytes, size);
 		free(bytes);
+	} else if (strcmp(words[0], "make") == 0) {
+		make_nodes(words[1], strtoul(words[2], NULL, 10), words[3], words[4]);
 	} else if (strcmp(words[0], "nodes") == 0) {
-		make_nodes(number, words[2], strtoul(words[3], NULL, 10), words[4], words[5]);
+		size = strtoul(words[2], NULL, 10);
+		if (size == 0 || size > made_count)
+			die("no such message");
+		send_bytes(number, made[size].bytes, made[size].size);
 	} else if (strcmp(words[0], "finish") == 0) {
 		if (streams[number])
 			quic_stream_finish(streams[number]);

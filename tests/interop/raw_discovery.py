@@ -21,7 +21,7 @@ from typing import Any
 
 import settings
 from ports import free_port
-from settings import PATIENCE
+from settings import PATIENCE, within
 
 BOB_SALT_HALF, NODES = 1, 3
 
@@ -175,14 +175,14 @@ class RawNode:
             self._process.stdin.write(" ".join(map(str, words)) + "\n")
             self._process.stdin.flush()
 
-    def _ask(self, start: str, *words: object) -> str:
+    def _ask(self, start: str, *words: object, timeout: float | None = None) -> str:
         """Sends a command; returns the first line after it that begins so, without that."""
         with self._asking:
             with self._changed:
                 after = len(self._lines)
             self.send(*words)
-            line = self.wait(lambda: self._line(start, after), what=f"{start!r} after {words[0]}")
-            return line.removeprefix(start)
+            what = f"{start!r} after {words[0]}"
+            return self.wait(lambda: self._line(start, after), timeout, what).removeprefix(start)
 
     def dial(self, broker, protocol: str) -> Connection:
         """Connects."""
@@ -219,10 +219,11 @@ class RawNode:
         """A session as Alice.
 
         topics  that are shared
-        nodes   what Nodes tells: the arguments of raw_discovery.c's command, without the stream
+        nodes   what Nodes tells: the arguments of raw_discovery.c's command "make"
         salt    Alice's half
         """
         salt = salt or secrets.token_bytes(32)
+        message = self._make(nodes)
         connection = self.dial(broker, "discovery")
         stream = self._open(connection)
         self.send("send", stream.number, frame(b"\0" + salt).hex())
@@ -232,7 +233,7 @@ class RawNode:
         self.send("send", stream.number, frame(b"\x02" + set_of(ours)).hex())
         told = self._wait_frame(connection, stream, timeout)
         assert told[0] == NODES, told[:8].hex()
-        self._tell(stream.number, nodes)
+        self._tell(stream.number, message)
         self.send("finish", stream.number)
         self.wait(lambda: connection.close is not None, timeout, "end of the session")
         return Session(hashes_in(answer, 33), told, connection.close)
@@ -253,16 +254,23 @@ class RawNode:
         assert len(waiting) == 1, "more than one message"
         return waiting[0]
 
-    def _tell(self, stream: int, nodes: str | None):
+    def _make(self, nodes: str | None) -> int:
+        """The number of a Nodes message that is ready to be sent; 0: of the empty one."""
         if nodes is None:
+            return 0
+        return int(self._ask("made ", "make", nodes, timeout=within(60)).split()[0])
+
+    def _tell(self, stream: int, message: int):
+        if message == 0:
             self.send("send", stream, frame(b"\x03\x00").hex())
         else:
-            self.send("nodes", stream, nodes)
+            self.send("nodes", stream, message)
 
     def serve(self, topics: Iterable[str] = (), nodes: str | None = None):
         """From now on every session that others begin is answered as Bob would."""
+        serving = {"topics": list(topics), "message": self._make(nodes)}
         with self._changed:
-            self._serving = {"topics": list(topics), "nodes": nodes}
+            self._serving = serving
 
     def _serve(self, stream: Stream):
         """Called with the lock held, by the thread that reads: may not wait for an answer."""
@@ -278,7 +286,7 @@ class RawNode:
                 threading.Thread(target=self._answer, args=(stream, body, serving)).start()
             elif body[0] == 2:
                 self._told.append(stream.connection)
-                self._tell(stream.number, serving["nodes"])
+                self._tell(stream.number, serving["message"])
             elif body[0] == NODES:
                 self.served += 1
                 self.send("close", stream.connection, 0)

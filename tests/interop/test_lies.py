@@ -10,9 +10,11 @@ import time
 import pytest
 
 import settings
-from identity import overlay, random_topic
+from identity import invented_node, overlay, random_topic
 from mesh import Mesh
+from ports import free_port
 from raw_discovery import RawNode
+from raw_peer import RawPeer
 from settings import scaled, within
 from usage import resident
 
@@ -36,6 +38,8 @@ class Lied:
         self.broker.start(), other.start()
         self.mesh = Mesh(random_topic(), self.broker, other)
         self.mesh.heal(within(10))
+        # Of that other one; what comes later is a lie.
+        self.broker.wait_number("discovery/infos", 1)
         self.before = resident(self.broker.process.pid)
 
     def tell(self, nodes: str, way: str = "alice"):
@@ -72,9 +76,9 @@ def lied(brokers):
 class Victim:
     """A socket that counts what comes."""
 
-    def __init__(self):
+    def __init__(self, port: int = 0):
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.bind(("127.0.0.1", 0))
+        self._socket.bind(("127.0.0.1", port))
         self._socket.settimeout(0.1)
         self.address = "127.0.0.1:{}".format(self._socket.getsockname()[1])
         self.times: list[float] = []
@@ -116,7 +120,6 @@ def test_a_hundred_thousand_nodes(lied, way):
         for _ in range(3):
             lied.check()
             time.sleep(1)
-        lied.number("limits/unproven", 1)
         assert lied.number("discovery/infos") <= 2000
         dialled = lied.number("peers/dials") - dialled
         print(f"{dialled} dials in {time.monotonic() - begun:.1f} s, {len(victim.times)} packets, ")
@@ -172,3 +175,39 @@ def test_a_thousand_addresses(lied):
         assert victim.most_per_second() <= MOST_PER_SECOND
     refused = ("discovery/bad_infos", "limits/infos", "discovery/failed")
     lied.broker.wait_status(lambda status: any(status[name] for name in refused))
+
+
+def free_port_below(most: int) -> int:
+    while (port := free_port()) >= most:
+        pass
+    return port
+
+
+def forward_join(node: bytes, address: str) -> bytes:
+    """A frame's body: a node has joined, and is there."""
+    host, _, port = address.rpartition(":")
+    low, high = int(port) & 0x7F, int(port) >> 7
+    assert 0 < high < 128
+    data = b"\x00\x01\x00" + socket.inet_aton(host) + bytes([low | 0x80, high])
+    return b"\x00\x01" + node + bytes([1, len(data)]) + data + b"\x00"
+
+
+def test_gossip_names_a_third_party(lied):
+    """A neighbour says of hundreds of nodes that they have joined, at one and the same place:
+    nobody has to prove that in gossip. (A port of two bytes in a varint.)"""
+    with Victim(free_port_below(1 << 14)) as victim, RawPeer(lied.broker) as neighbour:
+        neighbour.join(lied.mesh.id)
+        begun, dialled = time.monotonic(), lied.number("peers/dials")
+        for _ in range(500):
+            neighbour.frame(forward_join(invented_node(), victim.address))
+        counted = ("limits/peers", "limits/unproven")
+        lied.broker.wait_status(lambda status: any(status[name] for name in counted))
+        time.sleep(3)
+        dialled = lied.number("peers/dials") - dialled
+        took = time.monotonic() - begun
+        print(f"{dialled} dials in {took:.1f} s, {len(victim.times)} packets, ")
+        print(f"at most {victim.most_per_second()} in a second")
+        assert victim.times
+        assert victim.most_per_second() <= MOST_PER_SECOND
+        assert dialled <= MOST_DIALS_PER_SECOND * (took + 2)
+    lied.check()
