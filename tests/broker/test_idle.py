@@ -39,6 +39,7 @@ class Usage:
         return wake_ups / seconds, running / seconds
 
 
+@pytest.mark.slow
 @pytest.mark.unsanitized
 def test_idle(brokers):
     """One overlay with one neighbour, against the same broker without the plugin, at the same

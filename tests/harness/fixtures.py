@@ -15,6 +15,8 @@ from broker import Broker
 MARKERS = {
     "unsanitized": "has no meaning with a sanitizer, which changes what is measured",
     "no_tsan": "the stock broker crashes there, with or without the plugin",
+    "asan_only": "decided on the broker's thread alone: TSan would see nothing more than ASan",
+    "slow": "waits for many seconds: begun first, so that nothing waits for it at the end",
     "root": "needs to be root",
 }
 
@@ -30,12 +32,22 @@ def pytest_collection_modifyitems(config, items):
     if settings.SANITIZER not in ("", "none"):
         absent.add("unsanitized")
     if settings.SANITIZER == "tsan":
-        absent.add("no_tsan")
+        absent |= {"no_tsan", "asan_only"}
     if os.geteuid() != 0:
         absent.add("root")
     left_out = [item for item in items if any(item.get_closest_marker(name) for name in absent)]
     items[:] = [item for item in items if item not in left_out]
     config.hook.pytest_deselected(items=left_out)
+    _slow_first(items)
+
+
+def _slow_first(items):
+    """pytest-xdist gives each worker two tests to begin with: a slow one and another one."""
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    others = [item for item in items if not item.get_closest_marker("slow")]
+    beside = iter(others[: len(slow)])
+    first = [one for pair in zip(slow, beside, strict=False) for one in pair]
+    items[:] = first + slow[len(first) // 2 :] + others[len(slow) :]
 
 
 class Brokers:

@@ -22,6 +22,7 @@ def counted(prefix: str, count: int, size: int = 0) -> list[bytes]:
     return [f"{prefix} {number} ".encode().ljust(size, b".") for number in range(count)]
 
 
+@pytest.mark.slow
 @GENERATION
 def test_joining_and_leaving_beside_traffic(rust, brokers, generation):
     """One overlay comes and goes a hundred times; on the other one nothing is lost."""
@@ -88,6 +89,7 @@ class Background:
         self._sent += self._pulse.sent
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("generation", "dialler"), [("06", "we"), ("071", "they")])
 def test_more_overlays_than_the_peer_has_streams(rust, brokers, generation, dialler):
     """150 shared with one Rust peer: as many as it grants streams for work both ways, the
