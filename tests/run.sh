@@ -226,11 +226,13 @@ EOF
 	done
 	container=mosquitto-p2panda-tests-$$
 	# The tree at its own path: paths in messages are right. seccomp: TSan may have to
-	# turn address randomisation off. AppArmor: its profile may forbid namespaces. Files
-	# belong to who started this.
+	# turn address randomisation off. AppArmor: its profile may forbid namespaces. /tmp in
+	# memory: brokers that sync their state there would wait for the layered file system of
+	# the container, which may be a slow process of its own. Files belong to who started this.
 	# shellcheck disable=SC2086
 	run docker run --rm --init --name "$container" --security-opt seccomp=unconfined \
 		--security-opt apparmor=unconfined --cap-add NET_ADMIN --cap-add SYS_ADMIN \
+		--tmpfs /tmp:exec,mode=1777 \
 		--mount "type=bind,src=$tree,dst=$tree" --mount "type=bind,src=$cache,dst=$cache" \
 		"${options[@]}" -w "$tree" -e HOME=/tmp -e LANG=C.UTF-8 \
 		-e P2PANDA_TEST_OUT="$out" -e CARGO_HOME="$cache/cargo" \

@@ -36,10 +36,14 @@ count() {
 }
 
 # build <preset> [cmake option...]: into $out/<preset>, once per run
-declare -A built
+declare -A built begun_early
 build() {
 	local preset=$1 dir=$out/$1 log=$out/$1.log begun=$SECONDS
 	shift
+	if [ -n "${begun_early[$preset]:-}" ]; then
+		wait "${begun_early[$preset]}"
+		unset "begun_early[$preset]"
+	fi
 	if [ -z "${built[$preset]:-}" ]; then
 		say "building $preset"
 		if (cd "$tree" && cmake --preset "$preset" -B "$dir" "$@") >"$log" 2>&1 &&
@@ -58,6 +62,14 @@ build() {
 # A sanitized plugin stays mapped after the broker has closed it: the leak report
 # at the end could name no frame of it otherwise.
 build_sanitized() { build "$1" -DCMAKE_MODULE_LINKER_FLAGS=-Wl,-z,nodelete; }
+
+# What is built for a later suite in the background, while tests wait for something;
+# build() then does what is left and judges it.
+build_early() {
+	[ -z "${begun_early[$1]:-}${built[$1]:-}" ] || return
+	(renice -n 19 -p $BASHPID; build_sanitized "$1") >/dev/null 2>&1 &
+	begun_early[$1]=$!
+}
 
 asan_options=strict_string_checks=1:detect_stack_use_after_return=1:check_initialization_order=1
 ubsan_options=print_stacktrace=1:halt_on_error=1
@@ -87,15 +99,17 @@ if ! unshare --net true 2>/dev/null &&
 fi
 
 # Four at a time: the tests wait more than they work.
-# pytest_run <folder below tests> <preset> <junit file>; more by the environment
+# pytest_run <preset> <junit file> <folder below tests...>; more by the environment
 pytest_run() {
-	rm -f "$3"
-	P2PANDA_PLUGIN=$out/$2/mosquitto_p2panda.so P2PANDA_PEER_DIR=${peer_dir:-} \
+	local preset=$1 xml=$2
+	shift 2
+	rm -f "$xml"
+	P2PANDA_PLUGIN=$out/$preset/mosquitto_p2panda.so P2PANDA_PEER_DIR=${peer_dir:-} \
 		P2PANDA_PRELOAD=${P2PANDA_PRELOAD:-} P2PANDA_SANITIZER=${P2PANDA_SANITIZER:-none} \
-		timeout -k 10 1800 "${rights[@]}" python3 -m pytest -v -n 4 \
-		--dist worksteal -p no:cacheprovider --tb=short \
-		--color=no --rootdir="$tree/tests" --junitxml="$3" "$tree/tests/$1" ||
-		say "pytest $1: exit status $?"
+		timeout -k 10 1800 "${rights[@]}" python3 -m pytest -v -n 4 --maxschedchunk=1 \
+		-p no:cacheprovider --tb=short --color=no --rootdir="$tree/tests" \
+		--junitxml="$xml" "${@/#/$tree/tests/}" ||
+		say "pytest $*: exit status $?"
 }
 
 # The reference peers take ten minutes when new: started first, in the background.
@@ -135,14 +149,14 @@ suite_fuzz() { ctest_suite fuzz fuzz; }
 
 suite_broker() {
 	build_release || { broken broker "its build failed"; return; }
-	pytest_run broker release "$out/broker.xml"
+	pytest_run release "$out/broker.xml" broker
 	count broker "$out/broker.xml"
 }
 
 suite_interop() {
 	build_release || { broken interop "its build failed"; return; }
 	need_peers || { broken interop "no Rust peers"; return; }
-	pytest_run interop release "$out/interop.xml"
+	pytest_run release "$out/interop.xml" interop
 	count interop "$out/interop.xml"
 }
 
@@ -150,7 +164,7 @@ suite_interop() {
 suite_interop07() {
 	build_release || { broken interop07 "its build failed"; return; }
 	need_peers || { broken interop07 "no Rust peers"; return; }
-	P2PANDA_GENERATIONS=07 pytest_run interop release "$out/interop07.xml"
+	P2PANDA_GENERATIONS=07 pytest_run release "$out/interop07.xml" interop
 	count interop07 "$out/interop07.xml"
 }
 
@@ -179,7 +193,8 @@ reports() {
 # The broker and interop suites with a sanitized plugin in the stock broker.
 # Reports go to files and leave exit statuses alone; reports() judges them.
 suite_sanitizers() {
-	local name library log folder
+	local name library log
+	need_peers || { broken sanitizers "no Rust peers"; return; }
 	for name in asan tsan; do
 		build_sanitized "$name" || { broken sanitizers "the $name build failed"; continue; }
 		library=$(realpath "$(gcc -print-file-name="lib$name.so")")
@@ -187,19 +202,13 @@ suite_sanitizers() {
 		rm -rf "$out/reports/$name".*
 		mkdir -p "$out/reports"
 		log=log_path=$out/reports/$name
-		for folder in broker interop; do
-			say "sanitizers: $folder with $name"
-			if [ "$folder" = interop ] && ! need_peers; then
-				broken sanitizers "no Rust peers"
-				continue
-			fi
-			P2PANDA_SANITIZER=$name P2PANDA_PRELOAD=$library \
-				ASAN_OPTIONS=$asan_options:$log LSAN_OPTIONS=exitcode=0 \
-				UBSAN_OPTIONS=$ubsan_options:$log \
-				TSAN_OPTIONS=second_deadlock_stack=1:halt_on_error=0:exitcode=0:$log \
-				pytest_run "$folder" "$name" "$out/$folder-$name.xml"
-			count sanitizers "$out/$folder-$name.xml"
-		done
+		say "sanitizers: broker and interop with $name"
+		P2PANDA_SANITIZER=$name P2PANDA_PRELOAD=$library \
+			ASAN_OPTIONS=$asan_options:$log LSAN_OPTIONS=exitcode=0 \
+			UBSAN_OPTIONS=$ubsan_options:$log \
+			TSAN_OPTIONS=second_deadlock_stack=1:halt_on_error=0:exitcode=0:$log \
+			pytest_run "$name" "$out/$name.xml" broker interop
+		count sanitizers "$out/$name.xml"
 		reports "$name"
 	done
 }
@@ -213,6 +222,9 @@ esac
 for suite in "$@"; do
 	begun=$SECONDS
 	say "suite $suite"
+	case "$suite $* " in
+	broker*" sanitizers "* | interop*" sanitizers "*) build_early tsan ;;
+	esac
 	"suite_$suite"
 	awk -v suite="$suite" -v seconds=$((SECONDS - begun)) '$1 == suite { p += $2; f += $3 }
 		END { printf "== suite %s: passed %d, failed %d, in %d s\n", suite, p, f, seconds }' \

@@ -3,6 +3,8 @@
 
 import pathlib
 
+import pytest
+
 import settings
 from identity import overlay, random_topic
 from raw import RawClient
@@ -27,6 +29,7 @@ def cycle(client: RawClient, cycles: int):
         client.unsubscribe(*topics)
 
 
+@pytest.mark.slow
 def test_nothing_grows(brokers):
     a, b = brokers.pair()
     shared = overlay(random_topic())

@@ -39,6 +39,7 @@ class Usage:
         return wake_ups / seconds, running / seconds
 
 
+@pytest.mark.slow
 @pytest.mark.unsanitized
 @pytest.mark.slow
 def test_idle(brokers):

@@ -204,6 +204,7 @@ def check_restart(survivor, victim, noticed: bool):
             assert found == sent
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("configured", "noticed"),
     [

@@ -8,6 +8,8 @@ import re
 
 import pytest
 
+pytestmark = pytest.mark.asan_only
+
 README = pathlib.Path(__file__).resolve().parents[2] / "README.md"
 ID = "ab" * 32
 OTHER = "cd" * 32

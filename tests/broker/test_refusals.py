@@ -7,6 +7,8 @@ from identity import overlay, random_topic
 from mqtt import V5, V311
 from raw import RawClient
 
+pytestmark = pytest.mark.asan_only
+
 QUOTA_EXCEEDED = 0x97
 NOT_AUTHORISED = 0x87
 MALFORMED = [

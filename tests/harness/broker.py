@@ -359,7 +359,8 @@ class Broker:
     def wait_status(
         self, check: Callable[[dict[str, int]], Any], timeout: float | None = None, what: str = ""
     ) -> dict[str, int]:
-        """Waits until the status topics that are numbers please check()."""
+        """Waits until the status topics that are numbers please check(), all as they were
+        told at one moment; returns them."""
 
         def numbers():
             return {name: int(v) for name, v in self._status_now().items() if v.isdigit()}
@@ -368,8 +369,17 @@ class Broker:
             found = numbers()
             return found if check(found) else None
 
+        limit = time.monotonic() + (PATIENCE if timeout is None else timeout)
         try:
-            return self._monitor.wait(checked, timeout, what or "such status")
+            while True:
+                left = max(limit - time.monotonic(), 0)
+                self._monitor.wait(checked, left, what or "such status")
+                # The numbers of one moment come one after the other, all of them before the
+                # answer to what is asked now: then they belong together.
+                self._monitor.unsubscribe("nothing")
+                found = checked()
+                if found is not None:
+                    return found
         except AssertionError as error:
             raise BrokerTimeout(f"{error}\nstatus {self.status()}\n{self.tail()}") from None
 

@@ -12,13 +12,13 @@ import settings
 from broker import Broker
 from netns import Net
 
-
 MARKERS = {
     "unsanitized": "has no meaning with a sanitizer, which changes what is measured",
     "no_tsan": "the stock broker crashes there, with or without the plugin",
+    "asan_only": "decided on the broker's thread alone: TSan would see nothing more than ASan",
+    "slow": "waits for many seconds: begun first, so that nothing waits for it at the end",
+    "once": "the slowest, not repeated with a sanitizer: begun before all others",
     "root": "needs to be root",
-    "slow": "takes half a minute or more, of waiting: begun first",
-    "once": "as slow, and not repeated with every sanitizer",
 }
 
 
@@ -33,26 +33,23 @@ def pytest_collection_modifyitems(config, items):
     if settings.SANITIZER not in ("", "none"):
         absent |= {"unsanitized", "once"}
     if settings.SANITIZER == "tsan":
-        absent.add("no_tsan")
+        absent |= {"no_tsan", "asan_only"}
     if os.geteuid() != 0:
         absent.add("root")
     left_out = [item for item in items if any(item.get_closest_marker(name) for name in absent)]
-    items[:] = begin_with_slow([item for item in items if item not in left_out])
+    items[:] = [item for item in items if item not in left_out]
     config.hook.pytest_deselected(items=left_out)
+    _slow_first(items)
 
 
-def begin_with_slow(items: list) -> list:
-    """Each worker's share of the tests (--dist worksteal gives it out in one piece) begins
-    with some of the slow ones: the others have time to be done beside them."""
-    slow = [one for one in items if any(map(one.get_closest_marker, ("slow", "once")))]
-    rest = [one for one in items if one not in slow]
-    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    shares = [slow[number::workers] for number in range(workers)]
-    for share in shares:
-        room = -(-len(items) // workers) - len(share)
-        share += rest[: max(room, 0)]
-        del rest[: max(room, 0)]
-    return [one for share in shares for one in share] + rest
+def _slow_first(items):
+    """pytest-xdist gives each worker two tests to begin with: a slow one and another one."""
+    slow = [item for item in items if any(map(item.get_closest_marker, ("once", "slow")))]
+    slow.sort(key=lambda item: item.get_closest_marker("once") is None)
+    others = [item for item in items if item not in slow]
+    beside = iter(others[: len(slow)])
+    first = [one for pair in zip(slow, beside, strict=False) for one in pair]
+    items[:] = first + slow[len(first) // 2 :] + others[len(slow) :]
 
 
 class Brokers:

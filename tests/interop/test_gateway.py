@@ -273,6 +273,7 @@ def test_a_peer_that_was_there_before_our_first_subscriber(rust, brokers, genera
 # kill -9
 
 
+@pytest.mark.slow
 @GENERATION
 @pytest.mark.parametrize(
     ("dialler", "noticed"), [("we", False), ("they", False), ("they", True)],

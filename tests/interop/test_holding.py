@@ -15,6 +15,8 @@ from raw import RawClient
 from rust_peer import RustPeer
 from settings import PATIENCE, within
 
+pytestmark = pytest.mark.asan_only
+
 HOUR = 3600
 
 

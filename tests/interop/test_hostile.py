@@ -59,6 +59,7 @@ def test_it_publishes_what_it_cannot_send(rust, brokers, generation):
         assert all(len(found) < 4058 for found in client.payloads(trouble.topic))
 
 
+@pytest.mark.slow
 @GENERATION
 def test_it_floods(rust, brokers, generation):
     trouble = Trouble(rust, brokers, generation)
@@ -76,6 +77,7 @@ def test_it_floods(rust, brokers, generation):
 
 
 # Time-outs take their time: each of these once, with the generations in turn.
+@pytest.mark.slow
 @pytest.mark.parametrize(("generation", "way"), [("06", "stall"), ("071", "freeze")])
 def test_it_stops_reading(rust, brokers, generation, way):
     """The application (stall), or the whole process (freeze): more is sent than fits into
@@ -101,6 +103,7 @@ def test_it_stops_reading(rust, brokers, generation, way):
         trouble.check("with it again")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("generation", ["06"])
 def test_it_vanishes(rust, brokers, generation):
     """Without a word. Nobody waits for it, and nothing of it is left."""
@@ -114,6 +117,7 @@ def test_it_vanishes(rust, brokers, generation):
     trouble.check("later")
 
 
+@pytest.mark.slow
 def test_strangers_come_and_die(rust, brokers):
     """Ten that join and are killed, one after the other: nothing of them is left, and the
     two brokers are neighbours again at last (strangers may crowd one out of the view)."""

@@ -17,6 +17,9 @@ from rust_peer import (
     random_topic,
 )
 
+# Nothing of ours takes part.
+pytestmark = pytest.mark.unsanitized
+
 PAIRS = list(itertools.combinations_with_replacement(GENERATIONS, 2))
 
 

@@ -883,6 +883,24 @@ static void nodes_are_known_after_a_restart(void **state)
 	assert_int_equal(system(command), 0);
 }
 
+/* The one that is away comes back and knows nobody; messages have aged meanwhile. */
+static void who_was_lost_is_asked_again(void **state)
+{
+	players[1].config.queue_age_ns = 100 * MS;
+	start_around_the_first(2);
+	join(&players[0], &topic);
+	join(&players[1], &topic);
+	eventually(node_neighbours(players[0].node) == 1 && node_neighbours(players[1].node) == 1);
+	stop_node(&players[0]);
+	eventually(node_neighbours(players[1].node) == 0);
+	publish(&players[1], "nobody is there");
+	eventually(players[1].dropped[COUNTER_DROPPED_QUEUE_AGE] == 1);
+	start(&players[0]);
+	join(&players[0], &topic);
+	eventually(node_neighbours(players[0].node) == 1);
+	all_hear(0, 2, "back");
+}
+
 static void who_is_denied_is_not_found(void **state)
 {
 	players[2].config.deny = &players[1].identity.id;
@@ -934,6 +952,7 @@ int main(void)
 		TEST(two_that_know_a_third),
 		TEST(what_is_not_shared_is_not_told),
 		TEST(nodes_are_known_after_a_restart),
+		TEST(who_was_lost_is_asked_again),
 		TEST(who_is_denied_is_not_found),
 	};
 
