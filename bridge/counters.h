@@ -56,10 +56,11 @@
 	X(LIMIT_STATELESS, "limits/stateless", "resets, refusals and Retries not sent: rate") \
 	X(HANDSHAKES_REFUSED, "peers/refused", "handshakes refused: key, network, protocol, node") \
 	X(RETRIES, "peers/retries", "handshakes asked to prove their address") \
-	X(DIALS, "peers/dials", "connections tried") \
-	X(DIALS_FAILED, "peers/dials_failed", "connections that did not come about") \
+	X(DIALS, "peers/dials", "connections tried for gossip") \
+	X(DIALS_FAILED, "peers/dials_failed", "those of them that did not come about") \
 	X(NOT_DIALLED, "peers/not_dialled", "dials not made: allow_node, deny_node") \
 	X(JOINS, "peers/joins", "nodes asked to be neighbours in an overlay") \
+	X(DISCOVERY_DIALS, "discovery/dials", "connections tried for discovery") \
 	X(DISCOVERED, "discovery/sessions", "discovery sessions that came to their end") \
 	X(DISCOVERY_FAILED, "discovery/failed", "discovery sessions that did not") \
 	X(INFOS, "discovery/infos", "transport infos that were new and are believed") \
@@ -72,6 +73,7 @@
 	X(LIMIT_SESSIONS, "limits/sessions", "discovery sessions refused: limit") \
 	X(LIMIT_UNPROVEN, "limits/unproven", \
 		"dials put off: addresses that have not worked yet, per second") \
+	X(LIMIT_JOINS, "limits/joins", "nodes asked later: joins per second") \
 	X(LIMIT_MDNS, "limits/mdns", "mDNS answers not sent: rate")
 
 enum counter {

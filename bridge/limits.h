@@ -79,6 +79,10 @@
 /* Nodes asked to be neighbours in one overlay at a time, of all that share it. */
 #define LIMIT_JOINS_PER_TOPIC 16
 
+/* Nodes asked to be neighbours, over all overlays, in one second: what a restart with a thousand
+ * overlays needs, and no more. */
+#define LIMIT_JOINS_PER_SECOND 1000
+
 /* Unproven nodes that one node may bring into the book: further ones replace its own. */
 #define LIMIT_HEARSAY_PER_NODE 1000
 

@@ -622,7 +622,7 @@ static int make_cores(struct engine *engine, const struct node_config *config)
 		error = dialer_new(&engine->random, engine->book, &engine->budget,
 			engine->owner.counters, &engine->explorer);
 	if (!error)
-		error = joiner_new(&engine->random, &engine->joiner);
+		error = joiner_new(&engine->random, engine->owner.counters, &engine->joiner);
 	if (!error)
 		error = resolver_new(engine->loop, on_resolved, engine, &engine->resolver);
 	if (!error)

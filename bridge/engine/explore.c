@@ -298,6 +298,7 @@ static int dial(struct engine *engine, const struct id *node, const struct addre
 		talk_free(talk);
 		return error;
 	}
+	engine_count(engine, COUNTER_DISCOVERY_DIALS);
 	quic_connection_set_data(talk->connection, talk);
 	return ERROR_NONE;
 }

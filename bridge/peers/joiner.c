@@ -3,8 +3,10 @@
 
 #include "../error.h"
 #include "../keyed.h"
+#include "../limits.h"
 
 #define MS		 UINT64_C(1000000)
+#define SECOND_NS	 (1000 * MS)
 #define BACKOFF_FIRST_NS (500 * MS)
 #define BACKOFF_MOST_NS	 (8000 * MS)
 
@@ -27,16 +29,20 @@ struct joiner {
 	struct random random;
 	struct keyed keyed;
 	struct wish *wishes;
-	uint64_t due; /* nothing is to be done before; may be too early */
+	struct counters *counters;
+	uint64_t due;	       /* nothing is to be done before; may be too early */
+	uint64_t window_start; /* the second in which 'spent' were asked */
+	unsigned spent;
 };
 
-int joiner_new(const struct random *random, struct joiner **out)
+int joiner_new(const struct random *random, struct counters *counters, struct joiner **out)
 {
 	struct joiner *joiner = memory_zalloc(sizeof *joiner);
 
 	if (!joiner)
 		return ERROR_NOMEM;
 	joiner->random = *random;
+	joiner->counters = counters;
 	joiner->due = UINT64_MAX;
 	keyed_init(&joiner->keyed, random);
 	*out = joiner;
@@ -181,7 +187,16 @@ void joiner_lost(struct joiner *joiner, uint64_t now, const struct id *topic, co
 
 uint64_t joiner_deadline(const struct joiner *joiner)
 {
-	return joiner->due;
+	uint64_t next_second = joiner->window_start + SECOND_NS;
+
+	return joiner->spent >= LIMIT_JOINS_PER_SECOND && joiner->due < next_second ? next_second
+										    : joiner->due;
+}
+
+static void spend(struct joiner *joiner)
+{
+	if (++joiner->spent == LIMIT_JOINS_PER_SECOND)
+		counters_add(joiner->counters, COUNTER_LIMIT_JOINS, 1);
 }
 
 bool joiner_effect(struct joiner *joiner, uint64_t now, struct joiner_effect *out)
@@ -189,18 +204,25 @@ bool joiner_effect(struct joiner *joiner, uint64_t now, struct joiner_effect *ou
 	uint64_t half, due = UINT64_MAX;
 	struct wish *wish, *next;
 
-	if (now < joiner->due)
+	if (now < joiner_deadline(joiner))
 		return false;
+	if (now >= joiner->window_start + SECOND_NS) {
+		joiner->window_start = now;
+		joiner->spent = 0;
+	}
 	HASH_ITER (hh, joiner->wishes, wish, next) {
 		if (wish->due <= now) {
 			out->topic = wish->pair.topic;
 			out->peer = wish->pair.peer;
 			out->probe = wish->reason == JOINER_PROBE;
 			out->gave_up = wish->reason == JOINER_NODE && wish->asked++ == JOINER_ASKS;
+			if (out->probe)
+				spend(joiner);
 			if (out->probe || out->gave_up) {
 				forget(joiner, wish);
 				return true;
 			}
+			spend(joiner);
 			half = wish->backoff / 2;
 			wish->due = now + half + random_below(&joiner->random, half + 1);
 			wish->backoff = wish->backoff * 2 > BACKOFF_MOST_NS ? BACKOFF_MOST_NS

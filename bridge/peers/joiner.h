@@ -4,7 +4,7 @@
  * answers (a Join for an overlay that the other side has not joined is silently ignored,
  * and one after a crash often is): while there is a link, with a jittered backoff of 0.5 s
  * doubling to 8 s. Trusted ones for ever; others until JOINER_ASKS have gone unanswered:
- * they have left that overlay.
+ * they have left that overlay. At most LIMIT_JOINS_PER_SECOND in all.
  *
  * sans-IO; times are monotonic nanoseconds; one thread.
  */
@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "../counters.h"
 #include "../id.h"
 #include "../random.h"
 
@@ -35,8 +36,8 @@ struct joiner_effect {
 	bool gave_up; /* it does not answer: forgotten. Neither of the two: ask it now */
 };
 
-/* ERROR_NOMEM. */
-int joiner_new(const struct random *random, struct joiner **out);
+/* Counts LIMIT_JOINS, once per second in which there were too many. ERROR_NOMEM. */
+int joiner_new(const struct random *random, struct counters *counters, struct joiner **out);
 void joiner_free(struct joiner *joiner);
 
 /* Wants peer as a neighbour in topic; linked: there is a connection to it now. Fine to

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "bridge/error.h"
+#include "bridge/limits.h"
 #include "bridge/peers/joiner.h"
 #include "support_heap.h"
 
@@ -16,6 +17,7 @@
 
 static struct {
 	struct joiner *joiner;
+	struct counters counters;
 	uint64_t now, seed;
 	struct random random;
 	unsigned asked[TOPICS][PEERS], gave_up[TOPICS][PEERS];
@@ -45,7 +47,7 @@ static int setup(void **state)
 	world.random = random_seeded(&world.seed);
 	world.now = 1000 * S;
 	heap_begin();
-	assert_int_equal(joiner_new(&world.random, &world.joiner), 0);
+	assert_int_equal(joiner_new(&world.random, &world.counters, &world.joiner), 0);
 	return 0;
 }
 
@@ -301,7 +303,7 @@ static void each_allocation_fails(void **state)
 	int error;
 
 	heap_fail(1, false);
-	assert_int_equal(joiner_new(&world.random, &joiner), ERROR_NOMEM);
+	assert_int_equal(joiner_new(&world.random, &world.counters, &joiner), ERROR_NOMEM);
 	heap_fail(0, false);
 	for (size_t n = 1; failed; n++) {
 		wanted = 0;
@@ -425,6 +427,31 @@ static void probes_are_asked_once(void **state)
 	assert_int_equal(world.asked[0][1], 1 + JOINER_ASKS);
 }
 
+static void so_many_per_second(void **state)
+{
+	struct joiner_effect effect;
+	struct id t = topic_id(0), p = peer_id(0);
+	unsigned asked = 0, least = 0;
+
+	for (unsigned i = 0; i < 2500; i++) {
+		p.bytes[0] = (uint8_t)i;
+		p.bytes[1] = (uint8_t)(i >> 8);
+		assert_int_equal(
+			joiner_add(world.joiner, world.now, &t, &p, true, JOINER_TRUSTED), 0);
+	}
+	for (int second = 1; second <= 10; second++) {
+		while (joiner_effect(world.joiner, world.now, &effect))
+			asked++;
+		assert_true(asked <= (unsigned)second * LIMIT_JOINS_PER_SECOND);
+		assert_true(joiner_deadline(world.joiner) > world.now);
+		world.now += S;
+		least = second == 3 ? asked : least;
+	}
+	/* Nobody has waited for ever, and it is told. */
+	assert_int_equal(least, 3 * LIMIT_JOINS_PER_SECOND);
+	assert_true(counters_get(&world.counters, COUNTER_LIMIT_JOINS) >= 3);
+}
+
 static void those_that_cannot_be_reached_make_room(void **state)
 {
 	add(0, 0, false);
@@ -461,6 +488,7 @@ int main(void)
 		TEST(not_all_at_one_time),
 		TEST(untrusted_ones_are_given_up),
 		TEST(probes_are_asked_once),
+		TEST(so_many_per_second),
 		TEST(those_that_cannot_be_reached_make_room),
 		TEST(each_allocation_fails),
 		TEST(anything_in_any_order),
