@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * What the engine's files know of one another: engine.c (commands, time, beginning and end),
- * effects.c (what the cores want done), routes.c (connections and streams of gossip), nodes.c
+ * What the engine's files know of one another: engine.c (commands, time), life.c (beginning and
+ * end), effects.c (what the cores want done), routes.c (connections and streams of gossip), nodes.c
  * (who is wanted as a neighbour, and healing), explore.c (discovery sessions), local.c (mDNS),
  * advertise.c (where we say we are).
  */
@@ -180,6 +180,16 @@ struct overlay *engine_overlay(const struct engine *engine, const struct id *top
 void engine_send_waiting(struct engine *engine, const struct id *topic);
 /* Carries out what the cores want until they want nothing more now. */
 void engine_pump(struct engine *engine);
+
+/* Leaves an overlay, and forgets it. */
+void engine_drop(struct engine *engine, struct overlay *overlay);
+/* The loop's handles: from now on time passes. */
+void engine_start_clock(struct engine *engine);
+
+/* life.c */
+
+/* The end, once the farewells are said: sockets and handles close. */
+void life_close(struct engine *engine);
 
 /* effects.c: each carries out all that one core wants now; whether there was anything. */
 
