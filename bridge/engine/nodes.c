@@ -201,15 +201,13 @@ void nodes_fewer(struct engine *engine, struct overlay *overlay)
 			random_below(&engine->random, HEAL_FIRST_NS / 2));
 }
 
-/* Who names an overlay has it: nothing is given away by asking there. But most likely it is
- * about to join us by itself. */
+/* Who names an overlay has it. It is about to join us by itself: no need to ask it. */
 void nodes_named(struct engine *engine, const struct id *node, const struct id *topic)
 {
-	struct overlay *overlay = engine_overlay(engine, topic);
+	const struct overlay *overlay = engine_overlay(engine, topic);
 
-	if (overlay && !overlay->refused &&
-		book_set_shared(engine->book, engine_now(engine), node, topic, true))
-		nodes_fewer(engine, overlay);
+	if (overlay && !overlay->refused)
+		book_set_shared(engine->book, engine_now(engine), node, topic, true);
 }
 
 void nodes_again(struct engine *engine)
