@@ -98,7 +98,7 @@ if ! unshare --net true 2>/dev/null &&
 	rights=(unshare --map-current-user --keep-caps)
 fi
 
-# Four at a time: the tests wait more than they work.
+# Six at a time: the tests wait more than they work (two processors are half idle then).
 # pytest_run <preset> <junit file> <folder below tests...>; more by the environment
 pytest_run() {
 	local preset=$1 xml=$2
@@ -106,7 +106,7 @@ pytest_run() {
 	rm -f "$xml"
 	P2PANDA_PLUGIN=$out/$preset/mosquitto_p2panda.so P2PANDA_PEER_DIR=${peer_dir:-} \
 		P2PANDA_PRELOAD=${P2PANDA_PRELOAD:-} P2PANDA_SANITIZER=${P2PANDA_SANITIZER:-none} \
-		timeout -k 10 1800 "${rights[@]}" python3 -m pytest -v -n 4 --maxschedchunk=1 \
+		timeout -k 10 1800 "${rights[@]}" python3 -m pytest -v -n 6 --maxschedchunk=1 \
 		-p no:cacheprovider --tb=short --color=no --rootdir="$tree/tests" \
 		--junitxml="$xml" "${@/#/$tree/tests/}" ||
 		say "pytest $*: exit status $?"

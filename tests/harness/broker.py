@@ -101,7 +101,6 @@ class Broker:
         self.environment = environment or {}
         self.id = make_identity(self.state_dir / "identity.pem") if identity else ""
         self.process: subprocess.Popen | None = None
-        self.up_at = 0.0  # time.monotonic() of the last start's readiness
         self._monitor: Client | None = None
         self._clients: list[Client] = []
         self._reader: threading.Thread | None = None
@@ -196,7 +195,6 @@ class Broker:
         """The same for a process that was spawned."""
         try:
             self.wait_log(_RUNNING)
-            self.up_at = time.monotonic()
             self._monitor = Client(self.mqtt_port)
             self._monitor.subscribe(STATUS + "#")
             self.id = self._monitor.wait(

@@ -131,6 +131,8 @@ def test_more_overlays_than_the_peer_has_streams(rust, brokers, generation, dial
         lambda status: status["messages/sent"] == (150 if dialler == "they" else 100)
         and status["messages/out"] == RUST_STREAMS
     )
+    # What we have sent the peer still has to say that it has.
+    peer._await(lambda: len(served()) >= RUST_STREAMS, None, "messages both ways")
     working = served()
     assert len(working) == RUST_STREAMS
 
