@@ -581,8 +581,23 @@ impl Peer {
                 if self.topics.contains_key(&topic) {
                     return Err("already joined".into());
                 }
+                // Upstream joins before anybody can receive, and a message that comes between
+                // is the end of its gossip: nobody to join is known until then.
+                let known: Vec<NodeId> = self
+                    .interests
+                    .iter()
+                    .filter(|(_, topics)| topics.contains(&topic.to_hex()))
+                    .map(|(id, _)| parse(id))
+                    .collect::<Result<_>>()?;
+                for id in &known {
+                    let result = self.address_book.remove_topic(*id, topic).await;
+                    result.map_err(text)?;
+                }
                 let handle = self.gossip.stream(topic).await.map_err(text)?;
                 self.topics.insert(topic, Joined::new(handle));
+                for id in known {
+                    self.tell_interests(id).await?;
+                }
             }
             ["rejoin", topic] => {
                 let topic: Topic = parse(topic)?;
