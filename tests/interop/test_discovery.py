@@ -124,7 +124,9 @@ def test_addresses_change(net, rust, brokers, generation, who):
     mesh = Mesh(random_topic(), broker, peer)
     mesh.heal(within(2 * FOUND))
     (here if who == "broker" else there).replace_addresses("10.77.9.9", "fd77::99")
-    took = mesh.heal(within(MOVED))
+    # A Rust peer that moves keeps to its dead connection for ten seconds or fifteen, and then may
+    # need a second try: that is its affair.
+    took = mesh.heal(within(MOVED if who == "broker" else 2 * MOVED))
     print(f"reached again after {took:.1f} s")
 
 
