@@ -23,7 +23,9 @@ static void sign(struct engine *engine, const struct address *addresses, size_t 
 {
 	struct advertise *advertise = &engine->advertise;
 	struct info_time time = next_time(advertise);
+	struct writer writer;
 	struct info *info;
+	uint8_t bytes[sizeof time.us];
 
 	for (size_t i = 0; i < ORDERS; i++) {
 		/* Without a new one the old one is better than none. */
@@ -33,7 +35,9 @@ static void sign(struct engine *engine, const struct address *addresses, size_t 
 		advertise->infos[i] = info;
 	}
 	advertise->time = time;
-	store_put_value(engine->store, ADVERTISE_TIME, &time.us, sizeof time.us);
+	writer_init(&writer, bytes, sizeof bytes);
+	writer_u64(&writer, time.us);
+	store_put_value(engine->store, ADVERTISE_TIME, bytes, sizeof bytes);
 }
 
 static void tell_addresses(struct engine *engine)

@@ -271,9 +271,12 @@ static int make_endpoint(struct engine *engine, const struct node_config *config
 static void on_value(void *context, const char *name, const void *bytes, size_t size)
 {
 	struct engine *engine = context;
+	struct reader reader;
 
-	if (strcmp(name, ADVERTISE_TIME) == 0 && size == sizeof engine->advertise.time.us)
-		memcpy(&engine->advertise.time.us, bytes, size);
+	if (strcmp(name, ADVERTISE_TIME) != 0)
+		return;
+	reader_init(&reader, bytes, size);
+	engine->advertise.time.us = reader_u64(&reader);
 }
 
 static void on_node(void *context, const struct id *node, const uint8_t *row, size_t size)

@@ -2,7 +2,9 @@
 """Brokers and Rust peers of every generation find each other: one address, on one side, and
 nobody is told who has which topic. By mDNS: none at all."""
 
+import contextlib
 import itertools
+import sqlite3
 import time
 
 import pytest
@@ -42,6 +44,32 @@ def test_only_they_know(rust, brokers, generation):
     Mesh(random_topic(), broker, peer).round("hello", within(FOUND))
     Mesh(random_topic(), broker, peer).round("another", within(FOUND))
     broker.wait_number("discovery/sessions", 1)
+
+
+@DIALECT
+def test_the_clock_has_gone_back(rust, brokers, generation):
+    """As on a machine without a battery: what we say of ourselves now has to be newer than what
+    we have said before, or nobody would believe that we have moved."""
+    peer, broker = rust(generation, discovery=True), brokers()
+    broker.add_bootstrap(peer.id, listens_at(peer))
+    broker.start()
+    peer.watch(broker.id)
+    before = told_at(peer.wait_knows(broker.id, lambda known: known["kind"] == "authenticated"))
+    broker.stop()
+    # An hour in the future is where it was then.
+    last = before + 3600 * 1_000_000
+    with contextlib.closing(sqlite3.connect(broker.state_dir / "p2panda.db")) as database:
+        done = database.execute(
+            "UPDATE own SET value = ? WHERE name = 'info_time'", (last.to_bytes(8, "big"),)
+        )
+        assert done.rowcount == 1
+        database.commit()
+    broker.start()
+    peer.wait_knows(broker.id, lambda known: told_at(known) == last + 1)
+
+
+def told_at(transports) -> int:
+    return int(transports["timestamp"].partition("/")[0])
 
 
 @pytest.mark.parametrize("mode", ["active", "passive"])
