@@ -13,6 +13,8 @@ from test_bootstrap import CHAIN, NOTICED, start_all
 
 HEALED = 15.0
 MOVED = 20.0
+# Where nobody lacks neighbours only a probe now and then looks further.
+FULL_HEALED = 60.0
 # Per node, from the cable's return until everybody hears everybody: there are five others,
 # and each may have to be asked more than once.
 MOST_JOINS = 30
@@ -102,3 +104,32 @@ def test_an_address_comes(net, brokers):
     receiver.wait_count(topic, len(pulse.sent), PATIENCE)
     assert receiver.payloads(topic) == pulse.sent
     assert a.number("neighbours") == b.number("neighbours") == 1
+
+
+@pytest.mark.once
+def test_partition_of_full_views(net, brokers):
+    """Two sites of six: each node has as many neighbours as it wants on its own side, or nearly
+    so, and HyParView misses nothing; the sites come together all the same."""
+    sites = [net.switch(), net.switch()]
+    trunk = net.trunk(*sites)
+    names = "abcdefghijkl"
+    twelve = [brokers(name, host=net.host(name, sites[at > 5])) for at, name in enumerate(names)]
+    for one, next_one in zip(twelve, twelve[1:], strict=False):
+        one.add_bootstrap(next_one)
+    start_all(*twelve)
+    mesh = Mesh(random_topic(), *twelve)
+    mesh.heal(within(2 * CHAIN))
+    trunk.cut()
+    noticed = time.monotonic() + NOTICED
+    parts = [mesh.part(*twelve[:6]), mesh.part(*twelve[6:])]
+    for part in parts:
+        part.heal(within(NOTICED))
+    while time.monotonic() < noticed:
+        for part in parts:
+            part.round("meanwhile", within(NOTICED))
+        time.sleep(1)
+    for broker in twelve:
+        broker.wait_status(lambda status: status["neighbours"] >= 4, within(NOTICED))
+    trunk.mend()
+    took = mesh.heal(within(FULL_HEALED))
+    print(f"healed after {took:.1f} s")
