@@ -2,7 +2,7 @@
 /*
  * mDNS as the two generations of iroh's address look-up speak it (crate swarm-discovery;
  * facts/protocol.md): who is on this local network, with its signed transport info.
- * Packets are taken apart and made by the C library's resolver.
+ * Packets are taken apart and made in mdns_packet.
  *
  * Active: announces and asks (every 0.7 s at first as upstream does, less often once nothing
  * new turns up). Passive: answers those who ask, and listens. An info of each order is told
