@@ -6,8 +6,8 @@
  * A walk begins at the configured nodes and goes on with random ones of the address book that
  * it has not visited; when there is none left, or by chance (2 % at each step), a new walk
  * begins. After a session that brought nothing new the next step waits 1..5 s longer, up to
- * 30 s (5 s as long as none succeeds); one that did sets the pace back. When something changes here (a topic, our addresses)
- * the next steps follow quickly.
+ * 30 s (5 s as long as none succeeds); one that did sets the pace back. When something changes
+ * here (a topic, our addresses) the next steps follow quickly.
  *
  * Other than upstream, where a walker waits for its session, steps do not wait for one
  * another: up to WALKER_AT_ONCE sessions run side by side, so that a node that is dead, slow

@@ -191,7 +191,8 @@ void engine_start_clock(struct engine *engine);
 /* The end, once the farewells are said: sockets and handles close. */
 void life_close(struct engine *engine);
 
-/* effects.c: each carries out all that one core wants now; whether there was anything. */
+/* effects.c, and explore.c and local.c for theirs: each carries out all that one core wants
+ * now; whether there was anything. */
 
 bool effects_gossip(struct engine *engine);
 bool effects_links(struct engine *engine);

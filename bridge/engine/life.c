@@ -150,7 +150,8 @@ static int configure(
 		configured->trusted = role == BOOK_TRUSTED;
 		error = book_configure(engine->book, &configured->id, role, NULL, 0);
 		if (!error)
-			error = resolution_new(engine->resolver, &nodes[i], &configured->resolution);
+			error = resolution_new(
+				engine->resolver, &nodes[i], &configured->resolution);
 		if (error)
 			return error;
 		engine->configured_count++;
