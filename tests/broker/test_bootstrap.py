@@ -264,13 +264,7 @@ def test_restart_with_learned_peers(brokers, how):
         client = a.client(topic)
         since = time.monotonic()
         client.publish(topic, b"back")
-        first = client.wait(
-            lambda: next(
-                (one for one in client.messages(topic) if one.payload.startswith(b"pulse")), None
-            ),
-            PATIENCE,
-            "pulse",
-        )
+        first = client.wait_prefix(topic, "pulse")
         assert first.time - since <= within(RESTARTED)
         for other in (b, c):
             at = next(one for one in mesh.members if one.node is other)

@@ -130,13 +130,7 @@ def test_restart_with_learned_peers(rust, brokers, generation, how):
         client = broker.client(topic)
         since = time.monotonic()
         client.publish(topic, b"back")
-        first = client.wait(
-            lambda: next(
-                (one for one in client.messages(topic) if one.payload.startswith(b"pulse")), None
-            ),
-            PATIENCE,
-            "pulse",
-        )
+        first = client.wait_prefix(topic, "pulse")
         heard = peer.wait_message(id, b"back", PATIENCE)
     assert first.time - since <= within(RESTARTED)
     assert heard["_received"] - since <= within(RESTARTED)
