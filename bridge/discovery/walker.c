@@ -92,7 +92,7 @@ void walker_free(struct walker *walker)
 }
 
 /* One that is not noted is visited again: no harm. */
-void walker_visited(struct walker *walker, const struct id *node)
+static void note_visit(struct walker *walker, const struct id *node)
 {
 	struct visit *visit;
 
@@ -264,7 +264,7 @@ bool walker_effect(struct walker *walker, uint64_t now, struct id *node)
 		walker->due = idle ? UINT64_MAX : now + walker->pace;
 		return false;
 	}
-	walker_visited(walker, node);
+	note_visit(walker, node);
 	walker->running[walker->running_count++] = *node;
 	walker->last = now;
 	slow_down(walker);

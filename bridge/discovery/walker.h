@@ -57,8 +57,6 @@ void walker_found(struct walker *walker, uint64_t now);
 /* A session begun by walker_effect is over. */
 enum walk { WALK_FAILED, WALK_BROUGHT_NOTHING, WALK_BROUGHT_NEWS };
 void walker_ended(struct walker *walker, uint64_t now, const struct id *node, enum walk walk);
-/* The other side has begun a session with us, and it went well: no need to visit it now. */
-void walker_visited(struct walker *walker, const struct id *node);
 
 uint64_t walker_deadline(const struct walker *walker); /* UINT64_MAX: never */
 /* The node to begin a session with now; false when there is none. */

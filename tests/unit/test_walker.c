@@ -270,19 +270,6 @@ static void out_of_turn(void **state)
 	pass(10 * S);
 }
 
-static void who_has_visited_us_is_not_visited(void **state)
-{
-	struct id id = node_id(1);
-
-	make(0);
-	world.known = 2;
-	walker_reset(world.walker, world.now);
-	walker_visited(world.walker, &id);
-	pass(500 * MS);
-	assert_int_equal(world.visits[0], 1);
-	assert_int_equal(world.visits[1], 0);
-}
-
 /* A topic joined and left in a loop must not become a flood of sessions. */
 static void resets_are_bounded(void **state)
 {
@@ -329,7 +316,6 @@ int main(void)
 		TEST(slow_ones_delay_nobody),
 		TEST(the_only_one_is_dead),
 		TEST(out_of_turn),
-		TEST(who_has_visited_us_is_not_visited),
 		TEST(resets_are_bounded),
 		TEST(each_allocation_fails),
 	};
