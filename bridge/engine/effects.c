@@ -91,16 +91,15 @@ bool effects_gossip(struct engine *engine)
 	return any;
 }
 
-/* A link that was regained: the other side may have been restarted and know nothing of
- * our being neighbours. */
-static void renew_neighbours(struct engine *engine, const struct id *peer)
+/* The other side may know nothing of our being neighbours: a link that was regained may mean
+ * that it was restarted; and when one of several connections ends, it may have been the one
+ * that counts there. */
+static void remind_neighbours(struct engine *engine, const struct id *peer)
 {
 	struct overlay *overlay, *next;
 
-	HASH_ITER (hh, engine->overlays, overlay, next) {
-		if (gossip_is_neighbour(engine->gossip, &overlay->topic, peer))
-			gossip_ask(engine->gossip, engine_now(engine), &overlay->topic, peer);
-	}
+	HASH_ITER (hh, engine->overlays, overlay, next)
+		gossip_remind(engine->gossip, engine_now(engine), &overlay->topic, peer);
 }
 
 bool effects_links(struct engine *engine)
@@ -123,7 +122,10 @@ bool effects_links(struct engine *engine)
 			book_set_linked(engine->book, &effect.peer, true);
 			links_keep(engine->links, now, &effect.peer,
 				engine->overlays && engine_trusted(engine, &effect.peer));
-			renew_neighbours(engine, &effect.peer);
+			remind_neighbours(engine, &effect.peer);
+			break;
+		case LINK_FEWER:
+			remind_neighbours(engine, &effect.peer);
 			break;
 		case LINK_DOWN:
 			dialer_unlinked(engine->dialer, now, &effect.peer);

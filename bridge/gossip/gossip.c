@@ -201,6 +201,17 @@ int gossip_ask(struct gossip *gossip, uint64_t now, const struct id *topic, cons
 	return finish(gossip, overlay);
 }
 
+int gossip_remind(
+	struct gossip *gossip, uint64_t now, const struct id *topic, const struct id *peer)
+{
+	struct overlay *overlay = find(gossip, topic);
+
+	if (!overlay)
+		return ERROR_NOT_JOINED;
+	membership_remind(&overlay->membership, now, peer);
+	return finish(gossip, overlay);
+}
+
 int gossip_publish(struct gossip *gossip, uint64_t now, const struct id *topic,
 	struct message *message, size_t *neighbours)
 {

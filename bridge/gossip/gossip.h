@@ -86,6 +86,12 @@ int gossip_leave(struct gossip *gossip, uint64_t now, const struct id *topic);
  * with backoff until GOSSIP_NEIGHBOUR_UP comes. ERROR_NOT_JOINED, ERROR_NOMEM. */
 int gossip_ask(struct gossip *gossip, uint64_t now, const struct id *topic, const struct id *peer);
 
+/* Reminds a neighbour that it is one: Neighbor(High), whose answer is not answered. For
+ * when it may have lost us without our noticing. Not a neighbour: nothing happens.
+ * ERROR_NOT_JOINED, ERROR_NOMEM. */
+int gossip_remind(
+	struct gossip *gossip, uint64_t now, const struct id *topic, const struct id *peer);
+
 /* Broadcasts (scope Swarm). The message is referenced as long as it is needed.
  * *neighbours (may be NULL) = to how many it was pushed at once. ERROR_NOT_JOINED,
  * ERROR_TOO_LARGE, ERROR_REPEATED (id known for 90 s), ERROR_NOMEM. */

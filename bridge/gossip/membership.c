@@ -612,6 +612,17 @@ void membership_ask(struct membership *membership, uint64_t now, const struct id
 	update_deadline(membership);
 }
 
+void membership_remind(struct membership *membership, uint64_t now, const struct id *peer)
+{
+	struct member *member = find(membership, peer);
+
+	if (!member || member->view != MEMBER_ACTIVE)
+		return;
+	/* Though it may have been asked just now: that may have gone with the connection. */
+	mark_asked(member, now);
+	send_neighbor(membership, peer, WIRE_HIGH);
+}
+
 void membership_peer_lost(struct membership *membership, uint64_t now, const struct id *peer)
 {
 	struct member *member = find(membership, peer);

@@ -64,6 +64,7 @@ void membership_clear(struct membership *membership);
 void membership_receive(struct membership *membership, uint64_t now, const struct id *from,
 	struct wire_message *message);
 void membership_ask(struct membership *membership, uint64_t now, const struct id *peer);
+void membership_remind(struct membership *membership, uint64_t now, const struct id *peer);
 void membership_peer_lost(struct membership *membership, uint64_t now, const struct id *peer);
 /* Says farewell to all neighbours; clear it then. */
 void membership_leave(struct membership *membership);

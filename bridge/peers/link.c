@@ -51,9 +51,10 @@ struct link {
 	uint64_t lost_due;   /* UINT64_MAX: not about to be lost */
 	uint64_t order_due;  /* when the first ending outlet is not waited for any more */
 	uint64_t credit_due; /* when the first channel has waited too long for credit */
+	uint64_t fewer_due;  /* when LINK_FEWER is told again */
 	bool told_up;	     /* the last of LINK_UP and LINK_DOWN that was taken */
 	bool flapped;	     /* changed since then, and changed back */
-	bool wanted, lost;   /* effects not taken yet */
+	bool wanted, fewer, lost; /* effects not taken yet */
 	bool keep;	     /* stays open though no overlay uses it */
 	UT_hash_handle hh;
 };
@@ -109,6 +110,7 @@ static struct link *find_or_add(struct links *links, const struct id *peer)
 	link->lost_due = UINT64_MAX;
 	link->order_due = UINT64_MAX;
 	link->credit_due = UINT64_MAX;
+	link->fewer_due = UINT64_MAX;
 	HASH_ADD_KEYPTR_BYHASHVALUE(hh, links->links, &link->peer, sizeof link->peer,
 		keyed_hash(&links->keyed, peer, sizeof *peer), link);
 	if (!link->hh.tbl) {
@@ -417,10 +419,15 @@ void links_closed(struct links *links, uint64_t now, struct lane *lane)
 	link->lanes_count--;
 	memory_free(lane);
 	if (link->lanes) {
+		link->fewer = true;
+		link->fewer_due = now + LINK_NOTICED_MS * MS;
+		soon(links, now);
 		HASH_ITER (hh, link->channels, channel, next)
 			flush(links, now, link, channel);
 		return;
 	}
+	link->fewer = false;
+	link->fewer_due = UINT64_MAX;
 	HASH_ITER (hh, link->channels, channel, next) {
 		/* Nobody is dialled for a farewell. */
 		if (channel->released || (channel->last && channel->last->last))
@@ -723,6 +730,8 @@ static void tick_lanes(struct links *links, uint64_t now, struct link *link, uin
 		*due = link->order_due;
 	if (link->credit_due < *due)
 		*due = link->credit_due;
+	if (link->fewer_due < *due)
+		*due = link->fewer_due;
 }
 
 /* Whether there is a change to be told: of two that cancel out, both are. */
@@ -743,9 +752,18 @@ static bool effect_of(struct links *links, uint64_t now, struct link *link, uint
 	out->peer = link->peer;
 	tick_order(links, now, link);
 	tick_credit(links, now, link);
+	if (link->fewer_due <= now) {
+		link->fewer = true;
+		link->fewer_due = UINT64_MAX;
+	}
 	tick_lanes(links, now, link, due);
 	if (has_changed(link)) {
 		out->type = link->told_up ? LINK_UP : LINK_DOWN;
+		return true;
+	}
+	if (link->fewer) {
+		link->fewer = false;
+		out->type = LINK_FEWER;
 		return true;
 	}
 	if (link->wanted && link->channels) {

@@ -10,6 +10,10 @@
  * restarted: nothing is acknowledged then). Likewise after a farewell. (Upstream, src/net.rs
  * accept_conn, does not wait.)
  *
+ * For an upstream node a peer is gone for all overlays when the connection that is the newest
+ * there ends, whatever others there are (src/net.rs handle_connection_task_finished), and
+ * nothing tells its peer, which has to remind it: LINK_FEWER.
+ *
  * An ended stream or a superseded connection is not a lost peer: a peer is lost when it
  * has had no connection for LINK_LOST_MS, or when dialling it was given up.
  *
@@ -47,6 +51,9 @@
 #define LINK_CREDIT_MS 5000
 /* Control frames that wait for it then: more would all be repetitions. */
 #define LINK_STARVED 32
+/* So long after a connection has ended beside others the other side may notice it: an idle
+ * timeout. */
+#define LINK_NOTICED_MS 10000
 /* Frames that wait for a connection, for credit or for order, per overlay and peer. */
 #define LINK_WAITING 512
 
@@ -68,6 +75,7 @@ struct link_io {
 enum link_effect_type {
 	LINK_WANTED, /* there is something to send and no connection: dial */
 	LINK_UP,     /* the first connection, or the first after LINK_DOWN */
+	LINK_FEWER,  /* one has ended and others are left; and once more LINK_NOTICED_MS later */
 	LINK_DOWN,   /* the last connection is gone (perhaps it comes back) */
 	LINK_LOST,   /* and it has not come back */
 };
@@ -105,11 +113,11 @@ void links_stream_closed(struct links *links, uint64_t now, struct outlet *outle
 void links_inbound(struct links *links, uint64_t now, struct lane *lane, bool begun);
 void links_credit(struct links *links, uint64_t now, struct lane *lane);
 
-/* Whether there is a connection: what LINK_UP and LINK_DOWN tell. */
 /* Whether the link to peer, if there is one, stays open though no overlay uses it: for a
  * node that would be dialled again at once. Forgotten when the peer is lost. */
 void links_keep(struct links *links, uint64_t now, const struct id *peer, bool keep);
 
+/* Whether there is a connection: what LINK_UP and LINK_DOWN tell. */
 bool links_linked(const struct links *links, const struct id *peer);
 /* The newest connection to peer; NULL for none. */
 void *links_connection(const struct links *links, const struct id *peer);

@@ -9,8 +9,10 @@
  *   join <topic>           opens a stream with its header and sends Neighbor(High) on it
  *   gossip <round> <hex>   a message of this content on the last stream
  *   frame <hex>            any frame, without its length
+ *   connect                another connection, which is used from then on
+ *   close                  ends the one before it
  *
- * Lines on stdout: `id <node id>`, `connected`, `frame <topic> <size>` for each frame that
+ * Lines on stdout: `id <node id>`, `connected` for each connection, `frame <topic> <size>` for each frame that
  * arrives, `ended <why>` (and it ends).
  */
 #include <openssl/rand.h>
@@ -28,7 +30,10 @@
 
 #define LINE_SIZE (4 * LIMIT_FRAME + 64)
 
-static struct quic_connection *connection;
+static struct quic_endpoint *endpoint;
+static struct id peer;
+static struct address peer_address;
+static struct quic_connection *connection, *before, *ending;
 static struct quic_stream *stream;
 
 struct inlet {
@@ -45,12 +50,15 @@ static void die(const char *why)
 
 static void on_connected(void *context, struct quic_connection *connected)
 {
+	before = connection == connected ? NULL : connection;
 	connection = connected;
 	puts("connected");
 }
 
 static void on_closed(void *context, struct quic_connection *closed, const struct quic_close *close)
 {
+	if (closed == ending)
+		return;
 	/* It is no node of discovery, though it is asked. */
 	if (closed == connection || !quic_connection_incoming(closed))
 		die(close->text);
@@ -151,12 +159,40 @@ static void gossip(const uint8_t *content, size_t size, uint16_t round)
 	message_unref(message);
 }
 
+static void connect_again(void)
+{
+	struct quic_connection *another;
+
+	if (quic_connect(endpoint, 0, &peer, &peer_address, &another))
+		die("cannot connect again");
+}
+
+static void close_before(void)
+{
+	if (!before)
+		die("no connection before this one");
+	ending = before;
+	before = NULL;
+	quic_connection_close(ending, 0);
+}
+
 static void on_command(char *line)
 {
 	static uint8_t bytes[2 * LIMIT_FRAME];
 	char *word = strtok(line, " \n"), *hex = strtok(NULL, " \n"), *more = strtok(NULL, " \n");
 	long round = 0;
 	size_t size;
+
+	if (!word)
+		die("an empty line");
+	if (strcmp(word, "connect") == 0) {
+		connect_again();
+		return;
+	}
+	if (strcmp(word, "close") == 0) {
+		close_before();
+		return;
+	}
 
 	if (more) {
 		round = strtol(hex, NULL, 10);
@@ -196,12 +232,10 @@ static void on_input(uv_poll_t *poll, int status, int events)
 
 int main(int argc, char **argv)
 {
-	struct address bind = {.family = 4, .ip = {127, 0, 0, 1}}, to;
+	struct address bind = {.family = 4, .ip = {127, 0, 0, 1}};
 	uint8_t secret[IDENTITY_SECRET_SIZE];
 	struct identity identity;
 	struct counters counters = {0};
-	struct quic_endpoint *endpoint;
-	struct id peer;
 	uv_poll_t input;
 	uv_loop_t loop;
 	char id[ID_HEX_SIZE + 1];
@@ -223,7 +257,7 @@ int main(int argc, char **argv)
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (argc != 3 || strlen(argv[1]) != ID_HEX_SIZE ||
-		hex_decode(argv[1], peer.bytes, ID_SIZE) || address_parse(argv[2], &to))
+		hex_decode(argv[1], peer.bytes, ID_SIZE) || address_parse(argv[2], &peer_address))
 		die("usage: raw_peer <node id> <address:port>");
 	if (RAND_bytes(secret, sizeof secret) != 1)
 		die("no randomness");
@@ -231,7 +265,7 @@ int main(int argc, char **argv)
 	if (identity_from_secret(secret, &identity) || uv_loop_init(&loop) ||
 		quic_endpoint_new(&config, &endpoint) ||
 		quic_endpoint_bind(endpoint, &bind, NULL) ||
-		quic_connect(endpoint, 0, &peer, &to, &connection))
+		quic_connect(endpoint, 0, &peer, &peer_address, &connection))
 		die("cannot begin");
 	printf("id %s\n", hex_encode(identity.id.bytes, ID_SIZE, id));
 	uv_poll_init(&loop, &input, 0);

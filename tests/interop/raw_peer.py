@@ -30,14 +30,14 @@ class RawPeer:
                 self._lines.append(line.rstrip("\n"))
                 self._changed.notify_all()
 
-    def wait(self, start: str) -> str:
-        """Waits for a line that begins so."""
+    def wait(self, start: str, count: int = 1) -> str:
+        """Waits for so many lines that begin so; returns the last of them."""
         limit = time.monotonic() + PATIENCE
         with self._changed:
             while True:
-                for line in self._lines:
-                    if line.startswith(start):
-                        return line
+                found = [line for line in self._lines if line.startswith(start)]
+                if len(found) >= count:
+                    return found[count - 1]
                 left = limit - time.monotonic()
                 assert left > 0, f"no line {start!r}; {[one[:80] for one in self._lines[-10:]]}"
                 self._changed.wait(left)
@@ -58,6 +58,16 @@ class RawPeer:
     def frame(self, body: bytes):
         """Any frame there, without its length."""
         self.send("frame", body.hex())
+
+    def connect(self):
+        """Another connection, from now on beside the last one."""
+        self.send("connect")
+        self.wait("connected", 2)
+
+    def lines(self) -> list[str]:
+        """All that it has said."""
+        with self._changed:
+            return list(self._lines)
 
     def has_ended(self) -> bool:
         with self._changed:

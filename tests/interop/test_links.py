@@ -161,6 +161,22 @@ def test_more_overlays_than_the_peer_has_streams(rust, brokers, generation, dial
         )  # fmt: skip
 
 
+def test_reminded_when_a_connection_ends(brokers):
+    """For an upstream node that may be the end of us, on whatever other connections there are."""
+    broker, id = brokers(), random_topic()
+    broker.start()
+    broker.client(overlay(id))
+    with RawPeer(broker) as raw:
+        raw.join(id)
+        raw.connect()
+        assert len([line for line in raw.lines() if line.startswith(f"frame {id}")]) == 1
+        raw.send("close")
+        raw.wait(f"frame {id}", 2)
+        # The other side may notice later than we do.
+        raw.wait(f"frame {id}", 3)
+        assert broker.number("neighbours") == 1
+
+
 # ---------------------------------------------------------------------------
 # Frames of the full size
 

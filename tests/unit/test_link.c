@@ -50,7 +50,7 @@ static struct {
 	unsigned next_number[PEERS][TOPICS], last_handed[PEERS][TOPICS];
 	struct connection *handed_to; /* the last one */
 	/* What the effects have said. */
-	unsigned wanted[PEERS], ups[PEERS], downs[PEERS], losts[PEERS];
+	unsigned wanted[PEERS], ups[PEERS], downs[PEERS], losts[PEERS], fewer[PEERS];
 	unsigned losts_before[PEERS]; /* when the last connection was closed */
 	uint64_t gone_since[PEERS];
 	enum link_effect_type last_effects[4]; /* newest last */
@@ -220,6 +220,10 @@ static void note_effect(const struct link_effect *effect)
 		break;
 	case LINK_UP:
 		world.ups[peer]++;
+		break;
+	case LINK_FEWER:
+		world.fewer[peer]++;
+		assert_true(links_linked(world.links, &effect->peer));
 		break;
 	case LINK_DOWN:
 		world.downs[peer]++;
@@ -442,9 +446,35 @@ static void the_newest_wins(void **state)
 	/* One link, whatever becomes of its connections. */
 	take();
 	close_connection(first);
-	assert_int_equal(take(), 0);
+	take();
 	assert_int_equal(world.ups[0], 1);
 	assert_int_equal(world.downs[0], 0);
+}
+
+static void fewer_are_told_twice(void **state)
+{
+	struct connection *first = connect_to(0), *second = connect_to(0), *third = connect_to(0);
+
+	take();
+	close_connection(first);
+	assert_int_equal(take(), 1);
+	assert_int_equal(world.fewer[0], 1);
+	pass(LINK_NOTICED_MS * MS - 1);
+	assert_int_equal(world.fewer[0], 1);
+	pass(1);
+	assert_int_equal(world.fewer[0], 2);
+	pass(60 * S);
+	assert_int_equal(world.fewer[0], 2);
+	/* When none is left that is another matter, though it was about to be told. */
+	close_connection(third);
+	close_connection(second);
+	pass(100 * MS);
+	assert_int_equal(world.fewer[0], 2);
+	assert_int_equal(world.downs[0], 1);
+	connect_to(0);
+	pass(60 * S);
+	assert_int_equal(world.fewer[0], 2);
+	assert_int_equal(world.ups[0], 2);
 }
 
 static void order_is_kept_over_two_supersedes(void **state)
@@ -476,7 +506,8 @@ static void the_newest_goes_first(void **state)
 	take();
 	/* What is older takes over again. */
 	close_connection(second);
-	assert_int_equal(take(), 0);
+	assert_int_equal(take(), 1);
+	assert_int_equal(world.fewer[0], 1);
 	assert_true(is_linked(0));
 	send_frame(0, 0, false);
 	assert_ptr_equal(world.handed_to, first);
@@ -1455,6 +1486,7 @@ int main(void)
 		TEST(a_frame_wants_a_connection),
 		TEST(links_are_apart),
 		TEST(the_newest_wins),
+		TEST(fewer_are_told_twice),
 		TEST(order_is_kept_over_two_supersedes),
 		TEST(the_newest_goes_first),
 		TEST(a_killed_peer_does_not_hold_up),

@@ -243,6 +243,24 @@ static void the_answer_to_a_request_is_not_answered(void **state)
 	assert_done("neighbor 1");
 }
 
+static void a_neighbour_is_reminded(void **state)
+{
+	struct id peer = id_of(1), stranger = id_of(2);
+
+	receive_neighbor(1, WIRE_HIGH);
+	receive_neighbor(1, WIRE_HIGH); /* its answer to ours */
+	assert_done("up 1, neighbor 1");
+	membership_remind(&membership, now, &peer);
+	assert_done("neighbor 1");
+	/* Even while an answer may be on its way: the question may have been lost. */
+	membership_remind(&membership, now, &peer);
+	assert_done("neighbor 1");
+	receive_neighbor(1, WIRE_HIGH);
+	assert_done("");
+	membership_remind(&membership, now, &stranger);
+	assert_done("");
+}
+
 static void a_late_answer_is_taken_for_a_request(void **state)
 {
 	struct id peer = id_of(1);
@@ -518,6 +536,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_join_is_answered_and_forwarded),
 		TEST(the_answer_to_a_request_is_not_answered),
+		TEST(a_neighbour_is_reminded),
 		TEST(a_late_answer_is_taken_for_a_request),
 		TEST(we_are_nobodys_peer_of_ourselves),
 		TEST(high_priority_drives_out_and_low_does_not),
