@@ -3,7 +3,7 @@
 set -eu
 
 all="unit vectors fuzz broker interop sanitizers"
-by_name="interop07"
+by_name="interop07 bench"
 usage() {
 	cat <<EOF
 usage: tests/run.sh [suite...]
@@ -18,6 +18,8 @@ interop        the same, with real p2panda-net peers (Rust, built here: needs th
                network once and about ten minutes)
 sanitizers     broker and interop once more with ASan and UBSan, then with TSan
 interop07      (only by name) interop with p2panda 0.7.0, which has the gossip of 0.7.1
+bench          (only by name) what it costs, as ratios to the native bridge: the README's
+               table; the machine should have nothing else to do
 
 Sets up what it needs: runs on this machine where all dependencies are installed,
 else in a container (its image is made from tests/packages.txt), else, as root on
@@ -88,7 +90,7 @@ missing_here() {
 	*" fuzz "*) command -v clang >/dev/null 2>&1 || echo clang ;;
 	esac
 	case " $suites " in
-	*" broker "* | *" interop"* | *" sanitizers "*)
+	*" broker "* | *" interop"* | *" sanitizers "* | *" bench "*)
 		version=$(PATH=$PATH:/usr/local/sbin:/usr/sbin mosquitto -h 2>/dev/null |
 			sed -n 's/^mosquitto version //p')
 		case $version in

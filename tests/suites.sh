@@ -8,7 +8,7 @@
 #   CARGO_TARGET_DIR   where the Rust peers are built
 #
 # Each suite appends `<suite> <passed> <failed>` to $P2PANDA_TEST_OUT/results.
-set -u
+set -u -o pipefail
 
 tree=$(cd "$(dirname "$0")/.." && pwd)
 out=$P2PANDA_TEST_OUT
@@ -99,14 +99,15 @@ if ! unshare --net true 2>/dev/null &&
 fi
 
 # Six at a time: the tests wait more than they work (two processors are half idle then).
-# pytest_run <preset> <junit file> <folder below tests...>; more by the environment
+# pytest_run <preset> <junit file> <which: a marker expression, or all> <folder below tests...>;
+# more by the environment
 pytest_run() {
-	local preset=$1 xml=$2
-	shift 2
+	local preset=$1 xml=$2 which=${3#all}
+	shift 3
 	rm -f "$xml"
 	P2PANDA_PLUGIN=$out/$preset/mosquitto_p2panda.so P2PANDA_PEER_DIR=${peer_dir:-} \
 		P2PANDA_PRELOAD=${P2PANDA_PRELOAD:-} P2PANDA_SANITIZER=${P2PANDA_SANITIZER:-none} \
-		timeout -k 10 1800 "${rights[@]}" python3 -m pytest -v -n 6 --maxschedchunk=1 \
+		timeout -k 10 1800 "${rights[@]}" python3 -m pytest -v -n 6 --maxschedchunk=1 -m "$which" \
 		-p no:cacheprovider --tb=short --color=no --rootdir="$tree/tests" \
 		--junitxml="$xml" "${@/#/$tree/tests/}" ||
 		say "pytest $*: exit status $?"
@@ -147,16 +148,33 @@ suite_unit() { ctest_suite unit asan; }
 suite_vectors() { ctest_suite vectors asan; }
 suite_fuzz() { ctest_suite fuzz fuzz; }
 
+# Two tests of the broker suite wait for minutes: beside all that comes meanwhile. (They are in
+# network namespaces of their own, so their ports are nobody else's.)
+once_pid=
+start_once() {
+	pytest_run release "$out/once.xml" once broker >"$out/once.log" 2>&1 &
+	once_pid=$!
+}
+
+end_once() {
+	[ -n "$once_pid" ] || return
+	say "the slowest tests of the suite broker, which ran beside the others"
+	wait "$once_pid"
+	cat "$out/once.log"
+	count broker "$out/once.xml"
+}
+
 suite_broker() {
 	build_release || { broken broker "its build failed"; return; }
-	pytest_run release "$out/broker.xml" broker
+	start_once
+	pytest_run release "$out/broker.xml" "not once" broker
 	count broker "$out/broker.xml"
 }
 
 suite_interop() {
 	build_release || { broken interop "its build failed"; return; }
 	need_peers || { broken interop "no Rust peers"; return; }
-	pytest_run release "$out/interop.xml" interop
+	pytest_run release "$out/interop.xml" all interop
 	count interop "$out/interop.xml"
 }
 
@@ -164,8 +182,19 @@ suite_interop() {
 suite_interop07() {
 	build_release || { broken interop07 "its build failed"; return; }
 	need_peers || { broken interop07 "no Rust peers"; return; }
-	P2PANDA_GENERATIONS=07 pytest_run release "$out/interop07.xml" interop
+	P2PANDA_GENERATIONS=07 pytest_run release "$out/interop07.xml" all interop
 	count interop07 "$out/interop07.xml"
+}
+
+# What it costs, as ratios to the native bridge: for the README, and to see what a change does.
+suite_bench() {
+	build_release || { broken bench "its build failed"; return; }
+	if P2PANDA_PLUGIN=$out/release/mosquitto_p2panda.so \
+		python3 "$tree/tests/bench/bench.py" | tee "$out/bench.md"; then
+		result bench 1 0
+	else
+		result bench 0 1
+	fi
 }
 
 # reports <name>: a report with a frame of ours is a failure. The broker itself and
@@ -207,7 +236,7 @@ suite_sanitizers() {
 			ASAN_OPTIONS=$asan_options:$log LSAN_OPTIONS=exitcode=0 \
 			UBSAN_OPTIONS=$ubsan_options:$log \
 			TSAN_OPTIONS=second_deadlock_stack=1:halt_on_error=0:exitcode=0:$log \
-			pytest_run "$name" "$out/$name.xml" broker interop
+			pytest_run "$name" "$out/$name.xml" all broker interop
 		count sanitizers "$out/$name.xml"
 		reports "$name"
 	done
@@ -230,4 +259,5 @@ for suite in "$@"; do
 		END { printf "== suite %s: passed %d, failed %d, in %d s\n", suite, p, f, seconds }' \
 		"$out/results"
 done
+end_once
 exit 0

@@ -41,7 +41,6 @@ class Usage:
 
 @pytest.mark.slow
 @pytest.mark.unsanitized
-@pytest.mark.slow
 def test_idle(brokers):
     """One overlay with one neighbour, against the same broker without the plugin, at the same
     time: the machine is as busy for both."""

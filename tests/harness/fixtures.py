@@ -17,7 +17,7 @@ MARKERS = {
     "no_tsan": "the stock broker crashes there, with or without the plugin",
     "asan_only": "decided on the broker's thread alone: TSan would see nothing more than ASan",
     "slow": "waits for many seconds: begun first, so that nothing waits for it at the end",
-    "once": "the slowest, not repeated with a sanitizer: begun before all others",
+    "once": "the slowest: beside all others (suites.sh), and not repeated with a sanitizer",
     "root": "needs to be root",
 }
 
@@ -44,8 +44,7 @@ def pytest_collection_modifyitems(config, items):
 
 def _slow_first(items):
     """pytest-xdist gives each worker two tests to begin with: a slow one and another one."""
-    slow = [item for item in items if any(map(item.get_closest_marker, ("once", "slow")))]
-    slow.sort(key=lambda item: item.get_closest_marker("once") is None)
+    slow = [item for item in items if item.get_closest_marker("slow")]
     others = [item for item in items if item not in slow]
     beside = iter(others[: len(slow)])
     first = [one for pair in zip(slow, beside, strict=False) for one in pair]
