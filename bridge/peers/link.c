@@ -48,14 +48,14 @@ struct link {
 	struct lane *lanes; /* newest first */
 	size_t lanes_count;
 	struct channel *channels;
-	uint64_t lost_due;   /* UINT64_MAX: not about to be lost */
-	uint64_t order_due;  /* when the first ending outlet is not waited for any more */
-	uint64_t credit_due; /* when the first channel has waited too long for credit */
-	uint64_t fewer_due;  /* when LINK_FEWER is told again */
-	bool told_up;	     /* the last of LINK_UP and LINK_DOWN that was taken */
-	bool flapped;	     /* changed since then, and changed back */
+	uint64_t lost_due;	  /* UINT64_MAX: not about to be lost */
+	uint64_t order_due;	  /* when the first ending outlet is not waited for any more */
+	uint64_t credit_due;	  /* when the first channel has waited too long for credit */
+	uint64_t fewer_due;	  /* when LINK_FEWER is told again */
+	bool told_up;		  /* the last of LINK_UP and LINK_DOWN that was taken */
+	bool flapped;		  /* changed since then, and changed back */
 	bool wanted, fewer, lost; /* effects not taken yet */
-	bool keep;	     /* stays open though no overlay uses it */
+	bool keep;		  /* stays open though no overlay uses it */
 	UT_hash_handle hh;
 };
 

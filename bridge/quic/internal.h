@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * What endpoint.c, connection.c and stream.c know of one another.
+ * What the files of this room know of one another.
  *
  * Everything that sends or calls back is done from the loop: datagrams and deadlines
  * put connections onto the endpoint's dirty list, and so does every call of quic.h; the
@@ -212,9 +212,36 @@ enum token stateless_token(const struct quic_endpoint *endpoint, const ngtcp2_pa
 int stateless_reset_token(const struct quic_endpoint *endpoint, const ngtcp2_cid *cid,
 	uint8_t token[NGTCP2_STATELESS_RESET_TOKENLEN]);
 
-/* connection.c */
+/* callbacks.c: what ngtcp2 calls. */
 
 extern const ngtcp2_mem connection_mem;
+extern const ngtcp2_callbacks connection_callbacks;
+ngtcp2_conn *connection_get_conn(ngtcp2_crypto_conn_ref *reference);
+/* What the owner of its protocol wants to be told, and with what. */
+const struct quic_callbacks *connection_owner(const struct quic_connection *connection);
+void *connection_context(const struct quic_connection *connection);
+
+/* ending.c */
+
+/* It is over for this reason: reported, and the farewell sent, at the next turn. The first
+ * end counts. */
+void connection_end(
+	struct quic_connection *connection, const struct quic_close *close, enum farewell farewell);
+/* Likewise, because a call of ngtcp2 has failed with error. */
+void connection_fail(struct quic_connection *connection, int error);
+/* Likewise, with a TLS alert. */
+void connection_refuse(struct quic_connection *connection, unsigned alert, const char *text);
+/* Ends an unproven handshake without a word: others need its place. */
+void connection_displace(struct quic_connection *connection);
+/* Ends it without a word: nothing can come to it any more. */
+void connection_cut(struct quic_connection *connection);
+/* Its address is proven, or it is over. */
+void connection_settle(struct quic_connection *connection);
+void connection_release_places(struct quic_connection *connection);
+__attribute__((format(printf, 2, 3))) void ending_text(
+	struct quic_close *close, const char *format, ...);
+
+/* connection.c */
 
 /* What the TLS of the endpoint is to call. */
 bool connection_protocol_selected(void *user_data, size_t protocol);
@@ -229,13 +256,7 @@ void connection_read(struct quic_connection *connection, const ngtcp2_path *path
 void connection_expire(struct quic_connection *connection, uint64_t now);
 /* Writes what there is to send, or reports the end. */
 void connection_turn(struct quic_connection *connection);
-void connection_end(
-	struct quic_connection *connection, const struct quic_close *close, enum farewell farewell);
 const struct quic_protocol *connection_protocol(const struct quic_connection *connection);
-/* Ends an unproven handshake without a word: others need its place. */
-void connection_displace(struct quic_connection *connection);
-/* Ends it without a word: nothing can come to it any more. */
-void connection_cut(struct quic_connection *connection);
 /* Frees it with its streams, without a word. */
 void connection_free(struct quic_connection *connection);
 

@@ -12,8 +12,8 @@
  *   connect                another connection, which is used from then on
  *   close                  ends the one before it
  *
- * Lines on stdout: `id <node id>`, `connected` for each connection, `frame <topic> <size>` for each frame that
- * arrives, `ended <why>` (and it ends).
+ * Lines on stdout: `id <node id>`, `connected` for each connection, `frame <topic> <size>` for each
+ * frame that arrives, `ended <why>` (and it ends).
  */
 #include <openssl/rand.h>
 #include <stdio.h>
