@@ -18,7 +18,11 @@
 #define REPEAT_NEXT_NS	4000000
 /* The turn that sends: soon, and again if it came before epoll_wait. */
 #define AGAIN_FIRST_NS 20000
-#define AGAIN_NEXT_NS  100000
+#define AGAIN_NEXT_NS  500000
+/* But where a signal takes as long as there is between two (a traced or an emulated broker, a
+ * very busy machine) the turn would never come: after so many they are rare. */
+#define AGAIN_PATIENCE 4
+#define AGAIN_RARE_NS  10000000
 
 struct waker {
 	pthread_t thread;
@@ -27,12 +31,29 @@ struct waker {
 	timer_t repeat, again;
 	bool has_timers;
 	bool again_armed;
+	volatile sig_atomic_t agains; /* signals since it was armed */
 	_Atomic bool kicked;
 };
 
+/* The one whose again is armed. */
+static struct waker *volatile awaited;
+
+static void set(timer_t timer, long first, long next)
+{
+	struct itimerspec spec = {.it_value.tv_nsec = first, .it_interval.tv_nsec = next};
+
+	timer_settime(timer, 0, &spec, NULL);
+}
+
+/* Ending a system call is what it is for. */
 static void on_signal(int signal)
 {
-	/* Ending a system call is all that it is for. */
+	struct waker *waker = awaited;
+	int error = errno;
+
+	if (waker && ++waker->agains == AGAIN_PATIENCE)
+		set(waker->again, AGAIN_RARE_NS, AGAIN_RARE_NS);
+	errno = error;
 }
 
 static bool is_free(int signal)
@@ -91,6 +112,8 @@ void waker_free(struct waker *waker)
 
 	if (!waker)
 		return;
+	if (awaited == waker)
+		awaited = NULL;
 	if (waker->has_timers) {
 		timer_delete(waker->repeat);
 		timer_delete(waker->again);
@@ -105,13 +128,6 @@ void waker_free(struct waker *waker)
 int waker_signal(const struct waker *waker)
 {
 	return waker->signal;
-}
-
-static void set(timer_t timer, long first, long next)
-{
-	struct itimerspec spec = {.it_value.tv_nsec = first, .it_interval.tv_nsec = next};
-
-	timer_settime(timer, 0, &spec, NULL);
 }
 
 void waker_kick(void *context)
@@ -135,8 +151,15 @@ void waker_heard(struct waker *waker)
 
 void waker_again(struct waker *waker, bool wanted)
 {
-	if (!waker->signal || wanted == waker->again_armed)
+	/* Armed anew each time: what is published now is not to wait for the next repetition. */
+	if (!waker->signal || (!wanted && !waker->again_armed))
 		return;
 	waker->again_armed = wanted;
+	if (!wanted)
+		awaited = NULL;
 	set(waker->again, wanted ? AGAIN_FIRST_NS : 0, wanted ? AGAIN_NEXT_NS : 0);
+	if (wanted) {
+		waker->agains = 0;
+		awaited = waker;
+	}
 }

@@ -162,6 +162,30 @@ static void another_turn(void **state)
 	assert_undisturbed();
 }
 
+static void no_storm(void **state)
+{
+	struct waker *waker = waker_new();
+	long end = now_ms() + 300;
+	unsigned count = 0;
+
+	/* The turn does not come: as where each signal takes longer than the time between. */
+	waker_again(waker, true);
+	while (now_ms() < end)
+		count += sleeps_until_woken(LONG);
+	assert_true(count >= 10);
+	assert_true(count <= 40);
+	waker_again(waker, false);
+	assert_undisturbed();
+	/* It is not remembered. */
+	for (unsigned round = 0; round < 20; round++) {
+		waker_again(waker, true);
+		assert_true(sleeps_until_woken(LONG));
+		waker_again(waker, false);
+	}
+	assert_undisturbed();
+	waker_free(waker);
+}
+
 #define ROUNDS 50
 
 static void *kick_now(void *waker)
@@ -313,6 +337,7 @@ int main(void)
 		TEST(a_kick_just_before_the_sleep),
 		TEST(idle_means_idle),
 		TEST(another_turn),
+		TEST(no_storm),
 		TEST(kicks_while_it_is_heard),
 		TEST(restored),
 		TEST(taken_by_somebody_else),
