@@ -34,11 +34,17 @@ struct node {
 	struct mailbox commands, events;
 	void (*wake)(void *context);
 	void *context;
+	unsigned unheard_commands; /* the node's thread sleeps on them: the owner's */
+	unsigned unheard_events;   /* likewise the owner: the node's thread's */
 	struct counters counters;
 	struct address *bound;
 	size_t bound_count;
 	_Atomic size_t overlays, neighbours, connections, waiting;
 };
+
+/* So many are handed over without waiting for the end of the turn: the other thread has
+ * something to do meanwhile, and the mailbox does not fill up. */
+#define UNHEARD_MOST 64
 
 /* ---- the node's thread ---- */
 
@@ -82,6 +88,18 @@ static void on_async(uv_async_t *async)
 	uv_async_send(async);
 }
 
+/* At the end of each turn of the loop. */
+static void on_turned(void *context)
+{
+	struct node *node = context;
+
+	if (node->unheard_events == 0)
+		return;
+	node->unheard_events = 0;
+	if (node->wake)
+		node->wake(node->context);
+}
+
 static bool is_droppable(const struct node_event *event)
 {
 	return event->type == NODE_MESSAGE || event->type == NODE_DROPPED ||
@@ -112,8 +130,8 @@ static void on_emit(void *context, struct node_event *node_event)
 		node_event_clear(node_event);
 		return;
 	}
-	if (wake && node->wake)
-		node->wake(node->context);
+	if ((wake || node->unheard_events > 0) && ++node->unheard_events >= UNHEARD_MOST)
+		on_turned(node);
 }
 
 static void on_stopped(void *context)
@@ -129,6 +147,7 @@ static void run(void *context)
 {
 	struct node *node = context;
 
+	pthread_setname_np(pthread_self(), "p2panda"); /* for those who look at threads */
 	engine_begin(node->engine);
 	uv_run(&node->loop, UV_RUN_DEFAULT);
 }
@@ -154,9 +173,18 @@ static int post(struct node *node, struct command *command, bool forced)
 	bool wake;
 	int error = mailbox_push(&node->commands, &command->mail, forced, &wake);
 
-	if (!error && wake)
-		uv_async_send(&node->async);
+	if (!error && (wake || node->unheard_commands > 0) &&
+		++node->unheard_commands >= UNHEARD_MOST)
+		node_flush(node);
 	return error;
+}
+
+void node_flush(struct node *node)
+{
+	if (node->unheard_commands == 0)
+		return;
+	node->unheard_commands = 0;
+	uv_async_send(&node->async);
 }
 
 static int command(struct node *node, enum command_type type, const struct id *topic)
@@ -306,6 +334,7 @@ static int prepare(
 {
 	struct engine_owner owner = {
 		.emit = on_emit,
+		.turned = on_turned,
 		.stopped = on_stopped,
 		.context = node,
 		.counters = &node->counters,
@@ -365,6 +394,7 @@ void node_stop(struct node *node)
 		return;
 	while (command(node, COMMAND_STOP, NULL) != ERROR_NONE)
 		; /* there is no other way to end the thread */
+	node_flush(node);
 	uv_thread_join(&node->thread);
 	release(node);
 }

@@ -55,7 +55,7 @@ struct node_config {
 	struct id network;
 	const struct address *binds;
 	size_t binds_count;
-	bool binds_all;		       /* every bind must work; else one is enough */
+	bool binds_all; /* every bind must work; else one is enough */
 	/* Trusted: dialled, and asked to be a neighbour in every overlay; copied. */
 	const struct node_peer *peers;
 	size_t peers_count;
@@ -138,6 +138,11 @@ int node_publish(struct node *node, const struct id *topic, const void *content,
  * keys and values are opaque bytes. ERROR_TOO_LARGE (LIMIT_RECORD), ERROR_NOMEM. */
 int node_record(
 	struct node *node, const void *key, size_t key_size, const void *value, size_t value_size);
+
+/* Hands over what the calls above have taken, should it wait for this: call it at the end of
+ * the owner's turn. Until then a few of them are gathered, for what most of one costs is
+ * waking the other thread. */
+void node_flush(struct node *node);
 
 /* Takes the oldest event; false when there is none, and then the next event calls
  * wake again. Give what it holds back with node_event_clear. */

@@ -112,6 +112,8 @@ static void on_tick(void *context)
 	}
 	status_tick(&gateway->status, now);
 	waker_again(gateway->waker, drained > 0);
+	/* What the clients have published since the last turn, all of it at once. */
+	node_flush(gateway->node);
 }
 
 /* ---- what interest wants ---- */
@@ -180,8 +182,8 @@ static bool load_identity(struct gateway *gateway, const struct options *options
 	return true;
 }
 
-static bool names_own_id(const struct gateway *gateway, const char *key,
-	const struct node_peer *peers, size_t count)
+static bool names_own_id(
+	const struct gateway *gateway, const char *key, const struct node_peer *peers, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		if (!id_equal(&peers[i].id, &gateway->identity.id))

@@ -301,11 +301,12 @@ static void on_prepare(uv_prepare_t *prepare)
 	struct engine *engine = prepare->data;
 	uint64_t due, now;
 
-	if (engine->closing)
-		return;
-	engine_pump(engine);
-	tell_dropped(engine);
-	effects_rows(engine);
+	if (!engine->closing) {
+		engine_pump(engine);
+		tell_dropped(engine);
+		effects_rows(engine);
+	}
+	engine->owner.turned(engine->owner.context);
 	if (engine->closing)
 		return;
 	atomic_store(engine->owner.waiting, engine->room.count);
@@ -318,6 +319,15 @@ static void on_prepare(uv_prepare_t *prepare)
 	uv_timer_start(&engine->timer, on_timer, due <= now ? 0 : (due - now + MS - 1) / MS, 0);
 }
 
+/* After what came was read: the owner is woken before the answers are written. (libuv calls
+ * the check that was started last first; the endpoint's is older.) */
+static void on_check(uv_check_t *check)
+{
+	struct engine *engine = check->data;
+
+	engine->owner.turned(engine->owner.context);
+}
+
 void engine_start_clock(struct engine *engine)
 {
 	uv_timer_init(engine->loop, &engine->timer);
@@ -325,6 +335,9 @@ void engine_start_clock(struct engine *engine)
 	uv_prepare_init(engine->loop, &engine->prepare);
 	engine->prepare.data = engine;
 	uv_prepare_start(&engine->prepare, on_prepare);
+	uv_check_init(engine->loop, &engine->check);
+	engine->check.data = engine;
+	uv_check_start(&engine->check, on_check);
 	engine->handles_ready = true;
 }
 

@@ -18,6 +18,8 @@ struct engine;
 struct engine_owner {
 	/* Takes what the event holds. */
 	void (*emit)(void *context, struct node_event *event);
+	/* A turn of the loop is over: nothing more is emitted before it sleeps. */
+	void (*turned)(void *context);
 	/* engine_stop is through: every handle is closed. */
 	void (*stopped)(void *context);
 	void *context;

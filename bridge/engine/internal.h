@@ -70,7 +70,7 @@ struct configured {
 	struct id id;
 	bool trusted; /* peer, else bootstrap */
 	struct resolution *resolution;
-	char failure[FAILURE_SIZE]; /* the last one that was logged */
+	char failure[FAILURE_SIZE];			/* the last one that was logged */
 	struct address found[LIMIT_ADDRESSES_PER_NODE]; /* by the last look-up */
 	size_t found_count;
 };
@@ -109,6 +109,7 @@ struct engine {
 	uv_loop_t *loop;
 	uv_timer_t timer;
 	uv_prepare_t prepare;
+	uv_check_t check;
 	const struct identity *identity;
 	const struct node_config *starting; /* NULL but within engine_new */
 	struct id me;
@@ -212,8 +213,8 @@ extern const struct link_io route_io;
 bool route_accept(void *context, const struct id *peer);
 void route_dial(struct engine *engine, const struct id *peer, const struct address *address);
 /* Has failed to connect: for the log, where it is news. */
-void route_note_failure(struct engine *engine, const struct id *peer,
-	const struct address *address, const char *text);
+void route_note_failure(struct engine *engine, const struct id *peer, const struct address *address,
+	const char *text);
 
 /* nodes.c */
 

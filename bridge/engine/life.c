@@ -9,8 +9,7 @@
 /* p2panda-net src/discovery/actors/manager.rs, MAX_IDLE_TIMEOUT. */
 #define DISCOVERY_IDLE_NS (3000 * MS)
 
-static bool has_moved(
-	struct configured *configured, const struct address *addresses, size_t count)
+static bool has_moved(struct configured *configured, const struct address *addresses, size_t count)
 {
 	size_t size = count * sizeof *addresses;
 
@@ -80,9 +79,10 @@ static void on_endpoint_closed(void *context)
 		engine->owner.stopped(engine->owner.context);
 		return;
 	}
-	engine->handles = 2 + (engine->multicast != NULL) + (engine->advertise.watch != NULL);
+	engine->handles = 3 + (engine->multicast != NULL) + (engine->advertise.watch != NULL);
 	uv_close((uv_handle_t *)&engine->timer, on_handle_closed);
 	uv_close((uv_handle_t *)&engine->prepare, on_handle_closed);
+	uv_close((uv_handle_t *)&engine->check, on_handle_closed);
 	if (engine->multicast)
 		multicast_close(engine->multicast, on_part_closed, engine);
 	if (engine->advertise.watch)
@@ -163,8 +163,8 @@ static int configure_all(struct engine *engine, const struct node_config *config
 {
 	int error;
 
-	engine->configured = memory_zalloc((config->peers_count + config->bootstraps_count + 1) *
-					   sizeof *engine->configured);
+	engine->configured = memory_zalloc(
+		(config->peers_count + config->bootstraps_count + 1) * sizeof *engine->configured);
 	if (!engine->configured)
 		return ERROR_NOMEM;
 	error = configure(engine, config->peers, config->peers_count, BOOK_TRUSTED);
@@ -358,8 +358,7 @@ int engine_new(const struct node_config *config, const struct engine_owner *owne
 	};
 	keyed_init(&engine->keyed, &engine->random);
 	*out = engine;
-	error = book_new(
-		&engine->me, &engine->random, owner->counters, LIMIT_NODES, &engine->book);
+	error = book_new(&engine->me, &engine->random, owner->counters, LIMIT_NODES, &engine->book);
 	if (!error)
 		error = open_store(engine, config);
 	if (!error)

@@ -217,7 +217,8 @@ static void shut(struct quic_endpoint *endpoint)
 {
 	while (endpoint->lingering)
 		connection_free(endpoint->lingering);
-	endpoint->handles = 2 + udp_close(&endpoint->udp);
+	endpoint->handles = 3 + udp_close(&endpoint->udp);
+	uv_close((uv_handle_t *)&endpoint->after, on_handle_closed);
 	uv_close((uv_handle_t *)&endpoint->timer, on_handle_closed);
 	uv_close((uv_handle_t *)&endpoint->turn, on_handle_closed);
 }
@@ -258,6 +259,14 @@ static void on_turn(uv_idle_t *handle)
 	if (endpoint->udp.blocked || (!endpoint->dirty && !endpoint->closing))
 		uv_idle_stop(handle);
 	arm_timer(endpoint);
+}
+
+static void after_poll(uv_check_t *handle)
+{
+	struct quic_endpoint *endpoint = handle->data;
+
+	if (endpoint->dirty && !endpoint->udp.blocked)
+		on_turn(&endpoint->turn);
 }
 
 static void on_writable(void *context)
@@ -351,7 +360,10 @@ int quic_endpoint_new(const struct quic_config *config, struct quic_endpoint **o
 	}
 	uv_timer_init(config->loop, &endpoint->timer);
 	uv_idle_init(config->loop, &endpoint->turn);
-	endpoint->timer.data = endpoint->turn.data = endpoint;
+	uv_check_init(config->loop, &endpoint->after);
+	endpoint->timer.data = endpoint->turn.data = endpoint->after.data = endpoint;
+	uv_check_start(&endpoint->after, after_poll);
+	uv_unref((uv_handle_t *)&endpoint->after);
 	*out = endpoint;
 	return 0;
 }

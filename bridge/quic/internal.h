@@ -153,6 +153,7 @@ struct quic_endpoint {
 	struct udp udp;
 	uv_timer_t timer;
 	uv_idle_t turn;
+	uv_check_t after; /* turns too, at once: what came is answered in the same round */
 	struct quic_connection *connections; /* those that have not been reported as closed */
 	struct quic_connection *lingering;
 	struct quic_connection *dirty;

@@ -208,6 +208,9 @@ static void drain_all(void)
 {
 	for (size_t i = 0; i < PLAYERS; i++)
 		drain(&players[i]);
+	for (size_t i = 0; i < PLAYERS; i++)
+		if (players[i].node)
+			node_flush(players[i].node);
 }
 
 /* Waits for something to happen, and for what is not told by events at most 10 ms. */

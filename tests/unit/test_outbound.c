@@ -183,6 +183,7 @@ static unsigned dropped(void)
 
 static void nap(void)
 {
+	node_flush(world.node);
 	nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 }
 
@@ -354,6 +355,7 @@ static void the_queue_is_full(void **state)
 	world.holds_node = true;
 	node_join(world.node, &topic);
 	node_leave(world.node, &topic);
+	node_flush(world.node);
 	sem_wait(&world.held);
 	while (counted(COUNTER_DROPPED_MAILBOX) < 3) {
 		snprintf(content, sizeof content, "%u", count++);
