@@ -7,7 +7,7 @@ import itertools
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import paho.mqtt.client as paho
@@ -206,6 +206,24 @@ class Client:
             f"{count} messages on {topic[:18]}",
         )
         return self.payloads(topic)
+
+    def wait_all(self, topic: str, payloads: Iterable[bytes], timeout: float | None = None):
+        """Waits until all of these have arrived on the topic, and perhaps others."""
+        missing, seen = set(payloads), 0
+
+        def check():
+            # What was looked at before is not looked at again: others may be many.
+            nonlocal seen
+            found = self._by_topic[topic]
+            missing.difference_update(found[seen:])
+            seen = len(found)
+            return not missing
+
+        try:
+            self.wait(check, timeout)
+        except MqttTimeout:
+            what = f"{len(missing)} messages, such as {min(missing)[:40]!r}"
+            raise MqttTimeout(self._describe(what)) from None
 
     def payloads(self, topic: str) -> list[bytes]:
         """What has arrived on the topic so far, in order."""

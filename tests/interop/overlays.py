@@ -5,14 +5,12 @@ Who dials whom is decided here: a Rust peer dials whoever is in its address book
 interest in a topic it has joined; a broker dials the peers of its configuration.
 """
 
-import contextlib
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from broker import Broker
 from pulse import paced
-from rust_peer import PeerTimeout, RustPeer
+from rust_peer import RustPeer
 from settings import PATIENCE
 
 
@@ -44,23 +42,6 @@ def they_dial(
 def wait_together(broker: Broker, peer: RustPeer, topic: str):
     broker.wait_joined(topic)
     peer.wait("joined", PATIENCE, topic=topic)
-
-
-def wait_all(peer: RustPeer, topic: str, payloads):
-    """Waits until the peer has all of them (and perhaps others)."""
-    wanted = set(payloads)
-    limit = time.monotonic() + PATIENCE
-    count = 0
-    while not wanted <= set(found := peer.messages(topic)):
-        count = max(count, len(found)) + 1
-        with contextlib.suppress(PeerTimeout):
-            peer.wait_count(topic, count, max(limit - time.monotonic(), 0))
-        if time.monotonic() >= limit:
-            missing = sorted(wanted - set(peer.messages(topic)))
-            raise PeerTimeout(
-                f"{len(missing)} messages are missing, such as {missing[0][:40]!r}; "
-                f"{peer.describe()}"
-            )
 
 
 # A Rust peer loses what has no room inside it when its reader is late: iroh-gossip hands

@@ -257,6 +257,26 @@ class RustPeer:
 
         return self._await(check, timeout, f"message {data[:40]!r} on {topic[:8]}")
 
+    def wait_all(self, topic, contents, timeout=None):
+        """Waits until all of these have been received on the topic, and perhaps others."""
+        missing, seen = set(contents), 0
+
+        def check():
+            # What was looked at before is not looked at again: others may be many.
+            nonlocal seen
+            records = self._messages[topic]
+            missing.difference_update(record["data"] for record in records[seen:])
+            seen = len(records)
+            return not missing
+
+        try:
+            self._await(check, timeout, "")
+        except PeerTimeout:
+            raise PeerTimeout(
+                f"{len(missing)} messages are missing, such as {min(missing)[:40]!r}; "
+                f"{self.describe()}"
+            ) from None
+
     def received(self, topic):
         """How many messages have been received on the topic."""
         with self._changed:

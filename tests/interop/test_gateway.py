@@ -9,7 +9,7 @@ import pytest
 
 from identity import make_identity, overlay, random_topic
 from mqtt import V5, V311
-from overlays import paced_to, they_dial, wait_all, wait_together, we_dial
+from overlays import paced_to, they_dial, wait_together, we_dial
 from pulse import Pulse, paced
 from relay import Relay
 from rust_peer import GENERATIONS
@@ -81,7 +81,7 @@ def test_a_thousand_paced_each_way(rust, brokers, generation, dialler):
     burst = peer.burst(id, count, interval_us=1000, size=200)
     paced_to(peer, id, lambda payload: client.post(topic, payload, 1), ours)
     assert peer.wait_burst(burst)["sent"] == count
-    wait_all(peer, id, ours)
+    peer.wait_all(id, ours)
     found = client.wait_count(topic, 2 * count)
     client.publish(topic, b"our end")
     peer.publish(id, b"their end")
@@ -306,6 +306,6 @@ def test_kill_and_restart(rust, brokers, generation, dialler, noticed):
     for payload in counted("our", 50):
         client.publish(topic, payload)
     paced(lambda payload: peer.publish(id, payload), counted("their", 50))
-    wait_all(peer, id, counted("our", 50))
+    peer.wait_all(id, counted("our", 50))
     for payload in counted("their", 50):
         client.wait_message(topic, payload)

@@ -40,10 +40,8 @@ class Trouble:
         for sender, receiver in ((self.here, self.there), (self.there, self.here)):
             sent = [f"{name} {sender.id} {number}".encode() for number in range(count)]
             paced(lambda payload: sender.post(self.topic, payload), sent, 0.002)
+            receiver.wait_all(self.topic, sent)
             wanted = set(sent)
-            receiver.wait(
-                lambda: wanted <= set(receiver._by_topic[self.topic]), what=f"all of {name}"
-            )
             found = [one for one in receiver.payloads(self.topic) if one in wanted]
             assert len(found) == count, "twice"
 

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from identity import overlay, random_topic
-from overlays import Lead, they_dial, wait_all, wait_together, we_dial
+from overlays import Lead, they_dial, wait_together, we_dial
 from pulse import Pulse, paced
 from raw_peer import RawPeer
 from rust_peer import GENERATIONS
@@ -57,7 +57,7 @@ def test_joining_and_leaving_beside_traffic(rust, brokers, generation):
     peer.leave(restless)
     peer_has = len(peer.messages(busy))
     assert peer_has and ours
-    wait_all(peer, busy, ours)
+    peer.wait_all(busy, ours)
     assert sorted(peer.messages(busy)) == sorted(ours)
     # The peer goes on: of what it has sent until now there is no gap, at last (what comes on
     # a new connection may be faster than the rest on the old one).
