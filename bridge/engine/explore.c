@@ -431,8 +431,10 @@ static void on_closed(
 			talk->walked = true;
 		}
 	} else if (!talk->done && try_other_codec(talk)) {
-		talk->walked = false; /* it goes on */
-		talk->done = true;
+		/* It goes on, in the other talk: neither a failure nor the end for the walker. */
+		talk_free(talk);
+		engine_pump(engine);
+		return;
 	}
 	if (talk->connected && !talk->done) {
 		engine_count(engine, COUNTER_DISCOVERY_FAILED);

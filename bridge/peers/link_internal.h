@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * What the files of the links share: link.c (peers and their connections, what is to be told),
+ * link_channel.c (what one overlay sends to one peer: streams, their order, their credit).
+ */
+#ifndef BRIDGE_PEERS_LINK_INTERNAL_H
+#define BRIDGE_PEERS_LINK_INTERNAL_H
+
+#include <utlist.h>
+
+#include "../error.h"
+#include "../keyed.h"
+#include "../limits.h"
+#include "link.h"
+
+#define MS UINT64_C(1000000)
+
+struct outlet {
+	struct link *link;
+	struct lane *lane;
+	struct channel *channel; /* NULL: the overlay has said farewell on it */
+	void *stream;
+	bool ending;		    /* finished, and the channel waits for its end */
+	uint64_t ending_due;	    /* but not longer than until then */
+	struct outlet *prev, *next; /* of the lane */
+};
+
+/* One overlay's way to one peer. */
+struct channel {
+	struct id topic;
+	struct outlet *outlet; /* where frames go; NULL: none yet */
+	unsigned endings;      /* earlier outlets that are not closed yet */
+	bool released;	       /* the overlay does not need it: gone when all is sent */
+	bool no_credit;
+	uint64_t credit_due; /* no_credit: content is dropped from then on */
+	struct frame *first, *last;
+	size_t waiting;
+	UT_hash_handle hh;
+};
+
+struct lane {
+	struct link *link;
+	void *connection;
+	struct outlet *outlets;
+	size_t inbound;
+	bool closing;
+	uint64_t quiet_since; /* no stream on it since then */
+	uint64_t old_since;   /* there have been two newer ones since then; else UINT64_MAX */
+	struct lane *prev, *next;
+};
+
+struct link {
+	struct id peer;
+	struct lane *lanes; /* newest first */
+	size_t lanes_count;
+	struct channel *channels;
+	uint64_t lost_due;	  /* UINT64_MAX: not about to be lost */
+	uint64_t order_due;	  /* when the first ending outlet is not waited for any more */
+	uint64_t credit_due;	  /* when the first channel has waited too long for credit */
+	uint64_t fewer_due;	  /* when LINK_FEWER is told again */
+	bool told_up;		  /* the last of LINK_UP and LINK_DOWN that was taken */
+	bool flapped;		  /* changed since then, and changed back */
+	bool wanted, fewer, lost; /* effects not taken yet */
+	bool keep;		  /* stays open though no overlay uses it */
+	UT_hash_handle hh;
+};
+
+struct links {
+	struct link_io io;
+	struct keyed keyed;
+	struct counters *counters;
+	struct link *links;
+	uint64_t due; /* nothing is to be done before; may be too early */
+};
+
+/* link.c */
+
+/* Something is due then. */
+void links_soon(struct links *links, uint64_t due);
+struct link *links_find(const struct links *links, const struct id *peer);
+/* NULL: no memory. */
+struct link *links_find_or_add(struct links *links, const struct id *peer);
+/* The connection to send on; NULL: there is none. */
+struct lane *link_newest(struct link *link);
+void lane_note_quiet(struct links *links, uint64_t now, struct lane *lane);
+
+/* link_channel.c */
+
+/* Drops what waits. It has no outlet any more, or the link has no connection. */
+void channel_remove(struct links *links, struct link *link, struct channel *channel);
+/* The channel's outlet ends after what it holds. What comes later waits for its end,
+ * because streams keep no order among each other; but only so long: one whose peer was
+ * killed never ends before the connection times out. */
+void channel_end_outlet(
+	struct links *links, uint64_t now, struct link *link, struct channel *channel);
+/* Sends what waits, as far as there is a connection, credit, and nothing of an older
+ * stream under way. The channel may be gone afterwards. */
+void channel_flush(struct links *links, uint64_t now, struct link *link, struct channel *channel);
+/* Gives up waiting for outlets that should have ended long ago. */
+void channels_tick_order(struct links *links, uint64_t now, struct link *link);
+/* Content does not wait for stream credit for ever. */
+void channels_tick_credit(struct links *links, uint64_t now, struct link *link);
+
+#endif
