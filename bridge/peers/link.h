@@ -104,7 +104,8 @@ void links_gave_up(struct links *links, uint64_t now, const struct id *peer);
  * stream ends with it. What cannot be sent or kept is dropped and counted. */
 void links_send(struct links *links, uint64_t now, const struct id *peer, const struct id *topic,
 	struct frame *frame, bool last);
-/* The overlay does not need peer any more: its stream ends after what waits. */
+/* The overlay does not need peer any more: its stream ends after what waits, also for a dial
+ * that has been asked for (LINK_WANTED). */
 void links_release(
 	struct links *links, uint64_t now, const struct id *peer, const struct id *topic);
 

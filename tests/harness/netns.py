@@ -144,6 +144,19 @@ class Host:
         )
         self.addresses = list(addresses)
 
+    def lose(self, other: "Host"):
+        """From now on what it sends to that host goes nowhere, without an error."""
+        self._space.ip(
+            *(
+                f"neigh replace {address} lladdr 02:00:00:00:00:01 nud permanent dev {_INTERFACE}"
+                for address in other.addresses
+            )
+        )
+
+    def find(self, other: "Host"):
+        """It arrives again."""
+        self._space.ip(*(f"neigh del {address} dev {_INTERFACE}" for address in other.addresses))
+
     def udp(self, address: str = "", port: int = 0) -> socket.socket:
         """A UDP socket on this host, bound to one of its addresses (default: the first)."""
         address = address or self.addresses[0]

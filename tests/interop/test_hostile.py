@@ -2,6 +2,7 @@
 """Peers that are in trouble, or make some: nobody else is harmed."""
 
 import os
+import time
 
 import pytest
 
@@ -113,6 +114,31 @@ def test_it_vanishes(rust, brokers, generation):
             lambda status: status["neighbours"] == 1 and status["connections"] <= 2
         )
     trouble.check("later")
+
+
+@pytest.mark.parametrize("generation", ["06"])
+def test_a_third_that_is_far_away(net, rust, brokers, generation):
+    """HyParView waits half a second for an answer, a way there may take longer."""
+    hosts = net.hosts("abc")
+    near, far = brokers(host=hosts[0]), brokers(host=hosts[1])
+    near.add_peer(far)
+    near.start(), far.start()
+    id = random_topic()
+    for broker in (near, far):
+        broker.client(overlay(id))
+    far.wait_number("neighbours", 1)
+    third = rust(generation, host=hosts[2])
+    hosts[1].lose(hosts[2])
+    third.node(near.id, near.address())
+    third.interest(near.id, id)
+    third.join(id)
+    near.wait_number("neighbours", 2)
+    # Asked by then, and given up as one that does not answer.
+    far.wait_number("peers/dials", 1)
+    time.sleep(0.7)
+    assert far.number("neighbours") == 1
+    hosts[1].find(hosts[2])
+    far.wait_number("neighbours", 2)
 
 
 @pytest.mark.slow

@@ -962,6 +962,29 @@ static void released_while_something_waits(void **state)
 	assert_int_equal(world.ups[0], 1);
 }
 
+static void released_while_it_is_dialled(void **state)
+{
+	struct id id = peer_id(1);
+
+	send_frame(0, 0, false);
+	send_frame(1, 0, false);
+	take();
+	release(0, 0);
+	release(1, 0);
+	assert_int_equal(waiting(), 2);
+	pass(3 * S);
+	connect_to(0);
+	assert_int_equal(world.handed, 1);
+	assert_int_equal(world.finished, 1);
+	close_stream(stream_of(world.connections, 0));
+	links_gave_up(world.links, world.now, &id);
+	take();
+	assert_int_equal(counted(COUNTER_DROPPED_PEER_LOST), 1);
+	assert_int_equal(world.losts[1], 1);
+	assert_false(links_sending(world.links));
+	assert_int_equal(world.wanted[0] + world.wanted[1], 2);
+}
+
 static void released_and_needed_again(void **state)
 {
 	struct connection *connection = connect_to(0);
@@ -1512,6 +1535,7 @@ int main(void)
 		TEST(a_farewell_that_waits),
 		TEST(released),
 		TEST(released_while_something_waits),
+		TEST(released_while_it_is_dialled),
 		TEST(released_and_needed_again),
 		TEST(unused_ones_are_closed),
 		TEST(kept_ones_are_not_closed),
