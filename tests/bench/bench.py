@@ -36,8 +36,6 @@ class Sink:
     def __init__(self, port: int, topic: str):
         self._hose = Firehose(port)
         self._hose.subscribe(topic)
-        self._socket = self._hose._socket
-        self._socket.settimeout(None)
         self._head = 2 + len(topic)  # of what comes after the fixed header
         self._changed = threading.Condition()
         self._bytes = 0
@@ -45,11 +43,11 @@ class Sink:
 
     def _read(self):
         while True:
-            more = self._socket.recv(1 << 18)
+            more = self._hose.drain()
             with self._changed:
-                self._bytes += len(more)
+                self._bytes += more
                 self._changed.notify_all()
-            if not more:
+            if more == 0:
                 return
 
     def size(self, payload: int) -> int:
@@ -64,8 +62,7 @@ class Sink:
     def wait(self, total: int):
         with self._changed:
             enough = self._changed.wait_for(lambda: self._bytes >= total, PATIENCE)
-        assert enough, f"{total - self._bytes} bytes are missing after {PATIENCE} s"
-        assert self._bytes == total, "more than was sent"
+            assert enough, f"{total - self._bytes} bytes are missing after {PATIENCE} s"
 
 
 class Pair:
@@ -103,14 +100,15 @@ class Pair:
         payloads = self._payloads(count, size)
         begun = time.monotonic()
         for at in range(0, count, chunk):
-            self._wait_for(base + max(at + chunk - window, 0) * packet)
+            self._sink.wait(base + max(at + chunk - window, 0) * packet)
             self._hose.send(self._topic, payloads[at : at + chunk])
-        self._sink.wait(base + count * packet)
+        self._all(base + count * packet)
         return time.monotonic() - begun
 
-    def _wait_for(self, total: int):
-        with self._sink._changed:
-            assert self._sink._changed.wait_for(lambda: self._sink._bytes >= total, PATIENCE)
+    def _all(self, total: int):
+        """Waits until so many bytes have come, and sees to it that these are all."""
+        self._sink.wait(total)
+        assert self._sink.total() == total, "more than was sent"
 
     def paced(self, count: int, size: int, rate: int) -> float:
         """Processor time of both brokers per message, at so many messages per second."""
@@ -125,7 +123,7 @@ class Pair:
             if wait > 0:
                 time.sleep(wait)
             self._hose.send(self._topic, payloads[at : at + burst])
-        self._sink.wait(base + count * packet)
+        self._all(base + count * packet)
         return (self.cpu() - before) / count
 
     def latencies(self, count: int, size: int) -> list[float]:

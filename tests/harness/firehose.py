@@ -44,9 +44,15 @@ class Firehose:
         return found
 
     def subscribe(self, topic: str):
-        """At QoS 0; what arrives is never read, so do not wait for anything after it."""
+        """At QoS 0; what arrives is not read but by drain(), so do not wait for anything else
+        after it."""
         self._socket.sendall(_packet(0x82, b"\x00\x01" + _string(topic) + b"\x00"))
         assert self._read(5) == b"\x90\x03\x00\x01\x00"
+
+    def drain(self) -> int:
+        """Waits for what arrives; returns how many bytes it was, 0 when the broker has hung up."""
+        self._socket.settimeout(None)
+        return len(self._socket.recv(1 << 18))
 
     def send(self, topic: str, payloads: Iterable[bytes], qos: int = 0):
         """Writes all of it. Answers are not read: not too much at QoS 1."""
