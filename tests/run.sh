@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 set -eu
 
-all="unit vectors fuzz broker interop sanitizers"
+all="unit vectors simulation fuzz broker interop sanitizers"
 by_name="interop07 bench"
 usage() {
 	cat <<EOF
@@ -12,6 +12,7 @@ usage: tests/run.sh [suite...]
 Suites (when none is named): $all
 
 unit, vectors  cmocka programs, built with ASan and UBSan
+simulation     a thousand nodes' gossip under virtual time, likewise
 fuzz           every libFuzzer target over its corpus
 broker         the plugin in a stock Mosquitto
 interop        the same, with real p2panda-net peers (Rust, built here: needs the

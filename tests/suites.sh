@@ -146,6 +146,7 @@ need_peers() {
 
 suite_unit() { ctest_suite unit asan; }
 suite_vectors() { ctest_suite vectors asan; }
+suite_simulation() { ctest_suite simulation asan; }
 suite_fuzz() { ctest_suite fuzz fuzz; }
 
 # Two tests of the broker suite wait for minutes: beside all that comes meanwhile. (They are in

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * A small deterministic network of gossip cores: virtual time, one seed, constant
+ * A deterministic network of gossip cores, of any size: virtual time, one seed, constant
  * latency per pair (so frames of a pair stay in order), all on one topic. What it
  * carries are the bytes of the frames.
  */
@@ -14,11 +14,10 @@
 #include "bridge/gossip/gossip.h"
 #include "bridge/gossip/wire.h"
 
-#define NETWORK_NODES	 32
 #define NETWORK_MESSAGES 512
 #define NETWORK_MS	 UINT64_C(1000000)
 
-struct packet;
+struct network_event;
 
 struct network_node {
 	struct gossip *gossip;
@@ -28,6 +27,7 @@ struct network_node {
 	unsigned ups, downs, releases, hearsay;
 	unsigned sent[WIRE_IHAVE + 1]; /* frames, by type */
 	unsigned sent_bytes;
+	uint64_t awaited; /* an event is there for this deadline */
 };
 
 struct network {
@@ -36,10 +36,12 @@ struct network {
 	struct random random;
 	struct id topic;
 	size_t count;
-	struct network_node nodes[NETWORK_NODES];
-	struct packet *packets; /* by time of arrival */
-	uint64_t latency;	/* least; up to twice as long, constant for a pair */
-	uint64_t trace;		/* a hash of all that was sent, to compare runs */
+	struct network_node *nodes;
+	struct network_event *events; /* a heap, by time */
+	size_t events_count, events_room;
+	uint64_t events_made;
+	uint64_t latency; /* least; up to twice as long, constant for a pair */
+	uint64_t trace;	  /* a hash of all that was sent, to compare runs */
 	/* Frames for which it says true get lost; may be NULL. */
 	bool (*loses)(struct network *network, size_t from, size_t to,
 		const struct wire_message *message);
