@@ -3,7 +3,7 @@
 set -eu
 
 all="unit vectors simulation fuzz broker interop sanitizers"
-by_name="interop07 bench"
+by_name="interop07 bench soak"
 usage() {
 	cat <<EOF
 usage: tests/run.sh [suite...]
@@ -21,6 +21,8 @@ sanitizers     broker and interop once more with ASan and UBSan, then with TSan
 interop07      (only by name) interop with p2panda 0.7.0, which has the gossip of 0.7.1
 bench          (only by name) what it costs, as ratios to the native bridge: the README's
                table; the machine should have nothing else to do
+soak           (only by name) three brokers and two Rust peers with everything at once for
+               P2PANDA_SOAK_SECONDS (600), with ASan: nothing lost, nothing twice, no growth
 
 Sets up what it needs: runs on this machine where all dependencies are installed,
 else in a container (its image is made from tests/packages.txt), else, as root on
@@ -91,7 +93,7 @@ missing_here() {
 	*" fuzz "*) command -v clang >/dev/null 2>&1 || echo clang ;;
 	esac
 	case " $suites " in
-	*" broker "* | *" interop"* | *" sanitizers "* | *" bench "*)
+	*" broker "* | *" interop"* | *" sanitizers "* | *" bench "* | *" soak "*)
 		version=$(PATH=$PATH:/usr/local/sbin:/usr/sbin mosquitto -h 2>/dev/null |
 			sed -n 's/^mosquitto version //p')
 		case $version in
@@ -110,7 +112,7 @@ missing_here() {
 		;;
 	esac
 	case " $suites " in
-	*" interop"* | *" sanitizers "*)
+	*" interop"* | *" sanitizers "* | *" soak "*)
 		version=$(rustc --version 2>/dev/null | sed 's/^rustc 1\.\([0-9]*\).*/\1/')
 		{ command -v cargo >/dev/null 2>&1 && [ "${version:-0}" -ge 96 ]; } 2>/dev/null ||
 			echo "cargo >= 1.96"
@@ -238,7 +240,7 @@ EOF
 		--tmpfs /tmp:exec,mode=1777 \
 		--mount "type=bind,src=$tree,dst=$tree" --mount "type=bind,src=$cache,dst=$cache" \
 		"${options[@]}" -w "$tree" -e HOME=/tmp -e LANG=C.UTF-8 \
-		-e P2PANDA_TEST_OUT="$out" -e CARGO_HOME="$cache/cargo" \
+		-e P2PANDA_TEST_OUT="$out" -e P2PANDA_SOAK_SECONDS -e CARGO_HOME="$cache/cargo" \
 		-e CARGO_TARGET_DIR="$cache/rust-forky" \
 		"$image" "${user[@]}" bash "$tree/tests/suites.sh" $suites
 }
@@ -257,7 +259,7 @@ run_root() {
 		mv "$root.new" "$root"
 		say "made it in $((SECONDS - begun)) s"
 	fi
-	for name in $proxies; do
+	for name in $proxies P2PANDA_SOAK_SECONDS; do
 		[ -z "${!name:-}" ] || environment+=("$name=${!name}")
 	done
 	ca=$(ca_bundle)

@@ -220,6 +220,20 @@ reports() {
 	fi
 }
 
+# All at once and for long, with ASan.
+suite_soak() {
+	need_peers || { broken soak "no Rust peers"; return; }
+	build_sanitized asan || { broken soak "its build failed"; return; }
+	if P2PANDA_PLUGIN=$out/asan/mosquitto_p2panda.so P2PANDA_PEER_DIR=$peer_dir \
+		P2PANDA_SANITIZER=asan P2PANDA_PRELOAD=$(realpath "$(gcc -print-file-name=libasan.so)") \
+		ASAN_OPTIONS=$asan_options UBSAN_OPTIONS=$ubsan_options \
+		python3 "$tree/tests/soak/soak.py" --seconds "${P2PANDA_SOAK_SECONDS:-600}"; then
+		result soak 1 0
+	else
+		result soak 0 1
+	fi
+}
+
 # The broker and interop suites with a sanitized plugin in the stock broker.
 # Reports go to files and leave exit statuses alone; reports() judges them.
 suite_sanitizers() {
@@ -247,7 +261,7 @@ cd "$tree" || exit 1
 mkdir -p "$out"
 : >"$out/results"
 case " $* " in
-*" interop"* | *" sanitizers "*) start_peers ;;
+*" interop"* | *" sanitizers "* | *" soak "*) start_peers ;;
 esac
 for suite in "$@"; do
 	begun=$SECONDS

@@ -225,6 +225,13 @@ class Client:
             what = f"{len(missing)} messages, such as {min(missing)[:40]!r}"
             raise MqttTimeout(self._describe(what)) from None
 
+    def forget(self):
+        """Drops all that has arrived so far."""
+        with self._changed:
+            self._messages.clear()
+            self._by_topic.clear()
+            self._answers.clear()
+
     def payloads(self, topic: str) -> list[bytes]:
         """What has arrived on the topic so far, in order."""
         with self._changed:
