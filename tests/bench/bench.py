@@ -11,7 +11,6 @@ Run by `tests/run.sh bench`, which builds the plugin and sets P2PANDA_PLUGIN.
 
 import argparse
 import pathlib
-import socket
 import statistics
 import subprocess
 import sys
