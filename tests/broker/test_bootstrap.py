@@ -223,12 +223,12 @@ def test_one_is_back_with_another_key(brokers, tmp_path):
     old = b.id
     b.id = make_identity(b.state_dir / "identity.pem")
     assert b.id != old
-    failed = a.number("peers/dials_failed")
     b.start()
     stranger = b.client(overlay(mesh.id))
     rest = mesh.part(a, c)
     rest.round("beside the stranger", within(FOUND))
-    a.wait_number("peers/dials_failed", failed + 1, within(FOUND_AGAIN))
+    # For a neighbour or for discovery, whichever comes first.
+    a.wait_log(f"{old[:10]} at .*: peer is not the dialled node", within(FOUND_AGAIN))
     rest.round("still", within(FOUND))
     assert b.number("neighbours") == 0 and not stranger.payloads(overlay(mesh.id))
     # Once it is known by its new name, it is a node like any other.
@@ -270,4 +270,5 @@ def test_restart_with_learned_peers(brokers, how):
             at = next(one for one in mesh.members if one.node is other)
             heard = at._client.wait_message(topic, b"back", PATIENCE)
             assert heard.time - since <= within(RESTARTED)
-    a.wait_number("peers/dials", 1)
+    # Who has dialled whom is luck: the others look for it, too, and may be first. (That it dials
+    # those it has learned of is seen where nobody else would: test_discovery.py.)
