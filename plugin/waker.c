@@ -30,7 +30,6 @@ struct waker {
 	struct sigaction before;
 	timer_t repeat, again;
 	bool has_timers;
-	bool again_armed;
 	volatile sig_atomic_t agains; /* signals since it was armed */
 	_Atomic bool kicked;
 };
@@ -152,9 +151,8 @@ void waker_heard(struct waker *waker)
 void waker_again(struct waker *waker, bool wanted)
 {
 	/* Armed anew each time: what is published now is not to wait for the next repetition. */
-	if (!waker->signal || (!wanted && !waker->again_armed))
+	if (!waker->signal || (!wanted && awaited != waker))
 		return;
-	waker->again_armed = wanted;
 	if (!wanted)
 		awaited = NULL;
 	set(waker->again, wanted ? AGAIN_FIRST_NS : 0, wanted ? AGAIN_NEXT_NS : 0);

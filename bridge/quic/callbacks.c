@@ -186,26 +186,28 @@ static int on_stop_sending(
 }
 #endif
 
+/* starved: whether its owner waits for such streams. */
+static int tell_credit(struct quic_connection *connection, bool *starved)
+{
+	if (connection->state != CONNECTION_OPEN || !*starved)
+		return 0;
+	*starved = false;
+	connection_owner(connection)->stream_credit(connection_context(connection), connection);
+	return 0;
+}
+
 static int on_more_streams(ngtcp2_conn *conn, uint64_t max_streams, void *user_data)
 {
 	struct quic_connection *connection = user_data;
 
-	if (connection->state != CONNECTION_OPEN || !connection->starved)
-		return 0;
-	connection->starved = false;
-	connection_owner(connection)->stream_credit(connection_context(connection), connection);
-	return 0;
+	return tell_credit(connection, &connection->starved);
 }
 
 static int on_more_bidi_streams(ngtcp2_conn *conn, uint64_t max_streams, void *user_data)
 {
 	struct quic_connection *connection = user_data;
 
-	if (connection->state != CONNECTION_OPEN || !connection->starved_bidi)
-		return 0;
-	connection->starved_bidi = false;
-	connection_owner(connection)->stream_credit(connection_context(connection), connection);
-	return 0;
+	return tell_credit(connection, &connection->starved_bidi);
 }
 
 static int on_more_stream_data(

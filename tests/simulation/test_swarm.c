@@ -30,15 +30,6 @@ static size_t random_node(void)
 	return node;
 }
 
-static unsigned nodes_up(void)
-{
-	unsigned count = 0;
-
-	for (size_t i = 0; i < network.count; i++)
-		count += network.nodes[i].up;
-	return count;
-}
-
 static unsigned least_neighbours(void)
 {
 	size_t least = LIMIT_ACTIVE_VIEW, count;
@@ -51,38 +42,6 @@ static unsigned least_neighbours(void)
 			least = count;
 	}
 	return (unsigned)least;
-}
-
-/* The largest number of nodes that hang together. */
-static unsigned largest_part(void)
-{
-	bool seen[NODES] = {false};
-	size_t todo[NODES], count;
-	unsigned part, largest = 0;
-
-	for (size_t first = 0; first < NODES; first++) {
-		if (seen[first] || !network.nodes[first].up)
-			continue;
-		seen[first] = true;
-		todo[0] = first;
-		for (count = 1, part = 0; count > 0; part++) {
-			size_t node = todo[--count];
-
-			for (size_t peer = 0; peer < NODES; peer++) {
-				struct id id = network_id(peer);
-
-				if (seen[peer] || !network.nodes[peer].up ||
-					!gossip_is_neighbour(
-						network.nodes[node].gossip, &network.topic, &id))
-					continue;
-				seen[peer] = true;
-				todo[count++] = peer;
-			}
-		}
-		if (part > largest)
-			largest = part;
-	}
-	return largest;
 }
 
 /* Each has found one that was there before; shuffles have filled the passive views. */
@@ -112,7 +71,7 @@ static unsigned reach(unsigned first, unsigned count, size_t from)
 		assert_true(got >= 0); /* to nobody twice */
 		reached += (unsigned)got;
 	}
-	return (unsigned)(reached * 1000000 / ((uint64_t)count * nodes_up()));
+	return (unsigned)(reached * 1000000 / ((uint64_t)count * network_up(&network)));
 }
 
 static void a_thousand_come_together(void **state)
@@ -129,8 +88,8 @@ static void a_thousand_come_together(void **state)
 	before = network_sent(&network, WIRE_GOSSIP);
 	assert_int_equal(reach(100, 50, 0), 1000000);
 	copies = network_sent(&network, WIRE_GOSSIP) - before;
-	printf("%u nodes, at least %u neighbours, %.3f copies per node and message\n", nodes_up(),
-		least_neighbours(), (double)copies / 50 / (NODES - 1));
+	printf("%zu nodes, at least %u neighbours, %.3f copies per node and message\n",
+		network_up(&network), least_neighbours(), (double)copies / 50 / (NODES - 1));
 	assert_true(copies <= 50 * (NODES - 1) * 11 / 10);
 	network_stop(&network);
 }
@@ -145,11 +104,13 @@ static void most_of_them_die(unsigned percent, uint64_t seed)
 		network_kill(&network, random_node());
 	network_run(&network, 30 * S);
 	part = reach(0, 50, NODES);
-	printf("%u %% have died: %u of %u hang together, at least %u neighbours, a message reaches "
+	printf("%u %% have died: %zu of %zu hang together, at least %u neighbours, a message "
+	       "reaches "
 	       "%.2f %%\n",
-		percent, largest_part(), nodes_up(), least_neighbours(), part / 10000.0);
+		percent, network_largest_part(&network), network_up(&network), least_neighbours(),
+		part / 10000.0);
 	/* Gossip alone: who has lost all that it knew stays alone. A node of ours has its book. */
-	assert_true(largest_part() >= nodes_up() * 98 / 100);
+	assert_true(network_largest_part(&network) >= network_up(&network) * 98 / 100);
 	assert_true(part >= (percent > 50 ? 950000 : 1000000));
 	network_stop(&network);
 }
@@ -182,9 +143,9 @@ static void they_come_and_go(void **state)
 		network_run(&network, 200 * NETWORK_MS);
 	}
 	network_run(&network, 30 * S);
-	printf("after %u deaths and as many births: %u of %u hang together, at least %u "
+	printf("after %u deaths and as many births: %zu of %zu hang together, at least %u "
 	       "neighbours\n",
-		120 * 5, largest_part(), nodes_up(), least_neighbours());
+		120 * 5, network_largest_part(&network), network_up(&network), least_neighbours());
 	assert_true(network_is_connected(&network));
 	assert_true(network_is_symmetric(&network));
 	assert_int_equal(reach(0, 50, NODES), 1000000);

@@ -353,23 +353,17 @@ bool network_is_symmetric(const struct network *network)
 	return true;
 }
 
-bool network_is_connected(const struct network *network)
+/* How many nodes hang together with first; they are marked as seen. */
+static size_t part_of(const struct network *network, size_t first, bool *seen, size_t *todo)
 {
-	bool *seen = calloc(network->count, sizeof *seen);
-	size_t *todo = calloc(network->count, sizeof *todo);
-	size_t count = 0, first = 0, reached = 0, up = 0;
+	size_t count = 0, part = 0;
 
-	assert_non_null(seen);
-	assert_non_null(todo);
-
-	while (first < network->count && !network->nodes[first].up)
-		first++;
-	todo[count++] = first;
 	seen[first] = true;
+	todo[count++] = first;
 	while (count > 0) {
 		size_t node = todo[--count];
 
-		reached++;
+		part++;
 		for (size_t peer = 0; peer < network->count; peer++) {
 			if (!seen[peer] && network->nodes[peer].up &&
 				are_neighbours(network, node, peer)) {
@@ -378,11 +372,41 @@ bool network_is_connected(const struct network *network)
 			}
 		}
 	}
-	for (size_t i = 0; i < network->count; i++)
-		up += network->nodes[i].up;
+	return part;
+}
+
+size_t network_largest_part(const struct network *network)
+{
+	bool *seen = calloc(network->count, sizeof *seen);
+	size_t *todo = calloc(network->count, sizeof *todo);
+	size_t part, largest = 0;
+
+	assert_non_null(seen);
+	assert_non_null(todo);
+	for (size_t i = 0; i < network->count; i++) {
+		if (seen[i] || !network->nodes[i].up)
+			continue;
+		part = part_of(network, i, seen, todo);
+		if (part > largest)
+			largest = part;
+	}
 	free(seen);
 	free(todo);
-	return reached == up;
+	return largest;
+}
+
+size_t network_up(const struct network *network)
+{
+	size_t up = 0;
+
+	for (size_t i = 0; i < network->count; i++)
+		up += network->nodes[i].up;
+	return up;
+}
+
+bool network_is_connected(const struct network *network)
+{
+	return network_largest_part(network) == network_up(network);
 }
 
 unsigned network_sent(const struct network *network, enum wire_type type)

@@ -73,6 +73,9 @@ void network_leave(struct network *network, size_t node);
 int network_reached(const struct network *network, unsigned number);
 /* Whether every neighbour of a node that is up takes it for a neighbour too. */
 bool network_is_symmetric(const struct network *network);
+/* Nodes that are up, and the largest number of them that hang together. */
+size_t network_up(const struct network *network);
+size_t network_largest_part(const struct network *network);
 /* Whether the nodes that are up hang together. */
 bool network_is_connected(const struct network *network);
 unsigned network_sent(const struct network *network, enum wire_type type);
