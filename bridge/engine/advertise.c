@@ -10,9 +10,10 @@
 #define ADVERTISE_AGAIN_NS (600000 * MS)
 
 /* Newer than whatever others may have of ours, though this machine may have no clock. */
-static struct info_time next_time(const struct advertise *advertise)
+static struct info_time next_time(const struct engine *engine)
 {
-	struct info_time time = {.us = engine_wall()};
+	const struct advertise *advertise = &engine->advertise;
+	struct info_time time = {.us = engine_wall(engine)};
 
 	if (time.us <= advertise->time.us)
 		time.us = advertise->time.us + 1;
@@ -22,7 +23,7 @@ static struct info_time next_time(const struct advertise *advertise)
 static void sign(struct engine *engine, const struct address *addresses, size_t count)
 {
 	struct advertise *advertise = &engine->advertise;
-	struct info_time time = next_time(advertise);
+	struct info_time time = next_time(engine);
 	struct writer writer;
 	struct info *info;
 	uint8_t bytes[sizeof time.us];

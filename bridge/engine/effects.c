@@ -20,7 +20,7 @@ static void on_neighbour_up(struct engine *engine, const struct id *topic, const
 		short_id(peer).text);
 	if (connection) {
 		address = quic_connection_address(connection);
-		book_worked(engine->book, engine_now(engine), engine_wall(), peer, &address);
+		book_worked(engine->book, engine_now(engine), engine_wall(engine), peer, &address);
 	}
 	nodes_shared(engine, peer, topic, true);
 	engine_send_waiting(engine, topic);
@@ -155,7 +155,7 @@ bool effects_dialer(struct engine *engine)
 			break;
 		case DIALER_GAVE_UP:
 			links_gave_up(engine->links, now, &effect.node);
-			book_failed(engine->book, now, engine_wall(), &effect.node);
+			book_failed(engine->book, now, engine_wall(engine), &effect.node);
 			break;
 		case DIALER_LOOK_UP:
 			links_gave_up(engine->links, now, &effect.node);

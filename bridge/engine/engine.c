@@ -10,22 +10,6 @@
 /* Lines about what others can bring about as often as they like. */
 #define REMARK_EVERY_NS (10000 * MS)
 
-uint64_t engine_now(const struct engine *engine)
-{
-	(void)engine;
-	return uv_hrtime();
-}
-
-uint64_t engine_wall(void)
-{
-	uv_timespec64_t now;
-
-	/* A clock that cannot be read is one that stands still: infos are numbered on. */
-	if (uv_clock_gettime(UV_CLOCK_REALTIME, &now) != 0 || now.tv_sec < 0)
-		return 0;
-	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
-
 struct short_id short_id(const struct id *id)
 {
 	struct short_id out;
@@ -277,9 +261,8 @@ static uint64_t deadline(const struct engine *engine)
 	return due;
 }
 
-static void on_timer(uv_timer_t *timer)
+void engine_tick(struct engine *engine)
 {
-	struct engine *engine = timer->data;
 	uint64_t now = engine_now(engine);
 
 	if (now >= gossip_deadline(engine->gossip))
@@ -295,12 +278,8 @@ static void on_timer(uv_timer_t *timer)
 	engine_pump(engine);
 }
 
-/* Once per turn of the loop, before it sleeps: the one timer follows the cores. */
-static void on_prepare(uv_prepare_t *prepare)
+uint64_t engine_turn(struct engine *engine)
 {
-	struct engine *engine = prepare->data;
-	uint64_t due, now;
-
 	if (!engine->closing) {
 		engine_pump(engine);
 		tell_dropped(engine);
@@ -308,37 +287,9 @@ static void on_prepare(uv_prepare_t *prepare)
 	}
 	engine->owner.turned(engine->owner.context);
 	if (engine->closing)
-		return;
+		return UINT64_MAX;
 	atomic_store(engine->owner.waiting, engine->room.count);
-	due = deadline(engine);
-	if (due == UINT64_MAX) {
-		uv_timer_stop(&engine->timer);
-		return;
-	}
-	now = engine_now(engine);
-	uv_timer_start(&engine->timer, on_timer, due <= now ? 0 : (due - now + MS - 1) / MS, 0);
-}
-
-/* After what came was read: the owner is woken before the answers are written. (libuv calls
- * the check that was started last first; the endpoint's is older.) */
-static void on_check(uv_check_t *check)
-{
-	struct engine *engine = check->data;
-
-	engine->owner.turned(engine->owner.context);
-}
-
-void engine_start_clock(struct engine *engine)
-{
-	uv_timer_init(engine->loop, &engine->timer);
-	engine->timer.data = engine;
-	uv_prepare_init(engine->loop, &engine->prepare);
-	engine->prepare.data = engine;
-	uv_prepare_start(&engine->prepare, on_prepare);
-	uv_check_init(engine->loop, &engine->check);
-	engine->check.data = engine;
-	uv_check_start(&engine->check, on_check);
-	engine->handles_ready = true;
+	return deadline(engine);
 }
 
 /* ---- commands ---- */

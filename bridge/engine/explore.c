@@ -38,7 +38,7 @@ struct talk {
 static void take_own(struct engine *engine, struct info *info)
 {
 	if (info_time_compare(info->time, engine->advertise.time) > 0) {
-		if (info->time.us > engine_wall() + LIMIT_FUTURE_US ||
+		if (info->time.us > engine_wall(engine) + LIMIT_FUTURE_US ||
 			info_verify(info, &engine->me, info->order) != ERROR_NONE)
 			engine_count(engine, COUNTER_BAD_INFO);
 		else
@@ -79,7 +79,7 @@ bool explore_info(struct engine *engine, const struct id *node, const struct id 
 		return false;
 	}
 	/* What it refuses it counts. */
-	if (book_insert_info(engine->book, now, engine_wall(), node, source, source_is_loopback,
+	if (book_insert_info(engine->book, now, engine_wall(engine), node, source, source_is_loopback,
 		    info, &fresh) != ERROR_NONE ||
 		!fresh)
 		return false;
@@ -360,7 +360,7 @@ static void on_connected(void *context, struct quic_connection *connection)
 			true);
 		return;
 	}
-	book_worked(engine->book, engine_now(engine), engine_wall(), &talk->peer, &address);
+	book_worked(engine->book, engine_now(engine), engine_wall(engine), &talk->peer, &address);
 	dialer_linked(engine->explorer, &talk->peer);
 	close_other_dials(engine, talk);
 	talk->walked = true;
@@ -551,7 +551,7 @@ bool effects_explorer(struct engine *engine)
 		/* There are nodes that only gossip. */
 		if (links_linked(engine->links, &effect.node))
 			continue;
-		book_failed(engine->book, now, engine_wall(), &effect.node);
+		book_failed(engine->book, now, engine_wall(engine), &effect.node);
 		configured = engine_configured(engine, &effect.node);
 		if (configured)
 			resolution_start(configured->resolution);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * What the engine's files know of one another: engine.c (commands, time), life.c (beginning and
+ * What the engine's files know of one another: engine.c (commands, turns), clock.c (time), life.c (beginning and
  * end), effects.c (what the cores want done), routes.c (connections and streams of gossip), nodes.c
  * (who is wanted as a neighbour, and healing), explore.c (discovery sessions), local.c (mDNS),
  * advertise.c (where we say we are).
@@ -157,9 +157,6 @@ struct short_id {
 
 /* engine.c */
 
-uint64_t engine_now(const struct engine *engine);
-/* Unix microseconds. */
-uint64_t engine_wall(void);
 struct short_id short_id(const struct id *id);
 __attribute__((format(printf, 3, 4))) void engine_log(
 	struct engine *engine, enum node_log_level level, const char *format, ...);
@@ -184,10 +181,28 @@ void engine_pump(struct engine *engine);
 
 /* Leaves an overlay, and forgets it. */
 void engine_drop(struct engine *engine, struct overlay *overlay);
+/* What is due. */
+void engine_tick(struct engine *engine);
+/* The end of a turn: all that came has been taken in. Returns when engine_tick is wanted next;
+ * UINT64_MAX: never. */
+uint64_t engine_turn(struct engine *engine);
+
+/* clock.c */
+
+/* Monotonic nanoseconds. */
+uint64_t engine_now(const struct engine *engine);
+/* Unix microseconds. */
+uint64_t engine_wall(const struct engine *engine);
 /* The loop's handles: from now on time passes. */
-void engine_start_clock(struct engine *engine);
+void clock_start(struct engine *engine);
+/* Closes them; life_part_closed is called for each of CLOCK_HANDLES. */
+#define CLOCK_HANDLES 3
+void clock_stop(struct engine *engine);
 
 /* life.c */
+
+/* One of the handles is closed. context: the engine. */
+void life_part_closed(void *context);
 
 /* The end, once the farewells are said: sockets and handles close. */
 void life_close(struct engine *engine);

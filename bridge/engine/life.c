@@ -57,17 +57,12 @@ void engine_begin(struct engine *engine)
 	explore_anew(engine);
 }
 
-static void on_part_closed(void *context)
+void life_part_closed(void *context)
 {
 	struct engine *engine = context;
 
 	if (--engine->handles == 0)
 		engine->owner.stopped(engine->owner.context);
-}
-
-static void on_handle_closed(uv_handle_t *handle)
-{
-	on_part_closed(handle->data);
 }
 
 static void on_endpoint_closed(void *context)
@@ -79,14 +74,12 @@ static void on_endpoint_closed(void *context)
 		engine->owner.stopped(engine->owner.context);
 		return;
 	}
-	engine->handles = 3 + (engine->multicast != NULL) + (engine->advertise.watch != NULL);
-	uv_close((uv_handle_t *)&engine->timer, on_handle_closed);
-	uv_close((uv_handle_t *)&engine->prepare, on_handle_closed);
-	uv_close((uv_handle_t *)&engine->check, on_handle_closed);
+	engine->handles = CLOCK_HANDLES + (engine->multicast != NULL) + (engine->advertise.watch != NULL);
+	clock_stop(engine);
 	if (engine->multicast)
-		multicast_close(engine->multicast, on_part_closed, engine);
+		multicast_close(engine->multicast, life_part_closed, engine);
 	if (engine->advertise.watch)
-		interfaces_watch_stop(engine->advertise.watch, on_part_closed, engine);
+		interfaces_watch_stop(engine->advertise.watch, life_part_closed, engine);
 }
 
 void life_close(struct engine *engine)
@@ -301,7 +294,7 @@ static void on_old_neighbour(void *context, const struct id *topic, const struct
 	/* They have worked, loopback or not. */
 	book_hear(engine->book, now, node, node, addresses, count, true);
 	if (count > 0)
-		book_worked(engine->book, now, engine_wall(), node, &addresses[0]);
+		book_worked(engine->book, now, engine_wall(engine), node, &addresses[0]);
 }
 
 static void on_record(
@@ -377,7 +370,7 @@ int engine_new(const struct node_config *config, const struct engine_owner *owne
 		snprintf(reason, NODE_REASON_SIZE, "%s", error_text(error));
 		return error;
 	}
-	engine_start_clock(engine);
+	clock_start(engine);
 	error = local_make(engine, config->mdns);
 	if (error)
 		snprintf(reason, NODE_REASON_SIZE, "%s", error_text(error));

@@ -96,7 +96,7 @@ static void on_connected(void *context, struct quic_connection *connection)
 	atomic_fetch_add(engine->owner.connections, 1);
 	/* Anybody can dial us, under as many keys as they like: that proves nothing yet. */
 	if (route->dialled)
-		book_worked(engine->book, engine_now(engine), engine_wall(), &route->peer,
+		book_worked(engine->book, engine_now(engine), engine_wall(engine), &route->peer,
 			&route->address);
 	else
 		book_hear(engine->book, engine_now(engine), &route->peer, &route->peer,
