@@ -256,6 +256,8 @@ static uint64_t deadline(const struct engine *engine)
 		due = engine->waiting_due;
 	if (engine->heal_due < due)
 		due = engine->heal_due;
+	if (engine->away_due < due)
+		due = engine->away_due;
 	if (engine->advertise.due < due)
 		due = engine->advertise.due;
 	return due;

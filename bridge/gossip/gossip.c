@@ -201,6 +201,39 @@ int gossip_ask(struct gossip *gossip, uint64_t now, const struct id *topic, cons
 	return finish(gossip, overlay);
 }
 
+int gossip_merge(
+	struct gossip *gossip, uint64_t now, const struct id *topic, const struct id *peer)
+{
+	struct overlay *overlay = find(gossip, topic);
+
+	if (!overlay)
+		return ERROR_NOT_JOINED;
+	membership_merge(&overlay->membership, now, peer);
+	return finish(gossip, overlay);
+}
+
+int gossip_probe(
+	struct gossip *gossip, uint64_t now, const struct id *topic, const struct id *peer)
+{
+	struct overlay *overlay = find(gossip, topic);
+
+	if (!overlay)
+		return ERROR_NOT_JOINED;
+	membership_probe(&overlay->membership, peer);
+	return finish(gossip, overlay);
+}
+
+int gossip_offer(
+	struct gossip *gossip, uint64_t now, const struct id *topic, const struct id *peer)
+{
+	struct overlay *overlay = find(gossip, topic);
+
+	if (!overlay)
+		return ERROR_NOT_JOINED;
+	membership_offer(&overlay->membership, now, peer);
+	return finish(gossip, overlay);
+}
+
 int gossip_remind(
 	struct gossip *gossip, uint64_t now, const struct id *topic, const struct id *peer)
 {
@@ -349,6 +382,13 @@ bool gossip_is_neighbour(const struct gossip *gossip, const struct id *topic, co
 	const struct overlay *overlay = find(gossip, topic);
 
 	return overlay && membership_is_active(&overlay->membership, peer);
+}
+
+bool gossip_knows(const struct gossip *gossip, const struct id *topic, const struct id *peer)
+{
+	const struct overlay *overlay = find(gossip, topic);
+
+	return overlay && membership_knows(&overlay->membership, peer);
 }
 
 size_t gossip_overlays(const struct gossip *gossip)

@@ -14,6 +14,8 @@
 #define SHUFFLE_ACTIVE	 3
 #define SHUFFLE_PASSIVE	 4
 #define SHUFFLE_INTERVAL (60000 * MS)
+/* After the first neighbour has come: this, and up to as long again. */
+#define SHUFFLE_FIRST (3000 * MS)
 #define NEIGHBOR_TIMEOUT (500 * MS)
 
 /* How long the Neighbor of a member of the active view counts as the answer to ours.
@@ -61,7 +63,9 @@ static struct member *find(const struct membership *membership, const struct id 
 
 bool membership_knows(const struct membership *membership, const struct id *peer)
 {
-	return find(membership, peer) != NULL;
+	const struct member *member = find(membership, peer);
+
+	return member && member->told;
 }
 
 bool membership_is_active(const struct membership *membership, const struct id *peer)
@@ -123,10 +127,10 @@ static size_t count_strangers(const struct membership *membership)
 	return count;
 }
 
-/* A random member of a view, neither a nor b (NULL for nobody), nor one that has
- * been asked if unasked is set; NULL if there is none. */
+/* A random member of a view, neither a nor b (NULL for nobody); may_ask: nor one that has
+ * been asked or is full; NULL if there is none. */
 static struct member *pick(struct membership *membership, enum member_view view, const struct id *a,
-	const struct id *b, bool unasked)
+	const struct id *b, bool may_ask)
 {
 	struct member *candidates[MEMBERSHIP_MEMBERS];
 	size_t count = 0;
@@ -134,7 +138,7 @@ static struct member *pick(struct membership *membership, enum member_view view,
 	for (size_t i = 0; i < MEMBERSHIP_MEMBERS; i++) {
 		struct member *member = &membership->members[i];
 
-		if (member->view != view || (unasked && member->asked))
+		if (member->view != view || (may_ask && (member->asked || member->full)))
 			continue;
 		if ((a && id_equal(a, &member->id)) || (b && id_equal(b, &member->id)))
 			continue;
@@ -250,7 +254,8 @@ static void ask(struct membership *membership, uint64_t now, const struct id *pe
 	send_neighbor(membership, peer, priority);
 }
 
-/* Adds random members of a view to the list, as long as the frame holds them. */
+/* Adds random members of a view to the list, as long as the frame holds them. Those that are only
+ * known from elsewhere are not for us to tell. */
 static void add_nodes(struct membership *membership, struct wire_nodes *nodes, size_t *room,
 	enum member_view view, size_t wanted, const struct id *without)
 {
@@ -260,7 +265,7 @@ static void add_nodes(struct membership *membership, struct wire_nodes *nodes, s
 	for (size_t i = 0; i < MEMBERSHIP_MEMBERS; i++) {
 		struct member *member = &membership->members[i];
 
-		if (member->view == view && !id_equal(&member->id, without))
+		if (member->view == view && member->told && !id_equal(&member->id, without))
 			candidates[count++] = member;
 	}
 	for (size_t i = 0; i < count && i < wanted; i++) {
@@ -305,7 +310,9 @@ static void send_disconnect(struct membership *membership, const struct id *to, 
 }
 
 /* "When a node p suspects that one of the nodes present in its active view has failed
- * [...] it selects a random node q from its passive view" (HyParView, 4.3). */
+ * [...] it selects a random node q from its passive view" (HyParView, 4.3). Who refuses comes
+ * here again, for the next one; so the requests end, at the latest when all are known to be
+ * full. */
 static void refill(struct membership *membership, uint64_t now, const struct id *skip)
 {
 	struct member *member;
@@ -315,6 +322,13 @@ static void refill(struct membership *membership, uint64_t now, const struct id 
 	member = pick(membership, MEMBER_PASSIVE, skip, NULL, true);
 	if (member)
 		ask(membership, now, &member->id, membership->active ? WIRE_LOW : WIRE_HIGH);
+}
+
+/* There may be room again, where there was none. */
+static void forget_full(struct membership *membership)
+{
+	for (size_t i = 0; i < MEMBERSHIP_MEMBERS; i++)
+		membership->members[i].full = false;
 }
 
 static void enter_passive(struct membership *membership, struct member *member)
@@ -334,11 +348,14 @@ static void add_passive(
 		return;
 	learn(membership, source, &node->id, &data);
 	member = find(membership, &node->id);
-	if (member && member->view != MEMBER_STRANGER)
+	if (member && member->view != MEMBER_STRANGER) {
+		member->told = true;
 		return;
+	}
 	if (membership->passive >= LIMIT_PASSIVE_VIEW)
 		drop(membership, pick(membership, MEMBER_PASSIVE, NULL, NULL, false));
 	member = obtain(membership, &node->id);
+	member->told = true;
 	keep_data(membership, member, &data);
 	set_view(membership, member, MEMBER_PASSIVE);
 }
@@ -356,6 +373,7 @@ static void remove_active(
 		membership->shuffle_at = UINT64_MAX;
 	broadcast_neighbour_down(membership->broadcast, &id);
 	emit(membership, GOSSIP_NEIGHBOUR_DOWN, &id);
+	forget_full(membership);
 	if (removal == REMOVED_AT_RANDOM)
 		send_disconnect(membership, &id, true);
 	else
@@ -363,6 +381,8 @@ static void remove_active(
 	if (keep) {
 		enter_passive(membership, member);
 		member->alive = removal != REMOVED_AS_LOST;
+		/* It has just turned us away for somebody else. */
+		member->full = removal == REMOVED_BY_PEER_ALIVE;
 	} else {
 		forget(member);
 	}
@@ -389,9 +409,13 @@ static bool add_active(struct membership *membership, uint64_t now, const struct
 		member = obtain(membership, peer);
 		keep_data(membership, member, data);
 		member->asked = false;
+		member->full = false;
+		member->told = true;
 		set_view(membership, member, MEMBER_ACTIVE);
 		if (membership->shuffle_at == UINT64_MAX)
-			membership->shuffle_at = now + SHUFFLE_INTERVAL;
+			membership->shuffle_at =
+				now + SHUFFLE_FIRST +
+				random_below(&membership->core->random, SHUFFLE_FIRST);
 		broadcast_neighbour_up(membership->broadcast, peer);
 		emit(membership, GOSSIP_NEIGHBOUR_UP, peer);
 	}
@@ -494,13 +518,39 @@ static void on_shuffle(
 	}
 }
 
+/* Whether peer, who names these nodes, belongs to our part of the overlay for all that we know. */
+static bool is_of_our_part(const struct membership *membership, const struct wire_nodes *nodes)
+{
+	for (size_t i = 0; i < nodes->count; i++)
+		if (id_equal(&nodes->items[i].id, &membership->core->me) ||
+			membership_knows(membership, &nodes->items[i].id))
+			return true;
+	return false;
+}
+
 static void on_shuffle_reply(struct membership *membership, uint64_t now, const struct id *from,
 	const struct wire_message *received)
 {
 	const struct wire_nodes *nodes = &received->shuffle_reply.nodes;
 
+	struct member *member;
+
+	/* Who names nobody is alone, and asks by itself. */
+	if (membership->probing && id_equal(&membership->probed, from)) {
+		membership->probing = false;
+		if (nodes->count > 0 && !is_of_our_part(membership, nodes))
+			emit(membership, GOSSIP_APART, from);
+	}
 	for (size_t i = 0; i < nodes->count; i++)
 		add_passive(membership, from, &nodes->items[i]);
+	/* Once per Shuffle one of those who had no room is tried again; not after those that
+	 * come with a refusal. */
+	if (membership->shuffled && !pick(membership, MEMBER_PASSIVE, NULL, NULL, true)) {
+		member = pick(membership, MEMBER_PASSIVE, from, NULL, false);
+		if (member)
+			member->full = false;
+	}
+	membership->shuffled = false;
 	refill(membership, now, NULL);
 }
 
@@ -521,6 +571,8 @@ static void on_neighbor(struct membership *membership, uint64_t now, const struc
 		member = find(membership, from);
 		if (member && member->view == MEMBER_STRANGER)
 			drop(membership, member);
+	} else if (is_answer) {
+		refill(membership, now, NULL);
 	}
 }
 
@@ -528,19 +580,26 @@ static void on_disconnect(struct membership *membership, uint64_t now, const str
 	const struct wire_message *received)
 {
 	struct member *member = find(membership, from);
+	bool has_refused;
 
 	if (!member)
 		return;
+	has_refused = member->asked && member->view != MEMBER_ACTIVE;
 	member->asked = false;
 	if (member->view == MEMBER_ACTIVE) {
 		remove_active(membership, member,
 			received->disconnect.alive ? REMOVED_BY_PEER_ALIVE : REMOVED_BY_PEER_DEAD);
 		refill(membership, now, from);
-	} else if (member->view == MEMBER_STRANGER) {
+		return;
+	}
+	if (member->view == MEMBER_STRANGER) {
 		forget(member);
 	} else if (received->disconnect.alive) {
 		member->alive = true;
+		member->full = true;
 	}
+	if (has_refused)
+		refill(membership, now, from);
 }
 
 static void update_deadline(struct membership *membership)
@@ -593,10 +652,9 @@ void membership_receive(struct membership *membership, uint64_t now, const struc
 	update_deadline(membership);
 }
 
-void membership_ask(struct membership *membership, uint64_t now, const struct id *peer)
+void membership_merge(struct membership *membership, uint64_t now, const struct id *peer)
 {
 	struct member *member = find(membership, peer);
-	struct wire_message message;
 
 	if (id_equal(peer, &membership->core->me))
 		return;
@@ -606,6 +664,33 @@ void membership_ask(struct membership *membership, uint64_t now, const struct id
 	if (member)
 		mark_asked(member, now);
 	send_neighbor(membership, peer, WIRE_HIGH);
+	update_deadline(membership);
+}
+
+void membership_offer(struct membership *membership, uint64_t now, const struct id *peer)
+{
+	struct member *member = find(membership, peer);
+
+	if (id_equal(peer, &membership->core->me) || (member && member->view == MEMBER_ACTIVE))
+		return;
+	if (!member || member->view == MEMBER_STRANGER) {
+		if (membership->passive >= LIMIT_PASSIVE_VIEW)
+			return;
+		member = obtain(membership, peer);
+		set_view(membership, member, MEMBER_PASSIVE);
+	}
+	member->full = false;
+	refill(membership, now, NULL);
+	update_deadline(membership);
+}
+
+void membership_ask(struct membership *membership, uint64_t now, const struct id *peer)
+{
+	struct wire_message message;
+
+	if (id_equal(peer, &membership->core->me))
+		return;
+	membership_merge(membership, now, peer);
 	message.type = WIRE_JOIN;
 	message.join.data = my_data(membership);
 	send(membership, peer, &message);
@@ -663,23 +748,43 @@ void membership_leave(struct membership *membership)
 	membership->shuffle_at = UINT64_MAX;
 }
 
-static void shuffle(struct membership *membership, uint64_t now)
+/* Tells of some of each view, and of us last. */
+static void send_shuffle(struct membership *membership, const struct id *to, size_t active,
+	size_t passive, uint16_t ttl)
 {
-	struct member *to = pick(membership, MEMBER_ACTIVE, NULL, NULL, false);
 	struct wire_message message;
 	struct wire_nodes *nodes = &message.shuffle.nodes;
 	const struct wire_node me = {membership->core->me, my_data(membership)};
 	size_t room = LIMIT_FRAME - 1 - LIST_OVERHEAD - wire_node_size(&me);
 
-	membership->shuffle_at = now + SHUFFLE_INTERVAL;
 	message.type = WIRE_SHUFFLE;
 	message.shuffle.origin = me.id;
-	message.shuffle.ttl = SHUFFLE_WALK;
+	message.shuffle.ttl = ttl;
 	nodes->count = 0;
-	add_nodes(membership, nodes, &room, MEMBER_ACTIVE, SHUFFLE_ACTIVE, &to->id);
-	add_nodes(membership, nodes, &room, MEMBER_PASSIVE, SHUFFLE_PASSIVE, &to->id);
+	add_nodes(membership, nodes, &room, MEMBER_ACTIVE, active, to);
+	add_nodes(membership, nodes, &room, MEMBER_PASSIVE, passive, to);
 	nodes->items[nodes->count++] = me;
-	send(membership, &to->id, &message);
+	send(membership, to, &message);
+}
+
+static void shuffle(struct membership *membership, uint64_t now)
+{
+	const struct member *to = pick(membership, MEMBER_ACTIVE, NULL, NULL, false);
+
+	membership->shuffle_at = now + SHUFFLE_INTERVAL;
+	membership->shuffled = true;
+	send_shuffle(membership, &to->id, SHUFFLE_ACTIVE, SHUFFLE_PASSIVE, SHUFFLE_WALK);
+}
+
+/* A Shuffle that walks nowhere. The answer has as many nodes as it has, so it has all of ours. */
+void membership_probe(struct membership *membership, const struct id *peer)
+{
+	if (id_equal(peer, &membership->core->me) || membership_is_active(membership, peer))
+		return;
+	membership->probing = true;
+	membership->probed = *peer;
+	send_shuffle(membership, peer, LIMIT_ACTIVE_VIEW, LIMIT_PASSIVE_VIEW, 0);
+	emit(membership, GOSSIP_RELEASE, peer);
 }
 
 uint64_t membership_deadline(const struct membership *membership)

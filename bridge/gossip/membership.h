@@ -8,7 +8,10 @@
  * its peer enters the active view, and expires wherever it was sent, so that a peer
  * that crashed and came back is answered, and refilling does not stall. What is
  * known of a peer is forgotten when it leaves both views. We are never a member of
- * our own views.
+ * our own views. And the active view is refilled until it is full or each member of the
+ * passive view has said that it has no room (there, one is tried, and the next one after
+ * the next shuffle); those are tried again when a neighbour is gone. The first Shuffle
+ * does not wait for a minute, so that the passive view is filled soon.
  */
 #ifndef BRIDGE_GOSSIP_MEMBERSHIP_H
 #define BRIDGE_GOSSIP_MEMBERSHIP_H
@@ -39,6 +42,11 @@ struct member {
 	/* It said that it lives on without us: losing its connection once does not
 	 * remove it from the passive view. */
 	bool alive;
+	/* Passive: it had no room for us when we last knew; not asked again until there is
+	 * a reason to. */
+	bool full;
+	/* The overlay itself has told us of it, so it is in our part; not only the book. */
+	bool told;
 	uint64_t asked_at;
 	struct id id;
 	struct wire_data data; /* what it told about itself; owned */
@@ -52,6 +60,9 @@ struct membership {
 	size_t active;
 	size_t passive;
 	uint64_t shuffle_at; /* UINT64_MAX: nobody to shuffle with */
+	bool shuffled;	     /* the answer to our last Shuffle has not come */
+	bool probing;	     /* likewise to the one that went to probed */
+	struct id probed;
 	uint64_t deadline;
 };
 
@@ -64,12 +75,15 @@ void membership_clear(struct membership *membership);
 void membership_receive(struct membership *membership, uint64_t now, const struct id *from,
 	struct wire_message *message);
 void membership_ask(struct membership *membership, uint64_t now, const struct id *peer);
+void membership_merge(struct membership *membership, uint64_t now, const struct id *peer);
+void membership_probe(struct membership *membership, const struct id *peer);
+void membership_offer(struct membership *membership, uint64_t now, const struct id *peer);
 void membership_remind(struct membership *membership, uint64_t now, const struct id *peer);
 void membership_peer_lost(struct membership *membership, uint64_t now, const struct id *peer);
 /* Says farewell to all neighbours; clear it then. */
 void membership_leave(struct membership *membership);
 
-/* In a view, or asked. */
+/* In a view, or asked; not only because it was offered. */
 bool membership_knows(const struct membership *membership, const struct id *peer);
 bool membership_is_active(const struct membership *membership, const struct id *peer);
 
