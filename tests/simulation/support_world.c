@@ -130,23 +130,30 @@ static void note_asks(struct life *life)
 	world->unrest.ask = world_now(world);
 }
 
+static void await_tick(struct life *life)
+{
+	if (life->due >= life->awaited)
+		return; /* what is there for it comes soon enough */
+	life->awaited = life->due;
+	world_event(life->world, life->due, EVENT_TICK, life, 0);
+}
+
 void life_turn(struct life *life)
 {
-	struct world *world = life->world;
-	uint64_t due, now = world->now;
+	uint64_t due, now = life->world->now;
 
 	if (life->over)
 		return;
 	due = engine_turn(life->engine);
 	if (!life->killed)
 		note_asks(life);
-	if (due >= life->awaited)
-		return; /* what is there for it comes soon enough */
-	due = due <= now ? now : now + (due - now + TIMER_GRAIN - 1) / TIMER_GRAIN * TIMER_GRAIN;
-	if (due >= life->awaited)
-		return;
-	life->awaited = due;
-	world_event(world, due, EVENT_TICK, life, 0);
+	if (due <= now)
+		life->due = now;
+	else if (due == UINT64_MAX)
+		life->due = UINT64_MAX;
+	else
+		life->due = now + (due - now + TIMER_GRAIN - 1) / TIMER_GRAIN * TIMER_GRAIN;
+	await_tick(life);
 }
 
 static void tick(struct life *life, uint64_t at)
@@ -158,6 +165,10 @@ static void tick(struct life *life, uint64_t at)
 	life->awaited = UINT64_MAX;
 	if (life->engine->closing)
 		return;
+	if (life->due > at) {
+		await_tick(life);
+		return;
+	}
 	life->ticks = life->ticked == at ? life->ticks + 1 : 0;
 	life->ticked = at;
 	if (life->ticks > TICKS_AT_ONCE)
@@ -489,6 +500,7 @@ void world_start(struct world *world, size_t number)
 	life->node = number;
 	life->loop.data = life;
 	life->awaited = UINT64_MAX;
+	life->due = UINT64_MAX;
 	life->random_state = random_u64(&world->random);
 	life->next = world->lives;
 	world->lives = life;

@@ -59,7 +59,8 @@ struct life {
 	struct engine *engine;
 	struct quic_endpoint *endpoint;
 	struct address bound;
-	uint64_t awaited; /* a tick is among the events for then */
+	uint64_t due;	  /* when it wants its next tick */
+	uint64_t awaited; /* one is among the events for then, which may be too early */
 	uint64_t ticked;  /* when it had its last tick, and how many at that same time */
 	unsigned ticks;
 	uint64_t asks; /* of its counter, as last seen */
