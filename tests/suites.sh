@@ -20,6 +20,13 @@ say() { echo "== $*"; }
 # result <suite> <passed> <failed>
 result() { echo "$1 $2 $3" >>"$out/results"; }
 
+# sum_up <suite> [text]: says how many passed
+sum_up() {
+	awk -v suite="$1" -v text="${2:-}" '$1 == suite { p += $2; f += $3 }
+		END { printf "== suite %s: passed %d, failed %d%s\n", suite, p, f, text }' \
+		"$out/results"
+}
+
 # broken <suite> <why>: a suite that cannot run is a failure
 broken() {
 	say "$1 cannot run: $2"
@@ -165,6 +172,29 @@ end_once() {
 	count broker "$out/once.xml"
 }
 
+# Idle overlays of real nodes: more than a minute of waiting, begun here and judged at the end,
+# beside all that comes after it. (Processor time is counted per process, and they are at
+# addresses of their own.)
+rest_pid=
+suite_rest() {
+	local seconds=${P2PANDA_REST_SECONDS:-30}
+	build_release || { broken rest "its build failed"; return; }
+	timeout -k 10 $((seconds + 180)) "$out/release/rest" "$seconds" >"$out/rest.log" 2>&1 &
+	rest_pid=$!
+}
+
+end_rest() {
+	local sums
+	[ -n "$rest_pid" ] || return
+	say "the suite rest, which ran beside the others"
+	wait "$rest_pid"
+	cat "$out/rest.log"
+	sums=$(sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' "$out/rest.log")
+	# shellcheck disable=SC2086 # two numbers
+	result rest ${sums:-0 1}
+	sum_up rest
+}
+
 suite_broker() {
 	build_release || { broken broker "its build failed"; return; }
 	start_once
@@ -270,9 +300,10 @@ for suite in "$@"; do
 	broker*" sanitizers "* | interop*" sanitizers "*) build_early tsan ;;
 	esac
 	"suite_$suite"
-	awk -v suite="$suite" -v seconds=$((SECONDS - begun)) '$1 == suite { p += $2; f += $3 }
-		END { printf "== suite %s: passed %d, failed %d, in %d s\n", suite, p, f, seconds }' \
-		"$out/results"
+	if [ "$suite" != rest ] || [ -z "$rest_pid" ]; then # it has only begun
+		sum_up "$suite" ", in $((SECONDS - begun)) s"
+	fi
 done
+end_rest
 end_once
 exit 0
