@@ -48,8 +48,8 @@ enum gossip_effect_type {
 	GOSSIP_DELIVER,
 	GOSSIP_NEIGHBOUR_UP,
 	GOSSIP_NEIGHBOUR_DOWN,
-	/* Peer has answered gossip_probe, and names nobody that this overlay knows: it belongs
-	 * to a part that ours does not reach. */
+	/* A gossip_probe has led to peer, and nobody on the way has named anybody that this
+	 * overlay knows: it belongs to a part that ours does not reach. */
 	GOSSIP_APART,
 	/* This overlay does not need the link to peer any more (upstream:
 	 * DisconnectPeer, but for one overlay only: the others stay untouched). */
@@ -95,9 +95,10 @@ int gossip_ask(struct gossip *gossip, uint64_t now, const struct id *topic, cons
 int gossip_merge(
 	struct gossip *gossip, uint64_t now, const struct id *topic, const struct id *peer);
 
-/* Asks peer, which is said to take part in the overlay, for nodes that it knows there: a Shuffle
- * that goes no further. GOSSIP_APART may follow; nothing changes by it. One at a time: a further
- * one takes the place of one that was not answered. ERROR_NOT_JOINED, ERROR_NOMEM. */
+/* Asks peer, which is said to take part in the overlay, for nodes that it knows there (a Shuffle
+ * that goes no further), then one of those, and so on. GOSSIP_APART may follow; nothing changes
+ * by it. One at a time: a further one takes the place of one that was not answered.
+ * ERROR_NOT_JOINED, ERROR_NOMEM. */
 int gossip_probe(
 	struct gossip *gossip, uint64_t now, const struct id *topic, const struct id *peer);
 

@@ -8,10 +8,10 @@
  * its peer enters the active view, and expires wherever it was sent, so that a peer
  * that crashed and came back is answered, and refilling does not stall. What is
  * known of a peer is forgotten when it leaves both views. We are never a member of
- * our own views. And the active view is refilled until it is full or each member of the
- * passive view has said that it has no room (there, one is tried, and the next one after
- * the next shuffle); those are tried again when a neighbour is gone. The first Shuffle
- * does not wait for a minute, so that the passive view is filled soon.
+ * our own views. And who refuses a request is followed by the next one, so that the active
+ * view is full soon; but no more than MEMBERSHIP_REFILLS are asked after a neighbour has
+ * gone and one after each Shuffle, so that it ends where nobody has room. Shuffles are
+ * more frequent at first, so that the passive view is filled soon.
  */
 #ifndef BRIDGE_GOSSIP_MEMBERSHIP_H
 #define BRIDGE_GOSSIP_MEMBERSHIP_H
@@ -26,6 +26,7 @@
 
 /* Peers outside both views that we have asked to become neighbours, at a time. */
 #define MEMBERSHIP_STRANGERS 16
+#define MEMBERSHIP_REFILLS   10
 #define MEMBERSHIP_MEMBERS   (LIMIT_ACTIVE_VIEW + LIMIT_PASSIVE_VIEW + MEMBERSHIP_STRANGERS)
 
 enum member_view {
@@ -60,9 +61,12 @@ struct membership {
 	size_t active;
 	size_t passive;
 	uint64_t shuffle_at; /* UINT64_MAX: nobody to shuffle with */
+	uint64_t shuffle_interval;
+	unsigned refills; /* members that may still be asked with Low */
 	bool shuffled;	     /* the answer to our last Shuffle has not come */
 	bool probing;	     /* likewise to the one that went to probed */
 	struct id probed;
+	unsigned probes_left; /* nodes on this trail that are still to be asked */
 	uint64_t deadline;
 };
 
