@@ -12,7 +12,8 @@ usage: tests/run.sh [suite...]
 Suites (when none is named): $all
 
 unit, vectors  cmocka programs, built with ASan and UBSan
-simulation     a thousand nodes' gossip under virtual time, likewise
+simulation     under virtual time: a thousand nodes' gossip, likewise; overlays of whole nodes
+               (a part of it likewise, all of it without sanitizers)
 fuzz           every libFuzzer target over its corpus
 broker         the plugin in a stock Mosquitto
 interop        the same, with real p2panda-net peers (Rust, built here: needs the
