@@ -365,7 +365,7 @@ static void forget_flights(struct quic_connection *side)
 	struct flight *flight, *next;
 
 	DL_FOREACH_SAFE (side->flights, flight, next) {
-		if (flight->state == LOST) {
+		if (flight->state == LOST || flight->ack_lost) {
 			flight_free(flight);
 			continue;
 		}
