@@ -512,9 +512,10 @@ static bool wastes(const struct range *range, const char *what, size_t most)
 	while (most > copies_of_upstream[at].nodes)
 		at++;
 	/* An average of a few says nothing. */
-	if (runs < RUNS_OF_AN_AVERAGE || (sum->single / runs <= COPIES_MORE * copies_of_upstream[at].single &&
-				 sum->changing / runs <=
-					 COPIES_MORE * copies_of_upstream[at].changing))
+	if (runs < RUNS_OF_AN_AVERAGE)
+		return false;
+	if (sum->single / runs <= COPIES_MORE * copies_of_upstream[at].single &&
+		sum->changing / runs <= COPIES_MORE * copies_of_upstream[at].changing)
 		return false;
 	printf("FAILED: %s: %.3f and %.3f copies per delivery, upstream %.2f and %.2f\n", what,
 		sum->single / runs, sum->changing / runs, copies_of_upstream[at].single,
