@@ -12,7 +12,8 @@ usage: tests/run.sh [suite...]
 Suites (when none is named): $all
 
 unit, vectors  cmocka programs, built with ASan and UBSan
-simulation     a thousand nodes' gossip under virtual time, likewise
+simulation     under virtual time: a thousand nodes' gossip, likewise; overlays of whole nodes
+               (a part of it likewise, all of it without sanitizers)
 fuzz           every libFuzzer target over its corpus
 rest           idle overlays of 7 to 40 real nodes, watched for P2PANDA_REST_SECONDS (30):
                prints what they do; runs beside the suites after it

@@ -82,7 +82,7 @@ asan_options=strict_string_checks=1:detect_stack_use_after_return=1:check_initia
 ubsan_options=print_stacktrace=1:halt_on_error=1
 
 # What is installed, and beside it what the tests need.
-build_release() { build release -DP2PANDA_TOOLS=ON; }
+build_release() { build release -DP2PANDA_TOOLS=ON -DP2PANDA_SIMULATION=ON; }
 
 # ctest_suite <suite> <preset>
 ctest_suite() {
@@ -153,7 +153,19 @@ need_peers() {
 
 suite_unit() { ctest_suite unit asan; }
 suite_vectors() { ctest_suite vectors asan; }
-suite_simulation() { ctest_suite simulation asan; }
+
+# Most of the whole nodes' simulation is for a build without sanitizers: it takes minutes. Its
+# figures are shown.
+suite_simulation() {
+	local xml=$out/rest.xml
+	ctest_suite simulation asan
+	build_release || { broken simulation "its build failed"; return; }
+	rm -f "$xml"
+	ctest --test-dir "$out/release" -L '^rest$' --no-tests=error -V --output-junit "$xml" \
+		--test-output-size-passed 10000000 --test-output-size-failed 10000000 -j "$(nproc)"
+	count simulation "$xml"
+}
+
 suite_fuzz() { ctest_suite fuzz fuzz; }
 
 # Two tests of the broker suite wait for minutes: beside all that comes meanwhile. (They are in

@@ -514,7 +514,8 @@ void world_start(struct world *world, size_t number)
 	free(peers);
 	free(bootstraps);
 	engine_begin(life->engine);
-	network_reborn(life);
+	if (node->lives++ > 0)
+		network_reborn(life);
 	life_turn(life);
 	if (world->config.trace >= 1)
 		world_trace(world, "%zu starts", number);

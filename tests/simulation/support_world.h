@@ -42,7 +42,7 @@ struct world_config {
 struct world_figures {
 	uint64_t ups, downs;	    /* neighbours that came and went */
 	uint64_t deliveries;	    /* messages handed to the owner */
-	uint64_t connections, ends; /* of gossip; each of both sides counts */
+	uint64_t connections, ends; /* of gossip, begun and ended; each of both sides counts */
 	uint64_t bytes;		    /* sent on gossip's streams */
 	uint64_t frames[WIRE_IHAVE + 1]; /* sent, by type */
 	uint64_t high;			 /* of the Neighbor frames those with High */

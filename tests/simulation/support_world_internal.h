@@ -71,6 +71,7 @@ struct life {
 
 struct node {
 	struct life *life; /* NULL: it is down */
+	unsigned lives;	   /* so far */
 	const struct identity *identity;
 	unsigned part;
 	uint32_t *peers, *bootstraps;

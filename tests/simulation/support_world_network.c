@@ -68,6 +68,7 @@ struct quic_connection {
 	uint32_t ending;
 	uint8_t state;
 	bool incoming;
+	bool connected; /* it was open */
 	bool starved[2];
 	bool stalled; /* flights are lost: what follows waits for them */
 	bool told;    /* the other side hears, or has said, that it is over */
@@ -364,7 +365,7 @@ static void forget_flights(struct quic_connection *side)
 	struct flight *flight, *next;
 
 	DL_FOREACH_SAFE (side->flights, flight, next) {
-		if (flight->state == LOST) {
+		if (flight->state == LOST || flight->ack_lost) {
 			flight_free(flight);
 			continue;
 		}
@@ -386,7 +387,7 @@ static void side_report(struct quic_connection *side)
 	if (life->world->config.trace >= 1 && !life->killed)
 		world_trace(life->world, "%zu - %u %s: %s", node_of(side),
 			wire->nodes[!side->incoming], protocol_name(wire), close.text);
-	if (wire->protocol == GOSSIP && !life->killed)
+	if (wire->protocol == GOSSIP && side->connected && !life->killed)
 		life->world->nodes[life->node].figures.ends++;
 	DL_FOREACH_SAFE (side->streams, end, next)
 		stream_close(end);
@@ -510,6 +511,7 @@ static void open_side(struct quic_connection *side)
 	struct wire *wire = wire_of(side);
 
 	side->state = SIDE_OPEN;
+	side->connected = true;
 	note_heard(side, life->world->now);
 	idle_check(side);
 	if (wire->protocol == GOSSIP && !life->killed)
