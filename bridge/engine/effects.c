@@ -38,8 +38,10 @@ static void on_neighbour_down(struct engine *engine, const struct id *topic, con
 	size_t left = gossip_neighbours(engine->gossip, topic);
 
 	joiner_down(engine->joiner, engine_now(engine), topic, peer, left);
-	if (overlay && left == 0)
+	if (overlay && overlay->joined && left == 0) {
 		overlay->joined = false;
+		nodes_alone(engine, 1);
+	}
 	atomic_fetch_sub(engine->owner.neighbours, 1);
 	engine_emit(engine, NODE_NEIGHBOUR_DOWN, topic, peer, NULL);
 	engine_log(engine, NODE_LOG_DEBUG, "overlay %s: neighbour %s is down", short_id(topic).text,
@@ -144,6 +146,7 @@ bool effects_links(struct engine *engine)
 			dialer_unlinked(engine->dialer, now, &effect.peer);
 			joiner_unlinked(engine->joiner, &effect.peer);
 			book_set_linked(engine->book, &effect.peer, false);
+			gossip_link_down(engine->gossip, now, &effect.peer);
 			break;
 		case LINK_LOST:
 			gossip_peer_lost(engine->gossip, now, &effect.peer);

@@ -137,6 +137,7 @@ struct engine {
 	struct resolver *resolver;
 	struct store *store;
 	struct overlay *overlays;
+	size_t alone; /* overlays without a neighbour */
 	struct waiting_room room;
 	uint64_t waiting_due, heal_due;
 	/* When nodes that could not be reached are tried again. */
@@ -249,6 +250,8 @@ void nodes_linked(struct engine *engine, const struct id *node);
 void nodes_reached(struct engine *engine, const struct id *node);
 /* An overlay that uses the link to node has lost it, or it could not be dialled. */
 void nodes_lost(struct engine *engine, const struct id *node);
+/* So many overlays without a neighbour more; or fewer. */
+void nodes_alone(struct engine *engine, int more);
 /* node belongs to a part of the overlay that ours does not reach. */
 void nodes_apart(struct engine *engine, const struct id *topic, const struct id *node);
 /* The overlay has its first neighbour. */

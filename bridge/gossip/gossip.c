@@ -315,6 +315,16 @@ int gossip_receive(struct gossip *gossip, uint64_t now, const struct id *peer,
 	return finish(gossip, overlay);
 }
 
+void gossip_link_down(struct gossip *gossip, uint64_t now, const struct id *peer)
+{
+	struct overlay *overlay, *next;
+
+	HASH_ITER (hh, gossip->overlays, overlay, next) {
+		membership_link_down(&overlay->membership, now, peer);
+		finish(gossip, overlay);
+	}
+}
+
 void gossip_peer_lost(struct gossip *gossip, uint64_t now, const struct id *peer)
 {
 	struct overlay *overlay, *next;

@@ -127,6 +127,10 @@ int gossip_publish(struct gossip *gossip, uint64_t now, const struct id *topic,
 int gossip_receive(struct gossip *gossip, uint64_t now, const struct id *peer,
 	const struct id *topic, const uint8_t *body, size_t size);
 
+/* The last connection to peer has ended, perhaps to come back: what it was asked may have gone with
+ * it, so that its next Neighbor is no answer. */
+void gossip_link_down(struct gossip *gossip, uint64_t now, const struct id *peer);
+
 /* There has been no connection to peer for a while: it is gone for every overlay. */
 void gossip_peer_lost(struct gossip *gossip, uint64_t now, const struct id *peer);
 

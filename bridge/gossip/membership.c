@@ -792,6 +792,21 @@ void membership_remind(struct membership *membership, uint64_t now, const struct
 	send_neighbor(membership, peer, WIRE_HIGH);
 }
 
+/* If two nodes ask each other and one of the questions is lost, the one that has asked in vain takes
+ * the other's question for the answer and does not answer it: a neighbour on one side only. */
+void membership_link_down(struct membership *membership, uint64_t now, const struct id *peer)
+{
+	struct member *member = find(membership, peer);
+
+	if (!member || !member->asked)
+		return;
+	member->asked = false;
+	if (member->view == MEMBER_STRANGER)
+		drop(membership, member);
+	refill(membership, now, peer);
+	update_deadline(membership);
+}
+
 void membership_peer_lost(struct membership *membership, uint64_t now, const struct id *peer)
 {
 	struct member *member = find(membership, peer);

@@ -83,6 +83,7 @@ void membership_merge(struct membership *membership, uint64_t now, const struct 
 void membership_probe(struct membership *membership, const struct id *peer);
 void membership_offer(struct membership *membership, uint64_t now, const struct id *peer);
 void membership_remind(struct membership *membership, uint64_t now, const struct id *peer);
+void membership_link_down(struct membership *membership, uint64_t now, const struct id *peer);
 void membership_peer_lost(struct membership *membership, uint64_t now, const struct id *peer);
 /* Says farewell to all neighbours; clear it then. */
 void membership_leave(struct membership *membership);

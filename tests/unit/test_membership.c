@@ -264,6 +264,19 @@ static void a_neighbour_is_reminded(void **state)
 	assert_done("");
 }
 
+/* The question went with the connection: what comes then is a question, and is answered. */
+static void a_lost_question_has_no_answer(void **state)
+{
+	struct id peer = id_of(1), other = id_of(2);
+
+	membership_ask(&membership, now, &peer);
+	assert_done("neighbor 1, join 1");
+	membership_link_down(&membership, now, &other);
+	membership_link_down(&membership, now, &peer);
+	receive_neighbor(1, WIRE_LOW);
+	assert_done("up 1, neighbor 1 low");
+}
+
 static void a_late_answer_is_taken_for_a_request(void **state)
 {
 	struct id peer = id_of(1);
@@ -704,6 +717,7 @@ int main(void)
 		TEST(a_join_is_answered_and_forwarded),
 		TEST(the_answer_to_a_request_is_not_answered),
 		TEST(a_neighbour_is_reminded),
+		TEST(a_lost_question_has_no_answer),
 		TEST(a_late_answer_is_taken_for_a_request),
 		TEST(we_are_nobodys_peer_of_ourselves),
 		TEST(high_priority_drives_out_and_low_does_not),
