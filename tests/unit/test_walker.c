@@ -314,15 +314,6 @@ static size_t visited(void)
 	return count;
 }
 
-static unsigned total(void)
-{
-	unsigned sum = 0;
-
-	for (size_t i = 0; i < NODES; i++)
-		sum += world.visits[i];
-	return sum;
-}
-
 /* A newcomer that knows one node, which tells it of the others when its eager steps are over. */
 static void a_search_goes_to_everybody_at_once(void **state)
 {
@@ -340,15 +331,15 @@ static void a_search_goes_to_everybody_at_once(void **state)
 	/* And then at a walk's pace, however long it goes on. */
 	memset(world.visits, 0, sizeof world.visits);
 	pass(1000 * S);
-	assert_true(total() <= WALKER_QUICK + 1000 / 10);
+	assert_true(all_visits() <= WALKER_QUICK + 1000 / 10);
 	/* Begun anew, it is quick again; one that goes on is not. */
 	walker_search(world.walker, world.now, true, false);
 	memset(world.visits, 0, sizeof world.visits);
 	pass(3 * S);
-	assert_true(total() <= 2);
+	assert_true(all_visits() <= 2);
 	walker_search(world.walker, world.now, true, true);
 	pass(30 * S);
-	assert_true(total() >= NODES);
+	assert_true(all_visits() >= NODES);
 }
 
 static void without_a_search_the_walk_is_slow(void **state)
