@@ -307,7 +307,7 @@ void engine_join(struct engine *engine, const struct id *topic)
 	if (!overlay)
 		return;
 	overlay->topic = *topic;
-	overlay->heal_due = UINT64_MAX;
+	overlay->heal_due = overlay->settle_due = UINT64_MAX;
 	HASH_ADD_KEYPTR_BYHASHVALUE(hh, engine->overlays, &overlay->topic, sizeof overlay->topic,
 		keyed_hash(&engine->keyed, topic, sizeof *topic), overlay);
 	if (!overlay->hh.tbl) {

@@ -28,12 +28,23 @@
 #define AWAY_AT_A_TIME 2
 /* Nodes offered to an overlay at a time. */
 #define OFFERS 8
+/* After the first neighbour has come: this and up to half as long again; then four times as long. */
+#define SETTLE_FIRST_NS (2000 * MS)
+#define SETTLES 2
+
+/* nodes_heal is to come by for this overlay. */
+static void heal_by(struct engine *engine, const struct overlay *overlay)
+{
+	if (overlay->heal_due < engine->heal_due)
+		engine->heal_due = overlay->heal_due;
+	if (overlay->settle_due < engine->heal_due)
+		engine->heal_due = overlay->settle_due;
+}
 
 static void heal_at(struct engine *engine, struct overlay *overlay, uint64_t due)
 {
 	overlay->heal_due = due;
-	if (due < engine->heal_due)
-		engine->heal_due = due;
+	heal_by(engine, overlay);
 }
 
 static bool is_alone(const struct engine *engine, const struct overlay *overlay)
@@ -147,6 +158,46 @@ static void offer_some(struct engine *engine, const struct id *topic)
 	book_each_of_topic(engine->book, topic, offer_visit, &offering);
 }
 
+static bool settle_visit(void *context, const struct id *node)
+{
+	struct offering *offering = context;
+	struct engine *engine = offering->engine;
+
+	if (book_is_away(engine->book, node) || book_is_stale(engine->book, node) ||
+		gossip_is_neighbour(engine->gossip, offering->topic, node) ||
+		!access_grants(engine->access, node))
+		return true;
+	joiner_tell(engine->joiner, engine_now(engine), offering->topic, node,
+		links_linked(engine->links, node), JOINER_APART);
+	return false;
+}
+
+static void settle_later(struct engine *engine, struct overlay *overlay, uint64_t now)
+{
+	uint64_t wait = SETTLE_FIRST_NS << (2 * overlay->settled);
+
+	overlay->settle_due = UINT64_MAX;
+	if (overlay->settled++ == SETTLES)
+		return;
+	overlay->settle_due = now + wait + random_below(&engine->random, wait / 2);
+	heal_by(engine, overlay);
+}
+
+/* Many who join through one node in the same moment drive each other out of its view, and those that
+ * were driven out may find one another and nobody else: then each has neighbours enough, and nothing
+ * is missing for HyParView. So whoever comes asks some nodes at random a little later. */
+static void settle(struct engine *engine, struct overlay *overlay, uint64_t now)
+{
+	struct offering offering = {.engine = engine, .topic = &overlay->topic};
+
+	if (is_alone(engine, overlay)) {
+		overlay->settle_due = UINT64_MAX;
+		return;
+	}
+	book_each_of_topic(engine->book, &overlay->topic, settle_visit, &offering);
+	settle_later(engine, overlay, now);
+}
+
 static void heal(struct engine *engine, struct overlay *overlay, uint64_t now)
 {
 	uint64_t half = overlay->heal_backoff / 2, due;
@@ -257,8 +308,9 @@ void nodes_heal(struct engine *engine, uint64_t now)
 	HASH_ITER (hh, engine->overlays, overlay, next) {
 		if (overlay->heal_due <= now)
 			heal(engine, overlay, now);
-		if (overlay->heal_due < engine->heal_due)
-			engine->heal_due = overlay->heal_due;
+		if (overlay->settle_due <= now)
+			settle(engine, overlay, now);
+		heal_by(engine, overlay);
 	}
 }
 
@@ -300,6 +352,8 @@ void nodes_first(struct engine *engine, struct overlay *overlay)
 {
 	overlay->heal_due = UINT64_MAX;
 	offer_some(engine, &overlay->topic);
+	overlay->settled = 0;
+	settle_later(engine, overlay, engine_now(engine));
 }
 
 void nodes_linked(struct engine *engine, const struct id *node)
