@@ -20,8 +20,10 @@
  *   view     least and most neighbours of a node at the end
  *   gone     neighbours that went in the window, of all nodes; none may
  *   new      neighbours that came
- *   asks     nodes asked to be neighbours, per node and minute; at most one
+ *   asks     nodes asked to be neighbours with a high priority, per node and minute; at most one
  *   most     those that one node has asked
+ *   merges   how many of them were to join two parts of the overlay, of all nodes
+ *   probes   nodes asked whom they know
  *   dials    connections tried for gossip, of all nodes
  *   found    discovery sessions that went well, counted at both ends
  *   links    connections that a node has at the end
@@ -82,7 +84,7 @@ struct member {
 /* What is watched, all nodes together, as it was at one moment. */
 struct reading {
 	uint64_t time, cpu_ns;
-	uint64_t ups, downs, asks, dials, sessions;
+	uint64_t ups, downs, asks, merges, probes, dials, sessions;
 	uint64_t switches; /* how often a thread went to sleep */
 	uint64_t machine_busy, machine_all; /* ticks of all processors */
 	uint64_t *asks_of; /* each node's */
@@ -360,8 +362,10 @@ static struct reading read_all(void)
 	for (size_t i = 0; i < count; i++) {
 		const struct member *member = &members[i];
 
-		now.asks_of[i] = counted(member, COUNTER_JOINS);
+		now.asks_of[i] = counted(member, COUNTER_JOINS) + counted(member, COUNTER_MERGES);
 		now.asks += now.asks_of[i];
+		now.merges += counted(member, COUNTER_MERGES);
+		now.probes += counted(member, COUNTER_PROBES);
 		now.dials += counted(member, COUNTER_DIALS);
 		now.sessions += counted(member, COUNTER_DISCOVERED);
 		now.ups += member->ups;
@@ -429,7 +433,7 @@ static void too_much(const char *format, ...)
 /* The columns of print_case(). */
 static void print_head(void)
 {
-	puts("overlay         whole   view    gone     new    asks  most  dials  found  links"
+	puts("overlay         whole   view    gone     new    asks  most  merges  probes  dials  found  links"
 	     "    CPU  sleeps     1st     2nd  busy");
 }
 
@@ -448,11 +452,12 @@ static void print_case(enum topology topology, uint64_t whole, const struct read
 		least = neighbours < least ? neighbours : least;
 		most = neighbours > most ? neighbours : most;
 	}
-	printf("%-10s %3zu %6.2f %3zu-%-2zu %7" PRIu64 " %7" PRIu64 " %7.2f %5" PRIu64 " %6" PRIu64
-	       " %6" PRIu64 " %6.1f %6.3f %7.1f %7.1f %7.1f %5.0f\n",
+	printf("%-10s %3zu %6.2f %3zu-%-2zu %7" PRIu64 " %7" PRIu64 " %7.2f %5" PRIu64 " %7" PRIu64
+	       " %7" PRIu64 " %6" PRIu64 " %6" PRIu64 " %6.1f %6.3f %7.1f %7.1f %7.1f %5.0f\n",
 		topologies[topology], count, (double)whole / (double)S, least, most,
 		after->downs - before->downs, after->ups - before->ups,
 		(double)(after->asks - before->asks) / minutes, most_asks(before, after),
+		after->merges - before->merges, after->probes - before->probes,
 		after->dials - before->dials, after->sessions - before->sessions,
 		(double)connections / (double)count,
 		(double)(after->cpu_ns - before->cpu_ns) / (double)S / seconds / (double)count *
