@@ -135,13 +135,14 @@ static bool is_quick(const struct walker *walker)
 	return walker->eager > 0 || (walker->searching && walker->quick > 0);
 }
 
-void walker_search(struct walker *walker, uint64_t now, bool searching)
+void walker_search(struct walker *walker, uint64_t now, bool searching, bool anew)
 {
-	if (walker->searching == searching)
-		return;
+	bool begins = searching && (anew || !walker->searching);
+
 	walker->searching = searching;
-	walker->quick = WALKER_QUICK;
-	if (searching && walker->visited)
+	if (anew)
+		walker->quick = WALKER_QUICK;
+	if (begins && walker->quick > 0 && walker->visited)
 		sooner(walker, now, now);
 }
 
