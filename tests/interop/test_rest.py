@@ -22,17 +22,11 @@ MOST_ASKS_PER_MINUTE = 1.0
 
 def figures(broker) -> dict[str, float]:
     """What it has done since its start."""
-    names = {
-        "asks": "peers/joins",
-        "merges": "peers/merges",
-        "probes": "peers/probes",
-        "dials": "peers/dials",
-        "sessions": "discovery/sessions",
-    }
+    names = ("peers/joins", "peers/merges", "peers/probes", "peers/dials", "discovery/sessions")
     return {
         "seconds": time.monotonic(),
         "s of CPU": cpu_seconds(broker.process.pid),
-        **{name: broker.number(topic) for name, topic in names.items()},
+        **{name.split("/")[1]: broker.number(name) for name in names},
     }
 
 
@@ -88,7 +82,8 @@ def test_rest(brokers, rust, ours, generations, discovery):
         name: sum(late[name] - early[name] for late, early in zip(after, before, strict=True))
         for name in before[0]
     }
-    asks = (spent["asks"] + spent["merges"]) / (spent.pop("seconds") / 60)  # per broker and minute
+    asked = spent["joins"] + spent["merges"] + spent["probes"]
+    asks = asked / (spent.pop("seconds") / 60)  # of a broker
     print(f"whole after {whole:.1f} s; while it settled the peers lost {lost_before} neighbours")
     print(f"then in {WINDOW:.0f} s they lost {gone}; the {ours} brokers together:", end=" ")
     print(", ".join(f"{number:.2f} {name}" for name, number in spent.items()))
