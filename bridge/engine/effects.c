@@ -203,6 +203,9 @@ bool effects_joiner(struct engine *engine)
 			break;
 		case JOINER_MERGE:
 			engine_count(engine, COUNTER_MERGES);
+			engine_log(engine, NODE_LOG_DEBUG,
+				"overlay %s: asks peer %s, which may be in another part of it",
+				short_id(&effect.topic).text, short_id(&effect.peer).text);
 			gossip_merge(engine->gossip, now, &effect.topic, &effect.peer);
 			break;
 		case JOINER_PROBE:

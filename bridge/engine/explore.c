@@ -556,7 +556,6 @@ bool effects_explorer(struct engine *engine)
 		if (links_linked(engine->links, &effect.node))
 			continue;
 		book_failed(engine->book, now, engine_wall(engine), &effect.node);
-		nodes_lost(engine, &effect.node);
 		configured = engine_configured(engine, &effect.node);
 		if (configured)
 			resolution_start(configured->resolution);

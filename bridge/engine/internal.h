@@ -44,7 +44,7 @@ struct overlay {
 	uint64_t heal_due; /* when nodes of the book are wanted again; UINT64_MAX: no need */
 	uint64_t heal_backoff;
 	uint64_t settle_due; /* when one more node is asked to tie parts together; UINT64_MAX: never */
-	unsigned settled;    /* how often that was */
+	unsigned settles, settle_tries; /* how often that was, and was due */
 	UT_hash_handle hh;
 };
 
