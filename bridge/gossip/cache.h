@@ -7,6 +7,9 @@
  * Both times are constant, so the oldest entry is always the first to go: no heap.
  * The content of all overlays shares one budget of bytes; when it is used up the
  * oldest content of any overlay gives way early, which is counted.
+ *
+ * No call takes long because there are a million ids: they are in tables of some thousands
+ * each, as doubling a table is one step.
  * Time must not go backwards.
  */
 #ifndef BRIDGE_GOSSIP_CACHE_H
@@ -27,6 +30,11 @@
  * enough; upstream's eviction interval. */
 #define CACHE_EVICT_NS UINT64_C(1000000000)
 
+/* The first ids of an overlay are in one table, which is all that most overlays need; those
+ * that come while there are CACHE_FIRST of them in one of CACHE_SHARDS, by their hash. */
+#define CACHE_FIRST  8192
+#define CACHE_SHARDS 128
+
 struct cache_entry;
 
 /* Shared by all overlays of a node. */
@@ -38,7 +46,10 @@ struct contents {
 };
 
 struct cache {
-	struct cache_entry *entries; /* by id; in order of insertion */
+	struct cache_entry *first;   /* a table by id */
+	struct cache_entry **shards; /* CACHE_SHARDS more; NULL: none is needed */
+	size_t count;		     /* in all tables */
+	struct cache_entry *oldest, *youngest; /* in order of insertion */
 	struct contents *contents;
 	const struct keyed *keyed;
 	size_t limit; /* ids; LIMIT_RECEIVED_IDS */
