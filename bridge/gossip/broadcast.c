@@ -53,13 +53,22 @@ static void forget_missing(struct broadcast *broadcast, struct missing *missing)
 	memory_free(missing);
 }
 
+bool broadcast_clear_some(struct broadcast *broadcast, size_t *allowance)
+{
+	for (; broadcast->missing && *allowance > 0; --*allowance)
+		forget_missing(broadcast, broadcast->missing);
+	for (size_t i = 0; i < LIMIT_ACTIVE_VIEW; i++) {
+		memory_free(broadcast->neighbours[i].queue);
+		broadcast->neighbours[i].queue = NULL;
+	}
+	return cache_clear_some(&broadcast->cache, allowance) && !broadcast->missing;
+}
+
 void broadcast_clear(struct broadcast *broadcast)
 {
-	while (broadcast->missing)
-		forget_missing(broadcast, broadcast->missing);
-	for (size_t i = 0; i < LIMIT_ACTIVE_VIEW; i++)
-		memory_free(broadcast->neighbours[i].queue);
-	cache_clear(&broadcast->cache);
+	size_t all = SIZE_MAX;
+
+	broadcast_clear_some(broadcast, &all);
 }
 
 static struct neighbour *find_neighbour(struct broadcast *broadcast, const struct id *id)

@@ -102,10 +102,18 @@ static void forget_oldest(struct cache *cache)
 	cache->shards = NULL;
 }
 
+bool cache_clear_some(struct cache *cache, size_t *allowance)
+{
+	for (; cache->oldest && *allowance > 0; --*allowance)
+		forget_oldest(cache);
+	return !cache->oldest;
+}
+
 void cache_clear(struct cache *cache)
 {
-	while (cache->oldest)
-		forget_oldest(cache);
+	size_t all = SIZE_MAX;
+
+	cache_clear_some(cache, &all);
 }
 
 /* Into the table where it belongs. ERROR_NOMEM. */

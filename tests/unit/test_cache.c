@@ -200,6 +200,22 @@ static void tables_change_unnoticed(void **state)
 	cache_clear(&large);
 }
 
+static void clearing_can_be_sliced(void **state)
+{
+	size_t allowance = 10;
+
+	for (uint64_t i = 0; i < 25; i++)
+		assert_int_equal(add(&cache, i, i, 10), 0);
+	assert_false(cache_clear_some(&cache, &allowance));
+	assert_int_equal(allowance, 0);
+	assert_true(!has(&cache, 9) && has(&cache, 10));
+	allowance = 15;
+	assert_true(cache_clear_some(&cache, &allowance));
+	assert_int_equal(allowance, 0);
+	assert_true(cache_clear_some(&cache, &allowance));
+	assert_int_equal(heap_blocks(), 0);
+}
+
 static void no_memory_leaves_it_as_it_was(void **state)
 {
 	uint64_t added = 0, known = 0;
@@ -229,6 +245,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(the_oldest_id_gives_way, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_million_ids_are_in_small_tables, setup, teardown),
 		cmocka_unit_test_setup_teardown(tables_change_unnoticed, setup, teardown),
+		cmocka_unit_test_setup_teardown(clearing_can_be_sliced, setup, teardown),
 		cmocka_unit_test_setup_teardown(no_memory_leaves_it_as_it_was, setup, teardown),
 	};
 
