@@ -23,7 +23,7 @@ static size_t cost(const struct message *message)
 
 void contents_init(struct contents *contents, size_t limit, struct counters *counters)
 {
-	*contents = (struct contents){.limit = limit, .counters = counters};
+	*contents = (struct contents){.again = UINT64_MAX, .limit = limit, .counters = counters};
 }
 
 static void drop_content(struct contents *contents, struct cache_entry *entry)
@@ -48,23 +48,40 @@ static void keep_content(
 	}
 }
 
+/* When the oldest, which is kept for so long, is removed; again: if not before. */
+static uint64_t deadline(const struct cache_entry *oldest, uint64_t kept_ns, uint64_t again)
+{
+	uint64_t due = oldest ? oldest->added + kept_ns + CACHE_EVICT_NS : UINT64_MAX;
+
+	return again < due ? again : due;
+}
+
+static bool is_due(const struct cache_entry *oldest, uint64_t kept_ns, uint64_t now)
+{
+	return oldest && now - oldest->added >= kept_ns;
+}
+
 uint64_t contents_deadline(const struct contents *contents)
 {
-	if (!contents->oldest)
-		return UINT64_MAX;
-	return contents->oldest->added + CACHE_CONTENT_NS + CACHE_EVICT_NS;
+	return deadline(contents->oldest, CACHE_CONTENT_NS, contents->again);
 }
 
 void contents_evict(struct contents *contents, uint64_t now)
 {
-	while (contents->oldest && now - contents->oldest->added >= CACHE_CONTENT_NS)
+	for (unsigned i = 0; i < CACHE_EVICT_MOST; i++) {
+		if (!is_due(contents->oldest, CACHE_CONTENT_NS, now))
+			break;
 		drop_content(contents, contents->oldest);
+	}
+	contents->again = is_due(contents->oldest, CACHE_CONTENT_NS, now) ? now + CACHE_AGAIN_NS
+									  : UINT64_MAX;
 }
 
 void cache_init(
 	struct cache *cache, struct contents *contents, const struct keyed *keyed, size_t limit)
 {
-	*cache = (struct cache){.contents = contents, .keyed = keyed, .limit = limit};
+	*cache = (struct cache){
+		.again = UINT64_MAX, .contents = contents, .keyed = keyed, .limit = limit};
 }
 
 /* By the upper half of the hash: uthash chooses its buckets by the lower. */
@@ -180,11 +197,15 @@ struct message *cache_content(const struct cache *cache, const struct id *id, ui
 
 uint64_t cache_deadline(const struct cache *cache)
 {
-	return cache->oldest ? cache->oldest->added + CACHE_ID_NS + CACHE_EVICT_NS : UINT64_MAX;
+	return deadline(cache->oldest, CACHE_ID_NS, cache->again);
 }
 
 void cache_evict(struct cache *cache, uint64_t now)
 {
-	while (cache->oldest && now - cache->oldest->added >= CACHE_ID_NS)
+	for (unsigned i = 0; i < CACHE_EVICT_MOST; i++) {
+		if (!is_due(cache->oldest, CACHE_ID_NS, now))
+			break;
 		forget_oldest(cache);
+	}
+	cache->again = is_due(cache->oldest, CACHE_ID_NS, now) ? now + CACHE_AGAIN_NS : UINT64_MAX;
 }

@@ -8,8 +8,8 @@
  * The content of all overlays shares one budget of bytes; when it is used up the
  * oldest content of any overlay gives way early, which is counted.
  *
- * No call takes long because there are a million ids: they are in tables of some thousands
- * each, as doubling a table is one step.
+ * No call but cache_clear takes long because there are a million ids: they are in tables of
+ * some thousands each, as doubling a table is one step, and are forgotten in slices.
  * Time must not go backwards.
  */
 #ifndef BRIDGE_GOSSIP_CACHE_H
@@ -29,6 +29,9 @@
 /* What is due is removed up to this much later, so that one wake-up a second is
  * enough; upstream's eviction interval. */
 #define CACHE_EVICT_NS UINT64_C(1000000000)
+/* At most so many at a time (0.1 to 0.3 us each), and the next ones so much later. */
+#define CACHE_EVICT_MOST 1024
+#define CACHE_AGAIN_NS	 UINT64_C(1000000)
 
 /* The first ids of an overlay are in one table, which is all that most overlays need; those
  * that come while there are CACHE_FIRST of them in one of CACHE_SHARDS, by their hash. */
@@ -40,6 +43,7 @@ struct cache_entry;
 /* Shared by all overlays of a node. */
 struct contents {
 	struct cache_entry *oldest; /* a list, oldest first */
+	uint64_t again;		    /* when the next slice is removed; UINT64_MAX: none is due */
 	size_t bytes;
 	size_t limit;
 	struct counters *counters;
@@ -50,6 +54,7 @@ struct cache {
 	struct cache_entry **shards; /* CACHE_SHARDS more; NULL: none is needed */
 	size_t count;		     /* in all tables */
 	struct cache_entry *oldest, *youngest; /* in order of insertion */
+	uint64_t again;			       /* as above */
 	struct contents *contents;
 	const struct keyed *keyed;
 	size_t limit; /* ids; LIMIT_RECEIVED_IDS */
@@ -63,7 +68,7 @@ void cache_init(
 	struct cache *cache, struct contents *contents, const struct keyed *keyed, size_t limit);
 void cache_clear(struct cache *cache);
 /* The same in slices: at most so many now, by which *allowance is lessened. Whether none is
- * left. (One takes 0.1 to 0.3 us.) */
+ * left. */
 bool cache_clear_some(struct cache *cache, size_t *allowance);
 
 /* Remembers an id that is not known yet, and a reference to its message with the

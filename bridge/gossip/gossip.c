@@ -13,11 +13,10 @@
  * going, and what is said to them then. */
 #define EFFECTS_PER_STEP 128
 
-/* Of overlays that were left: what is freed (ids and the like, 0.1 to 0.3 us each) at once, and
- * in a tick. */
-#define FREED_AT_ONCE  256
-#define FREED_PER_TICK 4096
-/* Between two such ticks others get their turn. */
+/* Of overlays that were left: how many ids and the like are freed at once, and at a time later
+ * (0.1 to 0.3 us each). */
+#define FREED_AT_ONCE 256
+#define FREED_LATER   1024
 #define FREE_AGAIN_NS MS
 
 struct overlay {
@@ -342,22 +341,30 @@ uint64_t gossip_deadline(const struct gossip *gossip)
 	return due;
 }
 
-void gossip_tick(struct gossip *gossip, uint64_t now)
+static void tick_overlay(struct gossip *gossip, uint64_t now, struct overlay *overlay)
+{
+	membership_tick(&overlay->membership, now);
+	broadcast_tick(&overlay->broadcast, now);
+	/* What found no memory is lost; the protocol's repetitions make up. */
+	finish(gossip, overlay);
+}
+
+void gossip_step(struct gossip *gossip, uint64_t now)
 {
 	if (contents_deadline(&gossip->core.contents) <= now)
 		contents_evict(&gossip->core.contents, now);
 	if (gossip->left && gossip->free_due <= now) {
-		free_left(gossip, FREED_PER_TICK);
+		free_left(gossip, FREED_LATER);
 		gossip->free_due = now + FREE_AGAIN_NS;
 	}
-	while (gossip->heap_count && gossip->heap[0]->deadline <= now) {
-		struct overlay *overlay = gossip->heap[0];
+	if (gossip->heap_count && gossip->heap[0]->deadline <= now)
+		tick_overlay(gossip, now, gossip->heap[0]);
+}
 
-		membership_tick(&overlay->membership, now);
-		broadcast_tick(&overlay->broadcast, now);
-		/* What found no memory is lost; the protocol's repetitions make up. */
-		finish(gossip, overlay);
-	}
+void gossip_tick(struct gossip *gossip, uint64_t now)
+{
+	while (gossip_deadline(gossip) <= now)
+		gossip_step(gossip, now);
 }
 
 bool gossip_effect(struct gossip *gossip, struct gossip_effect *out)

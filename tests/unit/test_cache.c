@@ -169,6 +169,14 @@ static void a_million_ids_are_in_small_tables(void **state)
 	assert_int_equal(heap_blocks(), 0);
 }
 
+/* All that is due, slice by slice. */
+static void evict(struct cache *from, uint64_t now)
+{
+	do
+		cache_evict(from, now);
+	while (cache_deadline(from) <= now + CACHE_AGAIN_NS);
+}
+
 /* Those of the first table run out while newer ones are in the shards, and those that come when
  * there are few again are in the first table once more. */
 static void tables_change_unnoticed(void **state)
@@ -182,7 +190,7 @@ static void tables_change_unnoticed(void **state)
 		/* One pause, in which most of them are forgotten. */
 		now += i == n / 2 ? CACHE_ID_NS * 5 / 6 : step;
 		assert_int_equal(add(&large, now, i, 0), 0);
-		cache_evict(&large, now);
+		evict(&large, now);
 		while (next < i && !knows(&large, next))
 			next++;
 		assert_int_equal(large.count, i + 1 - next);
@@ -192,12 +200,40 @@ static void tables_change_unnoticed(void **state)
 			assert_true(large.first && large.shards);
 	}
 	assert_true(first_was_empty);
-	cache_evict(&large, now + CACHE_ID_NS);
+	evict(&large, now + CACHE_ID_NS);
 	assert_int_equal(large.count, 0);
 	assert_null(large.shards);
 	assert_int_equal(add(&large, now + CACHE_ID_NS, 1, 0), 0);
 	assert_true(knows(&large, 1));
 	cache_clear(&large);
+}
+
+static void what_is_due_is_removed_in_slices(void **state)
+{
+	uint64_t n = 3 * CACHE_EVICT_MOST, now = CACHE_CONTENT_NS;
+	struct cache large;
+
+	cache_init(&large, &contents, &keyed, n);
+	contents.limit = SIZE_MAX;
+	for (uint64_t i = 0; i < n; i++)
+		assert_int_equal(add(&large, 0, i, 1), 0);
+	for (uint64_t slice = 1; slice <= 3; slice++) {
+		contents_evict(&contents, now);
+		assert_false(has(&large, slice * CACHE_EVICT_MOST - 1));
+		assert_int_equal(has(&large, slice * CACHE_EVICT_MOST), slice < 3);
+		assert_true(contents_deadline(&contents) ==
+			(slice < 3 ? now + CACHE_AGAIN_NS : UINT64_MAX));
+		now += CACHE_AGAIN_NS;
+	}
+	assert_true(cache_deadline(&large) == CACHE_ID_NS + CACHE_EVICT_NS);
+	now = CACHE_ID_NS;
+	for (uint64_t slice = 1; slice <= 3; slice++) {
+		cache_evict(&large, now);
+		assert_int_equal(large.count, n - slice * CACHE_EVICT_MOST);
+		assert_true(cache_deadline(&large) ==
+			(slice < 3 ? now + CACHE_AGAIN_NS : UINT64_MAX));
+		now += CACHE_AGAIN_NS;
+	}
 }
 
 static void clearing_can_be_sliced(void **state)
@@ -245,6 +281,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(the_oldest_id_gives_way, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_million_ids_are_in_small_tables, setup, teardown),
 		cmocka_unit_test_setup_teardown(tables_change_unnoticed, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_is_due_is_removed_in_slices, setup, teardown),
 		cmocka_unit_test_setup_teardown(clearing_can_be_sliced, setup, teardown),
 		cmocka_unit_test_setup_teardown(no_memory_leaves_it_as_it_was, setup, teardown),
 	};
