@@ -53,9 +53,6 @@ struct node {
 
 /* ---- the node's thread ---- */
 
-/* More commands than this are left for the next turn, so that datagrams get theirs. */
-#define COMMANDS_PER_TURN 256
-
 static void on_command(struct node *node, struct command *command)
 {
 	switch (command->type) {
@@ -84,13 +81,13 @@ static void on_async(uv_async_t *async)
 	struct node *node = async->data;
 	struct mail *mail;
 
-	for (int i = 0; i < COMMANDS_PER_TURN; i++) {
+	do {
 		mail = mailbox_pop(&node->commands);
 		if (!mail)
 			return;
 		on_command(node, (struct command *)mail);
-	}
-	uv_async_send(async);
+	} while (!engine_is_late(node->engine));
+	uv_async_send(async); /* the others in the next turn */
 }
 
 /* At the end of each turn of the loop. */
