@@ -59,7 +59,9 @@
 	X(DIALS, "peers/dials", "connections tried for gossip") \
 	X(DIALS_FAILED, "peers/dials_failed", "those of them that did not come about") \
 	X(NOT_DIALLED, "peers/not_dialled", "dials not made: allow_node, deny_node") \
-	X(JOINS, "peers/joins", "nodes asked to be neighbours in an overlay") \
+	X(JOINS, "peers/joins", "nodes asked to be the first neighbour in an overlay") \
+	X(MERGES, "peers/merges", "nodes asked to join two parts of an overlay") \
+	X(PROBES, "peers/probes", "new nodes asked whom they know in an overlay") \
 	X(DISCOVERY_DIALS, "discovery/dials", "connections tried for discovery") \
 	X(DISCOVERED, "discovery/sessions", "discovery sessions that came to their end") \
 	X(DISCOVERY_FAILED, "discovery/failed", "discovery sessions that did not") \

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 set -eu
 
-all="unit vectors simulation fuzz broker interop sanitizers"
+all="unit vectors simulation fuzz rest broker interop sanitizers"
 by_name="interop07 bench soak"
 usage() {
 	cat <<EOF
@@ -12,8 +12,11 @@ usage: tests/run.sh [suite...]
 Suites (when none is named): $all
 
 unit, vectors  cmocka programs, built with ASan and UBSan
-simulation     a thousand nodes' gossip under virtual time, likewise
+simulation     under virtual time: a thousand nodes' gossip, likewise; overlays of whole nodes
+               (a part of it likewise, all of it without sanitizers)
 fuzz           every libFuzzer target over its corpus
+rest           idle overlays of 7 to 40 real nodes, watched for P2PANDA_REST_SECONDS (30):
+               prints what they do; runs beside the suites after it
 broker         the plugin in a stock Mosquitto
 interop        the same, with real p2panda-net peers (Rust, built here: needs the
                network once and about ten minutes)
@@ -240,8 +243,8 @@ EOF
 		--tmpfs /tmp:exec,mode=1777 \
 		--mount "type=bind,src=$tree,dst=$tree" --mount "type=bind,src=$cache,dst=$cache" \
 		"${options[@]}" -w "$tree" -e HOME=/tmp -e LANG=C.UTF-8 \
-		-e P2PANDA_TEST_OUT="$out" -e P2PANDA_SOAK_SECONDS -e CARGO_HOME="$cache/cargo" \
-		-e CARGO_TARGET_DIR="$cache/rust-forky" \
+		-e P2PANDA_TEST_OUT="$out" -e P2PANDA_SOAK_SECONDS -e P2PANDA_REST_SECONDS \
+		-e CARGO_HOME="$cache/cargo" -e CARGO_TARGET_DIR="$cache/rust-forky" \
 		"$image" "${user[@]}" bash "$tree/tests/suites.sh" $suites
 }
 
@@ -259,7 +262,7 @@ run_root() {
 		mv "$root.new" "$root"
 		say "made it in $((SECONDS - begun)) s"
 	fi
-	for name in $proxies P2PANDA_SOAK_SECONDS; do
+	for name in $proxies P2PANDA_SOAK_SECONDS P2PANDA_REST_SECONDS; do
 		[ -z "${!name:-}" ] || environment+=("$name=${!name}")
 	done
 	ca=$(ca_bundle)

@@ -20,6 +20,13 @@ say() { echo "== $*"; }
 # result <suite> <passed> <failed>
 result() { echo "$1 $2 $3" >>"$out/results"; }
 
+# sum_up <suite> [text]: says how many passed
+sum_up() {
+	awk -v suite="$1" -v text="${2:-}" '$1 == suite { p += $2; f += $3 }
+		END { printf "== suite %s: passed %d, failed %d%s\n", suite, p, f, text }' \
+		"$out/results"
+}
+
 # broken <suite> <why>: a suite that cannot run is a failure
 broken() {
 	say "$1 cannot run: $2"
@@ -75,7 +82,7 @@ asan_options=strict_string_checks=1:detect_stack_use_after_return=1:check_initia
 ubsan_options=print_stacktrace=1:halt_on_error=1
 
 # What is installed, and beside it what the tests need.
-build_release() { build release -DP2PANDA_TOOLS=ON; }
+build_release() { build release -DP2PANDA_TOOLS=ON -DP2PANDA_SIMULATION=ON; }
 
 # ctest_suite <suite> <preset>
 ctest_suite() {
@@ -146,7 +153,19 @@ need_peers() {
 
 suite_unit() { ctest_suite unit asan; }
 suite_vectors() { ctest_suite vectors asan; }
-suite_simulation() { ctest_suite simulation asan; }
+
+# Most of the whole nodes' simulation is for a build without sanitizers: it takes minutes. Its
+# figures are shown.
+suite_simulation() {
+	local xml=$out/rest.xml
+	ctest_suite simulation asan
+	build_release || { broken simulation "its build failed"; return; }
+	rm -f "$xml"
+	ctest --test-dir "$out/release" -L '^rest$' --no-tests=error -V --output-junit "$xml" \
+		--test-output-size-passed 10000000 --test-output-size-failed 10000000 -j "$(nproc)"
+	count simulation "$xml"
+}
+
 suite_fuzz() { ctest_suite fuzz fuzz; }
 
 # Two tests of the broker suite wait for minutes: beside all that comes meanwhile. (They are in
@@ -163,6 +182,29 @@ end_once() {
 	wait "$once_pid"
 	cat "$out/once.log"
 	count broker "$out/once.xml"
+}
+
+# Idle overlays of real nodes: more than a minute of waiting, begun here and judged at the end,
+# beside all that comes after it. (Processor time is counted per process, and they are at
+# addresses of their own.)
+rest_pid=
+suite_rest() {
+	local seconds=${P2PANDA_REST_SECONDS:-30}
+	build_release || { broken rest "its build failed"; return; }
+	timeout -k 10 $((seconds + 180)) "$out/release/rest" "$seconds" >"$out/rest.log" 2>&1 &
+	rest_pid=$!
+}
+
+end_rest() {
+	local sums
+	[ -n "$rest_pid" ] || return
+	say "the suite rest, which ran beside the others"
+	wait "$rest_pid"
+	cat "$out/rest.log"
+	sums=$(sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' "$out/rest.log")
+	# shellcheck disable=SC2086 # two numbers
+	result rest ${sums:-0 1}
+	sum_up rest
 }
 
 suite_broker() {
@@ -270,9 +312,10 @@ for suite in "$@"; do
 	broker*" sanitizers "* | interop*" sanitizers "*) build_early tsan ;;
 	esac
 	"suite_$suite"
-	awk -v suite="$suite" -v seconds=$((SECONDS - begun)) '$1 == suite { p += $2; f += $3 }
-		END { printf "== suite %s: passed %d, failed %d, in %d s\n", suite, p, f, seconds }' \
-		"$out/results"
+	if [ "$suite" != rest ] || [ -z "$rest_pid" ]; then # it has only begun
+		sum_up "$suite" ", in $((SECONDS - begun)) s"
+	fi
 done
+end_rest
 end_once
 exit 0

@@ -37,6 +37,8 @@ struct walker {
 	uint64_t due;
 	uint64_t pace;
 	unsigned eager;
+	bool searching;
+	unsigned quick; /* steps of the search that follow quickly */
 	bool lonely; /* no session has succeeded since the last change */
 };
 
@@ -123,8 +125,24 @@ void walker_reset(struct walker *walker, uint64_t now)
 	forget_visits(walker);
 	walker->pace = 0;
 	walker->eager = WALKER_EAGER;
+	walker->quick = WALKER_QUICK;
 	walker->lonely = true;
 	sooner(walker, now, now);
+}
+
+static bool is_quick(const struct walker *walker)
+{
+	return walker->eager > 0 || (walker->searching && walker->quick > 0);
+}
+
+void walker_search(struct walker *walker, uint64_t now, bool searching)
+{
+	if (walker->searching == searching)
+		return;
+	walker->searching = searching;
+	walker->quick = WALKER_QUICK;
+	if (searching && walker->visited)
+		sooner(walker, now, now);
 }
 
 void walker_prompt(struct walker *walker, uint64_t now, const struct id *node)
@@ -140,7 +158,9 @@ void walker_prompt(struct walker *walker, uint64_t now, const struct id *node)
 
 void walker_found(struct walker *walker, uint64_t now)
 {
-	if (walker->due == UINT64_MAX)
+	if (walker->searching && walker->quick > 0)
+		sooner(walker, now, now);
+	else if (walker->due == UINT64_MAX)
 		sooner(walker, now, now + walker->pace);
 }
 
@@ -226,7 +246,7 @@ static bool choose(struct walker *walker, struct id *out)
 			walker->nodes.random(walker->nodes.context, is_unvisited, walker, out))
 			return true;
 		/* Everybody was visited: a new walk, but at a walk's pace. */
-		if (!walker->visited || walker->eager > 0)
+		if (!walker->visited || walker->pace == 0)
 			break;
 		forget_visits(walker);
 	}
@@ -235,15 +255,24 @@ static bool choose(struct walker *walker, struct id *out)
 
 static void slow_down(struct walker *walker)
 {
-	if (walker->eager > 0) {
-		walker->eager--;
-		walker->pace = 0;
-		return;
-	}
 	walker->pace += SLOWER_MIN_NS +
 			random_below(&walker->random, SLOWER_MAX_NS - SLOWER_MIN_NS + 1);
 	if (walker->pace > (walker->lonely ? SLOWEST_LONELY_NS : SLOWEST_NS))
 		walker->pace = walker->lonely ? SLOWEST_LONELY_NS : SLOWEST_NS;
+}
+
+/* After a step. */
+static void keep_pace(struct walker *walker)
+{
+	if (!is_quick(walker)) {
+		slow_down(walker);
+		return;
+	}
+	walker->pace = 0;
+	if (walker->eager > 0)
+		walker->eager--;
+	else
+		walker->quick--;
 }
 
 uint64_t walker_deadline(const struct walker *walker)
@@ -267,7 +296,7 @@ bool walker_effect(struct walker *walker, uint64_t now, struct id *node)
 	note_visit(walker, node);
 	walker->running[walker->running_count++] = *node;
 	walker->last = now;
-	slow_down(walker);
+	keep_pace(walker);
 	walker->due = now + (walker->pace > STEP_NS ? walker->pace : STEP_NS);
 	return true;
 }

@@ -6,14 +6,18 @@ static void on_neighbour_up(struct engine *engine, const struct id *topic, const
 {
 	struct quic_connection *connection = links_connection(engine->links, peer);
 	struct configured *configured = engine_configured(engine, peer);
+	struct overlay *overlay = engine_overlay(engine, topic);
+	bool is_first = overlay && !overlay->joined;
 	struct address address;
 
+	if (overlay)
+		overlay->joined = true;
 	/* Should it fail again, that is news. */
 	if (configured)
 		configured->failure[0] = 0;
-	joiner_answered(engine->joiner, topic, peer);
+	joiner_up(engine->joiner, topic, peer);
 	atomic_fetch_add(engine->owner.neighbours, 1);
-	if (gossip_neighbours(engine->gossip, topic) == 1)
+	if (is_first)
 		engine_emit(engine, NODE_JOINED, topic, NULL, NULL);
 	engine_emit(engine, NODE_NEIGHBOUR_UP, topic, peer, NULL);
 	engine_log(engine, NODE_LOG_DEBUG, "overlay %s: neighbour %s is up", short_id(topic).text,
@@ -23,14 +27,21 @@ static void on_neighbour_up(struct engine *engine, const struct id *topic, const
 		book_worked(engine->book, engine_now(engine), engine_wall(engine), peer, &address);
 	}
 	nodes_shared(engine, peer, topic, true);
+	if (is_first)
+		nodes_first(engine, overlay);
 	engine_send_waiting(engine, topic);
 }
 
 static void on_neighbour_down(struct engine *engine, const struct id *topic, const struct id *peer)
 {
 	struct overlay *overlay = engine_overlay(engine, topic);
+	size_t left = gossip_neighbours(engine->gossip, topic);
 
-	joiner_lost(engine->joiner, engine_now(engine), topic, peer);
+	joiner_down(engine->joiner, engine_now(engine), topic, peer, left);
+	if (overlay && overlay->joined && left == 0) {
+		overlay->joined = false;
+		nodes_alone(engine, 1);
+	}
 	atomic_fetch_sub(engine->owner.neighbours, 1);
 	engine_emit(engine, NODE_NEIGHBOUR_DOWN, topic, peer, NULL);
 	engine_log(engine, NODE_LOG_DEBUG, "overlay %s: neighbour %s is down", short_id(topic).text,
@@ -79,6 +90,9 @@ bool effects_gossip(struct engine *engine)
 		case GOSSIP_NEIGHBOUR_DOWN:
 			on_neighbour_down(engine, &effect.topic, &effect.peer);
 			break;
+		case GOSSIP_APART:
+			nodes_apart(engine, &effect.topic, &effect.peer);
+			break;
 		case GOSSIP_RELEASE:
 			links_release(
 				engine->links, engine_now(engine), &effect.peer, &effect.topic);
@@ -120,6 +134,7 @@ bool effects_links(struct engine *engine)
 			dialer_linked(engine->dialer, &effect.peer);
 			joiner_linked(engine->joiner, now, &effect.peer);
 			book_set_linked(engine->book, &effect.peer, true);
+			nodes_linked(engine, &effect.peer);
 			links_keep(engine->links, now, &effect.peer,
 				engine->overlays && engine_trusted(engine, &effect.peer));
 			remind_neighbours(engine, &effect.peer);
@@ -131,9 +146,11 @@ bool effects_links(struct engine *engine)
 			dialer_unlinked(engine->dialer, now, &effect.peer);
 			joiner_unlinked(engine->joiner, &effect.peer);
 			book_set_linked(engine->book, &effect.peer, false);
+			gossip_link_down(engine->gossip, now, &effect.peer);
 			break;
 		case LINK_LOST:
 			gossip_peer_lost(engine->gossip, now, &effect.peer);
+			nodes_lost(engine, &effect.peer);
 			break;
 		}
 	}
@@ -156,6 +173,7 @@ bool effects_dialer(struct engine *engine)
 		case DIALER_GAVE_UP:
 			links_gave_up(engine->links, now, &effect.node);
 			book_failed(engine->book, now, engine_wall(engine), &effect.node);
+			nodes_lost(engine, &effect.node);
 			break;
 		case DIALER_LOOK_UP:
 			links_gave_up(engine->links, now, &effect.node);
@@ -172,20 +190,27 @@ bool effects_joiner(struct engine *engine)
 {
 	uint64_t now = engine_now(engine);
 	struct joiner_effect effect;
-	bool any = false, full;
+	bool any = false;
 
 	while (!engine->stopping && joiner_effect(engine->joiner, now, &effect)) {
 		any = true;
-		/* A full view needs nobody; it is looked at again after the backoff. */
-		full = gossip_neighbours(engine->gossip, &effect.topic) >= LIMIT_ACTIVE_VIEW;
-		if (full && !effect.probe)
-			continue;
-		if (effect.gave_up) {
+		switch (effect.type) {
+		case JOINER_ASK:
+			engine_count(engine, COUNTER_JOINS);
+			gossip_ask(engine->gossip, now, &effect.topic, &effect.peer);
+			break;
+		case JOINER_MERGE:
+			engine_count(engine, COUNTER_MERGES);
+			gossip_merge(engine->gossip, now, &effect.topic, &effect.peer);
+			break;
+		case JOINER_PROBE:
+			engine_count(engine, COUNTER_PROBES);
+			gossip_probe(engine->gossip, now, &effect.topic, &effect.peer);
+			break;
+		case JOINER_GAVE_UP:
 			nodes_shared(engine, &effect.peer, &effect.topic, false);
-			continue;
+			break;
 		}
-		engine_count(engine, COUNTER_JOINS);
-		gossip_ask(engine->gossip, now, &effect.topic, &effect.peer);
 	}
 	return any;
 }

@@ -262,6 +262,8 @@ static uint64_t deadline(const struct engine *engine)
 		due = engine->waiting_due;
 	if (engine->heal_due < due)
 		due = engine->heal_due;
+	if (engine->away_due < due)
+		due = engine->away_due;
 	if (engine->advertise.due < due)
 		due = engine->advertise.due;
 	return due;
@@ -345,6 +347,8 @@ void engine_drop(struct engine *engine, struct overlay *overlay)
 	HASH_DELETE(hh, engine->overlays, overlay);
 	if (!overlay->refused) {
 		atomic_fetch_sub(engine->owner.overlays, 1);
+		if (!overlay->joined)
+			nodes_alone(engine, -1);
 		joiner_remove_topic(engine->joiner, &topic);
 		/* The cores do not report neighbours of an overlay that is left. */
 		atomic_fetch_sub(

@@ -354,6 +354,7 @@ static void on_connected(void *context, struct quic_connection *connection)
 		quic_connection_set_data(connection, talk);
 	}
 	talk->connected = true;
+	nodes_reached(engine, &talk->peer);
 	if (!talk->dialled) {
 		/* Alice opens the stream. That she has dialled us proves nothing else. */
 		book_hear(engine->book, engine_now(engine), &talk->peer, &talk->peer, &address, 1,
@@ -552,6 +553,7 @@ bool effects_explorer(struct engine *engine)
 		if (links_linked(engine->links, &effect.node))
 			continue;
 		book_failed(engine->book, now, engine_wall(engine), &effect.node);
+		nodes_lost(engine, &effect.node);
 		configured = engine_configured(engine, &effect.node);
 		if (configured)
 			resolution_start(configured->resolution);

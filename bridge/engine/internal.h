@@ -38,9 +38,10 @@ enum protocol { GOSSIP, DISCOVERY, PROTOCOLS };
 struct overlay {
 	struct id topic;
 	bool refused; /* over max_overlays: kept so that a leave finds it */
+	bool joined;  /* there is a neighbour, and that was said */
 	struct waiting waiting;
-	uint64_t heal_due; /* when nodes of the book are asked again; UINT64_MAX: no need */
-	uint64_t heal_backoff, probe_backoff;
+	uint64_t heal_due; /* when nodes of the book are wanted again; UINT64_MAX: no need */
+	uint64_t heal_backoff;
 	UT_hash_handle hh;
 };
 
@@ -136,8 +137,11 @@ struct engine {
 	struct resolver *resolver;
 	struct store *store;
 	struct overlay *overlays;
+	size_t alone; /* overlays without a neighbour */
 	struct waiting_room room;
 	uint64_t waiting_due, heal_due;
+	/* When nodes that could not be reached are tried again. */
+	uint64_t away_due, away_backoff;
 	struct node_event dropped; /* not told yet; count 0: nothing */
 	struct route *dials;
 	struct inlet *inlets; /* bounded by the streams we grant */
@@ -243,6 +247,18 @@ void nodes_shared(
 	struct engine *engine, const struct id *node, const struct id *topic, bool shared);
 /* node has opened a stream for this overlay. */
 void nodes_named(struct engine *engine, const struct id *node, const struct id *topic);
+/* A link to node has come about. */
+void nodes_linked(struct engine *engine, const struct id *node);
+/* A connection with node has come about, whatever for and whoever has dialled. */
+void nodes_reached(struct engine *engine, const struct id *node);
+/* An overlay that uses the link to node has lost it, or it could not be dialled. */
+void nodes_lost(struct engine *engine, const struct id *node);
+/* So many overlays without a neighbour more; or fewer. */
+void nodes_alone(struct engine *engine, int more);
+/* node belongs to a part of the overlay that ours does not reach. */
+void nodes_apart(struct engine *engine, const struct id *topic, const struct id *node);
+/* The overlay has its first neighbour. */
+void nodes_first(struct engine *engine, struct overlay *overlay);
 /* Fewer neighbours than before. */
 void nodes_fewer(struct engine *engine, struct overlay *overlay);
 /* Ask again in every overlay, now: we can be reached elsewhere. */

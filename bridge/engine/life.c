@@ -341,7 +341,7 @@ int engine_new(const struct node_config *config, const struct engine_owner *owne
 	engine->identity = config->identity;
 	engine->me = config->identity->id;
 	engine->random = random_system();
-	engine->waiting_due = engine->heal_due = UINT64_MAX;
+	engine->waiting_due = engine->heal_due = engine->away_due = UINT64_MAX;
 	engine->advertise.due = UINT64_MAX;
 	engine->room = (struct waiting_room){
 		.limit = config->queue_limit,

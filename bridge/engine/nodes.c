@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Who is wanted as a neighbour. Gossip takes its nodes from the book: when an overlay is
- * joined, when a node shows that it shares it, when our addresses change, and again with a
- * jittered backoff while there are few neighbours, which is what heals an overlay after a
- * partition (p2panda-net src/gossip/actors/healer.rs joins on each change of a topic's node
- * set only).
+ * Who is wanted as a neighbour. Gossip takes its nodes from the book.
+ *
+ * An overlay in which we are alone dials those who share it, again and again with a jittered
+ * backoff, and the joiner asks them. One with neighbours, but fewer than it has places for, is
+ * offered some whenever they may be of use: gossip asks them with a low priority, and is quiet
+ * when nobody has room. So an overlay comes to rest.
+ *
+ * A partition is not found by asking: what was lost is dialled again, a few nodes at a time and for
+ * all overlays together, and who is back is news for the joiner, as is a node that is new to a topic
+ * (p2panda-net src/gossip/actors/healer.rs joins all nodes of a topic on each change of their set;
+ * here one node is asked for all that have changed, and a new one only if it knows others than we).
  */
 #include <utlist.h>
 
@@ -14,16 +20,30 @@
 /* A dial to an address that does not answer takes 5 s: with these an overlay is whole again
  * within 10 s of the network's being so. */
 #define HEAL_MOST_NS  (4000 * MS)
-/* With a full view; again and again at first after a neighbour was lost. */
-#define PROBE_FIRST_NS (10000 * MS)
-#define PROBE_MOST_NS  (120000 * MS)
 #define HEAL_GRAIN_NS (250 * MS)
+/* Those that are away: tried so soon after they were lost, and so seldom in the end. */
+#define AWAY_FIRST_NS (1000 * MS)
+#define AWAY_MOST_NS  (6000 * MS)
+/* So many of those that have been away for long, and of the others, are tried at a time. */
+#define AWAY_AT_A_TIME 2
+/* Nodes offered to an overlay at a time. */
+#define OFFERS 8
 
 static void heal_at(struct engine *engine, struct overlay *overlay, uint64_t due)
 {
 	overlay->heal_due = due;
 	if (due < engine->heal_due)
 		engine->heal_due = due;
+}
+
+static bool is_alone(const struct engine *engine, const struct overlay *overlay)
+{
+	return gossip_neighbours(engine->gossip, &overlay->topic) == 0;
+}
+
+static bool has_room(const struct engine *engine, const struct overlay *overlay)
+{
+	return gossip_neighbours(engine->gossip, &overlay->topic) < LIMIT_ACTIVE_VIEW;
 }
 
 /* Whether there is no link and so a dial, which may fail. */
@@ -36,7 +56,8 @@ static bool want(struct engine *engine, const struct id *topic, const struct id 
 
 	if (!trusted && !engine_may_dial(engine, node))
 		return false;
-	joiner_add(engine->joiner, now, topic, node, linked, trusted ? JOINER_TRUSTED : reason);
+	joiner_add(engine->joiner, now, topic, node, linked, trusted ? JOINER_TRUSTED : reason,
+		book_shares(engine->book, node, topic));
 	if (trusted) {
 		dialer_want(engine->dialer, now, node, true);
 		links_keep(engine->links, now, node, true);
@@ -47,6 +68,8 @@ static bool want(struct engine *engine, const struct id *topic, const struct id 
 	}
 	return !linked;
 }
+
+/* ---- alone ---- */
 
 struct fill {
 	struct engine *engine;
@@ -60,9 +83,7 @@ static bool fill_visit(void *context, const struct id *node)
 	struct fill *fill = context;
 	struct engine *engine = fill->engine;
 
-	if (book_is_stale(engine->book, node) != fill->stale ||
-		gossip_is_neighbour(engine->gossip, &fill->overlay->topic, node) ||
-		engine_trusted(engine, node))
+	if (book_is_stale(engine->book, node) != fill->stale || engine_trusted(engine, node))
 		return true;
 	fill->dialled += want(engine, &fill->overlay->topic, node, JOINER_NODE);
 	return --fill->room > 0;
@@ -85,34 +106,45 @@ static size_t fill(struct engine *engine, struct overlay *overlay)
 	return fill.dialled;
 }
 
-static bool probe_visit(void *context, const struct id *node)
-{
-	struct fill *fill = context;
+/* ---- with neighbours ---- */
 
-	if (gossip_is_neighbour(fill->engine->gossip, &fill->overlay->topic, node) ||
-		engine_trusted(fill->engine, node))
-		return true;
-	want(fill->engine, &fill->overlay->topic, node, JOINER_PROBE);
-	fill->dialled++;
-	return false;
+static void offer(struct engine *engine, const struct id *topic, const struct id *node)
+{
+	if (links_linked(engine->links, node) || engine_may_dial(engine, node))
+		gossip_offer(engine->gossip, engine_now(engine), topic, node);
 }
 
-/* A full view says nothing of how far the overlay reaches: after a long partition each side
- * may have enough neighbours of its own, and HyParView would never look beyond them. So one
- * node of the book is asked now and then all the same. */
-static void probe(struct engine *engine, struct overlay *overlay, uint64_t now)
-{
-	struct fill fill = {.engine = engine, .overlay = overlay};
-	uint64_t half = overlay->probe_backoff / 2;
+struct offering {
+	struct engine *engine;
+	const struct id *topic;
+	size_t room;
+};
 
-	joiner_prune(engine->joiner, &overlay->topic);
-	book_each_of_topic(engine->book, &overlay->topic, probe_visit, &fill);
-	if (fill.dialled == 0)
-		return;
-	heal_at(engine, overlay, now + half + random_below(&engine->random, half + 1));
-	overlay->probe_backoff = overlay->probe_backoff * 2 > PROBE_MOST_NS
-					 ? PROBE_MOST_NS
-					 : overlay->probe_backoff * 2;
+static bool offer_visit(void *context, const struct id *node)
+{
+	struct offering *offering = context;
+	struct engine *engine = offering->engine;
+
+	if (book_is_away(engine->book, node) || book_is_stale(engine->book, node) ||
+		gossip_is_neighbour(engine->gossip, offering->topic, node))
+		return true;
+	offer(engine, offering->topic, node);
+	return --offering->room > 0;
+}
+
+/* Those that share the topic, and the trusted ones that are there and may have it, too. */
+static void offer_some(struct engine *engine, const struct id *topic)
+{
+	struct offering offering = {engine, topic, OFFERS};
+	const struct id *id;
+
+	for (size_t i = 0; i < engine->configured_count; i++) {
+		id = &engine->configured[i].id;
+		if (engine->configured[i].trusted && links_linked(engine->links, id) &&
+			!gossip_is_neighbour(engine->gossip, topic, id))
+			gossip_offer(engine->gossip, engine_now(engine), topic, id);
+	}
+	book_each_of_topic(engine->book, topic, offer_visit, &offering);
 }
 
 static void heal(struct engine *engine, struct overlay *overlay, uint64_t now)
@@ -120,13 +152,14 @@ static void heal(struct engine *engine, struct overlay *overlay, uint64_t now)
 	uint64_t half = overlay->heal_backoff / 2, due;
 
 	overlay->heal_due = UINT64_MAX;
+	if (!is_alone(engine, overlay)) {
+		if (has_room(engine, overlay))
+			offer_some(engine, &overlay->topic);
+		return;
+	}
 	/* The joiner repeats what goes over links that are there, the dialler dials trusted nodes
 	 * for ever; here it is about the others. When there is nobody left to be tried, the next
 	 * change of the node set comes here again. */
-	if (gossip_neighbours(engine->gossip, &overlay->topic) >= LIMIT_ACTIVE_VIEW) {
-		probe(engine, overlay, now);
-		return;
-	}
 	if (fill(engine, overlay) == 0)
 		return;
 	/* Together with other overlays: a thousand of them are not to wake us one by one. */
@@ -137,10 +170,87 @@ static void heal(struct engine *engine, struct overlay *overlay, uint64_t now)
 					: overlay->heal_backoff * 2;
 }
 
+/* ---- those that are away ---- */
+
+static void expect_back(struct engine *engine)
+{
+	uint64_t due = engine_now(engine) + AWAY_FIRST_NS;
+
+	engine->away_backoff = AWAY_FIRST_NS;
+	if (due < engine->away_due)
+		engine->away_due = due;
+}
+
+/* A gossip link is dialled: so it is there for what is to be asked when it comes about. */
+static size_t try_away(struct engine *engine, uint64_t now, bool recently)
+{
+	struct id node;
+	size_t tried;
+
+	for (tried = 0; tried < AWAY_AT_A_TIME; tried++) {
+		if (!book_next_away(engine->book, recently, &node))
+			break;
+		if (engine_may_dial(engine, &node))
+			dialer_want(engine->dialer, now, &node, false);
+	}
+	return tried;
+}
+
+static void look_for_those_away(struct engine *engine, uint64_t now)
+{
+	uint64_t half;
+
+	if (now < engine->away_due)
+		return;
+	engine->away_due = UINT64_MAX;
+	if (!engine->overlays || try_away(engine, now, true) + try_away(engine, now, false) == 0)
+		return;
+	engine->away_backoff = engine->away_backoff * 2 > AWAY_MOST_NS ? AWAY_MOST_NS
+								       : engine->away_backoff * 2;
+	half = engine->away_backoff / 2;
+	engine->away_due = now + half + random_below(&engine->random, half + 1);
+}
+
+void nodes_lost(struct engine *engine, const struct id *node)
+{
+	if (book_set_away(engine->book, node, true))
+		expect_back(engine);
+}
+
+void nodes_reached(struct engine *engine, const struct id *node)
+{
+	uint64_t now = engine_now(engine);
+	struct overlay *overlay, *next;
+
+	if (!book_set_away(engine->book, node, false))
+		return;
+	/* Others may be back with it. */
+	expect_back(engine);
+	HASH_ITER (hh, engine->overlays, overlay, next) {
+		if (overlay->refused || !book_shares(engine->book, node, &overlay->topic) ||
+			gossip_is_neighbour(engine->gossip, &overlay->topic, node))
+			continue;
+		if (is_alone(engine, overlay))
+			heal_at(engine, overlay, now);
+		else
+			joiner_tell(engine->joiner, now, &overlay->topic, node,
+				links_linked(engine->links, node), JOINER_APART);
+	}
+}
+
+void nodes_apart(struct engine *engine, const struct id *topic, const struct id *node)
+{
+	joiner_tell(engine->joiner, engine_now(engine), topic, node,
+		links_linked(engine->links, node), JOINER_APART);
+}
+
+/* ---- what happens ---- */
+
 void nodes_heal(struct engine *engine, uint64_t now)
 {
 	struct overlay *overlay, *next;
 
+	look_for_those_away(engine, now);
 	if (now < engine->heal_due)
 		return;
 	engine->heal_due = UINT64_MAX;
@@ -167,12 +277,37 @@ static void note_early_ones(struct engine *engine, const struct id *topic)
 void nodes_join(struct engine *engine, struct overlay *overlay)
 {
 	overlay->heal_backoff = HEAL_FIRST_NS;
-	overlay->probe_backoff = PROBE_FIRST_NS;
+	nodes_alone(engine, 1);
+	note_early_ones(engine, &overlay->topic);
 	for (size_t i = 0; i < engine->configured_count; i++)
 		if (engine->configured[i].trusted)
 			want(engine, &overlay->topic, &engine->configured[i].id, JOINER_TRUSTED);
-	note_early_ones(engine, &overlay->topic);
 	heal(engine, overlay, engine_now(engine));
+}
+
+void nodes_alone(struct engine *engine, int more)
+{
+	engine->alone += (size_t)more;
+	walker_search(engine->walker, engine_now(engine), engine->alone > 0);
+}
+
+void nodes_first(struct engine *engine, struct overlay *overlay)
+{
+	nodes_alone(engine, -1);
+	overlay->heal_due = UINT64_MAX;
+	offer_some(engine, &overlay->topic);
+}
+
+void nodes_linked(struct engine *engine, const struct id *node)
+{
+	struct overlay *overlay, *next;
+
+	/* A trusted one may have topics that it has not shown. */
+	if (!engine_trusted(engine, node))
+		return;
+	HASH_ITER (hh, engine->overlays, overlay, next)
+		if (!overlay->refused && !is_alone(engine, overlay) && has_room(engine, overlay))
+			offer(engine, &overlay->topic, node);
 }
 
 void nodes_shared(
@@ -180,22 +315,34 @@ void nodes_shared(
 {
 	uint64_t now = engine_now(engine);
 	struct overlay *overlay = engine_overlay(engine, topic);
+	bool known = gossip_knows(engine->gossip, topic, node);
 
 	if (!book_set_shared(engine->book, now, node, topic, shared) || !shared || !overlay ||
 		overlay->refused || engine->stopping)
 		return;
 	overlay->heal_backoff = HEAL_FIRST_NS;
-	if (!gossip_is_neighbour(engine->gossip, topic, node))
+	if (is_alone(engine, overlay)) {
+		if (engine_trusted(engine, node))
+			want(engine, topic, node, JOINER_TRUSTED);
 		heal_at(engine, overlay, now);
+		return;
+	}
+	/* Whom the overlay itself has told of is in our part of it. */
+	if (known)
+		return;
+	joiner_tell(engine->joiner, now, topic, node, links_linked(engine->links, node),
+		JOINER_NEW);
+	if (has_room(engine, overlay))
+		offer(engine, topic, node);
 }
 
 void nodes_fewer(struct engine *engine, struct overlay *overlay)
 {
 	uint64_t now = engine_now(engine);
 
-	/* Not at once: it may have had a reason, and others lose it in the same moment. */
+	/* Not at once: it may have had a reason, and others lose it in the same moment; and it is
+	 * the turn of those that gossip knows. */
 	overlay->heal_backoff = HEAL_FIRST_NS;
-	overlay->probe_backoff = PROBE_FIRST_NS;
 	if (overlay->heal_due > now + HEAL_FIRST_NS)
 		heal_at(engine, overlay, now + HEAL_FIRST_NS / 2 +
 			random_below(&engine->random, HEAL_FIRST_NS / 2));

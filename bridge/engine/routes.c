@@ -94,6 +94,7 @@ static void on_connected(void *context, struct quic_connection *connection)
 		return;
 	}
 	atomic_fetch_add(engine->owner.connections, 1);
+	nodes_reached(engine, &route->peer);
 	/* Anybody can dial us, under as many keys as they like: that proves nothing yet. */
 	if (route->dialled)
 		book_worked(engine->book, engine_now(engine), engine_wall(engine), &route->peer,
@@ -251,9 +252,12 @@ static void on_stream_data(
 		return; /* being closed */
 	error = on_bytes(engine, stream, data, size);
 	if (error) {
-		engine_log(engine, NODE_LOG_DEBUG, "peer %s: stream stopped: %s",
+		/* Not the stream alone: an upstream node whose stream is stopped sends nothing more
+		 * on any (src/net/util.rs, the send loop ends with its first error) and does not
+		 * notice, for what it reads still comes. */
+		engine_log(engine, NODE_LOG_DEBUG, "peer %s: connection closed: %s",
 			short_id(&route->peer).text, error_text(error));
-		quic_stream_stop(stream, 1);
+		quic_connection_close(route->connection, 1);
 	}
 	engine_pump(engine);
 }

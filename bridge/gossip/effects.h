@@ -48,7 +48,7 @@ bool effects_send_gossip(struct effects *effects, const struct id *topic, const 
 void effects_deliver(struct effects *effects, const struct id *topic, const struct id *peer,
 	struct message *message);
 
-/* GOSSIP_NEIGHBOUR_UP, GOSSIP_NEIGHBOUR_DOWN, GOSSIP_RELEASE. */
+/* GOSSIP_NEIGHBOUR_UP, GOSSIP_NEIGHBOUR_DOWN, GOSSIP_APART, GOSSIP_RELEASE. */
 void effects_peer(struct effects *effects, enum gossip_effect_type type, const struct id *topic,
 	const struct id *peer);
 

@@ -226,6 +226,39 @@ int gossip_ask(struct gossip *gossip, uint64_t now, const struct id *topic, cons
 	return finish(gossip, overlay);
 }
 
+int gossip_merge(
+	struct gossip *gossip, uint64_t now, const struct id *topic, const struct id *peer)
+{
+	struct overlay *overlay = find(gossip, topic);
+
+	if (!overlay)
+		return ERROR_NOT_JOINED;
+	membership_merge(&overlay->membership, now, peer);
+	return finish(gossip, overlay);
+}
+
+int gossip_probe(
+	struct gossip *gossip, uint64_t now, const struct id *topic, const struct id *peer)
+{
+	struct overlay *overlay = find(gossip, topic);
+
+	if (!overlay)
+		return ERROR_NOT_JOINED;
+	membership_probe(&overlay->membership, peer);
+	return finish(gossip, overlay);
+}
+
+int gossip_offer(
+	struct gossip *gossip, uint64_t now, const struct id *topic, const struct id *peer)
+{
+	struct overlay *overlay = find(gossip, topic);
+
+	if (!overlay)
+		return ERROR_NOT_JOINED;
+	membership_offer(&overlay->membership, now, peer);
+	return finish(gossip, overlay);
+}
+
 int gossip_remind(
 	struct gossip *gossip, uint64_t now, const struct id *topic, const struct id *peer)
 {
@@ -305,6 +338,16 @@ int gossip_receive(struct gossip *gossip, uint64_t now, const struct id *peer,
 	else
 		broadcast_receive(&overlay->broadcast, now, peer, &message);
 	return finish(gossip, overlay);
+}
+
+void gossip_link_down(struct gossip *gossip, uint64_t now, const struct id *peer)
+{
+	struct overlay *overlay, *next;
+
+	HASH_ITER (hh, gossip->overlays, overlay, next) {
+		membership_link_down(&overlay->membership, now, peer);
+		finish(gossip, overlay);
+	}
 }
 
 void gossip_peer_lost(struct gossip *gossip, uint64_t now, const struct id *peer)
@@ -389,6 +432,13 @@ bool gossip_is_neighbour(const struct gossip *gossip, const struct id *topic, co
 	const struct overlay *overlay = find(gossip, topic);
 
 	return overlay && membership_is_active(&overlay->membership, peer);
+}
+
+bool gossip_knows(const struct gossip *gossip, const struct id *topic, const struct id *peer)
+{
+	const struct overlay *overlay = find(gossip, topic);
+
+	return overlay && membership_knows(&overlay->membership, peer);
 }
 
 size_t gossip_overlays(const struct gossip *gossip)

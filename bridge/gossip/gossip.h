@@ -48,6 +48,9 @@ enum gossip_effect_type {
 	GOSSIP_DELIVER,
 	GOSSIP_NEIGHBOUR_UP,
 	GOSSIP_NEIGHBOUR_DOWN,
+	/* A gossip_probe has led to peer, and nobody on the way has named anybody that this
+	 * overlay knows: it belongs to a part that ours does not reach. */
+	GOSSIP_APART,
 	/* This overlay does not need the link to peer any more (upstream:
 	 * DisconnectPeer, but for one overlay only: the others stay untouched). */
 	GOSSIP_RELEASE,
@@ -86,6 +89,26 @@ int gossip_leave(struct gossip *gossip, uint64_t now, const struct id *topic);
  * with backoff until GOSSIP_NEIGHBOUR_UP comes. ERROR_NOT_JOINED, ERROR_NOMEM. */
 int gossip_ask(struct gossip *gossip, uint64_t now, const struct id *topic, const struct id *peer);
 
+/* Asks peer, which may belong to a part of the overlay that ours does not reach, to become a
+ * neighbour: Neighbor(High) without a Join. It always accepts, so each end may lose a neighbour
+ * for it, and nobody else is concerned. ERROR_NOT_JOINED, ERROR_NOMEM. */
+int gossip_merge(
+	struct gossip *gossip, uint64_t now, const struct id *topic, const struct id *peer);
+
+/* Asks peer, which is said to take part in the overlay, for nodes that it knows there (a Shuffle
+ * that goes no further), then one of those, and so on. GOSSIP_APART may follow; nothing changes
+ * by it. One at a time: a further one takes the place of one that was not answered.
+ * ERROR_NOT_JOINED, ERROR_NOMEM. */
+int gossip_probe(
+	struct gossip *gossip, uint64_t now, const struct id *topic, const struct id *peer);
+
+/* Tells the overlay of a node that is said to take part in it: it enters the passive view if
+ * there is a place, and is asked with Neighbor(Low) if the active view has one (or was asked
+ * before, and may have room now). It is not passed on in Shuffles before the overlay has spoken
+ * of it, too. ERROR_NOT_JOINED, ERROR_NOMEM. */
+int gossip_offer(
+	struct gossip *gossip, uint64_t now, const struct id *topic, const struct id *peer);
+
 /* Reminds a neighbour that it is one: Neighbor(High), whose answer is not answered. For
  * when it may have lost us without our noticing. Not a neighbour: nothing happens.
  * ERROR_NOT_JOINED, ERROR_NOMEM. */
@@ -103,6 +126,10 @@ int gossip_publish(struct gossip *gossip, uint64_t now, const struct id *topic,
  * returned: the caller ends that stream. A topic that is not joined: silently 0. */
 int gossip_receive(struct gossip *gossip, uint64_t now, const struct id *peer,
 	const struct id *topic, const uint8_t *body, size_t size);
+
+/* The last connection to peer has ended, perhaps to come back: what it was asked may have gone with
+ * it, so that its next Neighbor is no answer. */
+void gossip_link_down(struct gossip *gossip, uint64_t now, const struct id *peer);
 
 /* There has been no connection to peer for a while: it is gone for every overlay. */
 void gossip_peer_lost(struct gossip *gossip, uint64_t now, const struct id *peer);
@@ -127,6 +154,8 @@ bool gossip_is_joined(const struct gossip *gossip, const struct id *topic);
 size_t gossip_neighbours(const struct gossip *gossip, const struct id *topic);
 bool gossip_is_neighbour(
 	const struct gossip *gossip, const struct id *topic, const struct id *peer);
+/* Whether the overlay itself has told us of peer, lately: then it belongs to the same part. */
+bool gossip_knows(const struct gossip *gossip, const struct id *topic, const struct id *peer);
 size_t gossip_overlays(const struct gossip *gossip);
 
 #endif

@@ -14,6 +14,13 @@
 #define SHUFFLE_ACTIVE	 3
 #define SHUFFLE_PASSIVE	 4
 #define SHUFFLE_INTERVAL (60000 * MS)
+/* After the first neighbour has come: this, and up to half as long again; then twice as long each
+ * time. */
+#define SHUFFLE_FIRST (4000 * MS)
+/* Nodes that are probed before their part of the overlay is taken for another one: each names one
+ * for the next. Two nodes of one overlay know nobody in common in half of all cases if it has a
+ * thousand and is a minute old; in a hundred, once in many. */
+#define PROBES 8
 #define NEIGHBOR_TIMEOUT (500 * MS)
 
 /* How long the Neighbor of a member of the active view counts as the answer to ours.
@@ -32,6 +39,7 @@ void membership_init(struct membership *membership, struct core *core, struct br
 	*membership = (struct membership){.core = core,
 		.broadcast = broadcast,
 		.topic = *topic,
+		.refills = MEMBERSHIP_REFILLS,
 		.shuffle_at = UINT64_MAX,
 		.deadline = UINT64_MAX};
 }
@@ -61,7 +69,9 @@ static struct member *find(const struct membership *membership, const struct id 
 
 bool membership_knows(const struct membership *membership, const struct id *peer)
 {
-	return find(membership, peer) != NULL;
+	const struct member *member = find(membership, peer);
+
+	return member && member->told;
 }
 
 bool membership_is_active(const struct membership *membership, const struct id *peer)
@@ -123,10 +133,10 @@ static size_t count_strangers(const struct membership *membership)
 	return count;
 }
 
-/* A random member of a view, neither a nor b (NULL for nobody), nor one that has
- * been asked if unasked is set; NULL if there is none. */
+/* A random member of a view, neither a nor b (NULL for nobody); may_ask: nor one that has
+ * been asked or is full; NULL if there is none. */
 static struct member *pick(struct membership *membership, enum member_view view, const struct id *a,
-	const struct id *b, bool unasked)
+	const struct id *b, bool may_ask)
 {
 	struct member *candidates[MEMBERSHIP_MEMBERS];
 	size_t count = 0;
@@ -134,7 +144,7 @@ static struct member *pick(struct membership *membership, enum member_view view,
 	for (size_t i = 0; i < MEMBERSHIP_MEMBERS; i++) {
 		struct member *member = &membership->members[i];
 
-		if (member->view != view || (unasked && member->asked))
+		if (member->view != view || (may_ask && (member->asked || member->full)))
 			continue;
 		if ((a && id_equal(a, &member->id)) || (b && id_equal(b, &member->id)))
 			continue;
@@ -250,7 +260,8 @@ static void ask(struct membership *membership, uint64_t now, const struct id *pe
 	send_neighbor(membership, peer, priority);
 }
 
-/* Adds random members of a view to the list, as long as the frame holds them. */
+/* Adds random members of a view to the list, as long as the frame holds them. Those that are only
+ * known from elsewhere are not for us to tell. */
 static void add_nodes(struct membership *membership, struct wire_nodes *nodes, size_t *room,
 	enum member_view view, size_t wanted, const struct id *without)
 {
@@ -260,7 +271,7 @@ static void add_nodes(struct membership *membership, struct wire_nodes *nodes, s
 	for (size_t i = 0; i < MEMBERSHIP_MEMBERS; i++) {
 		struct member *member = &membership->members[i];
 
-		if (member->view == view && !id_equal(&member->id, without))
+		if (member->view == view && member->told && !id_equal(&member->id, without))
 			candidates[count++] = member;
 	}
 	for (size_t i = 0; i < count && i < wanted; i++) {
@@ -305,7 +316,9 @@ static void send_disconnect(struct membership *membership, const struct id *to, 
 }
 
 /* "When a node p suspects that one of the nodes present in its active view has failed
- * [...] it selects a random node q from its passive view" (HyParView, 4.3). */
+ * [...] it selects a random node q from its passive view" (HyParView, 4.3). Who refuses comes
+ * here again, for the next one, but so often only: refusals bring nodes that may be asked, too,
+ * without an end in an overlay that has more nodes than we can remember. */
 static void refill(struct membership *membership, uint64_t now, const struct id *skip)
 {
 	struct member *member;
@@ -313,8 +326,18 @@ static void refill(struct membership *membership, uint64_t now, const struct id 
 	if (membership->active + count_asked(membership) >= LIMIT_ACTIVE_VIEW)
 		return;
 	member = pick(membership, MEMBER_PASSIVE, skip, NULL, true);
-	if (member)
-		ask(membership, now, &member->id, membership->active ? WIRE_LOW : WIRE_HIGH);
+	if (!member || (membership->active > 0 && membership->refills == 0))
+		return;
+	if (membership->active > 0)
+		membership->refills--;
+	ask(membership, now, &member->id, membership->active ? WIRE_LOW : WIRE_HIGH);
+}
+
+/* There may be room again, where there was none. */
+static void forget_full(struct membership *membership)
+{
+	for (size_t i = 0; i < MEMBERSHIP_MEMBERS; i++)
+		membership->members[i].full = false;
 }
 
 static void enter_passive(struct membership *membership, struct member *member)
@@ -324,8 +347,9 @@ static void enter_passive(struct membership *membership, struct member *member)
 	set_view(membership, member, MEMBER_PASSIVE);
 }
 
-static void add_passive(
-	struct membership *membership, const struct id *source, const struct wire_node *node)
+/* is_ours: who has told us of it belongs to our part of the overlay. */
+static void add_passive(struct membership *membership, const struct id *source,
+	const struct wire_node *node, bool is_ours)
 {
 	struct wire_data data = checked(membership, node->data);
 	struct member *member;
@@ -334,11 +358,14 @@ static void add_passive(
 		return;
 	learn(membership, source, &node->id, &data);
 	member = find(membership, &node->id);
-	if (member && member->view != MEMBER_STRANGER)
+	if (member && member->view != MEMBER_STRANGER) {
+		member->told = member->told || is_ours;
 		return;
+	}
 	if (membership->passive >= LIMIT_PASSIVE_VIEW)
 		drop(membership, pick(membership, MEMBER_PASSIVE, NULL, NULL, false));
 	member = obtain(membership, &node->id);
+	member->told = is_ours;
 	keep_data(membership, member, &data);
 	set_view(membership, member, MEMBER_PASSIVE);
 }
@@ -356,6 +383,8 @@ static void remove_active(
 		membership->shuffle_at = UINT64_MAX;
 	broadcast_neighbour_down(membership->broadcast, &id);
 	emit(membership, GOSSIP_NEIGHBOUR_DOWN, &id);
+	forget_full(membership);
+	membership->refills = MEMBERSHIP_REFILLS;
 	if (removal == REMOVED_AT_RANDOM)
 		send_disconnect(membership, &id, true);
 	else
@@ -363,9 +392,23 @@ static void remove_active(
 	if (keep) {
 		enter_passive(membership, member);
 		member->alive = removal != REMOVED_AS_LOST;
+		/* It has just turned us away for somebody else. */
+		member->full = removal == REMOVED_BY_PEER_ALIVE;
 	} else {
 		forget(member);
 	}
+}
+
+static void shuffle_later(struct membership *membership, uint64_t now)
+{
+	uint64_t interval = membership->shuffle_interval;
+
+	membership->shuffle_at = now + interval;
+	if (interval == SHUFFLE_INTERVAL)
+		return;
+	membership->shuffle_at += random_below(&membership->core->random, interval / 2);
+	membership->shuffle_interval =
+		interval * 2 > SHUFFLE_INTERVAL ? SHUFFLE_INTERVAL : interval * 2;
 }
 
 /* Whether peer is in the active view now. reply: tell it so. */
@@ -389,9 +432,15 @@ static bool add_active(struct membership *membership, uint64_t now, const struct
 		member = obtain(membership, peer);
 		keep_data(membership, member, data);
 		member->asked = false;
+		member->full = false;
+		if (!member->told)
+			membership->probing = false; /* what it may find is there already */
+		member->told = true;
 		set_view(membership, member, MEMBER_ACTIVE);
-		if (membership->shuffle_at == UINT64_MAX)
-			membership->shuffle_at = now + SHUFFLE_INTERVAL;
+		if (membership->shuffle_at == UINT64_MAX) {
+			membership->shuffle_interval = SHUFFLE_FIRST;
+			shuffle_later(membership, now);
+		}
 		broadcast_neighbour_up(membership->broadcast, peer);
 		emit(membership, GOSSIP_NEIGHBOUR_UP, peer);
 	}
@@ -451,7 +500,7 @@ static void on_forward_join(struct membership *membership, uint64_t now, const s
 		return;
 	}
 	if (ttl == PASSIVE_WALK)
-		add_passive(membership, from, &peer);
+		add_passive(membership, from, &peer, membership_is_active(membership, from));
 	member = find(membership, &peer.id);
 	if (member && member->asked)
 		return;
@@ -476,7 +525,8 @@ static void on_shuffle(
 		if (id_equal(&origin, &membership->core->me))
 			return;
 		for (size_t i = 0; i < nodes->count; i++)
-			add_passive(membership, from, &nodes->items[i]);
+			add_passive(membership, from, &nodes->items[i],
+				membership_is_active(membership, from));
 		send_shuffle_reply(membership, &origin, nodes->count);
 		/* Where it is from is seen to by membership_receive. */
 		if (id_equal(&origin, from))
@@ -494,13 +544,95 @@ static void on_shuffle(
 	}
 }
 
+/* Tells of some of each view, and of us last. */
+static void send_shuffle(struct membership *membership, const struct id *to, size_t active,
+	size_t passive, uint16_t ttl)
+{
+	struct wire_message message;
+	struct wire_nodes *nodes = &message.shuffle.nodes;
+	const struct wire_node me = {membership->core->me, my_data(membership)};
+	size_t room = LIMIT_FRAME - 1 - LIST_OVERHEAD - wire_node_size(&me);
+
+	message.type = WIRE_SHUFFLE;
+	message.shuffle.origin = me.id;
+	message.shuffle.ttl = ttl;
+	nodes->count = 0;
+	add_nodes(membership, nodes, &room, MEMBER_ACTIVE, active, to);
+	add_nodes(membership, nodes, &room, MEMBER_PASSIVE, passive, to);
+	nodes->items[nodes->count++] = me;
+	send(membership, to, &message);
+}
+
+/* A Shuffle that walks nowhere. The answer has as many nodes as it has, so it has all of ours. */
+static void send_probe(struct membership *membership, const struct id *peer, unsigned probes_left)
+{
+	membership->probing = true;
+	membership->probed = *peer;
+	membership->probes_left = probes_left;
+	send_shuffle(membership, peer, LIMIT_ACTIVE_VIEW, LIMIT_PASSIVE_VIEW, 0);
+	emit(membership, GOSSIP_RELEASE, peer);
+}
+
+/* Whether peer, who names these nodes, belongs to our part of the overlay for all that we know. */
+static bool is_of_our_part(const struct membership *membership, const struct wire_nodes *nodes)
+{
+	for (size_t i = 0; i < nodes->count; i++)
+		if (id_equal(&nodes->items[i].id, &membership->core->me) ||
+			membership_knows(membership, &nodes->items[i].id))
+			return true;
+	return false;
+}
+
+/* Follows the trail of a probe: from has named these nodes, none of which we know. */
+static void probe_on(
+	struct membership *membership, const struct id *from, const struct wire_nodes *nodes)
+{
+	size_t next;
+
+	/* Who names nobody is alone, and asks by itself. */
+	if (nodes->count == 0)
+		return;
+	if (membership->probes_left == 0) {
+		emit(membership, GOSSIP_APART, from);
+		return;
+	}
+	next = random_below(&membership->core->random, nodes->count);
+	send_probe(membership, &nodes->items[next].id, membership->probes_left - 1);
+}
+
 static void on_shuffle_reply(struct membership *membership, uint64_t now, const struct id *from,
 	const struct wire_message *received)
 {
 	const struct wire_nodes *nodes = &received->shuffle_reply.nodes;
+	const struct member *sender = find(membership, from);
+	bool is_probed = membership->probing && id_equal(&membership->probed, from);
+	bool is_known = is_probed && is_of_our_part(membership, nodes);
+	/* It comes from a neighbour, or from where our Shuffle ended; not with a refusal. */
+	bool is_neighbour = sender && sender->view == MEMBER_ACTIVE;
+	bool is_answer = membership->shuffled && !is_probed &&
+			 (is_neighbour || !(sender && sender->asked));
+	bool is_ours = is_answer || is_neighbour;
+	struct member *member;
 
 	for (size_t i = 0; i < nodes->count; i++)
-		add_passive(membership, from, &nodes->items[i]);
+		add_passive(membership, from, &nodes->items[i], is_ours);
+	if (is_probed) {
+		membership->probing = false;
+		if (!is_known)
+			probe_on(membership, from, nodes);
+	}
+	/* Once per Shuffle one of those who had no room is tried again; not after those that
+	 * come with a refusal. */
+	if (is_answer && !pick(membership, MEMBER_PASSIVE, NULL, NULL, true)) {
+		member = pick(membership, MEMBER_PASSIVE, from, NULL, false);
+		if (member)
+			member->full = false;
+	}
+	if (is_answer) {
+		membership->shuffled = false;
+		if (membership->refills == 0)
+			membership->refills = 1;
+	}
 	refill(membership, now, NULL);
 }
 
@@ -521,6 +653,8 @@ static void on_neighbor(struct membership *membership, uint64_t now, const struc
 		member = find(membership, from);
 		if (member && member->view == MEMBER_STRANGER)
 			drop(membership, member);
+	} else if (is_answer) {
+		refill(membership, now, NULL);
 	}
 }
 
@@ -528,19 +662,26 @@ static void on_disconnect(struct membership *membership, uint64_t now, const str
 	const struct wire_message *received)
 {
 	struct member *member = find(membership, from);
+	bool has_refused;
 
 	if (!member)
 		return;
+	has_refused = member->asked && member->view != MEMBER_ACTIVE;
 	member->asked = false;
 	if (member->view == MEMBER_ACTIVE) {
 		remove_active(membership, member,
 			received->disconnect.alive ? REMOVED_BY_PEER_ALIVE : REMOVED_BY_PEER_DEAD);
 		refill(membership, now, from);
-	} else if (member->view == MEMBER_STRANGER) {
+		return;
+	}
+	if (member->view == MEMBER_STRANGER) {
 		forget(member);
 	} else if (received->disconnect.alive) {
 		member->alive = true;
+		member->full = true;
 	}
+	if (has_refused)
+		refill(membership, now, from);
 }
 
 static void update_deadline(struct membership *membership)
@@ -593,10 +734,9 @@ void membership_receive(struct membership *membership, uint64_t now, const struc
 	update_deadline(membership);
 }
 
-void membership_ask(struct membership *membership, uint64_t now, const struct id *peer)
+void membership_merge(struct membership *membership, uint64_t now, const struct id *peer)
 {
 	struct member *member = find(membership, peer);
-	struct wire_message message;
 
 	if (id_equal(peer, &membership->core->me))
 		return;
@@ -606,6 +746,35 @@ void membership_ask(struct membership *membership, uint64_t now, const struct id
 	if (member)
 		mark_asked(member, now);
 	send_neighbor(membership, peer, WIRE_HIGH);
+	update_deadline(membership);
+}
+
+void membership_offer(struct membership *membership, uint64_t now, const struct id *peer)
+{
+	struct member *member = find(membership, peer);
+
+	if (id_equal(peer, &membership->core->me) || (member && member->view == MEMBER_ACTIVE))
+		return;
+	if (!member || member->view == MEMBER_STRANGER) {
+		if (membership->passive >= LIMIT_PASSIVE_VIEW)
+			return;
+		member = obtain(membership, peer);
+		set_view(membership, member, MEMBER_PASSIVE);
+	}
+	member->full = false;
+	if (membership->refills < MEMBERSHIP_REFILLS)
+		membership->refills++;
+	refill(membership, now, NULL);
+	update_deadline(membership);
+}
+
+void membership_ask(struct membership *membership, uint64_t now, const struct id *peer)
+{
+	struct wire_message message;
+
+	if (id_equal(peer, &membership->core->me))
+		return;
+	membership_merge(membership, now, peer);
 	message.type = WIRE_JOIN;
 	message.join.data = my_data(membership);
 	send(membership, peer, &message);
@@ -621,6 +790,21 @@ void membership_remind(struct membership *membership, uint64_t now, const struct
 	/* Though it may have been asked just now: that may have gone with the connection. */
 	mark_asked(member, now);
 	send_neighbor(membership, peer, WIRE_HIGH);
+}
+
+/* If two nodes ask each other and one of the questions is lost, the one that has asked in vain takes
+ * the other's question for the answer and does not answer it: a neighbour on one side only. */
+void membership_link_down(struct membership *membership, uint64_t now, const struct id *peer)
+{
+	struct member *member = find(membership, peer);
+
+	if (!member || !member->asked)
+		return;
+	member->asked = false;
+	if (member->view == MEMBER_STRANGER)
+		drop(membership, member);
+	refill(membership, now, peer);
+	update_deadline(membership);
 }
 
 void membership_peer_lost(struct membership *membership, uint64_t now, const struct id *peer)
@@ -665,21 +849,17 @@ void membership_leave(struct membership *membership)
 
 static void shuffle(struct membership *membership, uint64_t now)
 {
-	struct member *to = pick(membership, MEMBER_ACTIVE, NULL, NULL, false);
-	struct wire_message message;
-	struct wire_nodes *nodes = &message.shuffle.nodes;
-	const struct wire_node me = {membership->core->me, my_data(membership)};
-	size_t room = LIMIT_FRAME - 1 - LIST_OVERHEAD - wire_node_size(&me);
+	const struct member *to = pick(membership, MEMBER_ACTIVE, NULL, NULL, false);
 
-	membership->shuffle_at = now + SHUFFLE_INTERVAL;
-	message.type = WIRE_SHUFFLE;
-	message.shuffle.origin = me.id;
-	message.shuffle.ttl = SHUFFLE_WALK;
-	nodes->count = 0;
-	add_nodes(membership, nodes, &room, MEMBER_ACTIVE, SHUFFLE_ACTIVE, &to->id);
-	add_nodes(membership, nodes, &room, MEMBER_PASSIVE, SHUFFLE_PASSIVE, &to->id);
-	nodes->items[nodes->count++] = me;
-	send(membership, &to->id, &message);
+	shuffle_later(membership, now);
+	membership->shuffled = true;
+	send_shuffle(membership, &to->id, SHUFFLE_ACTIVE, SHUFFLE_PASSIVE, SHUFFLE_WALK);
+}
+
+void membership_probe(struct membership *membership, const struct id *peer)
+{
+	if (!id_equal(peer, &membership->core->me) && !membership_is_active(membership, peer))
+		send_probe(membership, peer, PROBES - 1);
 }
 
 uint64_t membership_deadline(const struct membership *membership)
@@ -699,8 +879,10 @@ void membership_tick(struct membership *membership, uint64_t now)
 		if (!member->asked || member->view == MEMBER_ACTIVE ||
 			now - member->asked_at < NEIGHBOR_TIMEOUT)
 			continue;
-		/* It did not answer: it is considered failed, and another is tried. */
+		/* It did not answer: it is considered failed, and another is tried instead. */
 		member->asked = false;
+		if (member->view == MEMBER_PASSIVE && membership->refills < MEMBERSHIP_REFILLS)
+			membership->refills++;
 		emit(membership, GOSSIP_RELEASE, &member->id);
 		drop(membership, member);
 		refill(membership, now, NULL);

@@ -8,7 +8,10 @@
  * its peer enters the active view, and expires wherever it was sent, so that a peer
  * that crashed and came back is answered, and refilling does not stall. What is
  * known of a peer is forgotten when it leaves both views. We are never a member of
- * our own views.
+ * our own views. And who refuses a request is followed by the next one, so that the active
+ * view is full soon; but no more than MEMBERSHIP_REFILLS are asked after a neighbour has
+ * gone and one after each Shuffle, so that it ends where nobody has room. Shuffles are
+ * more frequent at first, so that the passive view is filled soon.
  */
 #ifndef BRIDGE_GOSSIP_MEMBERSHIP_H
 #define BRIDGE_GOSSIP_MEMBERSHIP_H
@@ -23,6 +26,7 @@
 
 /* Peers outside both views that we have asked to become neighbours, at a time. */
 #define MEMBERSHIP_STRANGERS 16
+#define MEMBERSHIP_REFILLS   10
 #define MEMBERSHIP_MEMBERS   (LIMIT_ACTIVE_VIEW + LIMIT_PASSIVE_VIEW + MEMBERSHIP_STRANGERS)
 
 enum member_view {
@@ -39,6 +43,11 @@ struct member {
 	/* It said that it lives on without us: losing its connection once does not
 	 * remove it from the passive view. */
 	bool alive;
+	/* Passive: it had no room for us when we last knew; not asked again until there is
+	 * a reason to. */
+	bool full;
+	/* The overlay itself has told us of it, so it is in our part; not only the book. */
+	bool told;
 	uint64_t asked_at;
 	struct id id;
 	struct wire_data data; /* what it told about itself; owned */
@@ -52,6 +61,12 @@ struct membership {
 	size_t active;
 	size_t passive;
 	uint64_t shuffle_at; /* UINT64_MAX: nobody to shuffle with */
+	uint64_t shuffle_interval;
+	unsigned refills; /* members that may still be asked with Low */
+	bool shuffled;	     /* the answer to our last Shuffle has not come */
+	bool probing;	     /* likewise to the one that went to probed */
+	struct id probed;
+	unsigned probes_left; /* nodes on this trail that are still to be asked */
 	uint64_t deadline;
 };
 
@@ -64,12 +79,16 @@ void membership_clear(struct membership *membership);
 void membership_receive(struct membership *membership, uint64_t now, const struct id *from,
 	struct wire_message *message);
 void membership_ask(struct membership *membership, uint64_t now, const struct id *peer);
+void membership_merge(struct membership *membership, uint64_t now, const struct id *peer);
+void membership_probe(struct membership *membership, const struct id *peer);
+void membership_offer(struct membership *membership, uint64_t now, const struct id *peer);
 void membership_remind(struct membership *membership, uint64_t now, const struct id *peer);
+void membership_link_down(struct membership *membership, uint64_t now, const struct id *peer);
 void membership_peer_lost(struct membership *membership, uint64_t now, const struct id *peer);
 /* Says farewell to all neighbours; clear it then. */
 void membership_leave(struct membership *membership);
 
-/* In a view, or asked. */
+/* In a view, or asked; not only because it was offered. */
 bool membership_knows(const struct membership *membership, const struct id *peer);
 bool membership_is_active(const struct membership *membership, const struct id *peer);
 

@@ -174,11 +174,21 @@ static void free_node(struct book *book, struct book_node *node)
 
 /* What the book no longer knows may still have a row: then what is left of it waits in the
  * changes until that is told. */
+static void set_away(struct book *book, struct book_node *node, enum book_away away)
+{
+	if (node->away != BOOK_HERE)
+		DL_DELETE2(book->away[node->away - 1], node, away_prev, away_next);
+	node->away = away;
+	if (away != BOOK_HERE)
+		DL_APPEND2(book->away[away - 1], node, away_prev, away_next);
+}
+
 void book_forget_node(struct book *book, struct book_node *node)
 {
 	leave_list(book, node);
 	leave_source(book, node);
 	book_drop_shares(book, node);
+	set_away(book, node, BOOK_HERE);
 	for (size_t role = 0; role < BOOK_ROLES; role++) {
 		memory_free(node->configured[role]);
 		node->configured[role] = NULL;
@@ -600,6 +610,7 @@ void book_worked(struct book *book, uint64_t now, uint64_t wall, const struct id
 	node->good = *address;
 	node->worked = wall;
 	node->failures = 0;
+	book_set_away(book, id, false);
 	book_enlist_node(book, node);
 }
 
@@ -614,6 +625,46 @@ void book_failed(struct book *book, uint64_t now, uint64_t wall, const struct id
 		book_note_change(book, node);
 	else if (is_long_after(wall, node->row_failed))
 		book_note_change(book, node);
+}
+
+bool book_set_away(struct book *book, const struct id *id, bool away)
+{
+	struct book_node *node = book_find_node(book, id);
+
+	if (!node || (node->away != BOOK_HERE) == away)
+		return false;
+	node->away_tries = 0;
+	set_away(book, node, away ? BOOK_AWAY_RECENTLY : BOOK_HERE);
+	return true;
+}
+
+bool book_is_away(const struct book *book, const struct id *id)
+{
+	const struct book_node *node = book_find_node(book, id);
+
+	return node && node->away != BOOK_HERE;
+}
+
+/* Nodes that are looked at for one that is worth a try. */
+#define NEXT_AWAY_TRIES 16
+
+bool book_next_away(struct book *book, bool recently, struct id *out)
+{
+	enum book_away list = recently ? BOOK_AWAY_RECENTLY : BOOK_AWAY_LONG;
+	struct book_node *node;
+
+	for (size_t i = 0; i < NEXT_AWAY_TRIES && (node = book->away[list - 1]); i++) {
+		if (node->away_tries < BOOK_AWAY_TRIES)
+			node->away_tries++;
+		/* To the end of its list, or to the other one. */
+		set_away(book, node,
+			node->away_tries < BOOK_AWAY_TRIES ? BOOK_AWAY_RECENTLY : BOOK_AWAY_LONG);
+		if (!node->shares || node->linked || node->is_configured[BOOK_TRUSTED])
+			continue;
+		*out = node->id;
+		return true;
+	}
+	return false;
 }
 
 bool book_is_stale(const struct book *book, const struct id *id)

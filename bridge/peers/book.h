@@ -111,6 +111,14 @@ void book_worked(struct book *book, uint64_t now, uint64_t wall, const struct id
  * it works again or says something new of itself; a configured one never is. */
 void book_failed(struct book *book, uint64_t now, uint64_t wall, const struct id *node);
 bool book_is_stale(const struct book *book, const struct id *node);
+/* The node was lost or could not be reached, or it is here (book_worked says so too). Returns
+ * whether it was the other way before. */
+bool book_set_away(struct book *book, const struct id *node, bool away);
+bool book_is_away(const struct book *book, const struct id *node);
+/* A node that is away, and shares some topic, and is not trusted (those are dialled anyway): to be
+ * tried once more. Each in its turn; recently: of those that have not been tried for long, else
+ * of those that have. False: there is none. */
+bool book_next_away(struct book *book, bool recently, struct id *node);
 /* Protects a node from giving way while there is a link to it. */
 void book_set_linked(struct book *book, const struct id *node, bool linked);
 

@@ -19,6 +19,13 @@
  * that is configured or linked is in neither. */
 enum book_list { BOOK_UNPROVEN, BOOK_PROVEN, BOOK_LISTS, BOOK_NO_LIST = BOOK_LISTS };
 
+/* Nodes that are away: they are tried in turn, and the recent ones apart from those that have been
+ * tried for long. */
+enum book_away { BOOK_HERE, BOOK_AWAY_RECENTLY, BOOK_AWAY_LONG };
+#define BOOK_AWAYS 2
+/* Tries (book_next_away) after which a node has been away for long. */
+#define BOOK_AWAY_TRIES 20
+
 /* Where nodes are to be found by number: all of them, and those with an info of an order. */
 enum book_table_name { BOOK_ALL, BOOK_WITH_INFO, BOOK_TABLES = BOOK_WITH_INFO + ORDERS };
 
@@ -50,6 +57,9 @@ struct book_node {
 	bool changed;		    /* in book->changes */
 	bool gone;	  /* only its row is still to be deleted: not in the book any more */
 	uint8_t failures; /* since it worked, BOOK_STALE_FAILURES at most */
+	/* Could not be reached, and has not been there since: on book->away[away - 1]. */
+	enum book_away away;
+	uint16_t away_tries;
 	enum dialect dialect;
 	struct address good;			       /* the last one that worked */
 	struct book_addresses *configured[BOOK_ROLES]; /* NULL: none */
@@ -65,6 +75,7 @@ struct book_node {
 	struct book_source *source;		       /* NULL: itself */
 	struct book_node *source_prev, *source_next;   /* source->nodes */
 	struct book_node *changes_prev, *changes_next; /* book->changes */
+	struct book_node *away_prev, *away_next;
 	UT_hash_handle hh;
 };
 
@@ -96,6 +107,7 @@ struct book {
 	struct book_node *lists[BOOK_LISTS];
 	struct book_source *sources;
 	struct book_node *changes; /* oldest first */
+	struct book_node *away[BOOK_AWAYS]; /* the one whose turn it is first */
 	struct book_topic *topics;
 	struct book_share **buckets; /* by node and topic; NULL until there is one */
 	struct book_share *shares;   /* shown longest ago first */

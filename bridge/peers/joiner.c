@@ -1,36 +1,85 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 #include "joiner.h"
 
+#include <utlist.h>
+
 #include "../error.h"
 #include "../keyed.h"
 #include "../limits.h"
 
-#define MS		 UINT64_C(1000000)
-#define SECOND_NS	 (1000 * MS)
-#define BACKOFF_FIRST_NS (500 * MS)
-#define BACKOFF_MOST_NS	 (8000 * MS)
+#define MS	  UINT64_C(1000000)
+#define SECOND_NS (1000 * MS)
 
-struct pair {
-	struct id topic, peer;
+#define ASK_FIRST_NS (500 * MS)
+#define ASK_MOST_NS  (8000 * MS)
+/* A trusted node that has never shown that it has the topic: it may get it some day, and says so
+ * then by itself (discovery, a stream that names it). */
+#define UNSHOWN_MOST_NS (64000 * MS)
+
+/* An overlay that is alone asks so many at a time, and waits so long for one of them to answer:
+ * whom it asks has to make room. */
+#define ASKS_AT_A_TIME 2
+#define ANSWER_NS      (250 * MS)
+
+#define APART_NS	(1000 * MS)
+#define NEW_FIRST_NS	(2000 * MS)
+#define NEW_FACTOR	4
+#define NEW_MOST_NS	(120000 * MS)
+#define NEW_CALM_NS	(600000 * MS)
+/* So long an answer to JOINER_MERGE or JOINER_PROBE may take: a dial and a round trip. */
+#define MERGE_NS (10000 * MS)
+
+enum news { NO_NEWS, IS_NEW, IS_APART };
+
+/* A node that is wanted in an overlay. */
+struct wish {
+	struct topic *topic;
+	struct peer *peer;
+	enum joiner_reason reason;
+	bool shown;    /* it has the topic */
+	bool answered; /* it is a neighbour */
+	bool merging;  /* its news is being followed; due: until when. Its coming ends all news */
+	enum news news;
+	unsigned asked; /* without an answer */
+	uint64_t due; /* to be asked again, where we are alone */
+	uint64_t backoff;
+	struct wish *topic_prev, *topic_next; /* topic->wishes */
+	struct wish *peer_prev, *peer_next;   /* peer->wishes */
 };
 
-struct wish {
-	struct pair pair;
+struct topic {
+	struct id id;
+	/* Those that are trusted; where we are alone, at most LIMIT_JOINS_PER_TOPIC others;
+	 * elsewhere others that have news, or had until a moment ago, and neighbours. */
+	struct wish *wishes;
+	size_t news;	     /* wishes that have some */
+	bool alone;
+	unsigned asking;      /* since answer_due was set */
+	uint64_t answer_due;  /* nobody else is asked before, when enough are being asked */
+	uint64_t news_due;    /* when one of those is asked or probed; UINT64_MAX: there is none */
+	uint64_t new_backoff; /* how long the next new one waits */
+	uint64_t new_at;      /* when there was a new one last */
+	uint64_t due;
+	size_t place; /* in the heap */
+	UT_hash_handle hh;
+};
+
+struct peer {
+	struct id id;
 	bool linked;
-	bool answered;
-	enum joiner_reason reason;
-	unsigned asked; /* without an answer */
-	uint64_t due; /* UINT64_MAX while not linked or answered */
-	uint64_t backoff;
+	struct wish *wishes; /* not empty */
 	UT_hash_handle hh;
 };
 
 struct joiner {
 	struct random random;
 	struct keyed keyed;
-	struct wish *wishes;
 	struct counters *counters;
-	uint64_t due;	       /* nothing is to be done before; may be too early */
+	struct topic *topics;
+	struct peer *peers;
+	/* A binary heap of all topics by due. */
+	struct topic **heap;
+	size_t heap_count, heap_room;
 	uint64_t window_start; /* the second in which 'spent' were asked */
 	unsigned spent;
 };
@@ -43,154 +92,443 @@ int joiner_new(const struct random *random, struct counters *counters, struct jo
 		return ERROR_NOMEM;
 	joiner->random = *random;
 	joiner->counters = counters;
-	joiner->due = UINT64_MAX;
 	keyed_init(&joiner->keyed, random);
 	*out = joiner;
 	return ERROR_NONE;
 }
 
-static void forget(struct joiner *joiner, struct wish *wish)
+/* ---- topics by due ---- */
+
+static void put(struct joiner *joiner, struct topic *topic, size_t place)
 {
-	HASH_DELETE(hh, joiner->wishes, wish);
+	joiner->heap[place] = topic;
+	topic->place = place;
+}
+
+/* Moves a topic to where its due time belongs. */
+static void sift(struct joiner *joiner, struct topic *topic)
+{
+	size_t place = topic->place, other;
+
+	while (place > 0 && joiner->heap[(place - 1) / 2]->due > topic->due) {
+		put(joiner, joiner->heap[(place - 1) / 2], place);
+		place = (place - 1) / 2;
+	}
+	while ((other = 2 * place + 1) < joiner->heap_count) {
+		if (other + 1 < joiner->heap_count &&
+			joiner->heap[other + 1]->due < joiner->heap[other]->due)
+			other++;
+		if (joiner->heap[other]->due >= topic->due)
+			break;
+		put(joiner, joiner->heap[other], place);
+		place = other;
+	}
+	put(joiner, topic, place);
+}
+
+static int heap_add(struct joiner *joiner, struct topic *topic)
+{
+	size_t room = joiner->heap_room ? 2 * joiner->heap_room : 16;
+	struct topic **heap;
+
+	if (joiner->heap_count == joiner->heap_room) {
+		heap = memory_realloc(joiner->heap, room * sizeof *heap);
+		if (!heap)
+			return ERROR_NOMEM;
+		joiner->heap = heap;
+		joiner->heap_room = room;
+	}
+	put(joiner, topic, joiner->heap_count++);
+	sift(joiner, topic);
+	return ERROR_NONE;
+}
+
+static void heap_remove(struct joiner *joiner, struct topic *topic)
+{
+	struct topic *last = joiner->heap[--joiner->heap_count];
+
+	if (last == topic)
+		return;
+	put(joiner, last, topic->place);
+	sift(joiner, last);
+}
+
+static bool may_ask(const struct wish *wish)
+{
+	return wish->peer->linked && !wish->answered;
+}
+
+/* When the topic next has something to do. */
+static void schedule(struct joiner *joiner, struct topic *topic)
+{
+	struct wish *wish;
+
+	topic->due = topic->alone ? UINT64_MAX : topic->news_due;
+	if (topic->alone)
+		DL_FOREACH2 (topic->wishes, wish, topic_next)
+			if (may_ask(wish) && wish->due < topic->due)
+				topic->due = wish->due;
+	if (topic->alone && topic->asking >= ASKS_AT_A_TIME && topic->due < topic->answer_due)
+		topic->due = topic->answer_due;
+	sift(joiner, topic);
+}
+
+/* ---- wishes ---- */
+
+static struct topic *find_topic(const struct joiner *joiner, const struct id *id)
+{
+	struct topic *topic;
+
+	HASH_FIND_BYHASHVALUE(hh, joiner->topics, id, sizeof *id,
+		keyed_hash(&joiner->keyed, id, sizeof *id), topic);
+	return topic;
+}
+
+static struct peer *find_peer(const struct joiner *joiner, const struct id *id)
+{
+	struct peer *peer;
+
+	HASH_FIND_BYHASHVALUE(hh, joiner->peers, id, sizeof *id,
+		keyed_hash(&joiner->keyed, id, sizeof *id), peer);
+	return peer;
+}
+
+static struct wish *find_wish(struct topic *topic, const struct id *peer)
+{
+	struct wish *wish;
+
+	DL_FOREACH2 (topic->wishes, wish, topic_next)
+		if (id_equal(&wish->peer->id, peer))
+			return wish;
+	return NULL;
+}
+
+static struct topic *topic_find_or_add(struct joiner *joiner, const struct id *id)
+{
+	struct topic *topic = find_topic(joiner, id);
+
+	if (topic)
+		return topic;
+	topic = memory_zalloc(sizeof *topic);
+	if (!topic)
+		return NULL;
+	topic->id = *id;
+	topic->alone = true;
+	topic->news_due = topic->due = UINT64_MAX;
+	topic->new_backoff = NEW_FIRST_NS;
+	if (heap_add(joiner, topic)) {
+		memory_free(topic);
+		return NULL;
+	}
+	HASH_ADD_KEYPTR_BYHASHVALUE(hh, joiner->topics, &topic->id, sizeof topic->id,
+		keyed_hash(&joiner->keyed, id, sizeof *id), topic);
+	if (!topic->hh.tbl) {
+		heap_remove(joiner, topic);
+		memory_free(topic);
+		return NULL;
+	}
+	return topic;
+}
+
+static struct peer *peer_find_or_add(struct joiner *joiner, const struct id *id)
+{
+	struct peer *peer = find_peer(joiner, id);
+
+	if (peer)
+		return peer;
+	peer = memory_zalloc(sizeof *peer);
+	if (!peer)
+		return NULL;
+	peer->id = *id;
+	HASH_ADD_KEYPTR_BYHASHVALUE(hh, joiner->peers, &peer->id, sizeof peer->id,
+		keyed_hash(&joiner->keyed, id, sizeof *id), peer);
+	if (!peer->hh.tbl) {
+		memory_free(peer);
+		return NULL;
+	}
+	return peer;
+}
+
+static void forget_peer_if_unused(struct joiner *joiner, struct peer *peer)
+{
+	if (peer->wishes)
+		return;
+	HASH_DELETE(hh, joiner->peers, peer);
+	memory_free(peer);
+}
+
+static void set_news(struct wish *wish, enum news news)
+{
+	wish->topic->news += (news != NO_NEWS) - (size_t)(wish->news != NO_NEWS);
+	wish->news = news;
+}
+
+static void forget_wish(struct joiner *joiner, struct wish *wish)
+{
+	set_news(wish, NO_NEWS);
+	DL_DELETE2(wish->topic->wishes, wish, topic_prev, topic_next);
+	DL_DELETE2(wish->peer->wishes, wish, peer_prev, peer_next);
+	forget_peer_if_unused(joiner, wish->peer);
 	memory_free(wish);
+}
+
+static void forget_topic(struct joiner *joiner, struct topic *topic)
+{
+	while (topic->wishes)
+		forget_wish(joiner, topic->wishes);
+	heap_remove(joiner, topic);
+	HASH_DELETE(hh, joiner->topics, topic);
+	memory_free(topic);
 }
 
 void joiner_free(struct joiner *joiner)
 {
-	struct wish *wish, *next;
+	struct topic *topic, *next;
 
 	if (!joiner)
 		return;
-	HASH_ITER (hh, joiner->wishes, wish, next)
-		forget(joiner, wish);
+	HASH_ITER (hh, joiner->topics, topic, next)
+		forget_topic(joiner, topic);
+	memory_free(joiner->heap);
 	memory_free(joiner);
 }
 
-static struct wish *find(const struct joiner *joiner, const struct id *topic, const struct id *peer)
+static int find_or_add(struct joiner *joiner, uint64_t now, const struct id *topic_id,
+	const struct id *peer_id, bool linked, struct wish **out)
 {
-	struct pair pair = {*topic, *peer};
+	struct topic *topic = topic_find_or_add(joiner, topic_id);
+	struct peer *peer;
 	struct wish *wish;
 
-	HASH_FIND_BYHASHVALUE(hh, joiner->wishes, &pair, sizeof pair,
-		keyed_hash(&joiner->keyed, &pair, sizeof pair), wish);
-	return wish;
-}
-
-static void set_due(struct joiner *joiner, struct wish *wish, uint64_t due)
-{
-	wish->due = due;
-	if (due < joiner->due)
-		joiner->due = due;
-}
-
-int joiner_add(struct joiner *joiner, uint64_t now, const struct id *topic, const struct id *peer,
-	bool linked, enum joiner_reason reason)
-{
-	struct wish *wish = find(joiner, topic, peer);
-
-	if (wish) {
-		if (reason > wish->reason)
-			wish->reason = reason;
+	if (!topic)
+		return ERROR_NOMEM;
+	*out = find_wish(topic, peer_id);
+	if (*out)
 		return ERROR_NONE;
-	}
+	peer = peer_find_or_add(joiner, peer_id);
+	if (!peer)
+		return ERROR_NOMEM;
 	wish = memory_zalloc(sizeof *wish);
-	if (!wish)
-		return ERROR_NOMEM;
-	wish->pair = (struct pair){*topic, *peer};
-	wish->linked = linked;
-	wish->reason = reason;
-	wish->backoff = BACKOFF_FIRST_NS;
-	HASH_ADD_KEYPTR_BYHASHVALUE(hh, joiner->wishes, &wish->pair, sizeof wish->pair,
-		keyed_hash(&joiner->keyed, &wish->pair, sizeof wish->pair), wish);
-	if (!wish->hh.tbl) {
-		memory_free(wish);
+	if (!wish) {
+		forget_peer_if_unused(joiner, peer);
 		return ERROR_NOMEM;
 	}
-	set_due(joiner, wish, linked ? now : UINT64_MAX);
+	peer->linked = linked;
+	wish->topic = topic;
+	wish->peer = peer;
+	wish->due = now;
+	wish->backoff = ASK_FIRST_NS;
+	DL_APPEND2(topic->wishes, wish, topic_prev, topic_next);
+	DL_APPEND2(peer->wishes, wish, peer_prev, peer_next);
+	*out = wish;
 	return ERROR_NONE;
 }
 
-void joiner_remove_topic(struct joiner *joiner, const struct id *topic)
+int joiner_add(struct joiner *joiner, uint64_t now, const struct id *topic, const struct id *peer,
+	bool linked, enum joiner_reason reason, bool shown)
 {
-	struct wish *wish, *next;
+	struct wish *wish;
+	int error = find_or_add(joiner, now, topic, peer, linked, &wish);
 
-	HASH_ITER (hh, joiner->wishes, wish, next) {
-		if (id_equal(&wish->pair.topic, topic))
-			forget(joiner, wish);
+	if (error)
+		return error;
+	if (reason > wish->reason)
+		wish->reason = reason;
+	if (shown && !wish->shown) {
+		/* Whatever it did not answer before, it had not joined yet. */
+		wish->shown = true;
+		wish->due = now;
+		wish->backoff = ASK_FIRST_NS;
 	}
+	schedule(joiner, wish->topic);
+	return ERROR_NONE;
 }
 
-size_t joiner_prune(struct joiner *joiner, const struct id *topic)
+/* Between three quarters of it and five quarters. */
+static uint64_t jittered(struct joiner *joiner, uint64_t duration)
 {
+	return duration - duration / 4 + random_below(&joiner->random, duration / 2 + 1);
+}
+
+/* When one of those that have news is asked or probed. */
+static void schedule_news(struct joiner *joiner, uint64_t now, struct topic *topic, enum news news)
+{
+	uint64_t due = topic->news_due;
+
+	if (news == IS_APART) {
+		due = now + random_below(&joiner->random, APART_NS);
+	} else if (due == UINT64_MAX) {
+		due = now + jittered(joiner, topic->new_backoff);
+		topic->new_backoff = topic->new_backoff * NEW_FACTOR > NEW_MOST_NS
+					     ? NEW_MOST_NS
+					     : topic->new_backoff * NEW_FACTOR;
+	}
+	if (due < topic->news_due)
+		topic->news_due = due;
+}
+
+static size_t count_others(const struct topic *topic)
+{
+	const struct wish *wish;
+	size_t count = 0;
+
+	DL_FOREACH2 (topic->wishes, wish, topic_next)
+		count += wish->reason == JOINER_NODE;
+	return count;
+}
+
+int joiner_tell(struct joiner *joiner, uint64_t now, const struct id *topic_id,
+	const struct id *peer, bool linked, enum joiner_news news)
+{
+	struct topic *topic = find_topic(joiner, topic_id);
+	enum news what = news == JOINER_APART ? IS_APART : IS_NEW;
+	struct wish *wish;
+	int error;
+
+	if (!topic || topic->alone || count_others(topic) >= 2 * LIMIT_JOINS_PER_TOPIC)
+		return ERROR_NONE;
+	error = find_or_add(joiner, now, topic_id, peer, linked, &wish);
+	if (error)
+		return error;
+	wish->shown = true;
+	if (wish->answered)
+		return ERROR_NONE;
+	if (what > wish->news)
+		set_news(wish, what);
+	if (now - topic->new_at >= NEW_CALM_NS)
+		topic->new_backoff = NEW_FIRST_NS;
+	if (what == IS_NEW)
+		topic->new_at = now;
+	schedule_news(joiner, now, topic, what);
+	schedule(joiner, topic);
+	return ERROR_NONE;
+}
+
+void joiner_remove_topic(struct joiner *joiner, const struct id *id)
+{
+	struct topic *topic = find_topic(joiner, id);
+
+	if (topic)
+		forget_topic(joiner, topic);
+}
+
+size_t joiner_prune(struct joiner *joiner, const struct id *id)
+{
+	struct topic *topic = find_topic(joiner, id);
 	struct wish *wish, *next;
 	size_t left = 0;
 
-	HASH_ITER (hh, joiner->wishes, wish, next) {
-		if (!id_equal(&wish->pair.topic, topic))
-			continue;
-		if (wish->linked || wish->answered || wish->reason == JOINER_TRUSTED)
+	if (!topic)
+		return 0;
+	DL_FOREACH_SAFE2 (topic->wishes, wish, next, topic_next) {
+		if (wish->peer->linked || wish->answered || wish->reason == JOINER_TRUSTED)
 			left++;
 		else
-			forget(joiner, wish);
+			forget_wish(joiner, wish);
 	}
+	schedule(joiner, topic);
 	return left;
 }
 
-void joiner_linked(struct joiner *joiner, uint64_t now, const struct id *peer)
+void joiner_linked(struct joiner *joiner, uint64_t now, const struct id *id)
 {
-	struct wish *wish, *next;
+	struct peer *peer = find_peer(joiner, id);
+	struct wish *wish;
 
-	HASH_ITER (hh, joiner->wishes, wish, next) {
-		if (!id_equal(&wish->pair.peer, peer))
-			continue;
-		wish->linked = true;
-		wish->backoff = BACKOFF_FIRST_NS;
-		if (!wish->answered)
-			set_due(joiner, wish, now);
+	if (!peer)
+		return;
+	peer->linked = true;
+	DL_FOREACH2 (peer->wishes, wish, peer_next) {
+		wish->backoff = ASK_FIRST_NS;
+		wish->due = now;
+		schedule(joiner, wish->topic);
 	}
 }
 
-void joiner_unlinked(struct joiner *joiner, const struct id *peer)
+void joiner_unlinked(struct joiner *joiner, const struct id *id)
+{
+	struct peer *peer = find_peer(joiner, id);
+	struct wish *wish;
+
+	if (!peer)
+		return;
+	peer->linked = false;
+	DL_FOREACH2 (peer->wishes, wish, peer_next)
+		schedule(joiner, wish->topic);
+}
+
+/* Where there is a neighbour, nobody is kept only because it is there too: the book knows it. */
+static void tidy(struct joiner *joiner, struct topic *topic)
 {
 	struct wish *wish, *next;
 
-	HASH_ITER (hh, joiner->wishes, wish, next) {
-		if (!id_equal(&wish->pair.peer, peer))
-			continue;
-		wish->linked = false;
-		wish->due = UINT64_MAX;
+	DL_FOREACH_SAFE2 (topic->wishes, wish, next, topic_next)
+		if (!topic->alone && wish->reason == JOINER_NODE && !wish->answered &&
+			!wish->merging && wish->news == NO_NEWS)
+			forget_wish(joiner, wish);
+}
+
+static void clear_news(struct topic *topic)
+{
+	struct wish *wish;
+
+	DL_FOREACH2 (topic->wishes, wish, topic_next) {
+		set_news(wish, NO_NEWS);
+		wish->merging = false;
 	}
+	topic->news_due = UINT64_MAX;
 }
 
-void joiner_answered(struct joiner *joiner, const struct id *topic, const struct id *peer)
+void joiner_up(struct joiner *joiner, const struct id *topic_id, const struct id *peer)
 {
-	struct wish *wish = find(joiner, topic, peer);
+	struct topic *topic = topic_find_or_add(joiner, topic_id);
+	struct wish *wish = topic ? find_wish(topic, peer) : NULL;
 
-	if (!wish)
-		return;
-	wish->answered = true;
-	wish->asked = 0;
-	wish->due = UINT64_MAX;
-	wish->backoff = BACKOFF_FIRST_NS;
+	if (!topic)
+		return; /* without memory: then there is nothing to ask about either */
+	topic->alone = false;
+	topic->asking = 0;
+	if (wish) {
+		wish->answered = true;
+		wish->asked = 0;
+		if (wish->merging || wish->news != NO_NEWS)
+			clear_news(topic);
+	}
+	tidy(joiner, topic);
+	schedule(joiner, topic);
 }
 
-void joiner_lost(struct joiner *joiner, uint64_t now, const struct id *topic, const struct id *peer)
+void joiner_down(struct joiner *joiner, uint64_t now, const struct id *topic_id,
+	const struct id *peer, size_t neighbours)
 {
-	struct wish *wish = find(joiner, topic, peer);
+	struct topic *topic = find_topic(joiner, topic_id);
+	struct wish *wish = topic ? find_wish(topic, peer) : NULL;
 
-	if (!wish || !wish->answered)
+	if (!topic)
 		return;
-	wish->answered = false;
-	if (wish->linked)
-		set_due(joiner, wish, now + wish->backoff);
+	if (wish)
+		wish->answered = false;
+	topic->alone = neighbours == 0;
+	if (topic->alone) {
+		clear_news(topic);
+		DL_FOREACH2 (topic->wishes, wish, topic_next) {
+			wish->backoff = ASK_FIRST_NS;
+			wish->due = now + ASK_FIRST_NS +
+				    random_below(&joiner->random, ASK_FIRST_NS);
+		}
+	}
+	tidy(joiner, topic);
+	schedule(joiner, topic);
 }
+
+/* ---- what is due ---- */
 
 uint64_t joiner_deadline(const struct joiner *joiner)
 {
 	uint64_t next_second = joiner->window_start + SECOND_NS;
+	uint64_t due = joiner->heap_count > 0 ? joiner->heap[0]->due : UINT64_MAX;
 
-	return joiner->spent >= LIMIT_JOINS_PER_SECOND && joiner->due < next_second ? next_second
-										    : joiner->due;
+	return joiner->spent >= LIMIT_JOINS_PER_SECOND && due < next_second ? next_second : due;
 }
 
 static void spend(struct joiner *joiner)
@@ -199,39 +537,114 @@ static void spend(struct joiner *joiner)
 		counters_add(joiner->counters, COUNTER_LIMIT_JOINS, 1);
 }
 
+static bool goes_first(const struct wish *wish, const struct wish *other)
+{
+	if (wish->shown != other->shown)
+		return wish->shown;
+	if (wish->asked != other->asked)
+		return wish->asked < other->asked;
+	return wish->due < other->due;
+}
+
+/* One of those that are due where we are alone: best one that is known to be there. */
+static struct wish *choose(struct topic *topic, uint64_t now)
+{
+	struct wish *wish, *best = NULL;
+
+	DL_FOREACH2 (topic->wishes, wish, topic_next)
+		if (may_ask(wish) && wish->due <= now && (!best || goes_first(wish, best)))
+			best = wish;
+	return best;
+}
+
+static void ask_again_later(struct joiner *joiner, uint64_t now, struct wish *wish)
+{
+	uint64_t half = wish->backoff / 2, most = wish->shown ? ASK_MOST_NS : UNSHOWN_MOST_NS;
+
+	wish->asked++;
+	wish->due = now + half + random_below(&joiner->random, half + 1);
+	wish->backoff = wish->backoff * 2 > most ? most : wish->backoff * 2;
+}
+
+static void ask(struct joiner *joiner, uint64_t now, struct topic *topic, struct wish *wish,
+	struct joiner_effect *out)
+{
+	if (wish->reason == JOINER_NODE && wish->asked >= JOINER_ASKS) {
+		out->type = JOINER_GAVE_UP;
+		forget_wish(joiner, wish);
+		return;
+	}
+	out->type = JOINER_ASK;
+	if (topic->asking >= ASKS_AT_A_TIME)
+		topic->asking = 0;
+	if (topic->asking++ == 0)
+		topic->answer_due = now + ANSWER_NS;
+	ask_again_later(joiner, now, wish);
+	spend(joiner);
+}
+
+/* Somebody at random, of those that are apart if there are any. */
+static struct wish *choose_news(struct joiner *joiner, struct topic *topic)
+{
+	struct wish *wish, *chosen = NULL;
+	enum news best = NO_NEWS;
+	size_t seen = 0;
+
+	DL_FOREACH2 (topic->wishes, wish, topic_next) {
+		if (wish->answered || wish->news == NO_NEWS || wish->news < best)
+			continue;
+		if (wish->news > best)
+			seen = 0;
+		best = wish->news;
+		if (random_below(&joiner->random, ++seen) == 0)
+			chosen = wish;
+	}
+	return chosen;
+}
+
+/* Asks or probes one of those that have news; if it does not answer, the next one in its turn. */
+static struct wish *follow_news(
+	struct joiner *joiner, uint64_t now, struct topic *topic, struct joiner_effect *out)
+{
+	struct wish *wish;
+
+	DL_FOREACH2 (topic->wishes, wish, topic_next)
+		wish->merging = wish->merging && wish->due > now;
+	tidy(joiner, topic);
+	topic->news_due = UINT64_MAX;
+	wish = choose_news(joiner, topic);
+	if (!wish)
+		return NULL;
+	out->type = wish->news == IS_APART ? JOINER_MERGE : JOINER_PROBE;
+	wish->merging = true;
+	wish->due = now + MERGE_NS;
+	if (topic->news > 1)
+		schedule_news(joiner, now + APART_NS, topic, wish->news);
+	set_news(wish, NO_NEWS);
+	spend(joiner);
+	return wish;
+}
+
 bool joiner_effect(struct joiner *joiner, uint64_t now, struct joiner_effect *out)
 {
-	uint64_t half, due = UINT64_MAX;
-	struct wish *wish, *next;
+	struct topic *topic;
+	struct wish *wish;
 
-	if (now < joiner_deadline(joiner))
-		return false;
 	if (now >= joiner->window_start + SECOND_NS) {
 		joiner->window_start = now;
 		joiner->spent = 0;
 	}
-	HASH_ITER (hh, joiner->wishes, wish, next) {
-		if (wish->due <= now) {
-			out->topic = wish->pair.topic;
-			out->peer = wish->pair.peer;
-			out->probe = wish->reason == JOINER_PROBE;
-			out->gave_up = wish->reason == JOINER_NODE && wish->asked++ == JOINER_ASKS;
-			if (out->probe)
-				spend(joiner);
-			if (out->probe || out->gave_up) {
-				forget(joiner, wish);
-				return true;
-			}
-			spend(joiner);
-			half = wish->backoff / 2;
-			wish->due = now + half + random_below(&joiner->random, half + 1);
-			wish->backoff = wish->backoff * 2 > BACKOFF_MOST_NS ? BACKOFF_MOST_NS
-									    : wish->backoff * 2;
+	while (joiner_deadline(joiner) <= now) {
+		topic = joiner->heap[0];
+		out->topic = topic->id;
+		wish = topic->alone ? choose(topic, now) : follow_news(joiner, now, topic, out);
+		if (wish)
+			out->peer = wish->peer->id;
+		if (wish && topic->alone)
+			ask(joiner, now, topic, wish, out);
+		schedule(joiner, topic);
+		if (wish)
 			return true;
-		}
-		if (wish->due < due)
-			due = wish->due;
 	}
-	joiner->due = due;
 	return false;
 }

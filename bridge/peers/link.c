@@ -184,7 +184,8 @@ void links_closed(struct links *links, uint64_t now, struct lane *lane)
 	}
 	link->flapped = !link->told_up;
 	link->wanted = link->channels != NULL;
-	link->lost_due = now + LINK_LOST_MS * MS;
+	if (link->channels)
+		link->lost_due = now + LINK_LOST_MS * MS;
 	links_soon(links, now);
 }
 
@@ -344,6 +345,8 @@ static bool effect_of(struct links *links, uint64_t now, struct link *link, uint
 		out->type = LINK_WANTED;
 		return true;
 	}
+	if (!link->channels && !link->lost)
+		link->lost_due = UINT64_MAX; /* nobody needs it any more */
 	if (link->lost || link->lost_due <= now) {
 		remove_link(links, link);
 		out->type = LINK_LOST;

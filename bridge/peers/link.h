@@ -14,8 +14,10 @@
  * there ends, whatever others there are (src/net.rs handle_connection_task_finished), and
  * nothing tells its peer, which has to remind it: LINK_FEWER.
  *
- * An ended stream or a superseded connection is not a lost peer: a peer is lost when it
- * has had no connection for LINK_LOST_MS, or when dialling it was given up.
+ * An ended stream or a superseded connection is not a lost peer, nor is one whose last
+ * connection ends when no overlay uses it any more (upstream's DisconnectPeer tells nobody
+ * either, src/net.rs): a peer is lost when an overlay that uses it has had no connection for
+ * LINK_LOST_MS, or when dialling it was given up.
  *
  * Stream credit is a resource: an overlay for which the peer grants no stream waits, the
  * others go on. Content waits for LINK_CREDIT_MS only, and none is taken after that until
@@ -77,7 +79,7 @@ enum link_effect_type {
 	LINK_UP,     /* the first connection, or the first after LINK_DOWN */
 	LINK_FEWER,  /* one has ended and others are left; and once more LINK_NOTICED_MS later */
 	LINK_DOWN,   /* the last connection is gone (perhaps it comes back) */
-	LINK_LOST,   /* and it has not come back */
+	LINK_LOST,   /* and it has not come back, though it is needed */
 };
 
 struct link_effect {
@@ -97,15 +99,15 @@ int links_connected(struct links *links, uint64_t now, const struct id *peer, vo
 	struct lane **out);
 /* The connection is over; all its streams have been reported as closed before. */
 void links_closed(struct links *links, uint64_t now, struct lane *lane);
-/* A dial was given up: if there is no connection the peer is lost at once. */
+/* A dial was given up: if there is no connection, a peer that something waits for is lost at
+ * once. */
 void links_gave_up(struct links *links, uint64_t now, const struct id *peer);
 
 /* Sends a frame (ownership passes in every case) on the overlay's stream; last: the
  * stream ends with it. What cannot be sent or kept is dropped and counted. */
 void links_send(struct links *links, uint64_t now, const struct id *peer, const struct id *topic,
 	struct frame *frame, bool last);
-/* The overlay does not need peer any more: its stream ends after what waits, also for a dial
- * that has been asked for (LINK_WANTED). */
+/* The overlay does not need peer any more: its stream ends after what waits, also for a dial. */
 void links_release(
 	struct links *links, uint64_t now, const struct id *peer, const struct id *topic);
 

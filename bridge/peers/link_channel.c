@@ -240,9 +240,10 @@ void links_release(struct links *links, uint64_t now, const struct id *peer, con
 		return;
 	channel->released = true;
 	links_soon(links, now);
-	/* Nobody is dialled for it. But a dial that is under way may bring what it was begun for:
-	 * a question that HyParView gave up after 500 ms is answered all the same. */
-	if (!link->lanes && (link->wanted || !channel->last))
+	/* What waits for a dial is brought by it: the answer to a Shuffle, to a node that we have
+	 * nothing else to do with; a question that HyParView gave up after 500 ms is answered all
+	 * the same. */
+	if (!link->lanes && !channel->last)
 		channel_remove(links, link, channel);
 	else if (channel->last)
 		channel->last->last = true; /* what waits is sent, and ends the stream */

@@ -4,8 +4,10 @@
     mesh = Mesh(overlay_id, a, b, peer)   # brokers and Rust peers
     mesh.round("start", within(10))       # one message of each, which all others get
     mesh.heal(within(15))                 # again and again, until that is so
+    mesh.repeated()                       # what has come twice
 """
 
+import collections
 import itertools
 import time
 from collections.abc import Sequence
@@ -29,6 +31,9 @@ class _AtBroker:
     def wait(self, payload: bytes, timeout: float):
         self._client.wait_message(self._topic, payload, timeout)
 
+    def received(self) -> list[bytes]:
+        return self._client.payloads(self._topic)
+
 
 class _AtPeer:
     def __init__(self, peer: Any, id: str):
@@ -43,6 +48,9 @@ class _AtPeer:
 
     def wait(self, payload: bytes, timeout: float):
         self._peer.wait_message(self._id, payload, timeout)
+
+    def received(self) -> list[bytes]:
+        return self._peer.messages(self._id)
 
 
 class Mesh:
@@ -95,6 +103,15 @@ class Mesh:
         limit = time.monotonic() + (PATIENCE if timeout is None else timeout)
         missing = self._missing(self._publish(name), limit)
         assert not missing, f"{name}: not heard: {', '.join(missing)}\n{self._tails()}"
+
+    def repeated(self) -> list[str]:
+        """What somebody has received more than once: all payloads are different."""
+        return [
+            f"{payload.decode()!r} at {member.name} {times} times"
+            for member in self.members
+            for payload, times in collections.Counter(member.received()).items()
+            if times > 1
+        ]
 
     def heal(self, timeout: float, interval: float = 0.5) -> float:
         """Rounds until everybody hears everybody; returns how many seconds it took."""

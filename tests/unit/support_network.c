@@ -208,6 +208,9 @@ void network_effects(struct network *network, size_t node)
 		case GOSSIP_NEIGHBOUR_DOWN:
 			n->downs++;
 			break;
+		case GOSSIP_APART:
+			n->aparts++;
+			break;
 		case GOSSIP_RELEASE:
 			n->releases++;
 			break;

@@ -24,7 +24,7 @@ struct network_node {
 	struct counters counters;
 	bool up;
 	unsigned delivered[NETWORK_MESSAGES]; /* times, by the number in the content */
-	unsigned ups, downs, releases, hearsay;
+	unsigned ups, downs, aparts, releases, hearsay;
 	unsigned sent[WIRE_IHAVE + 1]; /* frames, by type */
 	unsigned sent_bytes;
 	uint64_t awaited; /* an event is there for this deadline */

@@ -1,0 +1,870 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+#include "support_world.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "support_world_internal.h"
+
+/* A node that ticks so often at one and the same time does so for ever. */
+#define TICKS_AT_ONCE 10000
+/* libuv's timers. */
+#define TIMER_GRAIN WORLD_MS
+#define CONTENT_SIZE 64
+
+void *world_alloc(size_t size)
+{
+	void *block = calloc(1, size);
+
+	if (!block) {
+		fprintf(stderr, "no memory\n");
+		abort();
+	}
+	return block;
+}
+
+static void *grow(void *block, size_t size)
+{
+	block = realloc(block, size);
+	if (!block) {
+		fprintf(stderr, "no memory\n");
+		abort();
+	}
+	return block;
+}
+
+void world_fail(const struct world *world, const char *format, ...)
+{
+	va_list arguments;
+
+	fflush(stdout);
+	fprintf(stderr, "at %.6f s, seed %llu: ", (double)world_now(world) / WORLD_S,
+		(unsigned long long)world->config.seed);
+	va_start(arguments, format);
+	vfprintf(stderr, format, arguments);
+	va_end(arguments);
+	fprintf(stderr, "\n");
+	abort();
+}
+
+void world_trace(const struct world *world, const char *format, ...)
+{
+	va_list arguments;
+
+	printf("%11.6f ", (double)world_now(world) / WORLD_S);
+	va_start(arguments, format);
+	vprintf(format, arguments);
+	va_end(arguments);
+	putchar('\n');
+}
+
+void world_mix(struct world *world, uint64_t value)
+{
+	world->hash = (world->hash ^ world->now ^ value) * UINT64_C(0x9e3779b97f4a7c15);
+	world->hash ^= world->hash >> 29;
+}
+
+/* ---- events ---- */
+
+static bool is_before(const struct event *a, const struct event *b)
+{
+	return a->at < b->at || (a->at == b->at && a->order < b->order);
+}
+
+void world_event(
+	struct world *world, uint64_t at, enum event_kind kind, void *object, uint32_t argument)
+{
+	struct event event = {at, world->events_made++, object, argument, kind};
+	size_t place = world->events_count++;
+
+	if (world->events_count > world->events_room) {
+		world->events_room = 2 * world->events_count;
+		world->events =
+			grow(world->events, world->events_room * sizeof *world->events);
+	}
+	for (; place > 0 && is_before(&event, &world->events[(place - 1) / 2]);
+		place = (place - 1) / 2)
+		world->events[place] = world->events[(place - 1) / 2];
+	world->events[place] = event;
+}
+
+static struct event take_event(struct world *world)
+{
+	struct event *events = world->events, first = events[0],
+		     last = events[--world->events_count];
+	size_t place = 0, child;
+
+	while ((child = 2 * place + 1) < world->events_count) {
+		if (child + 1 < world->events_count &&
+			is_before(&events[child + 1], &events[child]))
+			child++;
+		if (!is_before(&events[child], &last))
+			break;
+		events[place] = events[child];
+		place = child;
+	}
+	events[place] = last;
+	return first;
+}
+
+/* ---- lives ---- */
+
+bool life_is_heard(const struct life *life)
+{
+	return !life->killed && !life->over;
+}
+
+static void note_asks(struct life *life)
+{
+	struct world *world = life->world;
+	uint64_t asks = counters_get(&life->counters, COUNTER_JOINS);
+
+	if (asks == life->asks)
+		return;
+	if (world->config.trace >= 1)
+		world_trace(world, "%zu asks (%llu)", life->node,
+			(unsigned long long)(asks - life->asks));
+	life->asks = asks;
+	world->unrest.ask = world_now(world);
+}
+
+static void await_tick(struct life *life)
+{
+	if (life->due >= life->awaited)
+		return; /* what is there for it comes soon enough */
+	life->awaited = life->due;
+	world_event(life->world, life->due, EVENT_TICK, life, 0);
+}
+
+void life_turn(struct life *life)
+{
+	uint64_t due, now = life->world->now;
+
+	if (life->over)
+		return;
+	due = engine_turn(life->engine);
+	if (!life->killed)
+		note_asks(life);
+	if (due <= now)
+		life->due = now;
+	else if (due == UINT64_MAX)
+		life->due = UINT64_MAX;
+	else
+		life->due = now + (due - now + TIMER_GRAIN - 1) / TIMER_GRAIN * TIMER_GRAIN;
+	await_tick(life);
+}
+
+static void tick(struct life *life, uint64_t at)
+{
+	struct world *world = life->world;
+
+	if (life->over || at != life->awaited)
+		return;
+	life->awaited = UINT64_MAX;
+	if (life->engine->closing)
+		return;
+	if (life->due > at) {
+		await_tick(life);
+		return;
+	}
+	life->ticks = life->ticked == at ? life->ticks + 1 : 0;
+	life->ticked = at;
+	if (life->ticks > TICKS_AT_ONCE)
+		world_fail(world, "node %zu ticks for ever", life->node);
+	engine_tick(life->engine);
+	life_turn(life);
+}
+
+static void on_clock_stopped(struct life *life)
+{
+	struct node *node = &life->world->nodes[life->node];
+	struct overlay_of_node *overlay;
+
+	for (int i = 0; i < CLOCK_HANDLES; i++)
+		life_part_closed(life->engine);
+	if (!life->over)
+		world_fail(life->world, "node %zu is not over", life->node);
+	engine_free(life->engine);
+	life->engine = NULL;
+	if (node->life != life)
+		return;
+	node->life = NULL;
+	for (size_t i = 0; i < COUNTERS; i++)
+		node->figures.counters[i] += counters_get(&life->counters, (enum counter)i);
+	for (size_t i = 0; i < life->world->config.topics; i++) {
+		overlay = &node->overlays[i];
+		overlay->joined = false;
+		overlay->count = 0;
+	}
+}
+
+static size_t topic_number(const struct world *world, const struct id *topic)
+{
+	size_t number;
+
+	memcpy(&number, topic->bytes, sizeof number);
+	return number;
+}
+
+static void neighbour_up(struct life *life, size_t topic, size_t peer)
+{
+	struct world *world = life->world;
+	struct node *node = &world->nodes[life->node];
+	struct overlay_of_node *overlay = &node->overlays[topic];
+
+	node->figures.ups++;
+	if (world->config.trace >= 1)
+		world_trace(world, "%zu neighbour %zu is up", life->node, peer);
+	if (overlay->count == overlay->room) {
+		overlay->room = 2 * (overlay->room + 3);
+		overlay->neighbours = grow(
+			overlay->neighbours, overlay->room * sizeof *overlay->neighbours);
+	}
+	overlay->neighbours[overlay->count++] = (uint32_t)peer;
+}
+
+static void neighbour_down(struct life *life, size_t topic, size_t peer)
+{
+	struct world *world = life->world;
+	struct node *node = &world->nodes[life->node];
+	struct overlay_of_node *overlay = &node->overlays[topic];
+	size_t at = 0;
+
+	node->figures.downs++;
+	world->unrest.down = world_now(world);
+	if (world->config.trace >= 1)
+		world_trace(world, "%zu neighbour %zu is down", life->node, peer);
+	while (at < overlay->count && overlay->neighbours[at] != peer)
+		at++;
+	if (at == overlay->count)
+		world_fail(world, "node %zu loses a neighbour that it had not: %zu", life->node,
+			peer);
+	overlay->neighbours[at] = overlay->neighbours[--overlay->count];
+}
+
+static void message_came(struct life *life, const struct message *message)
+{
+	struct world *world = life->world;
+	size_t number;
+
+	if (message->size != CONTENT_SIZE)
+		world_fail(world, "node %zu gets what nobody has published", life->node);
+	memcpy(&number, message->content, sizeof number);
+	if (number >= world->messages_count)
+		world_fail(world, "node %zu gets what nobody has published", life->node);
+	world->nodes[life->node].figures.deliveries++;
+	if (world->config.trace >= 2)
+		world_trace(world, "%zu gets message %zu", life->node, number);
+	if (world->messages[number].has[life->node]++ > 0) {
+		world->repeated++;
+		if (world->config.trace >= 1)
+			world_trace(world, "%zu gets message %zu once more", life->node, number);
+	}
+}
+
+static void on_emit(void *context, struct node_event *event)
+{
+	struct life *life = context;
+	struct world *world = life->world;
+	struct overlay_of_node *overlay;
+	size_t topic = event->type == NODE_LOG ? 0 : topic_number(world, &event->topic);
+
+	if (!life->killed) {
+		switch (event->type) {
+		case NODE_NEIGHBOUR_UP:
+			neighbour_up(life, topic, world_node_of(&event->peer));
+			break;
+		case NODE_NEIGHBOUR_DOWN:
+			neighbour_down(life, topic, world_node_of(&event->peer));
+			break;
+		case NODE_LEFT:
+			overlay = &world->nodes[life->node].overlays[topic];
+			overlay->joined = false;
+			overlay->count = 0;
+			break;
+		case NODE_MESSAGE:
+			message_came(life, event->message);
+			break;
+		case NODE_LOG:
+			if (world->config.trace >= 3)
+				world_trace(world, "%zu: %s", life->node, event->text);
+			break;
+		case NODE_JOINED:
+		case NODE_DROPPED:
+			break;
+		}
+	}
+	message_unref(event->message);
+	memory_free(event->text);
+}
+
+static void on_turned(void *context)
+{
+}
+
+static void on_stopped(void *context)
+{
+	((struct life *)context)->over = true;
+}
+
+/* ---- what is sent ---- */
+
+static const char *const frame_names[] = {"JOIN", "FORWARD_JOIN", "SHUFFLE", "SHUFFLE_REPLY",
+	"NEIGHBOR", "DISCONNECT", "GOSSIP", "PRUNE", "GRAFT", "IHAVE"};
+
+static void trace_frame(struct world *world, size_t from, size_t to,
+	const struct wire_message *message, const struct frame *frame)
+{
+	const char *name = frame_names[message->type];
+	size_t number;
+
+	switch (message->type) {
+	case WIRE_NEIGHBOR:
+		world_trace(world, "%zu > %zu NEIGHBOR %s", from, to,
+			message->neighbor.priority == WIRE_HIGH ? "high" : "low");
+		break;
+	case WIRE_FORWARD_JOIN:
+		world_trace(world, "%zu > %zu FORWARD_JOIN of %zu, ttl %u", from, to,
+			world_node_of(&message->forward_join.peer.id), message->forward_join.ttl);
+		break;
+	case WIRE_SHUFFLE:
+		world_trace(world, "%zu > %zu SHUFFLE of %zu, %zu nodes, ttl %u", from, to,
+			world_node_of(&message->shuffle.origin), message->shuffle.nodes.count,
+			message->shuffle.ttl);
+		break;
+	case WIRE_DISCONNECT:
+		world_trace(world, "%zu > %zu DISCONNECT%s", from, to,
+			message->disconnect.alive ? "" : " (leaves)");
+		break;
+	case WIRE_GOSSIP:
+		if (world->config.trace < 2)
+			break;
+		memcpy(&number, frame->body->content, sizeof number);
+		world_trace(world, "%zu > %zu GOSSIP %zu", from, to, number);
+		break;
+	case WIRE_IHAVE:
+		if (world->config.trace >= 2)
+			world_trace(world, "%zu > %zu IHAVE %zu", from, to, message->ihave.count);
+		break;
+	default:
+		world_trace(world, "%zu > %zu %s", from, to, name);
+	}
+}
+
+void world_note_frame(struct world *world, struct life *life, size_t to, const struct frame *frame)
+{
+	/* Large, and only ever looked at here. */
+	static struct wire_message message;
+	struct world_figures *figures = &world->nodes[life->node].figures;
+	uint64_t word = 0;
+
+	figures->bytes += frame_size(frame);
+	for (size_t i = 0; i + sizeof word <= frame->head_size && i < 64; i += sizeof word) {
+		memcpy(&word, frame->head + i, sizeof word);
+		world_mix(world, word);
+	}
+	world_mix(world, (uint64_t)life->node << 40 | (uint64_t)to << 16 | frame_size(frame));
+	if (!frame->body && frame->head_size == 4 + ID_SIZE)
+		return; /* a stream's header */
+	if (frame->body)
+		message.type = WIRE_GOSSIP;
+	else if (wire_decode(frame->head + 4, frame->head_size - 4, &message) != 0)
+		world_fail(world, "node %zu sends what cannot be decoded", life->node);
+	figures->frames[message.type]++;
+	if (message.type == WIRE_NEIGHBOR && message.neighbor.priority == WIRE_HIGH)
+		figures->high++;
+	if (message.type == WIRE_PRUNE || message.type == WIRE_GRAFT)
+		world->unrest.tree = world_now(world);
+	if (world->config.trace >= 1)
+		trace_frame(world, life->node, to, &message, frame);
+}
+
+/* ---- worlds ---- */
+
+struct world *world_new(const struct world_config *config)
+{
+	struct world *world = world_alloc(sizeof *world);
+
+	world->config = *config;
+	world->now = BEGINNING_NS;
+	world->random_state = config->seed;
+	world->random = random_seeded(&world->random_state);
+	world->nodes = world_alloc(config->nodes * sizeof *world->nodes);
+	world->topics = world_alloc(config->topics * sizeof *world->topics);
+	for (size_t i = 0; i < config->topics; i++) {
+		memset(world->topics[i].bytes, 0xaa, ID_SIZE);
+		memcpy(world->topics[i].bytes, &i, sizeof i);
+	}
+	for (size_t i = 0; i < config->nodes; i++) {
+		world->nodes[i].identity = machine_identity(i);
+		world->nodes[i].overlays =
+			world_alloc(config->topics * sizeof *world->nodes[i].overlays);
+	}
+	return world;
+}
+
+struct address world_address(size_t node)
+{
+	return (struct address){.family = 4,
+		.ip = {10, (uint8_t)(node >> 16), (uint8_t)(node >> 8), (uint8_t)node},
+		.port = WORLD_PORT};
+}
+
+size_t world_node_at(const struct world *world, const struct address *address)
+{
+	size_t node = (size_t)address->ip[1] << 16 | (size_t)address->ip[2] << 8 | address->ip[3];
+
+	return address->family == 4 && address->ip[0] == 10 && address->port == WORLD_PORT &&
+			       node < world->config.nodes
+		       ? node
+		       : NOBODY;
+}
+
+size_t world_node_of(const struct id *id)
+{
+	return machine_number(id);
+}
+
+static void add_node(uint32_t **list, size_t *count, size_t node)
+{
+	*list = grow(*list, (*count + 1) * sizeof **list);
+	(*list)[(*count)++] = (uint32_t)node;
+}
+
+void world_peer(struct world *world, size_t node, size_t peer)
+{
+	add_node(&world->nodes[node].peers, &world->nodes[node].peers_count, peer);
+}
+
+void world_bootstrap(struct world *world, size_t node, size_t bootstrap)
+{
+	add_node(&world->nodes[node].bootstraps, &world->nodes[node].bootstraps_count, bootstrap);
+}
+
+static struct node_peer *configured(const uint32_t *nodes, size_t count)
+{
+	struct node_peer *peers = world_alloc((count + 1) * sizeof *peers);
+	struct address address;
+
+	for (size_t i = 0; i < count; i++) {
+		address = world_address(nodes[i]);
+		peers[i].id = machine_identity(nodes[i])->id;
+		peers[i].hosts_count = 1;
+		snprintf(peers[i].hosts[0].host, sizeof peers[i].hosts[0].host, "%u.%u.%u.%u",
+			address.ip[0], address.ip[1], address.ip[2], address.ip[3]);
+		peers[i].hosts[0].port = address.port;
+	}
+	return peers;
+}
+
+void world_start(struct world *world, size_t number)
+{
+	struct node *node = &world->nodes[number];
+	struct life *life = world_alloc(sizeof *life);
+	struct node_peer *peers = configured(node->peers, node->peers_count);
+	struct node_peer *bootstraps = configured(node->bootstraps, node->bootstraps_count);
+	struct address bind = world_address(number);
+	struct node_config config = {
+		.identity = node->identity,
+		.network = identity_default_network,
+		.binds = &bind,
+		.binds_count = 1,
+		.peers = peers,
+		.peers_count = node->peers_count,
+		.bootstraps = bootstraps,
+		.bootstraps_count = node->bootstraps_count,
+		.max_overlays = LIMIT_OVERLAYS,
+		.queue_limit = LIMIT_WAITING,
+		.queue_age_ns = LIMIT_WAITING_AGE_S * WORLD_S,
+		.cache_bytes = LIMIT_CACHE_BYTES,
+	};
+	struct engine_owner owner = {
+		.emit = on_emit,
+		.turned = on_turned,
+		.stopped = on_stopped,
+		.context = life,
+		.counters = &life->counters,
+		.overlays = &life->overlays,
+		.neighbours = &life->neighbours,
+		.connections = &life->connections,
+		.waiting = &life->waiting,
+	};
+	char reason[NODE_REASON_SIZE];
+	size_t bound_count;
+
+	if (node->life)
+		world_fail(world, "node %zu is up already", number);
+	life->world = world;
+	life->node = number;
+	life->loop.data = life;
+	life->awaited = UINT64_MAX;
+	life->due = UINT64_MAX;
+	life->random_state = random_u64(&world->random);
+	life->next = world->lives;
+	world->lives = life;
+	node->life = life;
+	for (size_t i = 0; i < world->messages_count; i++)
+		world->messages[i].has[number] = 0;
+	machine_birth(life);
+	if (engine_new(&config, &owner, &life->loop, &life->bound, &bound_count, &life->engine,
+		    reason) != 0)
+		world_fail(world, "node %zu cannot start: %s", number, reason);
+	free(peers);
+	free(bootstraps);
+	engine_begin(life->engine);
+	if (node->lives++ > 0)
+		network_reborn(life);
+	life_turn(life);
+	if (world->config.trace >= 1)
+		world_trace(world, "%zu starts", number);
+}
+
+static struct life *life_of_node(const struct world *world, size_t node)
+{
+	if (!world->nodes[node].life)
+		world_fail(world, "node %zu is down", node);
+	return world->nodes[node].life;
+}
+
+void world_stop(struct world *world, size_t node)
+{
+	struct life *life = life_of_node(world, node);
+
+	if (world->config.trace >= 1)
+		world_trace(world, "%zu stops", node);
+	engine_stop(life->engine);
+	life_turn(life);
+}
+
+void world_kill(struct world *world, size_t number)
+{
+	struct node *node = &world->nodes[number];
+	struct life *life = life_of_node(world, number);
+
+	if (world->config.trace >= 1)
+		world_trace(world, "%zu is killed", number);
+	for (size_t i = 0; i < COUNTERS; i++)
+		node->figures.counters[i] += counters_get(&life->counters, (enum counter)i);
+	for (size_t i = 0; i < world->config.topics; i++) {
+		node->overlays[i].joined = false;
+		node->overlays[i].count = 0;
+	}
+	life->killed = true;
+	node->life = NULL;
+	network_killed(life);
+	/* Unheard, it ends as all do: so its memory is freed. */
+	engine_stop(life->engine);
+	life_turn(life);
+}
+
+bool world_is_up(const struct world *world, size_t node)
+{
+	return world->nodes[node].life && !world->nodes[node].life->engine->stopping;
+}
+
+void world_join(struct world *world, size_t node, size_t topic)
+{
+	struct life *life = life_of_node(world, node);
+
+	world->nodes[node].overlays[topic].joined = true;
+	engine_join(life->engine, &world->topics[topic]);
+	life_turn(life);
+}
+
+void world_leave(struct world *world, size_t node, size_t topic)
+{
+	struct life *life = life_of_node(world, node);
+
+	engine_leave(life->engine, &world->topics[topic]);
+	life_turn(life);
+}
+
+size_t world_publish(struct world *world, size_t node, size_t topic)
+{
+	struct life *life = life_of_node(world, node);
+	size_t number = world->messages_count++;
+	uint8_t content[CONTENT_SIZE] = {0};
+
+	if (number == world->messages_room) {
+		world->messages_room = 2 * (number + 8);
+		world->messages =
+			grow(world->messages, world->messages_room * sizeof *world->messages);
+	}
+	world->messages[number].topic = topic;
+	world->messages[number].has = world_alloc(world->config.nodes);
+	world->messages[number].has[node] = 1;
+	memcpy(content, &number, sizeof number);
+	if (world->config.trace >= 1)
+		world_trace(world, "%zu publishes message %zu", node, number);
+	engine_publish(life->engine, &world->topics[topic], message_new(content, sizeof content));
+	life_turn(life);
+	return number;
+}
+
+void world_part(struct world *world, size_t node, unsigned part)
+{
+	if (world->nodes[node].part == part)
+		return;
+	world->nodes[node].part = part;
+	world->changed = true;
+}
+
+void world_mend(struct world *world)
+{
+	if (world->config.trace >= 1)
+		world_trace(world, "all can reach one another");
+	for (size_t i = 0; i < world->config.nodes; i++)
+		world_part(world, i, 0);
+}
+
+static void work_off(struct world *world, const struct event *event)
+{
+	world->events_done++;
+	switch (event->kind) {
+	case EVENT_TICK:
+		tick(event->object, event->at);
+		break;
+	case EVENT_CLOCK_STOPPED:
+		on_clock_stopped(event->object);
+		break;
+	case EVENT_RESOLVED:
+		machine_resolved(event->object);
+		break;
+	default:
+		network_event(world, event);
+	}
+}
+
+void world_run(struct world *world, uint64_t duration)
+{
+	uint64_t end = world->now + duration;
+	struct event event;
+
+	if (world->changed)
+		network_changed(world);
+	world->changed = false;
+	while (world->events_count > 0 && world->events[0].at <= end) {
+		event = take_event(world);
+		world->now = event.at;
+		work_off(world, &event);
+	}
+	world->now = end;
+}
+
+static void dispose(const struct event *event)
+{
+	switch (event->kind) {
+	case EVENT_TICK:
+	case EVENT_CLOCK_STOPPED:
+		break;
+	case EVENT_RESOLVED:
+		machine_dispose(event->object);
+		break;
+	default:
+		network_dispose(event);
+	}
+}
+
+void world_free(struct world *world)
+{
+	struct event event;
+	struct life *life;
+
+	world->config.trace = 0;
+	for (size_t i = 0; i < world->config.nodes; i++)
+		if (world->nodes[i].life)
+			world_kill(world, i);
+	world_run(world, 2 * LIMIT_FAREWELL_MS * WORLD_MS);
+	while (world->events_count > 0) {
+		event = take_event(world);
+		dispose(&event);
+	}
+	network_free(world);
+	while ((life = world->lives)) {
+		if (!life->over)
+			world_fail(world, "node %zu does not stop", life->node);
+		world->lives = life->next;
+		free(life);
+	}
+	for (size_t i = 0; i < world->config.nodes; i++) {
+		for (size_t topic = 0; topic < world->config.topics; topic++)
+			free(world->nodes[i].overlays[topic].neighbours);
+		free(world->nodes[i].overlays);
+		free(world->nodes[i].peers);
+		free(world->nodes[i].bootstraps);
+	}
+	for (size_t i = 0; i < world->messages_count; i++)
+		free(world->messages[i].has);
+	free(world->messages);
+	free(world->events);
+	free(world->bytes);
+	free(world->topics);
+	free(world->nodes);
+	free(world);
+}
+
+uint64_t world_now(const struct world *world)
+{
+	return world->now - BEGINNING_NS;
+}
+
+uint64_t world_random_below(struct world *world, uint64_t bound)
+{
+	return random_below(&world->random, bound);
+}
+
+/* ---- what is to be seen ---- */
+
+void world_figures(const struct world *world, size_t number, struct world_figures *out)
+{
+	const struct node *node = &world->nodes[number];
+
+	*out = node->figures;
+	for (size_t i = 0; node->life && i < COUNTERS; i++)
+		out->counters[i] += counters_get(&node->life->counters, (enum counter)i);
+}
+
+/* All of it are numbers of 64 bits. */
+#define NUMBERS (sizeof(struct world_figures) / sizeof(uint64_t))
+
+void world_sum(const struct world *world, struct world_figures *out)
+{
+	struct world_figures one;
+	uint64_t *sum = (uint64_t *)out, *numbers = (uint64_t *)&one;
+
+	memset(out, 0, sizeof *out);
+	for (size_t i = 0; i < world->config.nodes; i++) {
+		world_figures(world, i, &one);
+		for (size_t at = 0; at < NUMBERS; at++)
+			sum[at] += numbers[at];
+	}
+}
+
+void world_difference(const struct world_figures *after, const struct world_figures *before,
+	struct world_figures *out)
+{
+	for (size_t at = 0; at < NUMBERS; at++)
+		((uint64_t *)out)[at] =
+			((const uint64_t *)after)[at] - ((const uint64_t *)before)[at];
+}
+
+struct world_unrest world_unrest(const struct world *world)
+{
+	return world->unrest;
+}
+
+bool world_has(const struct world *world, size_t node, size_t message)
+{
+	return world->messages[message].has[node] > 0;
+}
+
+static bool is_member(const struct world *world, size_t node, size_t topic)
+{
+	return world_is_up(world, node) && world->nodes[node].overlays[topic].joined;
+}
+
+size_t world_reached(const struct world *world, size_t message)
+{
+	size_t reached = 0;
+
+	for (size_t i = 0; i < world->config.nodes; i++)
+		reached += is_member(world, i, world->messages[message].topic) &&
+			   world_has(world, i, message);
+	return reached;
+}
+
+uint64_t world_repeated(const struct world *world)
+{
+	return world->repeated;
+}
+
+size_t world_members(const struct world *world, size_t topic)
+{
+	size_t members = 0;
+
+	for (size_t i = 0; i < world->config.nodes; i++)
+		members += is_member(world, i, topic);
+	return members;
+}
+
+static bool has_neighbour(const struct world *world, size_t node, size_t topic, size_t peer)
+{
+	const struct overlay_of_node *overlay = &world->nodes[node].overlays[topic];
+
+	for (size_t i = 0; i < overlay->count; i++)
+		if (overlay->neighbours[i] == peer)
+			return is_member(world, node, topic);
+	return false;
+}
+
+size_t world_neighbours(const struct world *world, size_t node, size_t topic)
+{
+	return world->nodes[node].overlays[topic].count;
+}
+
+size_t world_one_sided(const struct world *world, size_t topic)
+{
+	size_t one_sided = 0;
+
+	for (size_t i = 0; i < world->config.nodes; i++) {
+		const struct overlay_of_node *overlay = &world->nodes[i].overlays[topic];
+
+		for (size_t at = 0; is_member(world, i, topic) && at < overlay->count; at++)
+			one_sided += !has_neighbour(world, overlay->neighbours[at], topic, i);
+	}
+	return one_sided;
+}
+
+/* How many hang together with first; they are marked as seen. */
+static size_t part_of(
+	const struct world *world, size_t topic, size_t first, bool *seen, size_t *todo)
+{
+	const struct overlay_of_node *overlay;
+	size_t count = 0, part = 0, node, peer;
+
+	seen[first] = true;
+	todo[count++] = first;
+	while (count > 0) {
+		node = todo[--count];
+		part++;
+		overlay = &world->nodes[node].overlays[topic];
+		for (size_t at = 0; at < overlay->count; at++) {
+			peer = overlay->neighbours[at];
+			if (seen[peer] || !has_neighbour(world, peer, topic, node))
+				continue;
+			seen[peer] = true;
+			todo[count++] = peer;
+		}
+	}
+	return part;
+}
+
+size_t world_largest_part(const struct world *world, size_t topic)
+{
+	bool *seen = world_alloc(world->config.nodes * sizeof *seen);
+	size_t *todo = world_alloc(world->config.nodes * sizeof *todo);
+	size_t part, largest = 0;
+
+	for (size_t i = 0; i < world->config.nodes; i++) {
+		if (seen[i] || !is_member(world, i, topic))
+			continue;
+		part = part_of(world, topic, i, seen, todo);
+		if (part > largest)
+			largest = part;
+	}
+	free(seen);
+	free(todo);
+	return largest;
+}
+
+uint64_t world_hash(const struct world *world)
+{
+	return world->hash;
+}
+
+uint64_t world_events(const struct world *world)
+{
+	return world->events_done;
+}

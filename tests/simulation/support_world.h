@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * A world of whole nodes in one process: the real engine with all its cores (gossip, links,
+ * joiner, diallers, book, walker, discovery sessions) under virtual time, everything from one
+ * seed. Below the engine are a network (support_world_network.c stands in for bridge/quic/) and a
+ * machine (support_world_machine.c: clock, name look-ups, interfaces, randomness) of our own,
+ * which the linker takes instead of the library's.
+ *
+ * A node may live several times: killed or stopped and started again it has the same key and
+ * address and remembers nothing.
+ *
+ * One thread. Whatever cannot be done (no memory, a wrong argument) ends the process.
+ */
+#ifndef TESTS_SIMULATION_SUPPORT_WORLD_H
+#define TESTS_SIMULATION_SUPPORT_WORLD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "bridge/counters.h"
+#include "bridge/gossip/wire.h"
+
+#define WORLD_MS UINT64_C(1000000)
+#define WORLD_S	 (1000 * WORLD_MS)
+
+struct world;
+
+struct world_config {
+	size_t nodes;  /* as many as there will ever be; none is up at first */
+	size_t topics; /* overlays that there are, 1 at least; a node joins those it is told to */
+	uint64_t seed;
+	/* ns from one node to another, constant for a pair. */
+	uint64_t least_latency, most_latency;
+	/* To standard output: 1: each neighbour that comes or goes, each ask, dial and end of a
+	 * connection, and each frame of gossip but content; 2: content as well; 3: the nodes'
+	 * logs as well. */
+	unsigned trace;
+};
+
+/* What a node, or all of them, have done; sums over all lives. */
+struct world_figures {
+	uint64_t ups, downs;	    /* neighbours that came and went */
+	uint64_t deliveries;	    /* messages handed to the owner */
+	uint64_t connections, ends; /* of gossip, begun and ended; each of both sides counts */
+	uint64_t bytes;		    /* sent on gossip's streams */
+	uint64_t frames[WIRE_IHAVE + 1]; /* sent, by type */
+	uint64_t high;			 /* of the Neighbor frames those with High */
+	uint64_t counters[COUNTERS];
+};
+
+struct world *world_new(const struct world_config *config);
+/* Kills all and frees everything. */
+void world_free(struct world *world);
+
+/* Of the configuration, until it is started: whom it has as a peer (trusted), or as a
+ * bootstrap. */
+void world_peer(struct world *world, size_t node, size_t peer);
+void world_bootstrap(struct world *world, size_t node, size_t bootstrap);
+
+/* Begins a life; the node must be down. */
+void world_start(struct world *world, size_t node);
+/* Ends it as node_stop does: it is down within a little more than a second of farewells. */
+void world_stop(struct world *world, size_t node);
+/* Ends it at once without a word. */
+void world_kill(struct world *world, size_t node);
+bool world_is_up(const struct world *world, size_t node);
+
+void world_join(struct world *world, size_t node, size_t topic);
+void world_leave(struct world *world, size_t node, size_t topic);
+/* Returns the message's number. */
+size_t world_publish(struct world *world, size_t node, size_t topic);
+
+/* Puts a node into a part of the network: nothing passes between parts. All are in part 0 at
+ * first. What is on its way is lost, and sent again if the parts come together before the
+ * connection has timed out. */
+void world_part(struct world *world, size_t node, unsigned part);
+/* All into part 0. */
+void world_mend(struct world *world);
+
+/* Lets time pass. */
+void world_run(struct world *world, uint64_t duration);
+/* ns since the beginning. */
+uint64_t world_now(const struct world *world);
+/* Seeded. */
+uint64_t world_random_below(struct world *world, uint64_t bound);
+
+void world_figures(const struct world *world, size_t node, struct world_figures *out);
+/* Of all nodes. */
+void world_sum(const struct world *world, struct world_figures *out);
+/* after - before */
+void world_difference(const struct world_figures *after, const struct world_figures *before,
+	struct world_figures *out);
+
+/* When the last neighbour went, the last node was asked, the last PRUNE or GRAFT was sent. */
+struct world_unrest {
+	uint64_t down, ask, tree;
+};
+struct world_unrest world_unrest(const struct world *world);
+
+/* How many nodes that are up and in the overlay have a message (its publisher too). */
+size_t world_reached(const struct world *world, size_t message);
+bool world_has(const struct world *world, size_t node, size_t message);
+/* How many messages came to a node that had them. */
+uint64_t world_repeated(const struct world *world);
+
+/* Nodes that are up and in the overlay; the largest number of them that hang together, where a
+ * tie counts if both sides take each other for a neighbour; the ends of ties that the other
+ * side knows nothing of. */
+size_t world_members(const struct world *world, size_t topic);
+size_t world_largest_part(const struct world *world, size_t topic);
+size_t world_one_sided(const struct world *world, size_t topic);
+size_t world_neighbours(const struct world *world, size_t node, size_t topic);
+
+/* A hash of all that was sent, and when: the same for the same seed. */
+uint64_t world_hash(const struct world *world);
+/* How many events have been worked off. */
+uint64_t world_events(const struct world *world);
+
+#endif

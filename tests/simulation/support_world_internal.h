@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* What the files of the world know of one another. */
+#ifndef TESTS_SIMULATION_SUPPORT_WORLD_INTERNAL_H
+#define TESTS_SIMULATION_SUPPORT_WORLD_INTERNAL_H
+
+#include <uv.h>
+
+#include "bridge/engine/internal.h"
+#include "support_world.h"
+
+#define NOBODY SIZE_MAX
+
+enum event_kind {
+	/* of a life */
+	EVENT_TICK,
+	EVENT_CLOCK_STOPPED,
+	/* of a resolution */
+	EVENT_RESOLVED,
+	/* of an endpoint */
+	EVENT_ENDPOINT_CLOSED,
+	/* of a connection's side; each holds a reference to the wire */
+	EVENT_INITIAL,		  /* of the dialler; arrives at the address that was dialled */
+	EVENT_HELLO,		  /* of the dialler: the answer has come */
+	EVENT_FINISHED,		  /* of the acceptor: the handshake is complete for it too */
+	EVENT_HANDSHAKE_OVER,	  /* it has taken too long */
+	EVENT_IDLE,		  /* perhaps nothing was heard for too long */
+	EVENT_CLOSE,		  /* a packet arrives that ends it; the argument: how */
+	EVENT_REPORT,		  /* it has ended */
+	EVENT_CREDIT,		  /* its peer grants another stream */
+	EVENT_RESUME,		  /* what was lost comes again */
+	/* of a flight */
+	EVENT_FLIGHT, /* it arrives */
+	EVENT_ACKED,  /* that it has arrived is known to the sender */
+	/* of a stream: the peer wants no more of it */
+	EVENT_STOPPED,
+};
+
+struct event {
+	uint64_t at, order;
+	void *object;
+	uint32_t argument;
+	enum event_kind kind;
+};
+
+struct overlay_of_node {
+	bool joined;
+	size_t count, room;
+	uint32_t *neighbours;
+};
+
+/* One life of a node, from its start until all of it is closed. */
+struct life {
+	struct world *world;
+	struct life *next; /* of all lives of the world */
+	size_t node;
+	bool killed; /* whatever it still says, nobody hears it */
+	bool over;   /* its engine is freed */
+	uv_loop_t loop; /* only its data, which is this life: the engine hands it on */
+	struct engine *engine;
+	struct quic_endpoint *endpoint;
+	struct address bound;
+	uint64_t due;	  /* when it wants its next tick */
+	uint64_t awaited; /* one is among the events for then, which may be too early */
+	uint64_t ticked;  /* when it had its last tick, and how many at that same time */
+	unsigned ticks;
+	uint64_t asks; /* of its counter, as last seen */
+	uint64_t random_state;
+	struct counters counters;
+	_Atomic size_t overlays, neighbours, connections, waiting;
+};
+
+struct node {
+	struct life *life; /* NULL: it is down */
+	unsigned lives;	   /* so far */
+	const struct identity *identity;
+	unsigned part;
+	uint32_t *peers, *bootstraps;
+	size_t peers_count, bootstraps_count;
+	struct overlay_of_node *overlays; /* one for each topic */
+	struct world_figures figures;	  /* the counters: of lives that are over */
+};
+
+struct told_message {
+	size_t topic;
+	uint8_t *has; /* for each node how many times it got it */
+};
+
+struct world {
+	struct world_config config;
+	uint64_t now;
+	uint64_t random_state;
+	struct random random;
+	struct node *nodes;
+	struct life *lives;
+	struct id *topics;
+	struct quic_endpoint *endpoints; /* all that ever were */
+	struct event *events;		 /* a heap, by time */
+	size_t events_count, events_room;
+	uint64_t events_made, events_done;
+	struct told_message *messages;
+	size_t messages_count, messages_room;
+	uint64_t repeated;
+	bool changed; /* parts have */
+	struct world_unrest unrest;
+	uint64_t hash;
+	uint8_t *bytes; /* of a flight as it arrives */
+	size_t bytes_room;
+};
+
+/* What time it is when the world begins: an arbitrary monotonic one, and an ordinary date. */
+#define BEGINNING_NS	  (1000 * WORLD_S)
+#define BEGINNING_WALL_US UINT64_C(1790000000000000)
+
+#define WORLD_PORT 2022
+
+/* support_world.c */
+
+void *world_alloc(size_t size);
+/* Ends the process with a line that says why. */
+__attribute__((noreturn, format(printf, 2, 3))) void world_fail(
+	const struct world *world, const char *format, ...);
+/* A line of the trace, with the time before it. */
+__attribute__((format(printf, 2, 3))) void world_trace(
+	const struct world *world, const char *format, ...);
+void world_event(struct world *world, uint64_t at, enum event_kind kind, void *object,
+	uint32_t argument);
+void world_mix(struct world *world, uint64_t value);
+/* After something has happened to a life. */
+void life_turn(struct life *life);
+/* What it sends goes out, and what comes to it is heard. */
+bool life_is_heard(const struct life *life);
+struct address world_address(size_t node);
+/* The node at that address; NOBODY. */
+size_t world_node_at(const struct world *world, const struct address *address);
+/* Whose key it is; NOBODY. */
+size_t world_node_of(const struct id *id);
+/* A frame goes onto a stream of gossip. */
+void world_note_frame(
+	struct world *world, struct life *life, size_t to, const struct frame *frame);
+
+/* support_world_machine.c */
+
+/* The key of the node with that number, the same in every world. */
+const struct identity *machine_identity(size_t number);
+/* Whose key it is, of those that were asked for; NOBODY. */
+size_t machine_number(const struct id *id);
+/* Whose randomness the engine is given that is made now. */
+void machine_birth(struct life *life);
+void machine_resolved(void *resolution);
+/* The event will not come. */
+void machine_dispose(void *resolution);
+
+/* support_world_network.c */
+
+void network_event(struct world *world, const struct event *event);
+/* The event will not come: frees what it holds. */
+void network_dispose(const struct event *event);
+void network_free(struct world *world);
+/* The life has ended without a word. */
+void network_killed(struct life *life);
+/* Its node has begun another life: whoever still holds a connection to an earlier one hears so
+ * with the next packet. */
+void network_reborn(struct life *life);
+/* Some nodes can be reached no more, or again. */
+void network_changed(struct world *world);
+
+#endif

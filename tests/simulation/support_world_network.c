@@ -1,0 +1,1189 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The network of the world, in place of bridge/quic/. What it keeps of QUIC, as the engine sees
+ * it:
+ *
+ *   The dialler is connected after one round trip, the acceptor half a round trip later, and
+ *   only then says whether it lets the dialler in. An Initial that is lost is sent again after
+ *   1 and 3 s, as the PTO has it; a dial is given up after QUIC_DIAL_TIMEOUT. Who answers
+ *   under another key than was dialled is not connected.
+ *   Streams are ordered, and granted as far as the other side's configuration says. What is
+ *   sent on one in the same turn arrives in one piece, one latency later. A stream is over for
+ *   its sender once it knows that the end has arrived. Losses come from parts and deaths alone;
+ *   windows, congestion and bandwidth are left out.
+ *   A connection that is closed takes with it what was sent in the same turn; the other side
+ *   hears of it one latency later.
+ *   When nothing comes any more, a side closes (timeout) after its idle_timeout, counted from the
+ *   last that it heard or from the first that it has sent since (RFC 9000, 10.1), a ping after
+ *   QUIC_KEEP_ALIVE included. Pings are no events: that connections live is taken for granted
+ *   while both sides are there and no cut is between them.
+ *   Who sends something on a connection that the other side does not know (any more) is told so
+ *   by a stateless reset; without traffic that is the next ping, within QUIC_KEEP_ALIVE.
+ *
+ * The two sides of a connection are one block of memory, its wire, which lives until both are
+ * reported as closed and no event is left.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+#include "support_world_internal.h"
+
+/* As in bridge/quic/internal.h. */
+#define DIAL_TIMEOUT	  (5 * WORLD_S)
+#define HANDSHAKE_TIMEOUT (10 * WORLD_S)
+
+enum side_state { SIDE_NONE, SIDE_HANDSHAKE, SIDE_OPEN, SIDE_ENDED, SIDE_GONE };
+
+enum ending {
+	ENDING_OURS, /* codes with these two */
+	ENDING_THEIRS,
+	ENDING_IDLE,
+	ENDING_HANDSHAKE,
+	ENDING_RESET,
+	ENDING_WRONG_PEER,
+	ENDING_OWN_KEY,
+	ENDING_NOT_LET_IN, /* by us */
+	ENDING_REFUSED,	   /* by them: does not let us in */
+	ENDING_FULL,	   /* by them: limit of connections */
+};
+
+/* How a side has ended, as one number. */
+#define ENDING(ending, code) ((uint32_t)(code) << 8 | (ending))
+
+struct flight;
+
+/* One side of a connection. */
+struct quic_connection {
+	struct quic_endpoint *endpoint;
+	struct quic_connection *prev, *next; /* of the endpoint */
+	void *data;
+	struct quic_stream *streams;
+	struct flight *flights; /* on their way or lost, and ends of streams not acknowledged */
+	uint64_t heard;		/* when something came last */
+	uint64_t unanswered;	/* what was sent first and has not arrived; 0: all has */
+	uint32_t queued;
+	uint32_t opened[2]; /* streams of ours that are not over there; [1]: bidirectional */
+	uint32_t ending;
+	uint8_t state;
+	bool incoming;
+	bool connected; /* it was open */
+	bool starved[2];
+	bool stalled; /* flights are lost: what follows waits for them */
+	bool told;    /* the other side hears, or has said, that it is over */
+};
+
+struct wire {
+	struct quic_connection sides[2]; /* the dialler's, the acceptor's; first */
+	uint64_t broken; /* since then nothing passes; 0: all does */
+	uint32_t latency;
+	uint32_t references;
+	uint32_t nodes[2]; /* the second: whose key was dialled */
+	uint32_t target;   /* whose address was dialled */
+	uint8_t protocol, tries;
+};
+
+struct quic_stream {
+	struct pipe *pipe;
+	struct quic_connection *connection; /* NULL: not known there yet */
+	struct quic_stream *prev, *next;    /* of the connection */
+	void *data;
+	bool incoming, bidi;
+	bool finish; /* we have ended it */
+	bool acked;  /* and that is known to have arrived */
+	bool shut;   /* the peer does not want what we send */
+	bool stopped; /* we do not want what it sends */
+	bool ended;   /* it has ended it */
+	bool closed;
+};
+
+/* A stream: its ends at the opener and at the other side. */
+struct pipe {
+	struct quic_stream ends[2];
+	unsigned references; /* ends that are not over, flights */
+};
+
+enum flight_state { FLYING, LOST, ARRIVED };
+
+/* What was sent on one stream in one turn. */
+struct flight {
+	struct flight *prev, *next; /* of the side that has sent it */
+	struct quic_connection *from;
+	struct pipe *pipe;
+	struct frame *first, *last;
+	uint64_t sent_at;
+	uint8_t end; /* of the pipe: the sender's */
+	uint8_t state;
+	bool fin;
+	bool unread;	/* the peer has stopped it: it is told the end and nothing else */
+	bool abandoned; /* its side is gone */
+	bool ack_lost;
+	bool recalled; /* it never leaves */
+};
+
+struct quic_endpoint {
+	struct quic_endpoint *next; /* of the world */
+	struct life *life;
+	struct quic_config config;
+	struct quic_connection *connections;
+	size_t places[QUIC_PROTOCOLS];
+	bool closing;
+	void (*done)(void *context);
+	void *done_context;
+};
+
+/* ---- wires ---- */
+
+static struct wire *wire_of(const struct quic_connection *side)
+{
+	return (struct wire *)(side - side->incoming);
+}
+
+static struct quic_connection *other_of(const struct quic_connection *side)
+{
+	return &wire_of(side)->sides[!side->incoming];
+}
+
+static struct world *world_of(const struct quic_connection *side)
+{
+	return side->endpoint->life->world;
+}
+
+static size_t node_of(const struct quic_connection *side)
+{
+	return wire_of(side)->nodes[side->incoming];
+}
+
+static void wire_release(struct wire *wire)
+{
+	if (--wire->references == 0)
+		free(wire);
+}
+
+static void side_event(
+	struct quic_connection *side, uint64_t at, enum event_kind kind, uint32_t argument)
+{
+	struct wire *wire = wire_of(side);
+
+	wire->references++;
+	world_event(wire->sides[0].endpoint->life->world, at, kind, side, argument);
+}
+
+/* Whether there is a way between the two nodes. */
+static bool is_way(const struct world *world, const struct wire *wire)
+{
+	return world->nodes[wire->nodes[0]].part == world->nodes[wire->target].part;
+}
+
+static const struct quic_protocol *protocol_of(const struct quic_connection *side)
+{
+	return &side->endpoint->config.protocols[wire_of(side)->protocol];
+}
+
+static const struct quic_callbacks *owner_of(const struct quic_connection *side)
+{
+	return &protocol_of(side)->callbacks;
+}
+
+static void *context_of(const struct quic_connection *side)
+{
+	return side->endpoint->config.context;
+}
+
+static const char *protocol_name(const struct wire *wire)
+{
+	return wire->protocol == GOSSIP ? "gossip" : "discovery";
+}
+
+/* Constant for a pair, whatever else the seed brings about. */
+static uint32_t latency_of(const struct world *world, size_t a, size_t b)
+{
+	uint64_t state = world->config.seed ^ (uint64_t)(a < b ? a : b) << 40 ^
+			 (uint64_t)(a < b ? b : a) << 16;
+	struct random random = random_seeded(&state);
+
+	random_u64(&random);
+	return (uint32_t)(world->config.least_latency +
+			  random_below(&random, world->config.most_latency -
+							world->config.least_latency + 1));
+}
+
+static void side_init(
+	struct wire *wire, struct quic_endpoint *endpoint, bool incoming, uint64_t timeout)
+{
+	struct quic_connection *side = &wire->sides[incoming];
+	struct world *world = endpoint->life->world;
+
+	side->endpoint = endpoint;
+	side->incoming = incoming;
+	side->state = SIDE_HANDSHAKE;
+	side->heard = world->now;
+	wire->references++;
+	DL_APPEND(endpoint->connections, side);
+	endpoint->places[wire->protocol]++;
+	if (protocol_of(side)->idle_timeout < timeout)
+		timeout = protocol_of(side)->idle_timeout;
+	side_event(side, world->now + timeout, EVENT_HANDSHAKE_OVER, 0);
+}
+
+/* ---- endings ---- */
+
+static void flight_free(struct flight *flight)
+{
+	struct frame *frame;
+	struct pipe *pipe = flight->pipe;
+	struct wire *wire = wire_of(flight->from);
+
+	while ((frame = flight->first)) {
+		flight->first = frame->next;
+		if (!flight->abandoned)
+			flight->from->queued -= (uint32_t)frame_size(frame);
+		frame_free(frame);
+	}
+	if (!flight->abandoned)
+		DL_DELETE(flight->from->flights, flight);
+	if (--pipe->references == 0)
+		free(pipe);
+	free(flight);
+	wire_release(wire);
+}
+
+/* The first end counts. */
+static void side_end(struct quic_connection *side, uint32_t ending)
+{
+	if (side->state != SIDE_HANDSHAKE && side->state != SIDE_OPEN)
+		return;
+	side->state = SIDE_ENDED;
+	side->ending = ending;
+	side_event(side, world_of(side)->now, EVENT_REPORT, 0);
+}
+
+/* A packet goes to the other side that ends it there. */
+static void send_close(struct quic_connection *side, uint32_t ending)
+{
+	struct world *world = world_of(side);
+
+	if (side->endpoint->life->killed || !is_way(world, wire_of(side)))
+		return;
+	side->told = true;
+	side_event(other_of(side), world->now + wire_of(side)->latency, EVENT_CLOSE, ending);
+}
+
+/* The other side does not know this connection, and answers a packet of ours. */
+static void send_reset(struct quic_connection *side, uint64_t delay)
+{
+	struct quic_connection *other = other_of(side);
+
+	if (other->told)
+		return;
+	other->told = true;
+	side_event(side, world_of(side)->now + delay, EVENT_CLOSE, ENDING(ENDING_RESET, 0));
+}
+
+static void describe(uint32_t ending, struct quic_close *out)
+{
+	unsigned code = ending >> 8;
+
+	*out = (struct quic_close){.code = code};
+	switch ((enum ending)(ending & 0xff)) {
+	case ENDING_OURS:
+		out->application = true;
+		snprintf(out->text, sizeof out->text, "closed by us: code %u", code);
+		break;
+	case ENDING_THEIRS:
+		out->application = out->remote = true;
+		snprintf(out->text, sizeof out->text, "closed by peer: code %u", code);
+		break;
+	case ENDING_IDLE:
+		out->timeout = true;
+		snprintf(out->text, sizeof out->text, "nothing heard");
+		break;
+	case ENDING_HANDSHAKE:
+		out->timeout = true;
+		snprintf(out->text, sizeof out->text, "handshake timed out");
+		break;
+	case ENDING_RESET:
+		out->remote = true;
+		snprintf(out->text, sizeof out->text,
+			"reset by peer: it knows no such connection (restarted?)");
+		break;
+	case ENDING_WRONG_PEER:
+	case ENDING_OWN_KEY:
+		out->code = 0x12a;
+		out->own_key = (ending & 0xff) == ENDING_OWN_KEY;
+		snprintf(out->text, sizeof out->text, "peer is not the dialled node");
+		break;
+	case ENDING_NOT_LET_IN:
+		out->code = 0x131;
+		snprintf(out->text, sizeof out->text, "refused: not let in");
+		break;
+	case ENDING_REFUSED:
+		out->remote = out->refused = true;
+		out->code = 0x131;
+		snprintf(out->text, sizeof out->text, "closed by peer: it does not let us in");
+		break;
+	case ENDING_FULL:
+		out->remote = out->refused = true;
+		out->code = 0x2;
+		snprintf(out->text, sizeof out->text, "closed by peer: connection refused");
+		break;
+	}
+}
+
+/* Takes an end from its connection and tells the owner. */
+static void stream_close(struct quic_stream *end)
+{
+	struct quic_connection *side = end->connection, *other = other_of(side);
+	struct pipe *pipe = end->pipe;
+
+	end->closed = true;
+	if (end->incoming) {
+		other->opened[end->bidi]--;
+		if (other->state == SIDE_OPEN && other->starved[end->bidi]) {
+			other->starved[end->bidi] = false;
+			side_event(other, world_of(side)->now + wire_of(side)->latency,
+				EVENT_CREDIT, end->bidi);
+		}
+	}
+	owner_of(side)->stream_closed(context_of(side), end);
+	DL_DELETE(side->streams, end);
+	if (--pipe->references == 0)
+		free(pipe);
+}
+
+static void stream_close_if_over(struct quic_stream *end)
+{
+	bool sends = !end->incoming || end->bidi, receives = end->incoming || end->bidi;
+
+	if ((!sends || end->acked) && (!receives || end->ended))
+		stream_close(end);
+}
+
+static void forget_flights(struct quic_connection *side)
+{
+	struct flight *flight, *next;
+
+	DL_FOREACH_SAFE (side->flights, flight, next) {
+		if (flight->state == LOST || flight->ack_lost) {
+			flight_free(flight);
+			continue;
+		}
+		/* Its event finds it. */
+		DL_DELETE(side->flights, flight);
+		flight->abandoned = true;
+	}
+}
+
+static void side_report(struct quic_connection *side)
+{
+	struct wire *wire = wire_of(side);
+	struct quic_endpoint *endpoint = side->endpoint;
+	struct life *life = endpoint->life;
+	struct quic_stream *end, *next;
+	struct quic_close close;
+
+	describe(side->ending, &close);
+	if (life->world->config.trace >= 1 && !life->killed)
+		world_trace(life->world, "%zu - %u %s: %s", node_of(side),
+			wire->nodes[!side->incoming], protocol_name(wire), close.text);
+	if (wire->protocol == GOSSIP && side->connected && !life->killed)
+		life->world->nodes[life->node].figures.ends++;
+	DL_FOREACH_SAFE (side->streams, end, next)
+		stream_close(end);
+	owner_of(side)->closed(context_of(side), side, &close);
+	forget_flights(side);
+	DL_DELETE(endpoint->connections, side);
+	endpoint->places[wire->protocol]--;
+	side->state = SIDE_GONE;
+	wire_release(wire);
+}
+
+/* What this turn has sent has not left yet, and never will. */
+static void recall_flights(struct quic_connection *side)
+{
+	struct world *world = world_of(side);
+	struct flight *flight;
+
+	DL_FOREACH (side->flights, flight)
+		if (flight->sent_at == world->now && flight->state == FLYING)
+			flight->recalled = true;
+}
+
+static void close_side(struct quic_connection *side, uint64_t code)
+{
+	if (side->state != SIDE_HANDSHAKE && side->state != SIDE_OPEN)
+		return;
+	recall_flights(side);
+	send_close(side, ENDING(ENDING_THEIRS, code));
+	side_end(side, ENDING(ENDING_OURS, code));
+}
+
+/* ---- time-outs ---- */
+
+/* When a side will have heard nothing for too long, if it hears nothing from now on. */
+static uint64_t idle_deadline(const struct quic_connection *side)
+{
+	const struct quic_protocol *protocol = protocol_of(side);
+	const struct wire *wire = wire_of(side);
+	uint64_t heard = side->heard, from;
+
+	/* The pings that were answered. */
+	if (protocol->keep_alive && wire->broken > heard)
+		heard += (wire->broken - heard) / QUIC_KEEP_ALIVE * QUIC_KEEP_ALIVE;
+	from = protocol->keep_alive ? heard + QUIC_KEEP_ALIVE : heard;
+	if (side->unanswered)
+		from = side->unanswered > heard ? side->unanswered : heard;
+	return from + protocol->idle_timeout;
+}
+
+static void idle_check(struct quic_connection *side)
+{
+	uint64_t due;
+
+	if (side->state != SIDE_OPEN || (!wire_of(side)->broken && protocol_of(side)->keep_alive))
+		return;
+	due = idle_deadline(side);
+	if (due <= world_of(side)->now)
+		side_end(side, ENDING(ENDING_IDLE, 0));
+	else
+		side_event(side, due, EVENT_IDLE, 0);
+}
+
+static void note_heard(struct quic_connection *side, uint64_t at)
+{
+	if (at > side->heard)
+		side->heard = at;
+	side->unanswered = 0;
+}
+
+/* ---- handshakes ---- */
+
+static bool is_listening(const struct quic_endpoint *endpoint)
+{
+	return !endpoint->closing && life_is_heard(endpoint->life);
+}
+
+static void try_again(struct wire *wire)
+{
+	static const uint64_t delays[] = {WORLD_S, 2 * WORLD_S};
+	struct quic_connection *side = &wire->sides[0];
+
+	if (wire->tries < sizeof delays / sizeof delays[0])
+		side_event(side, world_of(side)->now + delays[wire->tries++], EVENT_INITIAL, 0);
+}
+
+/* side: the dialler's. */
+static void on_initial(struct world *world, struct quic_connection *side)
+{
+	struct wire *wire = wire_of(side);
+	struct life *life = world->nodes[wire->target].life;
+	struct quic_endpoint *endpoint = life ? life->endpoint : NULL;
+	uint64_t back = world->now + wire->latency;
+	uint32_t refused = 0;
+
+	if (side->state != SIDE_HANDSHAKE || side->endpoint->life->killed)
+		return;
+	if (!endpoint || !is_listening(endpoint) || !is_way(world, wire)) {
+		try_again(wire);
+		return;
+	}
+	if (wire->target == wire->nodes[0])
+		refused = ENDING(ENDING_OWN_KEY, 0);
+	else if (wire->target != wire->nodes[1])
+		refused = ENDING(ENDING_WRONG_PEER, 0);
+	else if (endpoint->places[wire->protocol] >=
+		 endpoint->config.protocols[wire->protocol].max_connections)
+		refused = ENDING(ENDING_FULL, 0);
+	if (refused) {
+		if (refused == ENDING(ENDING_FULL, 0))
+			counters_add(endpoint->config.counters, COUNTER_LIMIT_CONNECTIONS, 1);
+		side_event(side, back, EVENT_CLOSE, refused);
+		return;
+	}
+	side_init(wire, endpoint, true, HANDSHAKE_TIMEOUT);
+	side_event(side, back, EVENT_HELLO, 0);
+}
+
+static void open_side(struct quic_connection *side)
+{
+	struct life *life = side->endpoint->life;
+	struct wire *wire = wire_of(side);
+
+	side->state = SIDE_OPEN;
+	side->connected = true;
+	note_heard(side, life->world->now);
+	idle_check(side);
+	if (wire->protocol == GOSSIP && !life->killed)
+		life->world->nodes[life->node].figures.connections++;
+	if (life->world->config.trace >= 1 && !life->killed)
+		world_trace(life->world, "%zu - %u %s: connected (%s)", node_of(side),
+			wire->nodes[!side->incoming], protocol_name(wire),
+			side->incoming ? "incoming" : "dialled");
+	owner_of(side)->connected(context_of(side), side);
+	life_turn(life);
+}
+
+static void on_hello(struct world *world, struct quic_connection *side)
+{
+	struct wire *wire = wire_of(side);
+
+	if (side->state != SIDE_HANDSHAKE || !is_way(world, wire) || side->endpoint->life->killed)
+		return;
+	side_event(other_of(side), world->now + wire->latency, EVENT_FINISHED, 0);
+	open_side(side);
+}
+
+static void on_finished(struct world *world, struct quic_connection *side)
+{
+	struct wire *wire = wire_of(side);
+	const struct quic_callbacks *owner = owner_of(side);
+
+	if (side->state != SIDE_HANDSHAKE || !is_way(world, wire) || side->endpoint->life->killed)
+		return;
+	if (owner->accept && !owner->accept(context_of(side), quic_connection_peer(side))) {
+		counters_add(side->endpoint->config.counters, COUNTER_HANDSHAKES_REFUSED, 1);
+		send_close(side, ENDING(ENDING_REFUSED, 0));
+		side_end(side, ENDING(ENDING_NOT_LET_IN, 0));
+		life_turn(side->endpoint->life);
+		return;
+	}
+	open_side(side);
+}
+
+/* ---- flights ---- */
+
+static struct quic_stream *end_of(const struct flight *flight)
+{
+	return &flight->pipe->ends[flight->end];
+}
+
+static struct flight *flight_new(struct quic_stream *end)
+{
+	struct quic_connection *side = end->connection;
+	struct world *world = world_of(side);
+	struct flight *flight = world_alloc(sizeof *flight);
+
+	flight->from = side;
+	flight->pipe = end->pipe;
+	flight->end = end->incoming;
+	flight->sent_at = world->now;
+	flight->pipe->references++;
+	wire_of(side)->references++;
+	DL_APPEND(side->flights, flight);
+	if (!side->unanswered)
+		side->unanswered = world->now;
+	if (side->stalled)
+		flight->state = LOST;
+	else
+		world_event(world, world->now + wire_of(side)->latency, EVENT_FLIGHT, flight, 0);
+	return flight;
+}
+
+/* The flight with which what is sent now goes along. */
+static struct flight *flight_of_turn(struct quic_stream *end)
+{
+	struct quic_connection *side = end->connection;
+	struct flight *last = side->flights ? side->flights->prev : NULL;
+
+	if (last && last->pipe == end->pipe && last->end == end->incoming &&
+		last->sent_at == world_of(side)->now && last->state != ARRIVED && !last->fin)
+		return last;
+	return flight_new(end);
+}
+
+/* The bytes of its frames in one piece. */
+static const uint8_t *bytes_of(struct world *world, const struct flight *flight, size_t *size)
+{
+	const struct frame *frame;
+	uint8_t *at;
+
+	*size = 0;
+	for (frame = flight->first; frame; frame = frame->next)
+		*size += frame_size(frame);
+	if (flight->first && !flight->first->next && !flight->first->body)
+		return flight->first->head;
+	if (*size > world->bytes_room) {
+		free(world->bytes);
+		world->bytes_room = 2 * *size;
+		world->bytes = world_alloc(world->bytes_room);
+	}
+	at = world->bytes;
+	for (frame = flight->first; frame; frame = frame->next) {
+		memcpy(at, frame->head, frame->head_size);
+		at += frame->head_size;
+		if (frame->body) {
+			memcpy(at, frame->body->content, frame->body->size);
+			at += frame->body->size;
+		}
+		memcpy(at, frame->tail, frame->tail_size);
+		at += frame->tail_size;
+	}
+	return world->bytes;
+}
+
+/* To the owner of the other side, which is open. */
+static void hand_over(struct world *world, struct flight *flight)
+{
+	struct quic_connection *side = other_of(flight->from);
+	struct quic_stream *end = &flight->pipe->ends[!flight->end];
+	const uint8_t *bytes;
+	size_t size;
+
+	if (end->closed)
+		return;
+	if (!end->connection) {
+		end->connection = side;
+		flight->pipe->references++;
+		DL_APPEND(side->streams, end);
+	}
+	if (flight->fin)
+		end->ended = true;
+	if (!end->stopped && !flight->unread) {
+		bytes = bytes_of(world, flight, &size);
+		owner_of(side)->stream_data(context_of(side), end, bytes, size, flight->fin);
+	}
+	if (end->ended && !end->closed && side->state == SIDE_OPEN)
+		stream_close_if_over(end);
+}
+
+static void flight_lost(struct flight *flight)
+{
+	if (flight->abandoned) {
+		flight_free(flight);
+		return;
+	}
+	flight->state = LOST;
+	flight->from->stalled = true;
+}
+
+/* Its bytes are with the other side, which says so. */
+static void flight_arrived(struct world *world, struct flight *flight)
+{
+	struct quic_connection *from = flight->from, *to = other_of(from);
+	uint64_t back = world->now + wire_of(from)->latency;
+	struct life *life = to->endpoint->life;
+	struct frame *frame;
+
+	flight->state = ARRIVED;
+	note_heard(to, world->now);
+	if (from->state == SIDE_OPEN)
+		note_heard(from, back);
+	hand_over(world, flight);
+	life_turn(life);
+	if (!flight->fin || flight->abandoned) {
+		flight_free(flight);
+		return;
+	}
+	while ((frame = flight->first)) {
+		flight->first = frame->next;
+		from->queued -= (uint32_t)frame_size(frame);
+		frame_free(frame);
+	}
+	world_event(world, back, EVENT_ACKED, flight, 0);
+}
+
+static void on_flight(struct world *world, struct flight *flight)
+{
+	struct quic_connection *from = flight->from, *to = other_of(from);
+	const struct wire *wire = wire_of(from);
+	const struct life *reborn = world->nodes[node_of(to)].life;
+
+	if (flight->recalled) {
+		flight_free(flight);
+		return;
+	}
+	if (is_way(world, wire) && !(from->stalled && !flight->abandoned) &&
+		to->state == SIDE_OPEN && !to->endpoint->life->killed) {
+		flight_arrived(world, flight);
+		return;
+	}
+	if (is_way(world, wire) && from->state == SIDE_OPEN && reborn &&
+		(to->state >= SIDE_ENDED || to->endpoint->life->killed))
+		send_reset(from, wire->latency);
+	flight_lost(flight);
+}
+
+static void on_acked(struct world *world, struct flight *flight)
+{
+	struct quic_connection *from = flight->from;
+	struct quic_stream *end = end_of(flight);
+
+	if (!flight->abandoned && from->state == SIDE_OPEN) {
+		if (!is_way(world, wire_of(from))) {
+			flight->ack_lost = true;
+			return;
+		}
+		end->acked = true;
+		stream_close_if_over(end);
+		life_turn(from->endpoint->life);
+	}
+	flight_free(flight);
+}
+
+/* There is a way again: what was lost is sent again, in order. */
+static void on_resume(struct world *world, struct quic_connection *side)
+{
+	struct quic_connection *to = other_of(side);
+	struct flight *flight, *next;
+
+	if (side->state != SIDE_OPEN || to->state != SIDE_OPEN || !is_way(world, wire_of(side)) ||
+		to->endpoint->life->killed)
+		return;
+	side->stalled = false;
+	DL_FOREACH_SAFE (side->flights, flight, next) {
+		if (flight->ack_lost) {
+			flight->ack_lost = false;
+			world_event(world, world->now, EVENT_ACKED, flight, 0);
+		} else if (flight->state == LOST) {
+			flight->state = FLYING;
+			world_event(world, world->now, EVENT_FLIGHT, flight, 0);
+		}
+	}
+}
+
+/* The peer has stopped it: its end is all that is still sent. */
+static void on_stopped(struct quic_stream *end)
+{
+	struct pipe *pipe = end->pipe;
+	struct flight *flight;
+
+	if (!end->closed && end->connection->state == SIDE_OPEN && !end->shut) {
+		end->shut = true;
+		if (!end->finish) {
+			flight = flight_new(end);
+			flight->fin = flight->unread = true;
+		}
+		end->finish = true;
+	}
+	if (--pipe->references == 0)
+		free(pipe);
+}
+
+/* ---- events ---- */
+
+static void on_side_event(struct world *world, const struct event *event)
+{
+	struct quic_connection *side = event->object;
+	struct life *life = side->endpoint ? side->endpoint->life : NULL;
+
+	switch (event->kind) {
+	case EVENT_INITIAL:
+		on_initial(world, side);
+		break;
+	case EVENT_HELLO:
+		on_hello(world, side);
+		break;
+	case EVENT_FINISHED:
+		on_finished(world, side);
+		break;
+	case EVENT_HANDSHAKE_OVER:
+		if (side->state == SIDE_HANDSHAKE)
+			side_end(side, ENDING(ENDING_HANDSHAKE, 0));
+		break;
+	case EVENT_IDLE:
+		idle_check(side);
+		break;
+	case EVENT_CLOSE:
+		if (side->state != SIDE_NONE && is_way(world, wire_of(side)) && !life->killed) {
+			side->told = true;
+			side_end(side, event->argument);
+		}
+		break;
+	case EVENT_REPORT:
+		if (side->state != SIDE_ENDED)
+			break;
+		side_report(side);
+		life_turn(life);
+		break;
+	case EVENT_CREDIT:
+		if (side->state != SIDE_OPEN)
+			break;
+		owner_of(side)->stream_credit(context_of(side), side);
+		life_turn(life);
+		break;
+	default: /* EVENT_RESUME */
+		on_resume(world, side);
+		break;
+	}
+	wire_release(wire_of(side));
+}
+
+static void on_endpoint_closed(struct quic_endpoint *endpoint)
+{
+	struct quic_connection *side, *next;
+
+	DL_FOREACH_SAFE (endpoint->connections, side, next) {
+		close_side(side, 0);
+		side_report(side);
+	}
+	endpoint->done(endpoint->done_context);
+}
+
+void network_event(struct world *world, const struct event *event)
+{
+	switch (event->kind) {
+	case EVENT_FLIGHT:
+		on_flight(world, event->object);
+		break;
+	case EVENT_ACKED:
+		on_acked(world, event->object);
+		break;
+	case EVENT_STOPPED:
+		on_stopped(event->object);
+		break;
+	case EVENT_ENDPOINT_CLOSED:
+		on_endpoint_closed(event->object);
+		break;
+	default:
+		on_side_event(world, event);
+		break;
+	}
+}
+
+void network_dispose(const struct event *event)
+{
+	struct pipe *pipe;
+
+	switch (event->kind) {
+	case EVENT_FLIGHT:
+	case EVENT_ACKED:
+		flight_free(event->object);
+		break;
+	case EVENT_STOPPED:
+		pipe = ((struct quic_stream *)event->object)->pipe;
+		if (--pipe->references == 0)
+			free(pipe);
+		break;
+	case EVENT_ENDPOINT_CLOSED:
+		break;
+	default:
+		wire_release(wire_of(event->object));
+		break;
+	}
+}
+
+void network_free(struct world *world)
+{
+	struct quic_endpoint *endpoint;
+
+	while ((endpoint = world->endpoints)) {
+		world->endpoints = endpoint->next;
+		free(endpoint);
+	}
+}
+
+void network_killed(struct life *life)
+{
+	struct quic_connection *side;
+
+	DL_FOREACH (life->endpoint->connections, side) {
+		if (!wire_of(side)->broken)
+			wire_of(side)->broken = life->world->now;
+		idle_check(other_of(side));
+	}
+}
+
+/* Until its next ping, at the most. */
+static void reset_soon(struct world *world, struct quic_connection *side)
+{
+	if (protocol_of(side)->keep_alive)
+		send_reset(side, random_below(&world->random, QUIC_KEEP_ALIVE));
+}
+
+void network_reborn(struct life *life)
+{
+	struct world *world = life->world;
+	struct quic_endpoint *endpoint;
+	struct quic_connection *side, *other;
+
+	for (endpoint = world->endpoints; endpoint; endpoint = endpoint->next) {
+		DL_FOREACH (endpoint->connections, side) {
+			other = other_of(side);
+			if (side->state == SIDE_OPEN && !endpoint->life->killed &&
+				node_of(other) == life->node && other->endpoint &&
+				other->endpoint->life->killed && is_way(world, wire_of(side)))
+				reset_soon(world, side);
+		}
+	}
+}
+
+static void side_changed(struct world *world, struct quic_connection *side)
+{
+	struct quic_connection *other = other_of(side);
+	struct wire *wire = wire_of(side);
+
+	if (!is_way(world, wire)) {
+		if (!wire->broken)
+			wire->broken = world->now;
+		idle_check(side);
+		return;
+	}
+	if (!other->endpoint || other->endpoint->life->killed)
+		return;
+	if (other->state >= SIDE_ENDED && !side->told && side->state == SIDE_OPEN) {
+		/* It has closed while there was no way: it has nothing more to say but this. */
+		other->told = false;
+		reset_soon(world, side);
+		return;
+	}
+	if (!wire->broken)
+		return;
+	note_heard(side, world->now);
+	if (other->state == SIDE_OPEN)
+		note_heard(other, world->now);
+	side_event(side, world->now + wire->latency, EVENT_RESUME, 0);
+	side_event(other, world->now + wire->latency, EVENT_RESUME, 0);
+	wire->broken = 0;
+}
+
+void network_changed(struct world *world)
+{
+	struct quic_endpoint *endpoint;
+	struct quic_connection *side;
+
+	for (endpoint = world->endpoints; endpoint; endpoint = endpoint->next)
+		if (!endpoint->life->killed)
+			DL_FOREACH (endpoint->connections, side)
+				side_changed(world, side);
+}
+
+/* ---- quic.h ---- */
+
+int quic_endpoint_new(const struct quic_config *config, struct quic_endpoint **out)
+{
+	struct life *life = config->loop->data;
+	struct quic_endpoint *endpoint = world_alloc(sizeof *endpoint);
+
+	endpoint->life = life;
+	endpoint->config = *config;
+	endpoint->next = life->world->endpoints;
+	life->world->endpoints = endpoint;
+	life->endpoint = endpoint;
+	*out = endpoint;
+	return ERROR_NONE;
+}
+
+int quic_endpoint_bind(
+	struct quic_endpoint *endpoint, const struct address *address, struct address *bound)
+{
+	if (bound)
+		*bound = *address;
+	return ERROR_NONE;
+}
+
+void quic_endpoint_close(struct quic_endpoint *endpoint, void (*done)(void *context), void *context)
+{
+	struct world *world = endpoint->life->world;
+
+	if (endpoint->closing)
+		return;
+	endpoint->closing = true;
+	endpoint->done = done;
+	endpoint->done_context = context;
+	world_event(world, world->now, EVENT_ENDPOINT_CLOSED, endpoint, 0);
+}
+
+int quic_connect(struct quic_endpoint *endpoint, size_t protocol, const struct id *peer,
+	const struct address *address, struct quic_connection **out)
+{
+	struct life *life = endpoint->life;
+	struct world *world = life->world;
+	size_t target = world_node_at(world, address), node = world_node_of(peer);
+	struct wire *wire;
+
+	*out = NULL;
+	if (endpoint->closing)
+		return ERROR_CLOSED;
+	if (target == NOBODY || node == NOBODY)
+		return ERROR_NOT_FOUND;
+	if (endpoint->places[protocol] >= endpoint->config.protocols[protocol].max_connections) {
+		counters_add(endpoint->config.counters, COUNTER_LIMIT_CONNECTIONS, 1);
+		return ERROR_LIMIT;
+	}
+	wire = world_alloc(sizeof *wire);
+	wire->protocol = (uint8_t)protocol;
+	wire->nodes[0] = (uint32_t)life->node;
+	wire->nodes[1] = (uint32_t)node;
+	wire->target = (uint32_t)target;
+	wire->latency = latency_of(world, life->node, target);
+	wire->sides[1].incoming = true;
+	side_init(wire, endpoint, false, DIAL_TIMEOUT);
+	side_event(&wire->sides[0], world->now + wire->latency, EVENT_INITIAL, 0);
+	world_mix(world, life->node << 32 | node << 8 | protocol);
+	if (world->config.trace >= 1 && !life->killed)
+		world_trace(world, "%zu - %zu %s: dial", life->node, node, protocol_name(wire));
+	*out = &wire->sides[0];
+	return ERROR_NONE;
+}
+
+void quic_endpoint_addresses_changed(struct quic_endpoint *endpoint)
+{
+}
+
+void quic_connection_close(struct quic_connection *side, uint64_t code)
+{
+	close_side(side, code);
+}
+
+void quic_connection_close_with(struct quic_connection *side, uint64_t code, const char *reason)
+{
+	close_side(side, code);
+}
+
+const struct id *quic_connection_peer(const struct quic_connection *side)
+{
+	return &machine_identity(wire_of(side)->nodes[!side->incoming])->id;
+}
+
+bool quic_connection_incoming(const struct quic_connection *side)
+{
+	return side->incoming;
+}
+
+struct address quic_connection_address(const struct quic_connection *side)
+{
+	const struct wire *wire = wire_of(side);
+
+	return world_address(side->incoming ? wire->nodes[0] : wire->target);
+}
+
+size_t quic_connection_protocol(const struct quic_connection *side)
+{
+	return wire_of(side)->protocol;
+}
+
+void quic_connection_set_data(struct quic_connection *side, void *data)
+{
+	side->data = data;
+}
+
+void *quic_connection_data(const struct quic_connection *side)
+{
+	return side->data;
+}
+
+size_t quic_connection_queued(const struct quic_connection *side)
+{
+	return side->queued;
+}
+
+static int open_stream(struct quic_connection *side, bool bidi, struct quic_stream **out)
+{
+	const struct quic_protocol *protocol;
+	struct pipe *pipe;
+
+	*out = NULL;
+	if (side->state != SIDE_OPEN)
+		return ERROR_CLOSED;
+	protocol = protocol_of(other_of(side));
+	if (side->opened[bidi] >= (bidi ? protocol->max_bidi_streams : protocol->max_streams)) {
+		side->starved[bidi] = true;
+		return ERROR_NO_STREAM_CREDIT;
+	}
+	side->opened[bidi]++;
+	pipe = world_alloc(sizeof *pipe);
+	pipe->references = 1;
+	for (int i = 0; i < 2; i++) {
+		pipe->ends[i].pipe = pipe;
+		pipe->ends[i].incoming = i;
+		pipe->ends[i].bidi = bidi;
+	}
+	pipe->ends[0].connection = side;
+	DL_APPEND(side->streams, &pipe->ends[0]);
+	*out = &pipe->ends[0];
+	return ERROR_NONE;
+}
+
+int quic_stream_open(struct quic_connection *side, struct quic_stream **out)
+{
+	return open_stream(side, false, out);
+}
+
+int quic_bidi_open(struct quic_connection *side, struct quic_stream **out)
+{
+	return open_stream(side, true, out);
+}
+
+int quic_stream_send(struct quic_stream *end, struct frame *frame)
+{
+	struct quic_connection *side = end->connection;
+	struct life *life = side->endpoint->life;
+	size_t size = frame_size(frame), limit = side->endpoint->config.max_queue;
+	struct flight *flight;
+
+	if (side->state != SIDE_OPEN || (end->incoming && !end->bidi) || end->shut || end->finish)
+		return ERROR_CLOSED;
+	if (life->killed) {
+		frame_free(frame);
+		return ERROR_NONE;
+	}
+	if (frame->droppable && side->queued + size > limit)
+		return ERROR_FULL;
+	if (side->queued / 2 > limit) {
+		close_side(side, 0);
+		return ERROR_CLOSED;
+	}
+	if (wire_of(side)->protocol == GOSSIP)
+		world_note_frame(life->world, life, wire_of(side)->nodes[!side->incoming], frame);
+	flight = flight_of_turn(end);
+	frame->next = NULL;
+	if (flight->last)
+		flight->last->next = frame;
+	else
+		flight->first = frame;
+	flight->last = frame;
+	side->queued += (uint32_t)size;
+	return ERROR_NONE;
+}
+
+void quic_stream_finish(struct quic_stream *end)
+{
+	struct quic_connection *side = end->connection;
+
+	if ((end->incoming && !end->bidi) || end->finish || side->state != SIDE_OPEN)
+		return;
+	end->finish = true;
+	if (!side->endpoint->life->killed)
+		flight_of_turn(end)->fin = true;
+}
+
+void quic_stream_stop(struct quic_stream *end, uint64_t code)
+{
+	struct quic_connection *side = end->connection;
+	struct world *world = world_of(side);
+
+	if ((!end->incoming && !end->bidi) || end->stopped || side->state != SIDE_OPEN)
+		return;
+	end->stopped = true;
+	if (side->endpoint->life->killed)
+		return;
+	end->pipe->references++;
+	world_event(world, world->now + wire_of(side)->latency, EVENT_STOPPED,
+		&end->pipe->ends[!end->incoming], 0);
+}
+
+struct quic_connection *quic_stream_connection(const struct quic_stream *end)
+{
+	return end->connection;
+}
+
+bool quic_stream_incoming(const struct quic_stream *end)
+{
+	return end->incoming;
+}
+
+bool quic_stream_is_bidi(const struct quic_stream *end)
+{
+	return end->bidi;
+}
+
+void quic_stream_set_data(struct quic_stream *end, void *data)
+{
+	end->data = data;
+}
+
+void *quic_stream_data(const struct quic_stream *end)
+{
+	return end->data;
+}
