@@ -8,7 +8,7 @@
  * begins. After a session that brought nothing new the next step waits 1..5 s longer, up to
  * 30 s (5 s as long as none succeeds); one that did sets the pace back. When something changes
  * here (a topic, our addresses) the next steps follow quickly; and so do up to WALKER_QUICK of
- * them while somebody is looked for (an overlay has no neighbour), as long as this walk has not
+ * them while somebody is looked for (an overlay lacks neighbours), as long as this walk has not
  * been to everybody.
  *
  * Other than upstream, where a walker waits for its session, steps do not wait for one
@@ -30,7 +30,7 @@
 #define WALKER_AT_ONCE 4
 /* Steps that follow quickly after a change. */
 #define WALKER_EAGER 8
-/* The same for a search, from when it begins or something changes. */
+/* The same for a search, since something has changed or it was begun anew. */
 #define WALKER_QUICK 64
 /* Nodes that are to be visited out of turn; further ones are left to the walk. */
 #define WALKER_PROMPTED 64
@@ -54,8 +54,8 @@ void walker_free(struct walker *walker); /* NULL is fine */
 
 /* Something has changed here: walk anew, and quickly. Fine to call often. */
 void walker_reset(struct walker *walker, uint64_t now);
-/* Whether somebody is looked for. Fine to call often. */
-void walker_search(struct walker *walker, uint64_t now, bool searching);
+/* Whether somebody is looked for; anew: as if it had begun now. Fine to call often. */
+void walker_search(struct walker *walker, uint64_t now, bool searching, bool anew);
 /* Visit this node soon, whether or not this walk has been there. */
 void walker_prompt(struct walker *walker, uint64_t now, const struct id *node);
 /* A node has turned up: a walker that has nobody to visit wakes up, and one that searches. */

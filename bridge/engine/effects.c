@@ -10,8 +10,10 @@ static void on_neighbour_up(struct engine *engine, const struct id *topic, const
 	bool is_first = overlay && !overlay->joined;
 	struct address address;
 
-	if (overlay)
+	if (overlay) {
 		overlay->joined = true;
+		nodes_counted(engine, overlay, gossip_neighbours(engine->gossip, topic));
+	}
 	/* Should it fail again, that is news. */
 	if (configured)
 		configured->failure[0] = 0;
@@ -38,9 +40,9 @@ static void on_neighbour_down(struct engine *engine, const struct id *topic, con
 	size_t left = gossip_neighbours(engine->gossip, topic);
 
 	joiner_down(engine->joiner, engine_now(engine), topic, peer, left);
-	if (overlay && overlay->joined && left == 0) {
-		overlay->joined = false;
-		nodes_alone(engine, 1);
+	if (overlay) {
+		overlay->joined = left > 0;
+		nodes_counted(engine, overlay, left);
 	}
 	atomic_fetch_sub(engine->owner.neighbours, 1);
 	engine_emit(engine, NODE_NEIGHBOUR_DOWN, topic, peer, NULL);
@@ -204,6 +206,9 @@ bool effects_joiner(struct engine *engine)
 			gossip_merge(engine->gossip, now, &effect.topic, &effect.peer);
 			break;
 		case JOINER_PROBE:
+			/* The overlay may have spoken of it meanwhile. */
+			if (gossip_knows(engine->gossip, &effect.topic, &effect.peer))
+				break;
 			engine_count(engine, COUNTER_PROBES);
 			gossip_probe(engine->gossip, now, &effect.topic, &effect.peer);
 			break;

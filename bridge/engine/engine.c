@@ -347,8 +347,8 @@ void engine_drop(struct engine *engine, struct overlay *overlay)
 	HASH_DELETE(hh, engine->overlays, overlay);
 	if (!overlay->refused) {
 		atomic_fetch_sub(engine->owner.overlays, 1);
-		if (!overlay->joined)
-			nodes_alone(engine, -1);
+		if (overlay->lacking)
+			engine->lacking--;
 		joiner_remove_topic(engine->joiner, &topic);
 		/* The cores do not report neighbours of an overlay that is left. */
 		atomic_fetch_sub(

@@ -9,6 +9,9 @@
 
 /* From the dial or the handshake: however slowly the other side speaks, it is not longer. */
 #define SESSION_MOST_NS (10000 * MS)
+/* The code with which a session beyond the limit is closed: upstream ends all its sessions with
+ * others, so that one of ours does not take us for a node that has not understood it. */
+#define BUSY 2
 
 struct talk {
 	struct engine *engine;
@@ -321,11 +324,11 @@ static void close_other_dials(struct engine *engine, const struct talk *talk)
 }
 
 /* A peer that ends the session before it has said anything has not understood us. */
-static bool try_other_codec(struct talk *talk)
+static bool try_other_codec(struct talk *talk, const struct quic_close *close)
 {
 	enum dialect other = talk->dialect == DIALECT_06 ? DIALECT_071 : DIALECT_06;
 
-	return talk->session && !talk->second && !talk->engine->stopping &&
+	return talk->session && !talk->second && !(close->application && close->code == BUSY) && !talk->engine->stopping &&
 	       !session_was_answered(talk->session) &&
 	       dial(talk->engine, &talk->peer, &talk->address, other, true) == ERROR_NONE;
 }
@@ -342,7 +345,7 @@ static void on_connected(void *context, struct quic_connection *connection)
 	if (!talk) {
 		if (engine->stopping || engine->talks_accepted >= LIMIT_SESSIONS) {
 			engine_count(engine, COUNTER_LIMIT_SESSIONS);
-			quic_connection_close(connection, 1);
+			quic_connection_close_with(connection, BUSY, "busy");
 			return;
 		}
 		talk = talk_new(engine, quic_connection_peer(connection), &address, false);
@@ -431,7 +434,7 @@ static void on_closed(
 		} else {
 			talk->walked = true;
 		}
-	} else if (!talk->done && try_other_codec(talk)) {
+	} else if (!talk->done && try_other_codec(talk, close)) {
 		/* It goes on, in the other talk: neither a failure nor the end for the walker. */
 		talk_free(talk);
 		engine_pump(engine);

@@ -39,6 +39,7 @@ struct overlay {
 	struct id topic;
 	bool refused; /* over max_overlays: kept so that a leave finds it */
 	bool joined;  /* there is a neighbour, and that was said */
+	bool lacking; /* there are places for more */
 	struct waiting waiting;
 	uint64_t heal_due; /* when nodes of the book are wanted again; UINT64_MAX: no need */
 	uint64_t heal_backoff;
@@ -137,7 +138,7 @@ struct engine {
 	struct resolver *resolver;
 	struct store *store;
 	struct overlay *overlays;
-	size_t alone; /* overlays without a neighbour */
+	size_t lacking; /* overlays with fewer neighbours than they have places for */
 	struct waiting_room room;
 	uint64_t waiting_due, heal_due;
 	/* When nodes that could not be reached are tried again. */
@@ -253,8 +254,8 @@ void nodes_linked(struct engine *engine, const struct id *node);
 void nodes_reached(struct engine *engine, const struct id *node);
 /* An overlay that uses the link to node has lost it, or it could not be dialled. */
 void nodes_lost(struct engine *engine, const struct id *node);
-/* So many overlays without a neighbour more; or fewer. */
-void nodes_alone(struct engine *engine, int more);
+/* The overlay has more neighbours than before, or fewer. */
+void nodes_counted(struct engine *engine, struct overlay *overlay, size_t neighbours);
 /* node belongs to a part of the overlay that ours does not reach. */
 void nodes_apart(struct engine *engine, const struct id *topic, const struct id *node);
 /* The overlay has its first neighbour. */

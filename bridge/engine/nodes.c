@@ -277,7 +277,7 @@ static void note_early_ones(struct engine *engine, const struct id *topic)
 void nodes_join(struct engine *engine, struct overlay *overlay)
 {
 	overlay->heal_backoff = HEAL_FIRST_NS;
-	nodes_alone(engine, 1);
+	nodes_counted(engine, overlay, 0);
 	note_early_ones(engine, &overlay->topic);
 	for (size_t i = 0; i < engine->configured_count; i++)
 		if (engine->configured[i].trusted)
@@ -285,15 +285,19 @@ void nodes_join(struct engine *engine, struct overlay *overlay)
 	heal(engine, overlay, engine_now(engine));
 }
 
-void nodes_alone(struct engine *engine, int more)
+void nodes_counted(struct engine *engine, struct overlay *overlay, size_t neighbours)
 {
-	engine->alone += (size_t)more;
-	walker_search(engine->walker, engine_now(engine), engine->alone > 0);
+	bool lacks = neighbours < LIMIT_ACTIVE_VIEW;
+
+	if (lacks != overlay->lacking)
+		engine->lacking += lacks ? 1 : (size_t)-1;
+	overlay->lacking = lacks;
+	walker_search(
+		engine->walker, engine_now(engine), engine->lacking > 0, neighbours == 0);
 }
 
 void nodes_first(struct engine *engine, struct overlay *overlay)
 {
-	nodes_alone(engine, -1);
 	overlay->heal_due = UINT64_MAX;
 	offer_some(engine, &overlay->topic);
 }

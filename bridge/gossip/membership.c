@@ -340,10 +340,23 @@ static void forget_full(struct membership *membership)
 		membership->members[i].full = false;
 }
 
+/* A place for one whom our part of the overlay has told us of: at the cost of one whom it has not,
+ * if there is any. */
+static void make_passive_room(struct membership *membership)
+{
+	struct member *victim = NULL;
+
+	if (membership->passive < LIMIT_PASSIVE_VIEW)
+		return;
+	for (size_t i = 0; i < MEMBERSHIP_MEMBERS && !victim; i++)
+		if (membership->members[i].view == MEMBER_PASSIVE && !membership->members[i].told)
+			victim = &membership->members[i];
+	drop(membership, victim ? victim : pick(membership, MEMBER_PASSIVE, NULL, NULL, false));
+}
+
 static void enter_passive(struct membership *membership, struct member *member)
 {
-	if (membership->passive >= LIMIT_PASSIVE_VIEW)
-		drop(membership, pick(membership, MEMBER_PASSIVE, NULL, NULL, false));
+	make_passive_room(membership);
 	set_view(membership, member, MEMBER_PASSIVE);
 }
 
@@ -362,8 +375,9 @@ static void add_passive(struct membership *membership, const struct id *source,
 		member->told = member->told || is_ours;
 		return;
 	}
-	if (membership->passive >= LIMIT_PASSIVE_VIEW)
-		drop(membership, pick(membership, MEMBER_PASSIVE, NULL, NULL, false));
+	if (!is_ours && membership->passive >= LIMIT_PASSIVE_VIEW)
+		return;
+	make_passive_room(membership);
 	member = obtain(membership, &node->id);
 	member->told = is_ours;
 	keep_data(membership, member, &data);

@@ -20,7 +20,8 @@
  *   view     least and most neighbours of a node at the end
  *   gone     neighbours that went in the window, of all nodes; none may
  *   new      neighbours that came
- *   asks     nodes asked to be neighbours, per node and minute; at most one
+ *   asks     nodes asked to be the first neighbour, to join two parts, or whom they know, per node
+ *            and minute; at most one
  *   most     those that one node has asked
  *   dials    connections tried for gossip, of all nodes
  *   found    discovery sessions that went well, counted at both ends
@@ -360,7 +361,8 @@ static struct reading read_all(void)
 	for (size_t i = 0; i < count; i++) {
 		const struct member *member = &members[i];
 
-		now.asks_of[i] = counted(member, COUNTER_JOINS);
+		now.asks_of[i] = counted(member, COUNTER_JOINS) +
+				 counted(member, COUNTER_MERGES) + counted(member, COUNTER_PROBES);
 		now.asks += now.asks_of[i];
 		now.dials += counted(member, COUNTER_DIALS);
 		now.sessions += counted(member, COUNTER_DISCOVERED);

@@ -116,10 +116,15 @@ bool life_is_heard(const struct life *life)
 	return !life->killed && !life->over;
 }
 
+uint64_t world_asks(const struct counters *counters)
+{
+	return counters_get(counters, COUNTER_JOINS) + counters_get(counters, COUNTER_MERGES);
+}
+
 static void note_asks(struct life *life)
 {
 	struct world *world = life->world;
-	uint64_t asks = counters_get(&life->counters, COUNTER_JOINS);
+	uint64_t asks = world_asks(&life->counters);
 
 	if (asks == life->asks)
 		return;

@@ -92,6 +92,10 @@ void world_sum(const struct world *world, struct world_figures *out);
 void world_difference(const struct world_figures *after, const struct world_figures *before,
 	struct world_figures *out);
 
+/* Nodes that were asked to be neighbours and could not refuse: the first one, or to join two parts.
+ * (A probe is a Shuffle, and changes nothing.) */
+uint64_t world_asks(const struct counters *counters);
+
 /* When the last neighbour went, the last node was asked, the last PRUNE or GRAFT was sent. */
 struct world_unrest {
 	uint64_t down, ask, tree;

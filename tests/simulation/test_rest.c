@@ -80,7 +80,7 @@ static const char *const story_names[STORIES] = {
 /* One story of one run. */
 struct outcome {
 	double whole, rest; /* s, since what has happened; rest: no neighbour goes, nobody asks */
-	double downs, asks, dials;
+	double downs, asks, probes, dials;
 	double single, changing; /* copies per delivery */
 	double trees;		 /* PRUNE and GRAFT while there are messages */
 };
@@ -159,7 +159,7 @@ static void configure_mesh(struct run *run, size_t node, size_t among)
 				world_peer(run->world, node, other);
 		return;
 	}
-	known = calloc(among, sizeof *known);
+	known = calloc(among > node ? among : node + 1, sizeof *known);
 	if (!known)
 		abort();
 	known[node] = true;
@@ -345,7 +345,9 @@ static void watch(struct run *run, enum story story, unsigned watch_s, uint64_t 
 	figures = since(run, &before);
 	outcome->rest = rest_since(run, begun);
 	outcome->downs = (double)figures.downs;
-	outcome->asks = (double)figures.counters[COUNTER_JOINS];
+	outcome->asks = (double)(figures.counters[COUNTER_JOINS] +
+				 figures.counters[COUNTER_MERGES]);
+	outcome->probes = (double)figures.counters[COUNTER_PROBES];
 	outcome->dials = (double)figures.counters[COUNTER_DIALS];
 	if (outcome->downs + outcome->asks > 0)
 		fail(run, story, "no rest: %.0f neighbours down, %.0f asks", outcome->downs,
@@ -492,11 +494,11 @@ static void tell(const struct range *range, const char *what)
 			continue;
 		printf("%s %s: %.0f runs; at most (on average) whole after %.1f (%.1f) s, rest "
 		       "after %.1f (%.1f) s; then %.0f (%.1f) downs, %.0f (%.1f) asks, %.0f (%.1f) "
-		       "dials; copies per delivery: one sender %.3f (%.3f), many %.3f (%.3f), with "
+		       "probes, %.0f (%.1f) dials; copies per delivery: one sender %.3f (%.3f), many %.3f (%.3f), with "
 		       "%.0f (%.1f) PRUNE and GRAFT\n",
 			what, story_names[story], runs, most->whole, sum->whole / runs, most->rest,
 			sum->rest / runs, most->downs, sum->downs / runs, most->asks,
-			sum->asks / runs, most->dials, sum->dials / runs, most->single,
+			sum->asks / runs, most->probes, sum->probes / runs, most->dials, sum->dials / runs, most->single,
 			sum->single / runs, most->changing, sum->changing / runs, most->trees,
 			sum->trees / runs);
 	}
