@@ -152,6 +152,8 @@ struct engine {
 	size_t configured_count;
 	bool handles_ready;
 	bool stopping, closing;
+	bool unfinished;     /* the cores want something more now: the next turn's */
+	uint64_t turn_began; /* as far as engine_is_late knows; 0: it was not asked yet */
 	uint64_t stop_due;
 	unsigned handles; /* of ours, still open */
 	uint8_t row[BOOK_ROW_SIZE];
@@ -183,7 +185,8 @@ struct configured *engine_trusted(struct engine *engine, const struct id *id);
 struct overlay *engine_overlay(const struct engine *engine, const struct id *topic);
 /* Sends what has waited for the overlay's first neighbour. */
 void engine_send_waiting(struct engine *engine, const struct id *topic);
-/* Carries out what the cores want until they want nothing more now. */
+/* Carries out what the cores want until they want nothing more now, or the turn has taken its
+ * time. */
 void engine_pump(struct engine *engine);
 
 /* Leaves an overlay, and forgets it. */
@@ -194,7 +197,7 @@ void engine_tick(struct engine *engine);
  * UINT64_MAX: never. */
 uint64_t engine_turn(struct engine *engine);
 
-/* clock.c */
+/* clock.c, with engine_is_late */
 
 /* Monotonic nanoseconds. */
 uint64_t engine_now(const struct engine *engine);

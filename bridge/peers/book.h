@@ -94,7 +94,9 @@ void book_each_info(
 bool book_set_shared(struct book *book, uint64_t now, const struct id *node, const struct id *topic,
 	bool shared);
 bool book_shares(const struct book *book, const struct id *node, const struct id *topic);
-/* The nodes that share a topic, in random order; stops when visit returns false. */
+/* Nodes that share a topic, at random, each at most once and at most BOOK_VISITS of them; stops
+ * when visit returns false. */
+#define BOOK_VISITS 512
 typedef bool book_visit(void *context, const struct id *node);
 void book_each_of_topic(
 	const struct book *book, const struct id *topic, book_visit *visit, void *context);

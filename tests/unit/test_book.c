@@ -929,6 +929,30 @@ static void nodes_of_a_topic(void **state)
 	assert_false(visits.seen[3]);
 }
 
+/* Who asks for all that share a topic is not kept busy for long, and meets everybody in the end. */
+static void nodes_of_a_topic_that_many_share(void **state)
+{
+	static bool met[3 * BOOK_VISITS];
+	static struct visits visits;
+	const uint32_t n = sizeof met / sizeof *met;
+	struct id topic = topic_id(1);
+	uint32_t left = n;
+
+	renew(n);
+	for (uint32_t node = 0; node < n; node++)
+		assert_true(share(node, 1, true));
+	for (unsigned times = 0; left > 0; times++) {
+		assert_true(times < 40);
+		visits = (struct visits){.most = n};
+		book_each_of_topic(book, &topic, visit, &visits);
+		assert_int_equal(visits.count, BOOK_VISITS);
+		for (uint32_t node = 0; node < n; node++) {
+			left -= visits.seen[node] && !met[node];
+			met[node] = met[node] || visits.seen[node];
+		}
+	}
+}
+
 static void topics_of_one_node(void **state)
 {
 	for (uint32_t topic = 0; topic < LIMIT_TOPICS_PER_NODE; topic++)
@@ -1688,6 +1712,7 @@ int main(void)
 		TEST(a_hundred_thousand_inventions),
 		TEST(each_info),
 		TEST(nodes_of_a_topic),
+		TEST(nodes_of_a_topic_that_many_share),
 		TEST(topics_of_one_node),
 		TEST(topics_in_all),
 		TEST(some_node_at_random),
