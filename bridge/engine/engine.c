@@ -280,7 +280,7 @@ void engine_tick(struct engine *engine)
 			break;
 	}
 	expire_waiting(engine, now);
-	explore_expire(engine, now);
+	explore_tick(engine, now);
 	if (!engine->stopping)
 		nodes_heal(engine, now);
 	if (now >= engine->advertise.due) {

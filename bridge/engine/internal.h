@@ -273,9 +273,11 @@ void nodes_heal(struct engine *engine, uint64_t now);
 
 extern const struct quic_callbacks explore_callbacks;
 int explore_make(struct engine *engine);
-/* Sessions that take too long are ended. */
+void explore_free(struct engine *engine);
+/* Sessions that take too long are ended, and those that were not through with what they have
+ * brought or are to say go on with it, until the turn has taken its time. */
 uint64_t explore_deadline(const struct engine *engine);
-void explore_expire(struct engine *engine, uint64_t now);
+void explore_tick(struct engine *engine, uint64_t now);
 /* Our topics or addresses have changed. */
 void explore_anew(struct engine *engine);
 void explore_dial(struct engine *engine, const struct id *node, const struct address *address);
