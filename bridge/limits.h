@@ -62,6 +62,15 @@
 #define LIMIT_CONNECTIONS	   1024
 #define LIMIT_CONNECTIONS_PER_PEER 8
 
+/* Of these: places that strangers cannot take (for dials and configured nodes), and those that
+ * one address may have (IPv6: a /64; many nodes may be behind one, but not most of all). */
+#define LIMIT_CONNECTIONS_RESERVE     128
+#define LIMIT_CONNECTIONS_PER_ADDRESS 128
+
+/* A connection on which neither side has a stream of an overlay that is joined here ends after
+ * this time, whatever other streams there are. */
+#define LIMIT_STRANGER_MS 60000
+
 /* Links that are wanted or there, in memory (dialler, links): more than fit into the views of
  * every overlay. */
 #define LIMIT_PEERS 1024

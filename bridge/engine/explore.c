@@ -453,6 +453,7 @@ static void on_closed(
 const struct quic_callbacks explore_callbacks = {
 	.connected = on_connected,
 	.accept = route_accept,
+	.keep = route_keep,
 	.closed = on_closed,
 	.stream_data = on_stream_data,
 	.stream_closed = on_stream_closed,

@@ -56,6 +56,12 @@ struct route {
 	bool dialled;
 	bool dialling;		   /* on the engine's list of dials under way */
 	struct route *prev, *next; /* of that list */
+	/* Streams of ours, and of the peer's on overlays that are joined: without any it is a
+	 * stranger's (unless the node is configured), which ends when it stays so. */
+	size_t uses;
+	bool stranger; /* on the engine's list of those */
+	uint64_t due;  /* when it is ended then */
+	struct route *strangers_prev, *strangers_next;
 };
 
 /* One stream that a peer opened. */
@@ -63,6 +69,7 @@ struct inlet {
 	struct route *route;
 	struct frame_reader reader;
 	bool has_topic;
+	bool joined; /* its overlay is, so that it is one of the route's uses */
 	struct id topic;
 	struct inlet *prev, *next; /* of all of the engine */
 };
@@ -133,7 +140,7 @@ struct engine {
 	size_t local_verified;
 	struct access *access;
 	struct advertise advertise;
-	struct remark denied, own_id;
+	struct remark denied, own_id, crowded;
 	struct quic_endpoint *endpoint;
 	struct resolver *resolver;
 	struct store *store;
@@ -145,6 +152,7 @@ struct engine {
 	uint64_t away_due, away_backoff;
 	struct node_event dropped; /* not told yet; count 0: nothing */
 	struct route *dials;
+	struct route *strangers; /* in the order of their ends */
 	struct inlet *inlets; /* bounded by the streams we grant */
 	struct configured *configured;
 	size_t configured_count;
@@ -173,6 +181,7 @@ void engine_emit(struct engine *engine, enum node_event_type type, const struct 
 void engine_count(struct engine *engine, enum counter counter);
 void engine_remark_denied(struct engine *engine, const struct id *peer, const char *what);
 void engine_remark_own_id(struct engine *engine, const char *where);
+void engine_remark_crowded(struct engine *engine, const struct address *source);
 /* Whether this node may be dialled; a dial that is not made is counted. */
 bool engine_may_dial(struct engine *engine, const struct id *peer);
 struct configured *engine_configured(struct engine *engine, const struct id *id);
@@ -232,6 +241,15 @@ extern const struct link_io route_io;
 /* Whether a peer is let in, whatever the protocol. */
 bool route_accept(void *context, const struct id *peer);
 void route_dial(struct engine *engine, const struct id *peer, const struct address *address);
+/* Whether a peer has one of the reserved places: those of the configuration have. */
+bool route_keep(void *context, const struct id *peer);
+/* There is no place for all connections. */
+void route_crowded(void *context, const struct address *source);
+/* The overlay was joined, or left: what peers have opened for it is of use, or is not. */
+void routes_joined(struct engine *engine, const struct id *topic, bool joined);
+/* Connections that nobody here has a use for are ended after a while. */
+uint64_t routes_deadline(const struct engine *engine);
+void routes_expire(struct engine *engine, uint64_t now);
 /* Has failed to connect: for the log, where it is news. */
 void route_note_failure(struct engine *engine, const struct id *peer, const struct address *address,
 	const char *text);

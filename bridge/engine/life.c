@@ -238,6 +238,8 @@ static int make_endpoint(struct engine *engine, const struct node_config *config
 		.protocols[GOSSIP] =
 			{
 				.max_connections = LIMIT_CONNECTIONS,
+				.reserve = LIMIT_CONNECTIONS_RESERVE,
+				.max_per_address = LIMIT_CONNECTIONS_PER_ADDRESS,
 				.max_streams = config->max_overlays,
 				.idle_timeout = QUIC_IDLE_TIMEOUT,
 				.keep_alive = true,
@@ -246,11 +248,13 @@ static int make_endpoint(struct engine *engine, const struct node_config *config
 		.protocols[DISCOVERY] =
 			{
 				.max_connections = 2 * LIMIT_SESSIONS,
+				.reserve = LIMIT_SESSIONS / 2,
 				.max_bidi_streams = 1,
 				.idle_timeout = DISCOVERY_IDLE_NS,
 				.callbacks = explore_callbacks,
 			},
 		.max_queue = LIMIT_PEER_QUEUE_BYTES,
+		.crowded = route_crowded,
 		.counters = engine->owner.counters,
 		.context = engine,
 	};

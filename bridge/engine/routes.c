@@ -77,6 +77,90 @@ static struct route *adopt(struct engine *engine, struct quic_connection *connec
 	return route;
 }
 
+/* ---- of what use a connection is ---- */
+
+static void set_stranger(struct route *route, bool stranger)
+{
+	struct engine *engine = route->engine;
+
+	if (route->stranger == stranger)
+		return;
+	route->stranger = stranger;
+	quic_connection_set_stranger(route->connection, stranger);
+	if (!stranger) {
+		DL_DELETE2(engine->strangers, route, strangers_prev, strangers_next);
+		return;
+	}
+	route->due = engine_now(engine) + LIMIT_STRANGER_MS * MS;
+	DL_APPEND2(engine->strangers, route, strangers_prev, strangers_next);
+}
+
+/* Configured nodes may wait for us to join. */
+static void judge(struct route *route)
+{
+	set_stranger(route, route->uses == 0 && !engine_configured(route->engine, &route->peer));
+}
+
+static void add_use(struct route *route)
+{
+	route->uses++;
+	judge(route);
+}
+
+static void remove_use(struct route *route)
+{
+	route->uses--;
+	judge(route);
+}
+
+static void set_joined(struct inlet *inlet, bool joined)
+{
+	if (inlet->joined == joined)
+		return;
+	inlet->joined = joined;
+	if (joined)
+		add_use(inlet->route);
+	else
+		remove_use(inlet->route);
+}
+
+void routes_joined(struct engine *engine, const struct id *topic, bool joined)
+{
+	struct inlet *inlet;
+
+	DL_FOREACH (engine->inlets, inlet)
+		if (inlet->has_topic && id_equal(&inlet->topic, topic))
+			set_joined(inlet, joined);
+}
+
+uint64_t routes_deadline(const struct engine *engine)
+{
+	return engine->strangers ? engine->strangers->due : UINT64_MAX;
+}
+
+void routes_expire(struct engine *engine, uint64_t now)
+{
+	struct route *route;
+
+	DL_FOREACH2 (engine->strangers, route, strangers_next) {
+		if (route->due > now)
+			return;
+		/* It leaves the list when it has closed. */
+		route->due = UINT64_MAX;
+		quic_connection_close_with(route->connection, 0, "no overlay in common");
+	}
+}
+
+bool route_keep(void *context, const struct id *peer)
+{
+	return engine_configured(context, peer) != NULL;
+}
+
+void route_crowded(void *context, const struct address *source)
+{
+	engine_remark_crowded(context, source);
+}
+
 static void on_connected(void *context, struct quic_connection *connection)
 {
 	struct engine *engine = context;
@@ -94,6 +178,7 @@ static void on_connected(void *context, struct quic_connection *connection)
 		return;
 	}
 	atomic_fetch_add(engine->owner.connections, 1);
+	judge(route);
 	nodes_reached(engine, &route->peer);
 	/* Anybody can dial us, under as many keys as they like: that proves nothing yet. */
 	if (route->dialled)
@@ -161,6 +246,7 @@ static void on_closed(
 
 	if (!route)
 		return; /* refused before it was ours */
+	set_stranger(route, false);
 	if (route->lane) {
 		atomic_fetch_sub(engine->owner.connections, 1);
 		/* A dialler is through before the other side has decided. */
@@ -203,6 +289,7 @@ static struct inlet *inlet_of(struct engine *engine, struct quic_stream *stream)
 /* What cannot be decoded ends the stream; running out of memory does not. */
 static int on_frame(struct engine *engine, struct inlet *inlet, const uint8_t *body, size_t size)
 {
+	const struct overlay *overlay;
 	int error;
 
 	if (inlet->has_topic) {
@@ -214,8 +301,11 @@ static int on_frame(struct engine *engine, struct inlet *inlet, const uint8_t *b
 	if (error)
 		engine_count(engine, COUNTER_BAD_FRAME);
 	inlet->has_topic = !error;
-	if (!error)
+	if (!error) {
+		overlay = engine_overlay(engine, &inlet->topic);
+		set_joined(inlet, overlay && !overlay->refused);
 		nodes_named(engine, &inlet->route->peer, &inlet->topic);
+	}
 	return error;
 }
 
@@ -265,10 +355,12 @@ static void on_stream_data(
 static void on_stream_closed(void *context, struct quic_stream *stream)
 {
 	struct engine *engine = context;
+	struct route *route = quic_connection_data(quic_stream_connection(stream));
 	struct inlet *inlet;
 	struct outlet *outlet;
 
 	if (!quic_stream_incoming(stream)) {
+		remove_use(route);
 		outlet = quic_stream_data(stream);
 		if (outlet)
 			links_stream_closed(engine->links, engine_now(engine), outlet);
@@ -278,6 +370,7 @@ static void on_stream_closed(void *context, struct quic_stream *stream)
 	inlet = quic_stream_data(stream);
 	if (!inlet)
 		return;
+	set_joined(inlet, false);
 	links_inbound(engine->links, engine_now(engine), inlet->route->lane, false);
 	DL_DELETE(engine->inlets, inlet);
 	frame_reader_clear(&inlet->reader);
@@ -303,6 +396,7 @@ static int io_open(void *connection, const struct id *topic, struct outlet *outl
 		return error;
 	error = quic_stream_open(connection, &opened);
 	if (!error) {
+		add_use(quic_connection_data(connection));
 		error = quic_stream_send(opened, header);
 		if (error)
 			quic_stream_finish(opened); /* nobody will miss it */
@@ -332,5 +426,12 @@ static void io_close(void *connection)
 }
 
 const struct quic_callbacks route_callbacks = {
-	on_connected, route_accept, on_closed, on_stream_data, on_stream_closed, on_stream_credit};
+	.connected = on_connected,
+	.accept = route_accept,
+	.keep = route_keep,
+	.closed = on_closed,
+	.stream_data = on_stream_data,
+	.stream_closed = on_stream_closed,
+	.stream_credit = on_stream_credit,
+};
 const struct link_io route_io = {io_open, io_send, io_finish, io_close};

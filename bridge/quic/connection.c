@@ -73,11 +73,23 @@ void connection_free(struct quic_connection *connection)
 	if (connection->dirty)
 		DL_DELETE2(endpoint->dirty, connection, dirty_prev, dirty_next);
 	connection_settle(connection);
+	quic_connection_set_stranger(connection, false);
 	strip(connection);
 	timers_set(&endpoint->timers, &connection->timer, TIMER_NEVER);
 	cids_remove_all(&endpoint->cids, &connection->cids);
 	memory_free(connection->packet);
 	memory_free(connection);
+}
+
+/* Whom an address belongs to: in IPv6 a whole /64 is one host's. */
+static struct address source_of(const ngtcp2_path *path)
+{
+	struct address source = udp_address(path->remote.addr);
+
+	source.port = 0;
+	if (source.family == 6)
+		memset(source.ip + 8, 0, 8);
+	return source;
 }
 
 /* What of it the protocol says. */
@@ -192,6 +204,8 @@ int connection_accept(struct quic_endpoint *endpoint, const ngtcp2_path *path,
 	if (!connection)
 		return ERROR_NOMEM;
 	connection->incoming = true;
+	connection->source = source_of(path);
+	quic_connection_set_stranger(connection, true);
 	/* Without a protocol's part, see connection_protocol_selected. */
 	set_defaults(&settings, &parameters);
 	settings.handshake_timeout = endpoint->handshake_timeout;
