@@ -71,6 +71,12 @@
  * this time, whatever other streams there are. */
 #define LIMIT_STRANGER_MS 60000
 
+/* Streams that peers have opened for overlays that are not joined here: some 700 bytes each. Of
+ * one peer: what two connections, which are normal, can hold of a node with as many overlays as
+ * there may be. */
+#define LIMIT_FOREIGN_STREAMS	       32768
+#define LIMIT_FOREIGN_STREAMS_PER_PEER (2 * LIMIT_OVERLAYS)
+
 /* Links that are wanted or there, in memory (dialler, links): more than fit into the views of
  * every overlay. */
 #define LIMIT_PEERS 1024

@@ -46,6 +46,14 @@ struct overlay {
 	UT_hash_handle hh;
 };
 
+/* A peer that is connected, whichever way. */
+struct guest {
+	struct id peer;
+	size_t routes;
+	size_t foreign; /* streams of overlays that are not joined, on all of its routes */
+	UT_hash_handle hh;
+};
+
 /* One connection, from the dial or the handshake to its end. */
 struct route {
 	struct engine *engine;
@@ -62,6 +70,10 @@ struct route {
 	bool stranger; /* on the engine's list of those */
 	uint64_t due;  /* when it is ended then */
 	struct route *strangers_prev, *strangers_next;
+	struct guest *guest; /* NULL until the handshake is complete */
+	size_t foreign;	     /* its part of the guest's */
+	bool leaving;	     /* is being closed for what it has of them, which counts no more */
+	struct route *guests_prev, *guests_next; /* all that have a guest */
 };
 
 /* One stream that a peer opened. */
@@ -153,6 +165,9 @@ struct engine {
 	struct node_event dropped; /* not told yet; count 0: nothing */
 	struct route *dials;
 	struct route *strangers; /* in the order of their ends */
+	struct guest *guests;
+	struct route *guest_routes;
+	size_t foreign; /* of all guests */
 	struct inlet *inlets; /* bounded by the streams we grant */
 	struct configured *configured;
 	size_t configured_count;

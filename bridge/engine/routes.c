@@ -77,6 +77,95 @@ static struct route *adopt(struct engine *engine, struct quic_connection *connec
 	return route;
 }
 
+/* ---- streams of overlays that are not joined ---- */
+
+static int add_guest(struct route *route)
+{
+	struct engine *engine = route->engine;
+	unsigned hash = keyed_hash(&engine->keyed, &route->peer, sizeof route->peer);
+	struct guest *guest;
+
+	HASH_FIND_BYHASHVALUE(hh, engine->guests, &route->peer, sizeof route->peer, hash, guest);
+	if (!guest) {
+		guest = memory_zalloc(sizeof *guest);
+		if (!guest)
+			return ERROR_NOMEM;
+		guest->peer = route->peer;
+		HASH_ADD_KEYPTR_BYHASHVALUE(
+			hh, engine->guests, &guest->peer, sizeof guest->peer, hash, guest);
+		if (!guest->hh.tbl) {
+			memory_free(guest);
+			return ERROR_NOMEM;
+		}
+	}
+	guest->routes++;
+	route->guest = guest;
+	DL_APPEND2(engine->guest_routes, route, guests_prev, guests_next);
+	return ERROR_NONE;
+}
+
+static void remove_guest(struct route *route)
+{
+	struct engine *engine = route->engine;
+	struct guest *guest = route->guest;
+
+	if (!guest)
+		return;
+	DL_DELETE2(engine->guest_routes, route, guests_prev, guests_next);
+	route->guest = NULL;
+	if (--guest->routes > 0)
+		return;
+	HASH_DELETE(hh, engine->guests, guest);
+	memory_free(guest);
+}
+
+/* Of the peer that has most of them, the connection that has. Configured nodes may wait for us to
+ * join what they have. */
+static struct route *fullest(struct engine *engine, const struct guest *of)
+{
+	struct route *route, *found = NULL;
+
+	DL_FOREACH2 (engine->guest_routes, route, guests_next) {
+		if (route->leaving || (of ? route->guest != of
+					  : engine_configured(engine, &route->peer) != NULL))
+			continue;
+		if (!found || route->guest->foreign > found->guest->foreign ||
+			(route->guest == found->guest && route->foreign > found->foreign))
+			found = route;
+	}
+	return found;
+}
+
+static void let_go(struct route *route)
+{
+	struct engine *engine = route->engine;
+
+	engine_count(engine, COUNTER_LIMIT_FOREIGN);
+	route->leaving = true;
+	route->guest->foreign -= route->foreign;
+	engine->foreign -= route->foreign;
+	quic_connection_close_with(route->connection, 0, "too many streams not in common");
+}
+
+static void count_foreign(struct route *route, bool more)
+{
+	struct engine *engine = route->engine;
+	struct route *victim = NULL;
+	size_t one = more ? 1 : (size_t)-1;
+
+	route->foreign += one;
+	if (route->leaving)
+		return;
+	route->guest->foreign += one;
+	engine->foreign += one;
+	if (route->guest->foreign > LIMIT_FOREIGN_STREAMS_PER_PEER)
+		victim = fullest(engine, route->guest);
+	else if (engine->foreign > LIMIT_FOREIGN_STREAMS)
+		victim = fullest(engine, NULL);
+	if (victim)
+		let_go(victim);
+}
+
 /* ---- of what use a connection is ---- */
 
 static void set_stranger(struct route *route, bool stranger)
@@ -118,6 +207,7 @@ static void set_joined(struct inlet *inlet, bool joined)
 	if (inlet->joined == joined)
 		return;
 	inlet->joined = joined;
+	count_foreign(inlet->route, !joined);
 	if (joined)
 		add_use(inlet->route);
 	else
@@ -172,8 +262,9 @@ static void on_connected(void *context, struct quic_connection *connection)
 		dial_is_over(engine, route);
 	else
 		route = adopt(engine, connection);
-	if (!route || links_connected(engine->links, engine_now(engine), &route->peer, connection,
-			      &route->lane)) {
+	if (!route || add_guest(route) ||
+		links_connected(engine->links, engine_now(engine), &route->peer, connection,
+			&route->lane)) {
 		quic_connection_close(connection, 0);
 		return;
 	}
@@ -247,6 +338,7 @@ static void on_closed(
 	if (!route)
 		return; /* refused before it was ours */
 	set_stranger(route, false);
+	remove_guest(route);
 	if (route->lane) {
 		atomic_fetch_sub(engine->owner.connections, 1);
 		/* A dialler is through before the other side has decided. */
@@ -282,6 +374,7 @@ static struct inlet *inlet_of(struct engine *engine, struct quic_stream *stream)
 	frame_reader_init(&inlet->reader);
 	quic_stream_set_data(stream, inlet);
 	DL_APPEND(engine->inlets, inlet);
+	count_foreign(inlet->route, true); /* until it shows */
 	links_inbound(engine->links, engine_now(engine), inlet->route->lane, true);
 	return inlet;
 }
@@ -371,6 +464,7 @@ static void on_stream_closed(void *context, struct quic_stream *stream)
 	if (!inlet)
 		return;
 	set_joined(inlet, false);
+	count_foreign(inlet->route, false);
 	links_inbound(engine->links, engine_now(engine), inlet->route->lane, false);
 	DL_DELETE(engine->inlets, inlet);
 	frame_reader_clear(&inlet->reader);

@@ -33,6 +33,12 @@
 #define QUIC_STREAM_WINDOW     (256u << 10)
 #define QUIC_CONNECTION_WINDOW (1u << 20)
 #define QUIC_MAX_WINDOW	       (16u << 20)
+/* But what a peer leaves out keeps all that comes after it here, up to the window, so that all
+ * windows together are bounded: a connection's grows to an eighth of what is left of
+ * QUIC_WINDOWS when it begins, and no less than QUIC_MIN_WINDOW. The first one may have the most,
+ * the fortieth the least. */
+#define QUIC_WINDOWS	(128u << 20)
+#define QUIC_MIN_WINDOW (128u << 10)
 
 /* What is left for the payload of 1500-byte Ethernet under IPv6. */
 #define QUIC_MAX_UDP_PAYLOAD 1452
@@ -111,6 +117,7 @@ struct quic_connection {
 	struct quic_connection *unproven_prev, *unproven_next;
 	bool stranger; /* gives way */
 	struct quic_connection *strangers_prev, *strangers_next;
+	uint64_t window;       /* its part of the endpoint's windows */
 	bool kept;	       /* incoming, of a peer that has a reserved place */
 	struct address source; /* incoming: what bounds per address go by */
 	size_t protocol;     /* index; 0 until the client has named it */
@@ -167,6 +174,7 @@ struct quic_endpoint {
 	/* Of count: those that have a place, those that have one of a protocol's. */
 	size_t places, protocol_places[QUIC_PROTOCOLS];
 	size_t max_connections; /* of all protocols together */
+	uint64_t windows;	/* what all peers together may send that is not read */
 	/* From the constants above; tests set others. */
 	struct rate answers, retries, beginnings;
 	size_t max_unproven;

@@ -17,6 +17,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include <utlist.h>
 
 #include "bridge/error.h"
 #include "bridge/quic/internal.h"
@@ -552,6 +553,28 @@ static void an_address_has_its_share(void **state)
 	assert_int_equal(test->b.closed[GOSSIP], 2);
 }
 
+/* What is left out keeps what comes after it: not for everybody as much as for the first. */
+static void windows_are_bounded_in_sum(void **state)
+{
+	struct test *test = *state;
+	const struct quic_connection *connection;
+	uint64_t sum = 0;
+
+	test->b.config.protocols[GOSSIP].max_connections = 100;
+	test->a.config.protocols[GOSSIP].max_connections = 100;
+	for (int i = 0; i < 100; i++)
+		connect_both(test, GOSSIP);
+	DL_FOREACH (test->b.endpoint->connections, connection)
+		sum += connection->window;
+	assert_int_equal(sum, test->b.endpoint->windows);
+	assert_true(sum < QUIC_WINDOWS + 100 * QUIC_MIN_WINDOW);
+	assert_int_equal(test->b.endpoint->connections->window, QUIC_MAX_WINDOW);
+	assert_int_equal(test->b.connection[GOSSIP]->window, QUIC_MIN_WINDOW);
+	quic_endpoint_close(test->a.endpoint, on_done, &test->a);
+	assert_true(comes(test->b.closed[GOSSIP] == 100, 3000));
+	assert_true(comes(test->b.endpoint->windows == 0, 3000));
+}
+
 /* The lower time-out of both sides counts, for each protocol of its own. */
 static void idle_timeouts(void **state)
 {
@@ -1006,6 +1029,7 @@ int main(int argc, char **argv)
 		TEST(unproven_give_way),
 		TEST(strangers_give_way),
 		TEST(an_address_has_its_share),
+		TEST(windows_are_bounded_in_sum),
 		TEST(idle_timeouts),
 		TEST(kept_alive),
 		TEST(idle_handshake),
