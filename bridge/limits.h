@@ -111,6 +111,9 @@
 /* Dials per second to addresses that have not worked yet and are not configured: hearsay may
  * point at third parties. */
 #define LIMIT_UNPROVEN_DIALS 16
+/* And to one host, until one of them works, before they become rare: some nodes may be behind one
+ * address, and dials to them begin before the first is answered. */
+#define LIMIT_UNPROVEN_DIALS_PER_HOST 8
 
 /* An info that claims to be from further in the future than this is refused: it could never
  * be replaced (us). */

@@ -51,7 +51,7 @@ static void take_own(struct engine *engine, struct info *info)
 }
 
 bool explore_info(struct engine *engine, const struct id *node, const struct id *source,
-	bool source_is_loopback, struct info *info, size_t *verified)
+	enum address_scope scope, struct info *info, size_t *verified)
 {
 	uint64_t now = engine_now(engine);
 	bool fresh = false;
@@ -82,7 +82,7 @@ bool explore_info(struct engine *engine, const struct id *node, const struct id 
 		return false;
 	}
 	/* What it refuses it counts. */
-	if (book_insert_info(engine->book, now, engine_wall(engine), node, source, source_is_loopback,
+	if (book_insert_info(engine->book, now, engine_wall(engine), node, source, scope,
 		    info, &fresh) != ERROR_NONE ||
 		!fresh)
 		return false;
@@ -157,7 +157,7 @@ static void carry_out(struct talk *talk)
 			break;
 		case SESSION_INFO:
 			if (explore_info(engine, &effect.id, &talk->peer,
-				    address_is_loopback(&address), effect.info, &talk->verified))
+				    address_scope(&address), effect.info, &talk->verified))
 				talk->fresh = true;
 			break;
 		case SESSION_DIALECT:
@@ -361,10 +361,11 @@ static void on_connected(void *context, struct quic_connection *connection)
 	if (!talk->dialled) {
 		/* Alice opens the stream. That she has dialled us proves nothing else. */
 		book_hear(engine->book, engine_now(engine), &talk->peer, &talk->peer, &address, 1,
-			true);
+			ADDRESS_LOOPBACK);
 		return;
 	}
 	book_worked(engine->book, engine_now(engine), engine_wall(engine), &talk->peer, &address);
+	dialer_worked(engine->explorer, &address);
 	dialer_linked(engine->explorer, &talk->peer);
 	close_other_dials(engine, talk);
 	talk->walked = true;

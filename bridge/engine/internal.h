@@ -310,7 +310,7 @@ void explore_dial(struct engine *engine, const struct id *node, const struct add
 /* Somebody (source) has passed on an info that claims to be node's; takes it. verified: how
  * many were, on this source's behalf. Whether it was new and is believed. */
 bool explore_info(struct engine *engine, const struct id *node, const struct id *source,
-	bool source_is_loopback, struct info *info, size_t *verified);
+	enum address_scope scope, struct info *info, size_t *verified);
 
 /* local.c */
 

@@ -296,7 +296,7 @@ static void on_old_neighbour(void *context, const struct id *topic, const struct
 		return;
 	book_set_shared(engine->book, now, node, topic, true);
 	/* They have worked, loopback or not. */
-	book_hear(engine->book, now, node, node, addresses, count, true);
+	book_hear(engine->book, now, node, node, addresses, count, ADDRESS_LOOPBACK);
 	if (count > 0)
 		book_worked(engine->book, now, engine_wall(engine), node, &addresses[0]);
 }

@@ -272,12 +272,14 @@ static void on_connected(void *context, struct quic_connection *connection)
 	judge(route);
 	nodes_reached(engine, &route->peer);
 	/* Anybody can dial us, under as many keys as they like: that proves nothing yet. */
-	if (route->dialled)
+	if (route->dialled) {
+		dialer_worked(engine->dialer, &route->address);
 		book_worked(engine->book, engine_now(engine), engine_wall(engine), &route->peer,
 			&route->address);
-	else
+	} else {
 		book_hear(engine->book, engine_now(engine), &route->peer, &route->peer,
-			&route->address, 1, true);
+			&route->address, 1, ADDRESS_LOOPBACK);
+	}
 	trusted = engine_trusted(engine, &route->peer);
 	engine_log(engine, trusted ? NODE_LOG_INFO : NODE_LOG_DEBUG,
 		"peer %s at %s: connected (%s)", short_id(&route->peer).text,

@@ -83,17 +83,6 @@ void connection_free(struct quic_connection *connection)
 	memory_free(connection);
 }
 
-/* Whom an address belongs to: in IPv6 a whole /64 is one host's. */
-static struct address source_of(const ngtcp2_path *path)
-{
-	struct address source = udp_address(path->remote.addr);
-
-	source.port = 0;
-	if (source.family == 6)
-		memset(source.ip + 8, 0, 8);
-	return source;
-}
-
 /* What of it the protocol says. */
 static void set_protocol(ngtcp2_transport_params *parameters, const struct quic_protocol *protocol)
 {
@@ -221,13 +210,15 @@ int connection_accept(struct quic_endpoint *endpoint, const ngtcp2_path *path,
 	struct quic_connection *connection = connection_new(endpoint);
 	ngtcp2_transport_params parameters;
 	ngtcp2_settings settings;
+	struct address remote;
 	ngtcp2_cid scid;
 	int rv;
 
 	if (!connection)
 		return ERROR_NOMEM;
 	connection->incoming = true;
-	connection->source = source_of(path);
+	remote = udp_address(path->remote.addr);
+	connection->source = address_host(&remote);
 	quic_connection_set_stranger(connection, true);
 	/* Without a protocol's part, see connection_protocol_selected. */
 	set_defaults(connection, &settings, &parameters);
