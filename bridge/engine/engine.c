@@ -300,6 +300,8 @@ void engine_tick(struct engine *engine)
 uint64_t engine_turn(struct engine *engine)
 {
 	if (!engine->closing) {
+		if (!engine->stopping)
+			advertise_clock(engine);
 		engine_pump(engine);
 		tell_dropped(engine);
 		effects_rows(engine);

@@ -122,6 +122,7 @@ struct advertise {
 	size_t sockets_count;
 	struct info *infos[ORDERS]; /* the same, signed; NULL before the first */
 	struct info_time time;	    /* of these */
+	uint64_t clock;		    /* the wall clock's lead over the monotonic one, us */
 	struct interfaces_watch *watch;
 };
 
@@ -329,6 +330,8 @@ void advertise_resolved(struct engine *engine, const struct address *addresses,
 	size_t addresses_count, const char *failure);
 /* There was an info of ours with this time: ours are to be newer. */
 void advertise_newer(struct engine *engine, struct info_time time);
+/* Tells our addresses with another time if the clock was set. */
+void advertise_clock(struct engine *engine);
 void advertise_free(struct engine *engine);
 
 #endif
