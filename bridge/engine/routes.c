@@ -271,7 +271,8 @@ static void on_stream_closed(void *context, struct quic_stream *stream)
 	if (!quic_stream_incoming(stream)) {
 		outlet = quic_stream_data(stream);
 		if (outlet)
-			links_stream_closed(engine->links, engine_now(engine), outlet);
+			links_stream_closed(engine->links, engine_now(engine), outlet,
+				quic_stream_take(stream));
 		engine_pump(engine);
 		return;
 	}

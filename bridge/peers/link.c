@@ -45,6 +45,7 @@ struct link *links_find_or_add(struct links *links, const struct id *peer)
 	link->order_due = UINT64_MAX;
 	link->credit_due = UINT64_MAX;
 	link->fewer_due = UINT64_MAX;
+	link->kept_due = UINT64_MAX;
 	HASH_ADD_KEYPTR_BYHASHVALUE(hh, links->links, &link->peer, sizeof link->peer,
 		keyed_hash(&links->keyed, peer, sizeof *peer), link);
 	if (!link->hh.tbl) {
@@ -60,6 +61,7 @@ static void remove_link(struct links *links, struct link *link)
 
 	HASH_ITER (hh, link->channels, channel, next)
 		channel_remove(links, link, channel);
+	channels_drop_parked(links, link);
 	HASH_DELETE(hh, links->links, link);
 	memory_free(link);
 }
@@ -180,7 +182,7 @@ void links_closed(struct links *links, uint64_t now, struct lane *lane)
 	HASH_ITER (hh, link->channels, channel, next) {
 		/* Nobody is dialled for a farewell. */
 		if (channel->released || (channel->last && channel->last->last))
-			channel_remove(links, link, channel);
+			channel_lose(links, now, link, channel);
 	}
 	link->flapped = !link->told_up;
 	link->wanted = link->channels != NULL;
@@ -193,7 +195,7 @@ void links_gave_up(struct links *links, uint64_t now, const struct id *peer)
 {
 	struct link *link = links_find(links, peer);
 
-	if (!link || link->lanes)
+	if (!link || link->lanes || !link->channels)
 		return;
 	link->lost = true;
 	links_soon(links, now);
@@ -306,6 +308,8 @@ static void tick_lanes(struct links *links, uint64_t now, struct link *link, uin
 		*due = link->credit_due;
 	if (link->fewer_due < *due)
 		*due = link->fewer_due;
+	if (link->kept_due < *due)
+		*due = link->kept_due;
 }
 
 /* Whether there is a change to be told: of two that cancel out, both are. */
@@ -320,12 +324,28 @@ static bool has_changed(struct link *link)
 	return true;
 }
 
+/* Of what is there for a peer that is lost only content stays. */
+static void lose_link(struct links *links, uint64_t now, struct link *link)
+{
+	struct channel *channel, *next;
+
+	HASH_ITER (hh, link->channels, channel, next)
+		channel_lose(links, now, link, channel);
+	if (!link->parked) {
+		remove_link(links, link);
+		return;
+	}
+	link->lost_due = UINT64_MAX;
+	link->wanted = link->lost = link->keep = false;
+}
+
 static bool effect_of(struct links *links, uint64_t now, struct link *link, uint64_t *due,
 	struct link_effect *out)
 {
 	out->peer = link->peer;
 	channels_tick_order(links, now, link);
 	channels_tick_credit(links, now, link);
+	channels_tick_kept(links, now, link);
 	if (link->fewer_due <= now) {
 		link->fewer = true;
 		link->fewer_due = UINT64_MAX;
@@ -348,14 +368,14 @@ static bool effect_of(struct links *links, uint64_t now, struct link *link, uint
 	if (!link->channels && !link->lost)
 		link->lost_due = UINT64_MAX; /* nobody needs it any more */
 	if (link->lost || link->lost_due <= now) {
-		remove_link(links, link);
+		lose_link(links, now, link);
 		out->type = LINK_LOST;
 		return true;
 	}
 	link->wanted = false;
 	if (link->lost_due < *due)
 		*due = link->lost_due;
-	if (!link->lanes && !link->channels && link->lost_due == UINT64_MAX)
+	if (!link->lanes && !link->channels && !link->parked && link->lost_due == UINT64_MAX)
 		remove_link(links, link);
 	return false;
 }

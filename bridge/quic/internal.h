@@ -265,7 +265,8 @@ void connection_free(struct quic_connection *connection);
 
 struct quic_stream *stream_new(
 	struct quic_connection *connection, int64_t id, bool incoming, bool bidi);
-/* Takes it from the connection and frees it with its frames. */
+/* Takes it from the connection and frees it with its frames; content among them is lost, and
+ * counted. */
 void stream_free(struct quic_stream *stream);
 void stream_unready(struct quic_stream *stream);
 /* There is something to send, nothing is in the way: onto the ready list. */
@@ -275,7 +276,7 @@ size_t stream_vectors(const struct quic_stream *stream, ngtcp2_vec *vectors, siz
 	size_t limit, bool *fin);
 void stream_sent(struct quic_stream *stream, size_t size, bool fin);
 void stream_acked(struct quic_stream *stream, uint64_t size);
-/* The peer does not want it: drops what was not sent. */
+/* The peer does not want it: drops (and counts) what was not sent. */
 void stream_shut(struct quic_stream *stream);
 
 #endif
