@@ -214,8 +214,10 @@ static int on_frame(struct engine *engine, struct inlet *inlet, const uint8_t *b
 	if (error)
 		engine_count(engine, COUNTER_BAD_FRAME);
 	inlet->has_topic = !error;
-	if (!error)
+	if (!error) {
 		nodes_named(engine, &inlet->route->peer, &inlet->topic);
+		links_resume(engine->links, engine_now(engine), &inlet->route->peer, &inlet->topic);
+	}
 	return error;
 }
 

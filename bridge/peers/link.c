@@ -46,6 +46,7 @@ struct link *links_find_or_add(struct links *links, const struct id *peer)
 	link->credit_due = UINT64_MAX;
 	link->fewer_due = UINT64_MAX;
 	link->kept_due = UINT64_MAX;
+	link->held_due = UINT64_MAX;
 	HASH_ADD_KEYPTR_BYHASHVALUE(hh, links->links, &link->peer, sizeof link->peer,
 		keyed_hash(&links->keyed, peer, sizeof *peer), link);
 	if (!link->hh.tbl) {
@@ -149,6 +150,7 @@ int links_connected(struct links *links, uint64_t now, const struct id *peer, vo
 		link->lanes->quiet_since = now;
 	} else {
 		link->flapped = link->told_up;
+		link->held_due = now + LINK_HOLD_MS * MS;
 	}
 	DL_PREPEND(link->lanes, lane);
 	link->lanes_count++;
@@ -183,7 +185,10 @@ void links_closed(struct links *links, uint64_t now, struct lane *lane)
 		/* Nobody is dialled for a farewell. */
 		if (channel->released || (channel->last && channel->last->last))
 			channel_lose(links, now, link, channel);
+		else
+			channel->held = channel->kept != NULL;
 	}
+	link->held_due = UINT64_MAX;
 	link->flapped = !link->told_up;
 	link->wanted = link->channels != NULL;
 	if (link->channels)
@@ -310,6 +315,8 @@ static void tick_lanes(struct links *links, uint64_t now, struct link *link, uin
 		*due = link->fewer_due;
 	if (link->kept_due < *due)
 		*due = link->kept_due;
+	if (link->held_due < *due)
+		*due = link->held_due;
 }
 
 /* Whether there is a change to be told: of two that cancel out, both are. */
@@ -346,6 +353,7 @@ static bool effect_of(struct links *links, uint64_t now, struct link *link, uint
 	channels_tick_order(links, now, link);
 	channels_tick_credit(links, now, link);
 	channels_tick_kept(links, now, link);
+	channels_tick_held(links, now, link);
 	if (link->fewer_due <= now) {
 		link->fewer = true;
 		link->fewer_due = UINT64_MAX;

@@ -51,6 +51,25 @@ static struct frame *take_waiting(struct channel *channel)
 	return frame;
 }
 
+/* The first control frame that waits; NULL: none does. */
+static struct frame *take_control(struct channel *channel)
+{
+	struct frame **at = &channel->first, *frame, *before = NULL;
+
+	while ((frame = *at) && frame->droppable) {
+		before = frame;
+		at = &frame->next;
+	}
+	if (!frame)
+		return NULL;
+	*at = frame->next;
+	if (!frame->next)
+		channel->last = before;
+	channel->waiting--;
+	frame->next = NULL;
+	return frame;
+}
+
 static void put_waiting(struct channel *channel, struct frame *frame)
 {
 	frame->next = NULL;
@@ -283,16 +302,33 @@ static void remove_if_done(struct links *links, struct link *link, struct channe
 		channel_remove(links, link, channel);
 }
 
+/* Whether there is something that may be sent now. */
+static bool has_sendable(const struct channel *channel)
+{
+	const struct frame *frame = channel->first;
+
+	if (!channel->held)
+		return channel->kept || frame;
+	while (frame && frame->droppable)
+		frame = frame->next;
+	return frame != NULL;
+}
+
 /* ERROR_CLOSED: the stream or its connection is over, which will be reported; the frame
  * waits for another one. */
 static int send_one(struct links *links, uint64_t now, struct link *link, struct channel *channel)
 {
-	bool again = channel->kept != NULL;
-	struct frame *frame =
-		again ? take_kept(links, link, channel) : take_waiting(channel);
-	bool last = frame->last;
-	int error = links->io.send(channel->outlet->stream, frame);
+	bool again = !channel->held && channel->kept;
+	struct frame *frame;
+	bool last;
+	int error;
 
+	if (channel->held)
+		frame = take_control(channel);
+	else
+		frame = again ? take_kept(links, link, channel) : take_waiting(channel);
+	last = frame->last;
+	error = links->io.send(channel->outlet->stream, frame);
 	if (error == ERROR_CLOSED) {
 		if (again)
 			put_kept(links, link, &channel->kept, frame);
@@ -329,7 +365,7 @@ void channel_flush(struct links *links, uint64_t now, struct link *link, struct 
 {
 	int error;
 
-	while ((channel->kept || channel->first) && channel->endings == 0 && link_newest(link)) {
+	while (has_sendable(channel) && channel->endings == 0 && link_newest(link)) {
 		if (!channel->outlet) {
 			error = open_outlet(links, link, channel);
 			note_credit(links, now, link, channel, error == ERROR_NO_STREAM_CREDIT);
@@ -387,6 +423,8 @@ void links_send(struct links *links, uint64_t now, const struct id *peer, const 
 	}
 	put_waiting(channel, frame);
 	channel->released = false;
+	if (last)
+		channel->held = false; /* it comes after the content */
 	if (!link->lanes) {
 		link->wanted = true;
 		links_soon(links, now);
@@ -398,17 +436,20 @@ void links_resume(struct links *links, uint64_t now, const struct id *peer, cons
 {
 	struct link *link = links_find(links, peer);
 	struct channel *parked = link ? parked_find(links, link, topic) : NULL;
-	struct channel *channel;
+	struct channel *channel = link ? channel_find(links, link, topic) : NULL;
 
-	if (!parked)
+	if (!parked && !(channel && channel->held))
 		return;
-	channel = channel_find_or_add(links, link, topic);
-	if (channel)
+	if (!channel)
+		channel = channel_find_or_add(links, link, topic);
+	if (parked && channel)
 		move_kept(links, now, link, parked, channel);
-	parked_remove(links, link, parked);
+	if (parked)
+		parked_remove(links, link, parked);
 	links_soon(links, now);
 	if (!channel)
 		return;
+	channel->held = false;
 	link->wanted = !link->lanes;
 	channel_flush(links, now, link, channel);
 }
@@ -420,6 +461,10 @@ void links_release(struct links *links, uint64_t now, const struct id *peer, con
 
 	if (!channel)
 		return;
+	if (channel->held) { /* and therefore not released before */
+		channel->held = false;
+		channel_flush(links, now, link, channel);
+	}
 	channel->released = true;
 	links_soon(links, now);
 	/* What waits for a dial is brought by it: the answer to a Shuffle, to a node that we have
@@ -532,6 +577,21 @@ void channels_tick_order(struct links *links, uint64_t now, struct link *link)
 				link->order_due = outlet->ending_due;
 			}
 		}
+}
+
+void channels_tick_held(struct links *links, uint64_t now, struct link *link)
+{
+	struct channel *channel, *next;
+
+	if (now < link->held_due)
+		return;
+	link->held_due = UINT64_MAX;
+	HASH_ITER (hh, link->channels, channel, next) {
+		if (!channel->held)
+			continue;
+		channel->held = false;
+		channel_flush(links, now, link, channel);
+	}
 }
 
 void channels_tick_kept(struct links *links, uint64_t now, struct link *link)

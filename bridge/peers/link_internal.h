@@ -32,6 +32,7 @@ struct channel {
 	struct outlet *outlet; /* where frames go; NULL: none yet */
 	unsigned endings;      /* earlier outlets that are not closed yet */
 	bool released;	       /* the overlay does not need it: gone when all is sent */
+	bool held;	       /* control frames only, until the peer is seen in the overlay */
 	bool no_credit;
 	uint64_t credit_due; /* no_credit: content is dropped from then on */
 	struct frame *kept;    /* content that came back, in order, before all that waits */
@@ -58,6 +59,7 @@ struct link {
 	struct channel *channels;
 	struct channel *parked; /* of a lost peer: they have kept content and nothing else */
 	size_t kept_bytes;
+	uint64_t held_due;	  /* when nothing is held any longer */
 	uint64_t kept_due;	  /* when the first kept copy is too old */
 	uint64_t lost_due;	  /* UINT64_MAX: not about to be lost */
 	uint64_t order_due;	  /* when the first ending outlet is not waited for any more */
@@ -109,6 +111,8 @@ void channel_end_outlet(
 void channel_flush(struct links *links, uint64_t now, struct link *link, struct channel *channel);
 /* Gives up waiting for outlets that should have ended long ago. */
 void channels_tick_order(struct links *links, uint64_t now, struct link *link);
+/* Nothing is held without end. */
+void channels_tick_held(struct links *links, uint64_t now, struct link *link);
 /* Drops kept content that is too old. */
 void channels_tick_kept(struct links *links, uint64_t now, struct link *link);
 /* Content does not wait for stream credit for ever. */

@@ -1321,11 +1321,50 @@ static void what_was_not_acknowledged_goes_out_again(void **state)
 	assert_int_equal(waiting(), 5);
 	pass(LINK_LOST_MS * MS - 1);
 	connection = connect_to(0);
+	resume(0, 0);
+	resume(0, 1);
 	assert_int_equal(waiting(), 0);
 	stream = stream_of(connection, 0);
 	assert_int_equal(stream->frames, 4); /* in order, as io_send has seen */
 	assert_int_equal(stream_of(connection, 1)->frames, 1);
 	close_stream(stream);
+	assert_int_equal(dropped(), 0);
+}
+
+/* It may have been restarted, and is asked to join again. */
+static void it_waits_for_a_sign_but_not_for_ever(void **state)
+{
+	struct connection *connection = connect_to(0);
+
+	world.holds = true;
+	send_frame(0, 0, false);
+	close_connection(connection);
+	send_frame(0, 0, false);
+	send_control(0, 0);
+	connection = connect_to(0);
+	assert_int_equal(stream_of(connection, 0)->frames, 1);
+	send_frame(0, 0, false);
+	send_control(0, 0);
+	send_frame(0, 1, false); /* nothing of this overlay has come back */
+	assert_int_equal(stream_of(connection, 0)->frames, 2);
+	assert_int_equal(stream_of(connection, 1)->frames, 1);
+	pass(LINK_HOLD_MS * MS - 1);
+	assert_int_equal(waiting(), 3);
+	pass(1);
+	assert_int_equal(stream_of(connection, 0)->frames, 5);
+	send_frame(0, 0, false);
+	assert_int_equal(waiting(), 0);
+	/* Nor for a farewell, which it goes before. */
+	close_connection(connection);
+	connection = connect_to(0);
+	assert_null(connection->streams);
+	send_frame(0, 0, true);
+	release(0, 1);
+	assert_int_equal(stream_of(connection, 0)->frames, 5);
+	assert_int_equal(stream_of(connection, 1)->frames, 1);
+	close_stream(stream_of(connection, 0));
+	close_stream(stream_of(connection, 1));
+	assert_false(links_sending(world.links));
 	assert_int_equal(dropped(), 0);
 }
 
@@ -1414,6 +1453,7 @@ static void what_comes_back_from_an_older_connection(void **state)
 	close_connection(second);
 	assert_int_equal(waiting(), 4);
 	second = connect_to(0);
+	resume(0, 0);
 	assert_int_equal(stream_of(second, 0)->frames, 4);
 	assert_int_equal(dropped(), 0);
 }
@@ -1488,6 +1528,7 @@ static void what_is_kept_is_bounded(void **state)
 	assert_int_equal(counted(COUNTER_DROPPED_PEER_LOST), 2 * rooms + room + 2);
 	/* The oldest have given way. */
 	connections[0] = connect_to(0);
+	resume(0, 0);
 	assert_int_equal(stream_of(connections[0], 0)->frames, room);
 	/* So there is room again, and after the time for all. */
 	send_large(rooms, body);
@@ -1861,6 +1902,7 @@ int main(void)
 		TEST(too_many_connections),
 		TEST(freed_with_everything_open),
 		TEST(what_was_not_acknowledged_goes_out_again),
+		TEST(it_waits_for_a_sign_but_not_for_ever),
 		TEST(for_a_lost_peer_it_waits_until_that_is_a_neighbour),
 		TEST(what_comes_back_is_not_kept_for_ever),
 		TEST(what_comes_back_from_an_older_connection),
