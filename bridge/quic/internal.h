@@ -37,6 +37,15 @@
 /* What is left for the payload of 1500-byte Ethernet under IPv6. */
 #define QUIC_MAX_UDP_PAYLOAD 1452
 
+/* A path that takes large datagrams no longer (its MTU has shrunk: a VPN, another route) is a black
+ * hole: nothing says so, and what is lost is sent again as large as before (RFC 8899, 4.3). When
+ * nothing on any stream has been acknowledged for more than so many PTOs although data is in flight
+ * (that is seen at the second probe, 3 PTOs after the data), datagrams are of the size that every
+ * path takes (RFC 9000, 14), for as long as RFC 8899, 5.1.1 waits before it tries larger ones. A
+ * wrong guess costs a fifth more datagrams meanwhile. */
+#define QUIC_BLACK_HOLE_PTOS 2
+#define QUIC_BLACK_HOLE_TIME (600 * NGTCP2_SECONDS)
+
 /* Aggregates of up to UDP_SEND_SIZE that one connection sends before the next has its
  * turn. */
 #define QUIC_WRITE_ROUNDS 2
@@ -120,6 +129,10 @@ struct quic_connection {
 	struct timer timer;
 	struct quic_stream *streams, *ready;
 	size_t queued;
+	/* When something of queued was acknowledged last, or since when there is something. */
+	uint64_t acked_at;
+	uint64_t small_until; /* datagrams are small, see QUIC_BLACK_HOLE_PTOS */
+	bool small;
 	void *data;
 
 	struct quic_close close;

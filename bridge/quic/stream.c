@@ -107,6 +107,7 @@ void stream_sent(struct quic_stream *stream, size_t size, bool fin)
 
 void stream_acked(struct quic_stream *stream, uint64_t size)
 {
+	stream->connection->acked_at = uv_hrtime();
 	stream->first_acked += size;
 	while (stream->first && stream->first != stream->unsent &&
 		stream->first_acked >= frame_size(stream->first)) {
@@ -220,6 +221,8 @@ int quic_stream_send(struct quic_stream *stream, struct frame *frame)
 		stream->unsent = frame;
 		stream->unsent_at = 0;
 	}
+	if (connection->queued == 0)
+		connection->acked_at = uv_hrtime();
 	connection->queued += size;
 	stream_ready(stream);
 	endpoint_mark(connection->endpoint, connection);
