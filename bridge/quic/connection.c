@@ -342,15 +342,21 @@ static ngtcp2_ssize write_packet(ngtcp2_conn *conn, ngtcp2_path *path, ngtcp2_pk
 	}
 }
 
-/* Decides how large datagrams may be, see QUIC_BLACK_HOLE_PTOS. */
+/* Decides how large datagrams may be, see QUIC_BLACK_HOLE_TIME. */
 static void look_for_black_hole(struct quic_connection *connection, uint64_t now)
 {
 	ngtcp2_conn_info info;
+	ngtcp2_duration pto;
 
 	connection->small = now < connection->small_until;
-	if (connection->small || connection->queued == 0 ||
-		now <= connection->acked_at +
-				QUIC_BLACK_HOLE_PTOS * ngtcp2_conn_get_pto(connection->conn))
+	if (connection->small || connection->queued == 0)
+		return;
+	pto = ngtcp2_conn_get_pto(connection->conn);
+	if (now < connection->acked_at + pto / 2)
+		return;
+	if (connection->missed_at <= connection->acked_at)
+		connection->missed_at = now;
+	if (now < connection->missed_at + pto + pto / 2)
 		return;
 	/* Else it is only the peer that does not let us send. */
 	ngtcp2_conn_get_conn_info(connection->conn, &info);

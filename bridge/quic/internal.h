@@ -39,11 +39,11 @@
 
 /* A path that takes large datagrams no longer (its MTU has shrunk: a VPN, another route) is a black
  * hole: nothing says so, and what is lost is sent again as large as before (RFC 8899, 4.3). When
- * nothing on any stream has been acknowledged for more than so many PTOs although data is in flight
- * (that is seen at the second probe, 3 PTOs after the data), datagrams are of the size that every
- * path takes (RFC 9000, 14), for as long as RFC 8899, 5.1.1 waits before it tries larger ones. A
- * wrong guess costs a fifth more datagrams meanwhile. */
-#define QUIC_BLACK_HOLE_PTOS 2
+ * the second probe is sent (PTOs 1 and 3 after the data) and nothing on any stream has been
+ * acknowledged since before the first, datagrams are of the size that every path takes (RFC 9000,
+ * 14), for as long as RFC 8899, 5.1.1 waits before it tries larger ones. (Not by the time since the
+ * last acknowledgement alone: a process that stood still has not read them yet.) A wrong guess costs
+ * a fifth more datagrams meanwhile, each in a call of its own. */
 #define QUIC_BLACK_HOLE_TIME (600 * NGTCP2_SECONDS)
 
 /* Aggregates of up to UDP_SEND_SIZE that one connection sends before the next has its
@@ -131,7 +131,9 @@ struct quic_connection {
 	size_t queued;
 	/* When something of queued was acknowledged last, or since when there is something. */
 	uint64_t acked_at;
-	uint64_t small_until; /* datagrams are small, see QUIC_BLACK_HOLE_PTOS */
+	/* After acked_at: the first time that an acknowledgement was missed. */
+	uint64_t missed_at;
+	uint64_t small_until; /* datagrams are small, see QUIC_BLACK_HOLE_TIME */
 	bool small;
 	void *data;
 

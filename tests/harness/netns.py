@@ -147,6 +147,11 @@ class Host:
         )
         self.addresses = list(addresses)
 
+    def send_singly(self):
+        """From now on its trains of packets (GSO) are taken apart here, not where they arrive:
+        on the way nobody measures what is in one."""
+        self._space.ip(f"link set dev {_INTERFACE} gso_max_segs 1")
+
     def set_mtu(self, size: int):
         self._space.ip(f"link set dev {_INTERFACE} mtu {size}")
 
