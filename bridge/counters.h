@@ -41,7 +41,8 @@
 		"copies for which there was no memory") \
 	X(DROPPED_NO_STREAM_CREDIT, "dropped/no_stream_credit", "peer grants no further stream") \
 	X(DROPPED_PEER_SLOW, "dropped/peer_slow", "copies a slow neighbour did not get") \
-	X(DROPPED_PEER_LOST, "dropped/peer_lost", "copies for a neighbour that was lost") \
+	X(DROPPED_PEER_LOST, "dropped/peer_lost", \
+		"copies for a neighbour that was lost and not back in time") \
 	X(DROPPED_UNFORWARDABLE, "dropped/unforwardable", "not forwarded: frame limit") \
 	X(DROPPED_BROKER, "dropped/broker", "the broker refused to publish it") \
 	X(BAD_FRAME, "peers/bad_frames", "frames that could not be decoded") \

@@ -57,6 +57,12 @@
  * messages (counted peer_slow), it does not stall the others. */
 #define LIMIT_PEER_QUEUE_BYTES (16u << 20)
 
+/* Content that came back from connections that have ended and waits for the next one
+ * (peers/link.h), over all peers: four that were lost with full queues. For one peer it is
+ * LIMIT_PEER_QUEUE_BYTES, what a connection holds. Counted with the bodies, which several copies
+ * may share. */
+#define LIMIT_KEPT_BYTES (64u << 20)
+
 /* Connections in all, and per peer (newest wins, older ones are read out, and as many
  * again may be about to end). */
 #define LIMIT_CONNECTIONS	   1024

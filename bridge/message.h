@@ -45,6 +45,8 @@ struct frame {
 	struct message *body; /* shared; NULL for a frame that is all head */
 	bool droppable;	      /* carries content: may be dropped for a slow peer */
 	bool last;	      /* the stream ends after it; set by whoever sends it */
+	uint64_t number;      /* of all that the links were given: their order (link.h) */
+	uint64_t expires;     /* when a copy that came back is dropped; 0: never came back */
 	uint8_t tail_size;
 	uint8_t tail[FRAME_TAIL_SIZE];
 	size_t head_size;

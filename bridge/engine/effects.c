@@ -31,6 +31,8 @@ static void on_neighbour_up(struct engine *engine, const struct id *topic, const
 	nodes_shared(engine, peer, topic, true);
 	if (is_first)
 		nodes_first(engine, overlay);
+	/* What it had not got when it was lost is older than what has waited since. */
+	links_resume(engine->links, engine_now(engine), peer, topic);
 	engine_send_waiting(engine, topic);
 }
 

@@ -400,6 +400,7 @@ static int on_frame(struct engine *engine, struct inlet *inlet, const uint8_t *b
 		overlay = engine_overlay(engine, &inlet->topic);
 		set_joined(inlet, overlay && !overlay->refused);
 		nodes_named(engine, &inlet->route->peer, &inlet->topic);
+		links_resume(engine->links, engine_now(engine), &inlet->route->peer, &inlet->topic);
 	}
 	return error;
 }
@@ -458,7 +459,8 @@ static void on_stream_closed(void *context, struct quic_stream *stream)
 		remove_use(route);
 		outlet = quic_stream_data(stream);
 		if (outlet)
-			links_stream_closed(engine->links, engine_now(engine), outlet);
+			links_stream_closed(engine->links, engine_now(engine), outlet,
+				quic_stream_take(stream));
 		engine_pump(engine);
 		return;
 	}

@@ -52,6 +52,8 @@ struct link *links_find_or_add(struct links *links, const struct id *peer)
 	link->order_due = UINT64_MAX;
 	link->credit_due = UINT64_MAX;
 	link->fewer_due = UINT64_MAX;
+	link->kept_due = UINT64_MAX;
+	link->held_due = UINT64_MAX;
 	HASH_ADD_KEYPTR_BYHASHVALUE(hh, links->links, &link->peer, sizeof link->peer,
 		keyed_hash(&links->keyed, peer, sizeof *peer), link);
 	if (!link->hh.tbl) {
@@ -67,6 +69,7 @@ static void remove_link(struct links *links, struct link *link)
 
 	HASH_ITER (hh, link->channels, channel, next)
 		channel_remove(links, link, channel);
+	channels_drop_parked(links, link);
 	timers_set(&links->timers, &link->timer, TIMER_NEVER);
 	HASH_DELETE(hh, links->links, link);
 	memory_free(link);
@@ -156,6 +159,7 @@ int links_connected(struct links *links, uint64_t now, const struct id *peer, vo
 		link->lanes->quiet_since = now;
 	} else {
 		link->flapped = link->told_up;
+		link->held_due = now + LINK_HOLD_MS * MS;
 	}
 	DL_PREPEND(link->lanes, lane);
 	link->lanes_count++;
@@ -189,8 +193,11 @@ void links_closed(struct links *links, uint64_t now, struct lane *lane)
 	HASH_ITER (hh, link->channels, channel, next) {
 		/* Nobody is dialled for a farewell. */
 		if (channel->released || (channel->last && channel->last->last))
-			channel_remove(links, link, channel);
+			channel_lose(links, now, link, channel);
+		else
+			channel->held = channel->kept != NULL;
 	}
+	link->held_due = UINT64_MAX;
 	link->flapped = !link->told_up;
 	link->wanted = link->channels != NULL;
 	if (link->channels)
@@ -202,7 +209,7 @@ void links_gave_up(struct links *links, uint64_t now, const struct id *peer)
 {
 	struct link *link = links_find(links, peer);
 
-	if (!link || link->lanes)
+	if (!link || link->lanes || !link->channels)
 		return;
 	link->lost = true;
 	link_soon(links, link, now);
@@ -317,6 +324,10 @@ static void tick_lanes(struct links *links, uint64_t now, struct link *link, uin
 		*due = link->credit_due;
 	if (link->fewer_due < *due)
 		*due = link->fewer_due;
+	if (link->kept_due < *due)
+		*due = link->kept_due;
+	if (link->held_due < *due)
+		*due = link->held_due;
 }
 
 /* Whether there is a change to be told: of two that cancel out, both are. */
@@ -331,6 +342,21 @@ static bool has_changed(struct link *link)
 	return true;
 }
 
+/* Of what is there for a peer that is lost only content stays. */
+static void lose_link(struct links *links, uint64_t now, struct link *link)
+{
+	struct channel *channel, *next;
+
+	HASH_ITER (hh, link->channels, channel, next)
+		channel_lose(links, now, link, channel);
+	if (!link->parked) {
+		remove_link(links, link);
+		return;
+	}
+	link->lost_due = UINT64_MAX;
+	link->wanted = link->lost = link->keep = false;
+}
+
 /* The next thing to be told of a link that is due. False: it is done for now, and may be gone. */
 static bool effect_of(struct links *links, uint64_t now, struct link *link, struct link_effect *out)
 {
@@ -339,6 +365,8 @@ static bool effect_of(struct links *links, uint64_t now, struct link *link, stru
 	out->peer = link->peer;
 	channels_tick_order(links, now, link);
 	channels_tick_credit(links, now, link);
+	channels_tick_kept(links, now, link);
+	channels_tick_held(links, now, link);
 	if (link->fewer_due <= now) {
 		link->fewer = true;
 		link->fewer_due = UINT64_MAX;
@@ -361,7 +389,7 @@ static bool effect_of(struct links *links, uint64_t now, struct link *link, stru
 	if (!link->channels && !link->lost)
 		link->lost_due = UINT64_MAX; /* nobody needs it any more */
 	if (link->lost || link->lost_due <= now) {
-		remove_link(links, link);
+		lose_link(links, now, link);
 		out->type = LINK_LOST;
 		return true;
 	}
@@ -369,7 +397,7 @@ static bool effect_of(struct links *links, uint64_t now, struct link *link, stru
 	if (link->lost_due < due)
 		due = link->lost_due;
 	timers_set(&links->timers, &link->timer, due);
-	if (!link->lanes && !link->channels && link->lost_due == UINT64_MAX)
+	if (!link->lanes && !link->channels && !link->parked && link->lost_due == UINT64_MAX)
 		remove_link(links, link);
 	return false;
 }

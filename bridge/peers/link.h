@@ -23,6 +23,16 @@
  * others go on. Content waits for LINK_CREDIT_MS only, and none is taken after that until
  * there is credit: what would arrive some day is not what a publisher means.
  *
+ * What a connection had not got acknowledged when it ended comes back: it goes out first on the
+ * next one, in the order in which it was given to links_send. (A receiver that has it drops it by
+ * its id.) Only content does; control frames are of their time, and their protocol repeats them.
+ * The peer may have been restarted, and what comes before it has joined the overlay again goes
+ * nowhere. So the overlay's content, new content too, waits for a sign that it has: links_resume,
+ * or LINK_HOLD_MS on the new connection, should the sign fail to come. When the peer is lost,
+ * content stays for LINK_KEPT_MS after it first came back, and only the sign sends it out. Bounded in bytes (LIMIT_PEER_QUEUE_BYTES, LIMIT_KEPT_BYTES), the oldest of the
+ * overlay gives way; each copy that is not sent again is counted as peer_lost, once. Nobody is
+ * dialled for it, and stopping does not wait for it.
+ *
  * sans-IO: connections and streams are the caller's, reached through struct link_io.
  * Times are monotonic nanoseconds; one thread.
  */
@@ -53,6 +63,13 @@
 #define LINK_CREDIT_MS 5000
 /* Control frames that wait for it then: more would all be repetitions. */
 #define LINK_STARVED 32
+/* Content that came back is kept so long: as long as others keep content for those who ask again
+ * (CACHE_CONTENT_NS), and with the idle timeout before well within the time for which receivers
+ * remember what they have (CACHE_ID_NS). */
+#define LINK_KEPT_MS 30000
+/* So long after the connection is back content waits for a sign of the peer's, where content has
+ * come back. */
+#define LINK_HOLD_MS 5000
 /* So long after a connection has ended beside others the other side may notice it: an idle
  * timeout. */
 #define LINK_NOTICED_MS 10000
@@ -107,12 +124,17 @@ void links_gave_up(struct links *links, uint64_t now, const struct id *peer);
  * stream ends with it. What cannot be sent or kept is dropped and counted. */
 void links_send(struct links *links, uint64_t now, const struct id *peer, const struct id *topic,
 	struct frame *frame, bool last);
+/* peer takes part in the overlay (again): it is a neighbour, or has opened a stream for it. What is
+ * kept for it goes out. */
+void links_resume(struct links *links, uint64_t now, const struct id *peer, const struct id *topic);
 /* The overlay does not need peer any more: its stream ends after what waits, also for a dial. */
 void links_release(
 	struct links *links, uint64_t now, const struct id *peer, const struct id *topic);
 
-/* From the streams: ours is over; theirs has begun or ended; more may be opened. */
-void links_stream_closed(struct links *links, uint64_t now, struct outlet *outlet);
+/* From the streams: ours is over, and these frames (linked by next, ownership passes) were not
+ * acknowledged when its connection ended; theirs has begun or ended; more may be opened. */
+void links_stream_closed(
+	struct links *links, uint64_t now, struct outlet *outlet, struct frame *unacknowledged);
 void links_inbound(struct links *links, uint64_t now, struct lane *lane, bool begun);
 void links_credit(struct links *links, uint64_t now, struct lane *lane);
 

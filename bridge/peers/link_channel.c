@@ -51,6 +51,25 @@ static struct frame *take_waiting(struct channel *channel)
 	return frame;
 }
 
+/* The first control frame that waits; NULL: none does. */
+static struct frame *take_control(struct channel *channel)
+{
+	struct frame **at = &channel->first, *frame, *before = NULL;
+
+	while ((frame = *at) && frame->droppable) {
+		before = frame;
+		at = &frame->next;
+	}
+	if (!frame)
+		return NULL;
+	*at = frame->next;
+	if (!frame->next)
+		channel->last = before;
+	channel->waiting--;
+	frame->next = NULL;
+	return frame;
+}
+
 static void put_waiting(struct channel *channel, struct frame *frame)
 {
 	frame->next = NULL;
@@ -79,12 +98,165 @@ static void drop_waiting(struct links *links, struct channel *channel, enum coun
 		drop(links, frame, reason);
 }
 
+/* ---- content that came back ---- */
+
+static struct frame *take_kept(struct links *links, struct link *link, struct channel *channel)
+{
+	struct frame *frame = channel->kept;
+
+	if (frame) {
+		channel->kept = frame->next;
+		link->kept_bytes -= frame_size(frame);
+		links->kept_bytes -= frame_size(frame);
+		frame->next = NULL;
+	}
+	return frame;
+}
+
+/* Puts it before the frame that at points to. */
+static void put_kept(
+	struct links *links, struct link *link, struct frame **at, struct frame *frame)
+{
+	frame->next = *at;
+	*at = frame;
+	link->kept_bytes += frame_size(frame);
+	links->kept_bytes += frame_size(frame);
+}
+
+static void drop_kept(struct links *links, struct link *link, struct channel *channel)
+{
+	struct frame *frame;
+
+	while ((frame = take_kept(links, link, channel)))
+		drop(links, frame, COUNTER_DROPPED_PEER_LOST);
+}
+
+/* Keeps the content among frames and frees the rest. They are in order as a rule, so each place
+ * is looked for behind the last one; but what is kept already may be older or newer (streams of
+ * one overlay end in any order), and so may what had come back before and was sent again. */
+static void keep(struct links *links, uint64_t now, struct link *link, struct channel *channel,
+	struct frame *frames)
+{
+	struct frame **at = &channel->kept, *frame;
+	uint64_t before = 0;
+
+	while ((frame = frames)) {
+		frames = frame->next;
+		if (!frame->expires)
+			frame->expires = now + LINK_KEPT_MS * MS;
+		if (!frame->droppable || frame->expires <= now) {
+			drop(links, frame, COUNTER_DROPPED_PEER_LOST);
+			continue;
+		}
+		if (frame->number < before)
+			at = &channel->kept;
+		before = frame->number;
+		while (*at && (*at)->number < frame->number)
+			at = &(*at)->next;
+		frame->last = false; /* it was of the stream that has ended */
+		put_kept(links, link, at, frame);
+		at = &frame->next;
+		if (frame->expires < link->kept_due)
+			link->kept_due = frame->expires;
+	}
+	link_soon(links, link, link->kept_due);
+	while (link->kept_bytes > LIMIT_PEER_QUEUE_BYTES || links->kept_bytes > LIMIT_KEPT_BYTES) {
+		frame = take_kept(links, link, channel);
+		if (!frame)
+			break;
+		drop(links, frame, COUNTER_DROPPED_PEER_LOST);
+	}
+}
+
+/* Moves what one channel keeps to another one. */
+static void move_kept(struct links *links, uint64_t now, struct link *link, struct channel *from,
+	struct channel *to)
+{
+	struct frame *frames = from->kept, *frame;
+
+	from->kept = NULL;
+	for (frame = frames; frame; frame = frame->next) {
+		link->kept_bytes -= frame_size(frame);
+		links->kept_bytes -= frame_size(frame);
+	}
+	keep(links, now, link, to, frames);
+}
+
+static struct channel *parked_find(struct links *links, struct link *link, const struct id *topic)
+{
+	struct channel *channel;
+
+	HASH_FIND_BYHASHVALUE(hh, link->parked, topic, sizeof *topic,
+		keyed_hash(&links->keyed, topic, sizeof *topic), channel);
+	return channel;
+}
+
+static void parked_remove(struct links *links, struct link *link, struct channel *channel)
+{
+	drop_kept(links, link, channel);
+	HASH_DELETE(hh, link->parked, channel);
+	memory_free(channel);
+}
+
+void channels_drop_parked(struct links *links, struct link *link)
+{
+	struct channel *channel, *next;
+
+	HASH_ITER (hh, link->parked, channel, next)
+		parked_remove(links, link, channel);
+}
+
 void channel_remove(struct links *links, struct link *link, struct channel *channel)
 {
+	drop_kept(links, link, channel);
 	drop_waiting(links, channel, COUNTER_DROPPED_PEER_LOST);
 	HASH_DELETE(hh, link->channels, channel);
 	memory_free(channel);
 	link_soon(links, link, 0); /* it may not be needed any more */
+}
+
+void channel_lose(struct links *links, uint64_t now, struct link *link, struct channel *channel)
+{
+	struct frame *frames = channel->first;
+	struct channel *parked;
+
+	channel->first = channel->last = NULL;
+	channel->waiting = 0;
+	keep(links, now, link, channel, frames);
+	parked = parked_find(links, link, &channel->topic);
+	if (parked)
+		move_kept(links, now, link, channel, parked);
+	if (!channel->kept) {
+		channel_remove(links, link, channel);
+		return;
+	}
+	HASH_DELETE(hh, link->channels, channel);
+	HASH_ADD_KEYPTR_BYHASHVALUE(hh, link->parked, &channel->topic, sizeof channel->topic,
+		keyed_hash(&links->keyed, &channel->topic, sizeof channel->topic), channel);
+	if (!channel->hh.tbl) {
+		drop_kept(links, link, channel);
+		memory_free(channel);
+	}
+}
+
+static bool expire_kept(
+	struct links *links, uint64_t now, struct link *link, struct channel *channel)
+{
+	struct frame **at = &channel->kept, *frame;
+
+	while ((frame = *at)) {
+		if (frame->expires > now) {
+			if (frame->expires < link->kept_due)
+				link->kept_due = frame->expires;
+			at = &frame->next;
+			continue;
+		}
+		*at = frame->next;
+		link->kept_bytes -= frame_size(frame);
+		links->kept_bytes -= frame_size(frame);
+		drop(links, frame, COUNTER_DROPPED_PEER_LOST);
+	}
+	return channel->kept == NULL;
 }
 
 static int open_outlet(struct links *links, struct link *link, struct channel *channel)
@@ -98,6 +270,7 @@ static int open_outlet(struct links *links, struct link *link, struct channel *c
 	outlet->link = link;
 	outlet->lane = link_newest(link);
 	outlet->channel = channel;
+	outlet->topic = channel->topic;
 	error = links->io.open(outlet->lane->connection, &channel->topic, outlet, &outlet->stream);
 	if (error) {
 		memory_free(outlet);
@@ -125,20 +298,43 @@ void channel_end_outlet(
 
 static void remove_if_done(struct links *links, struct link *link, struct channel *channel)
 {
-	if (channel->released && !channel->first && !channel->outlet && channel->endings == 0)
+	if (channel->released && !channel->kept && !channel->first && !channel->outlet &&
+		channel->endings == 0)
 		channel_remove(links, link, channel);
+}
+
+/* Whether there is something that may be sent now. */
+static bool has_sendable(const struct channel *channel)
+{
+	const struct frame *frame = channel->first;
+
+	if (!channel->held)
+		return channel->kept || frame;
+	while (frame && frame->droppable)
+		frame = frame->next;
+	return frame != NULL;
 }
 
 /* ERROR_CLOSED: the stream or its connection is over, which will be reported; the frame
  * waits for another one. */
 static int send_one(struct links *links, uint64_t now, struct link *link, struct channel *channel)
 {
-	struct frame *frame = take_waiting(channel);
-	bool last = frame->last;
-	int error = links->io.send(channel->outlet->stream, frame);
+	bool again = !channel->held && channel->kept;
+	struct frame *frame;
+	bool last;
+	int error;
 
+	if (channel->held)
+		frame = take_control(channel);
+	else
+		frame = again ? take_kept(links, link, channel) : take_waiting(channel);
+	last = frame->last;
+	error = links->io.send(channel->outlet->stream, frame);
 	if (error == ERROR_CLOSED) {
-		put_back(channel, frame);
+		if (again)
+			put_kept(links, link, &channel->kept, frame);
+		else
+			put_back(channel, frame);
 		return error;
 	}
 	if (error)
@@ -148,6 +344,8 @@ static int send_one(struct links *links, uint64_t now, struct link *link, struct
 	if (last) {
 		channel_end_outlet(links, now, link, channel);
 		channel->released = !channel->first;
+	} else if (again && channel->released && !channel->kept && !channel->first) {
+		channel_end_outlet(links, now, link, channel);
 	}
 	return ERROR_NONE;
 }
@@ -168,7 +366,7 @@ void channel_flush(struct links *links, uint64_t now, struct link *link, struct 
 {
 	int error;
 
-	while (channel->first && channel->endings == 0 && link_newest(link)) {
+	while (has_sendable(channel) && channel->endings == 0 && link_newest(link)) {
 		if (!channel->outlet) {
 			error = open_outlet(links, link, channel);
 			note_credit(links, now, link, channel, error == ERROR_NO_STREAM_CREDIT);
@@ -188,11 +386,12 @@ void links_send(struct links *links, uint64_t now, const struct id *peer, const 
 	struct channel *channel;
 
 	frame->last = last;
+	frame->number = ++links->number;
 	if (last && !(link && link->lanes)) {
 		/* Nobody is dialled for a farewell. */
 		channel = link ? channel_find(links, link, topic) : NULL;
 		if (channel)
-			channel_remove(links, link, channel);
+			channel_lose(links, now, link, channel);
 		drop(links, frame, COUNTER_DROPPED_PEER_LOST);
 		return;
 	}
@@ -226,10 +425,34 @@ void links_send(struct links *links, uint64_t now, const struct id *peer, const 
 	}
 	put_waiting(channel, frame);
 	channel->released = false;
+	if (last)
+		channel->held = false; /* it comes after the content */
 	if (!link->lanes) {
 		link->wanted = true;
 		link_soon(links, link, now);
 	}
+	channel_flush(links, now, link, channel);
+}
+
+void links_resume(struct links *links, uint64_t now, const struct id *peer, const struct id *topic)
+{
+	struct link *link = links_find(links, peer);
+	struct channel *parked = link ? parked_find(links, link, topic) : NULL;
+	struct channel *channel = link ? channel_find(links, link, topic) : NULL;
+
+	if (!parked && !(channel && channel->held))
+		return;
+	if (!channel)
+		channel = channel_find_or_add(links, link, topic);
+	if (parked && channel)
+		move_kept(links, now, link, parked, channel);
+	if (parked)
+		parked_remove(links, link, parked);
+	link_soon(links, link, now);
+	if (!channel)
+		return;
+	channel->held = false;
+	link->wanted = !link->lanes;
 	channel_flush(links, now, link, channel);
 }
 
@@ -240,13 +463,17 @@ void links_release(struct links *links, uint64_t now, const struct id *peer, con
 
 	if (!channel)
 		return;
+	if (channel->held) { /* and therefore not released before */
+		channel->held = false;
+		channel_flush(links, now, link, channel);
+	}
 	channel->released = true;
 	link_soon(links, link, now);
 	/* What waits for a dial is brought by it: the answer to a Shuffle, to a node that we have
 	 * nothing else to do with; a question that HyParView gave up after 500 ms is answered all
 	 * the same. */
 	if (!link->lanes && !channel->last)
-		channel_remove(links, link, channel);
+		channel_lose(links, now, link, channel);
 	else if (channel->last)
 		channel->last->last = true; /* what waits is sent, and ends the stream */
 	else if (channel->outlet)
@@ -255,22 +482,61 @@ void links_release(struct links *links, uint64_t now, const struct id *peer, con
 		remove_if_done(links, link, channel);
 }
 
-void links_stream_closed(struct links *links, uint64_t now, struct outlet *outlet)
+/* Where the content goes that comes back from a stream which its channel does not wait for any
+ * more, or which has outlived it. NULL: no memory. */
+static struct channel *channel_of_old(
+	struct links *links, struct link *link, const struct id *topic)
 {
+	struct channel *channel = channel_find(links, link, topic);
+
+	if (channel)
+		return channel;
+	channel = channel_find_or_add(links, link, topic);
+	if (channel)
+		channel->released = true;
+	return channel;
+}
+
+static struct frame *drop_control(struct frame *frames)
+{
+	struct frame **at = &frames, *frame;
+
+	while ((frame = *at)) {
+		if (frame->droppable) {
+			at = &frame->next;
+			continue;
+		}
+		*at = frame->next;
+		frame_free(frame);
+	}
+	return frames;
+}
+
+void links_stream_closed(
+	struct links *links, uint64_t now, struct outlet *outlet, struct frame *unacknowledged)
+{
+	struct frame *content = drop_control(unacknowledged), *frame;
 	struct channel *channel = outlet->channel;
 	struct link *link = outlet->link;
 	struct lane *lane = outlet->lane;
-	bool ending = outlet->ending;
 
+	if (channel && outlet->ending)
+		channel->endings--;
+	else if (channel)
+		channel->outlet = NULL;
+	else if (content)
+		channel = channel_of_old(links, link, &outlet->topic);
 	DL_DELETE(lane->outlets, outlet);
 	memory_free(outlet);
 	lane_note_quiet(links, now, lane);
-	if (!channel)
+	if (!channel) {
+		while ((frame = content)) {
+			content = frame->next;
+			drop(links, frame, COUNTER_DROPPED_PEER_LOST);
+		}
 		return;
-	if (ending)
-		channel->endings--;
-	else
-		channel->outlet = NULL;
+	}
+	keep(links, now, link, channel, content);
 	channel_flush(links, now, link, channel);
 }
 
@@ -284,7 +550,7 @@ void links_credit(struct links *links, uint64_t now, struct lane *lane)
 	HASH_ITER (hh, link->channels, channel, next) {
 		if (!channel->no_credit)
 			continue;
-		if (channel->first)
+		if (channel->kept || channel->first)
 			channel_flush(links, now, link, channel);
 		else
 			channel->no_credit = false; /* the next frame will tell */
@@ -313,6 +579,37 @@ void channels_tick_order(struct links *links, uint64_t now, struct link *link)
 				link->order_due = outlet->ending_due;
 			}
 		}
+}
+
+void channels_tick_held(struct links *links, uint64_t now, struct link *link)
+{
+	struct channel *channel, *next;
+
+	if (now < link->held_due)
+		return;
+	link->held_due = UINT64_MAX;
+	HASH_ITER (hh, link->channels, channel, next) {
+		if (!channel->held)
+			continue;
+		channel->held = false;
+		channel_flush(links, now, link, channel);
+	}
+}
+
+void channels_tick_kept(struct links *links, uint64_t now, struct link *link)
+{
+	struct channel *channel, *next;
+
+	if (now < link->kept_due)
+		return;
+	link->kept_due = UINT64_MAX;
+	HASH_ITER (hh, link->channels, channel, next) {
+		expire_kept(links, now, link, channel);
+		remove_if_done(links, link, channel);
+	}
+	HASH_ITER (hh, link->parked, channel, next)
+		if (expire_kept(links, now, link, channel))
+			parked_remove(links, link, channel);
 }
 
 /* Drops the content that waits, and nothing else. The end of a stream moves on to what was

@@ -19,6 +19,7 @@
 struct outlet {
 	struct link *link;
 	struct lane *lane;
+	struct id topic;
 	struct channel *channel; /* NULL: the overlay has said farewell on it */
 	void *stream;
 	bool ending;		    /* finished, and the channel waits for its end */
@@ -32,10 +33,12 @@ struct channel {
 	struct outlet *outlet; /* where frames go; NULL: none yet */
 	unsigned endings;      /* earlier outlets that are not closed yet */
 	bool released;	       /* the overlay does not need it: gone when all is sent */
+	bool held;	       /* control frames only, until the peer is seen in the overlay */
 	bool no_credit;
 	uint64_t credit_due; /* no_credit: content is dropped from then on */
+	struct frame *kept;    /* content that came back, in order, before all that waits */
 	struct frame *first, *last;
-	size_t waiting;
+	size_t waiting; /* without the kept ones */
 	UT_hash_handle hh;
 };
 
@@ -55,6 +58,10 @@ struct link {
 	struct lane *lanes; /* newest first */
 	size_t lanes_count;
 	struct channel *channels;
+	struct channel *parked; /* of a lost peer: they have kept content and nothing else */
+	size_t kept_bytes;
+	uint64_t held_due;	  /* when nothing is held any longer */
+	uint64_t kept_due;	  /* when the first kept copy is too old */
 	struct timer timer;	  /* when it is to be looked at; may be too early */
 	uint64_t lost_due;	  /* UINT64_MAX: not about to be lost */
 	uint64_t order_due;	  /* when the first ending outlet is not waited for any more */
@@ -73,6 +80,8 @@ struct links {
 	struct counters *counters;
 	struct link *links;
 	struct timers timers; /* of all links: only those that are due are looked at */
+	size_t kept_bytes;
+	uint64_t number; /* of the last frame */
 };
 
 /* link.c */
@@ -88,8 +97,12 @@ void lane_note_quiet(struct links *links, uint64_t now, struct lane *lane);
 
 /* link_channel.c */
 
-/* Drops what waits. It has no outlet any more, or the link has no connection. */
+/* Drops what waits and what is kept. It has no outlet any more, or the link has no connection. */
 void channel_remove(struct links *links, struct link *link, struct channel *channel);
+/* The same, but content stays, parked: there is no connection. */
+void channel_lose(struct links *links, uint64_t now, struct link *link, struct channel *channel);
+/* Drops all that is parked. */
+void channels_drop_parked(struct links *links, struct link *link);
 /* The channel's outlet ends after what it holds. What comes later waits for its end,
  * because streams keep no order among each other; but only so long: one whose peer was
  * killed never ends before the connection times out. */
@@ -100,6 +113,10 @@ void channel_end_outlet(
 void channel_flush(struct links *links, uint64_t now, struct link *link, struct channel *channel);
 /* Gives up waiting for outlets that should have ended long ago. */
 void channels_tick_order(struct links *links, uint64_t now, struct link *link);
+/* Nothing is held without end. */
+void channels_tick_held(struct links *links, uint64_t now, struct link *link);
+/* Drops kept content that is too old. */
+void channels_tick_kept(struct links *links, uint64_t now, struct link *link);
 /* Content does not wait for stream credit for ever. */
 void channels_tick_credit(struct links *links, uint64_t now, struct link *link);
 

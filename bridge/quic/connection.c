@@ -325,6 +325,8 @@ static ngtcp2_ssize write_packet(ngtcp2_conn *conn, ngtcp2_path *path, ngtcp2_pk
 {
 	struct quic_connection *connection = user_data;
 
+	if (connection->small && capacity > NGTCP2_MAX_UDP_PAYLOAD_SIZE)
+		capacity = NGTCP2_MAX_UDP_PAYLOAD_SIZE;
 	for (;;) {
 		struct quic_stream *stream = connection->ready;
 		uint32_t flags = NGTCP2_WRITE_STREAM_FLAG_NONE;
@@ -368,12 +370,37 @@ static ngtcp2_ssize write_packet(ngtcp2_conn *conn, ngtcp2_path *path, ngtcp2_pk
 	}
 }
 
+/* Decides how large datagrams may be, see QUIC_BLACK_HOLE_TIME. */
+static void look_for_black_hole(struct quic_connection *connection, uint64_t now)
+{
+	ngtcp2_conn_info info;
+	ngtcp2_duration pto;
+
+	connection->small = now < connection->small_until;
+	if (connection->small || connection->queued == 0)
+		return;
+	pto = ngtcp2_conn_get_pto(connection->conn);
+	if (now < connection->acked_at + pto / 2)
+		return;
+	if (connection->missed_at <= connection->acked_at)
+		connection->missed_at = now;
+	if (now < connection->missed_at + pto + pto / 2)
+		return;
+	/* Else it is only the peer that does not let us send. */
+	ngtcp2_conn_get_conn_info(connection->conn, &info);
+	if (info.bytes_in_flight == 0)
+		return;
+	connection->small = true;
+	connection->small_until = now + QUIC_BLACK_HOLE_TIME;
+}
+
 static void connection_write(struct quic_connection *connection)
 {
 	struct quic_endpoint *endpoint = connection->endpoint;
 	uint64_t now = uv_hrtime();
 	unsigned round;
 
+	look_for_black_hole(connection, now);
 	for (round = 0; round < QUIC_WRITE_ROUNDS; round++) {
 		ngtcp2_path_storage path;
 		ngtcp2_pkt_info info = {0};

@@ -43,6 +43,15 @@
 /* What is left for the payload of 1500-byte Ethernet under IPv6. */
 #define QUIC_MAX_UDP_PAYLOAD 1452
 
+/* A path that takes large datagrams no longer (its MTU has shrunk: a VPN, another route) is a black
+ * hole: nothing says so, and what is lost is sent again as large as before (RFC 8899, 4.3). When
+ * the second probe is sent (PTOs 1 and 3 after the data) and nothing on any stream has been
+ * acknowledged since before the first, datagrams are of the size that every path takes (RFC 9000,
+ * 14), for as long as RFC 8899, 5.1.1 waits before it tries larger ones. (Not by the time since the
+ * last acknowledgement alone: a process that stood still has not read them yet.) A wrong guess costs
+ * a fifth more datagrams meanwhile, each in a call of its own. */
+#define QUIC_BLACK_HOLE_TIME (600 * NGTCP2_SECONDS)
+
 /* Aggregates of up to UDP_SEND_SIZE that one connection sends before the next has its
  * turn. */
 #define QUIC_WRITE_ROUNDS 2
@@ -131,6 +140,12 @@ struct quic_connection {
 	struct timer timer;
 	struct quic_stream *streams, *ready;
 	size_t queued;
+	/* When something of queued was acknowledged last, or since when there is something. */
+	uint64_t acked_at;
+	/* After acked_at: the first time that an acknowledgement was missed. */
+	uint64_t missed_at;
+	uint64_t small_until; /* datagrams are small, see QUIC_BLACK_HOLE_TIME */
+	bool small;
 	void *data;
 
 	struct quic_close close;
@@ -281,7 +296,8 @@ void connection_free(struct quic_connection *connection);
 
 struct quic_stream *stream_new(
 	struct quic_connection *connection, int64_t id, bool incoming, bool bidi);
-/* Takes it from the connection and frees it with its frames. */
+/* Takes it from the connection and frees it with its frames; content among them is lost, and
+ * counted. */
 void stream_free(struct quic_stream *stream);
 void stream_unready(struct quic_stream *stream);
 /* There is something to send, nothing is in the way: onto the ready list. */
@@ -291,7 +307,7 @@ size_t stream_vectors(const struct quic_stream *stream, ngtcp2_vec *vectors, siz
 	size_t limit, bool *fin);
 void stream_sent(struct quic_stream *stream, size_t size, bool fin);
 void stream_acked(struct quic_stream *stream, uint64_t size);
-/* The peer does not want it: drops what was not sent. */
+/* The peer does not want it: drops (and counts) what was not sent. */
 void stream_shut(struct quic_stream *stream);
 
 #endif

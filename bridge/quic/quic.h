@@ -176,6 +176,11 @@ int quic_bidi_open(struct quic_connection *connection, struct quic_stream **out)
  * the connection is over, or it is the peer's unidirectional one), ERROR_NOMEM: then the
  * frame stays the caller's. */
 int quic_stream_send(struct quic_stream *stream, struct frame *frame);
+/* Within stream_closed, when the whole connection is over: the frames that were not acknowledged,
+ * in order, linked by next, the caller's from now on. (The peer may have got some of them all the
+ * same.) NULL: none, or the peer did not want this stream: what is not taken is dropped, and
+ * content among it counted as peer_lost. */
+struct frame *quic_stream_take(struct quic_stream *stream);
 /* Ends our stream, or our half of a bidirectional one, after what is queued. */
 void quic_stream_finish(struct quic_stream *stream);
 /* Tells the peer to stop sending on its stream, or its half of a bidirectional one, and

@@ -20,17 +20,26 @@ struct quic_stream *stream_new(
 	return stream;
 }
 
+/* Frees frames of the connection that nobody has acknowledged. */
+static void drop(struct quic_connection *connection, struct frame *frames)
+{
+	struct frame *frame;
+
+	while ((frame = frames)) {
+		frames = frame->next;
+		if (frame->droppable)
+			counters_add(connection->endpoint->config.counters,
+				COUNTER_DROPPED_PEER_LOST, 1);
+		connection->queued -= frame_size(frame);
+		frame_free(frame);
+	}
+}
+
 void stream_free(struct quic_stream *stream)
 {
 	struct quic_connection *connection = stream->connection;
 
-	while (stream->first) {
-		struct frame *frame = stream->first;
-
-		stream->first = frame->next;
-		connection->queued -= frame_size(frame);
-		frame_free(frame);
-	}
+	drop(connection, stream->first);
 	stream_unready(stream);
 	DL_DELETE(connection->streams, stream);
 	memory_free(stream);
@@ -98,6 +107,7 @@ void stream_sent(struct quic_stream *stream, size_t size, bool fin)
 
 void stream_acked(struct quic_stream *stream, uint64_t size)
 {
+	stream->connection->acked_at = uv_hrtime();
 	stream->first_acked += size;
 	while (stream->first && stream->first != stream->unsent &&
 		stream->first_acked >= frame_size(stream->first)) {
@@ -114,7 +124,7 @@ void stream_acked(struct quic_stream *stream, uint64_t size)
 
 void stream_shut(struct quic_stream *stream)
 {
-	struct frame **at = &stream->first, *frame;
+	struct frame **at = &stream->first, *frames;
 
 	stream->shut = true;
 	stream_unready(stream);
@@ -129,16 +139,10 @@ void stream_shut(struct quic_stream *stream)
 		if (in_part)
 			break;
 	}
-	frame = *at;
+	frames = *at;
 	*at = NULL;
 	stream->unsent = NULL;
-	while (frame) {
-		struct frame *next = frame->next;
-
-		stream->connection->queued -= frame_size(frame);
-		frame_free(frame);
-		frame = next;
-	}
+	drop(stream->connection, frames);
 }
 
 /* Whether we send on it, and whether the peer does. */
@@ -217,10 +221,25 @@ int quic_stream_send(struct quic_stream *stream, struct frame *frame)
 		stream->unsent = frame;
 		stream->unsent_at = 0;
 	}
+	if (connection->queued == 0)
+		connection->acked_at = uv_hrtime();
 	connection->queued += size;
 	stream_ready(stream);
 	endpoint_mark(connection->endpoint, connection);
 	return 0;
+}
+
+struct frame *quic_stream_take(struct quic_stream *stream)
+{
+	struct frame *frames = stream->first, *frame;
+
+	/* A connection that lives may still be sending from them. */
+	if (stream->connection->state < CONNECTION_ENDED || stream->shut)
+		return NULL;
+	stream->first = stream->last = stream->unsent = NULL;
+	for (frame = frames; frame; frame = frame->next)
+		stream->connection->queued -= frame_size(frame);
+	return frames;
 }
 
 void quic_stream_finish(struct quic_stream *stream)

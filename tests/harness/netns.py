@@ -90,6 +90,10 @@ class Cable:
     def mend(self):
         self._set_state("forwarding")
 
+    def set_mtu(self, size: int):
+        """From now on larger packets are lost here, and nobody is told."""
+        self._switches.ip(f"link set dev {self._port} mtu {size}")
+
     def _set_state(self, state: str):
         self._switches.ip(f"link set dev {self._port} state {state}", program="bridge")
 
@@ -142,6 +146,14 @@ class Host:
             *(_DEFAULTS[6 if ":" in address else 4] for address in addresses),
         )
         self.addresses = list(addresses)
+
+    def send_singly(self):
+        """From now on its trains of packets (GSO) are taken apart here, not where they arrive:
+        on the way nobody measures what is in one."""
+        self._space.ip(f"link set dev {_INTERFACE} gso_max_segs 1")
+
+    def set_mtu(self, size: int):
+        self._space.ip(f"link set dev {_INTERFACE} mtu {size}")
 
     def lose(self, other: "Host"):
         """From now on what it sends to that host goes nowhere, without an error."""

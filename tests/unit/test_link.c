@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -12,7 +13,7 @@
 
 #define MS     UINT64_C(1000000)
 #define S      (1000 * MS)
-#define PEERS  3
+#define PEERS  5
 #define TOPICS 6
 
 /* What struct link_io is made of here: connections and streams that do as they are told. */
@@ -23,6 +24,7 @@ struct stream {
 	bool finished, closed;
 	uint64_t finished_at;
 	unsigned frames;
+	struct frame *unacknowledged; /* newest last */
 	struct stream *next;
 };
 
@@ -43,6 +45,7 @@ static struct {
 	struct random random;
 	struct connection *connections; /* newest first */
 	int send_error;			/* what send says from now on */
+	bool holds;			/* streams keep frames until they are acknowledged */
 	unsigned opened, finished, closed;
 	/* Frames, numbered per overlay and peer. */
 	unsigned made, handed;
@@ -128,12 +131,39 @@ static int io_send(void *context, struct frame *frame)
 	if (world.send_error)
 		return world.send_error;
 	memcpy(&number, frame->head, sizeof number);
-	check_order(stream, number);
+	/* Content that came back follows the control frames by which they are neighbours again. */
+	if (frame->droppable)
+		check_order(stream, number);
 	stream->frames++;
 	world.handed++;
 	world.handed_to = stream->connection;
-	frame_free(frame);
+	if (world.holds)
+		LL_APPEND(stream->unacknowledged, frame);
+	else
+		frame_free(frame);
 	return ERROR_NONE;
+}
+
+/* The peer has got the oldest frames on it. */
+static void acknowledge(struct stream *stream, unsigned count)
+{
+	struct frame *frame;
+
+	for (; count > 0 && (frame = stream->unacknowledged); count--) {
+		stream->unacknowledged = frame->next;
+		frame_free(frame);
+	}
+}
+
+static void free_streams(struct connection *connection)
+{
+	struct stream *stream;
+
+	while ((stream = connection->streams)) {
+		acknowledge(stream, UINT_MAX);
+		connection->streams = stream->next;
+		free(stream);
+	}
 }
 
 static void io_finish(void *context)
@@ -172,7 +202,6 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	struct connection *connection;
-	struct stream *stream;
 	struct frame *frame;
 
 	links_free(world.links);
@@ -181,10 +210,7 @@ static int teardown(void **state)
 		frame_free(frame);
 	}
 	while ((connection = world.connections)) {
-		while ((stream = connection->streams)) {
-			connection->streams = stream->next;
-			free(stream);
-		}
+		free_streams(connection);
 		world.connections = connection->next;
 		free(connection);
 	}
@@ -292,6 +318,15 @@ static void note_needed(size_t peer)
 		world.gone_since[peer] = 0;
 }
 
+/* The overlay has it as its neighbour. */
+static void resume(size_t peer, size_t topic)
+{
+	struct id to = peer_id(peer), overlay = topic_id(topic);
+
+	links_resume(world.links, world.now, &to, &overlay);
+	note_needed(peer);
+}
+
 static void send_frame(size_t peer, size_t topic, bool last)
 {
 	struct id to = peer_id(peer), overlay = topic_id(topic);
@@ -339,11 +374,35 @@ static struct connection *connect_to(size_t peer)
 	return connect_with(peer, 100, ERROR_NONE);
 }
 
-static void close_stream(struct stream *stream)
+static void end_stream(struct stream *stream, struct frame *unacknowledged)
 {
 	stream->closed = true;
 	stream->connection->used = world.now;
-	links_stream_closed(world.links, world.now, stream->outlet);
+	links_stream_closed(world.links, world.now, stream->outlet, unacknowledged);
+}
+
+/* All on it is acknowledged. */
+static void close_stream(struct stream *stream)
+{
+	acknowledge(stream, UINT_MAX);
+	end_stream(stream, NULL);
+}
+
+/* Its connection is over: what was not acknowledged comes back, to be handed over again. */
+static void cut_stream(struct stream *stream)
+{
+	struct frame *frames = stream->unacknowledged, *frame;
+	unsigned *last = &world.last_handed[stream->connection->peer][stream->topic], number;
+
+	stream->unacknowledged = NULL;
+	LL_FOREACH (frames, frame) {
+		memcpy(&number, frame->head, sizeof number);
+		if (number <= *last)
+			*last = number - 1;
+		world.handed--;
+		world.made -= !frame->droppable;
+	}
+	end_stream(stream, frames);
 }
 
 /* As quic.h has it: the streams first. */
@@ -357,7 +416,7 @@ static void close_connection(struct connection *connection)
 	world.gone_since[connection->peer] = world.now;
 	for (stream = connection->streams; stream; stream = stream->next)
 		if (!stream->closed)
-			close_stream(stream);
+			cut_stream(stream);
 	for (; connection->inbound > 0; connection->inbound--)
 		links_inbound(world.links, world.now, lane, false);
 	connection->lane = NULL;
@@ -568,10 +627,12 @@ static void lost_after_a_second(void **state)
 	assert_int_equal(world.losts[0], 0);
 	pass(1);
 	assert_int_equal(world.losts[0], 1);
+	assert_false(links_sending(world.links));
+	/* It may come back for them yet. */
+	assert_int_equal(waiting(), 2);
+	pass(100 * S);
 	assert_int_equal(counted(COUNTER_DROPPED_PEER_LOST), 2);
 	assert_int_equal(waiting(), 0);
-	assert_false(links_sending(world.links));
-	pass(100 * S);
 	assert_int_equal(world.losts[0], 1);
 }
 
@@ -677,6 +738,8 @@ static void giving_up(void **state)
 	links_gave_up(world.links, world.now, &id);
 	take();
 	assert_int_equal(world.losts[0], 1);
+	assert_int_equal(waiting(), 1);
+	pass(LINK_KEPT_MS * MS);
 	assert_int_equal(counted(COUNTER_DROPPED_PEER_LOST), 1);
 	/* Within the second, too. */
 	connection = connect_to(0);
@@ -934,8 +997,10 @@ static void a_farewell_finds_no_connection(void **state)
 	send_frame(0, 0, false);
 	send_frame(0, 0, true);
 	assert_int_equal(take(), 0);
-	assert_int_equal(counted(COUNTER_DROPPED_PEER_LOST), 3);
+	assert_int_equal(counted(COUNTER_DROPPED_PEER_LOST), 2);
 	assert_false(links_sending(world.links));
+	pass(LINK_KEPT_MS * MS);
+	assert_int_equal(counted(COUNTER_DROPPED_PEER_LOST), 3);
 	/* One that waited for credit when its connection ended. */
 	connection = connect_with(0, 0, ERROR_NONE);
 	send_frame(0, 0, true);
@@ -943,6 +1008,7 @@ static void a_farewell_finds_no_connection(void **state)
 	take();
 	assert_int_equal(world.wanted[0], 0);
 	assert_false(links_sending(world.links));
+	pass(LINK_KEPT_MS * MS);
 	assert_int_equal(waiting(), 0);
 }
 
@@ -1015,8 +1081,9 @@ static void released_while_it_is_dialled(void **state)
 	close_stream(stream_of(world.connections, 0));
 	links_gave_up(world.links, world.now, &id);
 	take();
-	assert_int_equal(counted(COUNTER_DROPPED_PEER_LOST), 1);
 	assert_int_equal(world.losts[1], 1);
+	pass(LINK_KEPT_MS * MS);
+	assert_int_equal(counted(COUNTER_DROPPED_PEER_LOST), 1);
 	assert_false(links_sending(world.links));
 	assert_int_equal(world.wanted[0] + world.wanted[1], 2);
 }
@@ -1223,6 +1290,254 @@ static void freed_with_everything_open(void **state)
 	/* teardown frees it and looks for leaks */
 }
 
+/* ---- what comes back ---- */
+
+static void send_control(size_t peer, size_t topic)
+{
+	struct id to = peer_id(peer), overlay = topic_id(topic);
+	struct frame *frame = make_frame(peer, topic);
+
+	frame->droppable = false;
+	links_send(world.links, world.now, &to, &overlay, frame, false);
+}
+
+static void what_was_not_acknowledged_goes_out_again(void **state)
+{
+	struct connection *connection = connect_to(0);
+	struct stream *stream;
+
+	world.holds = true;
+	send_control(0, 0);
+	for (int i = 0; i < 3; i++)
+		send_frame(0, 0, false);
+	send_control(0, 0);
+	send_frame(0, 0, false);
+	send_frame(0, 1, false);
+	assert_int_equal(world.handed, 7);
+	acknowledge(stream_of(connection, 0), 2);
+	close_connection(connection);
+	/* Of seven one was acknowledged, one was a control frame. */
+	send_frame(0, 0, false);
+	assert_int_equal(waiting(), 5);
+	pass(LINK_LOST_MS * MS - 1);
+	connection = connect_to(0);
+	resume(0, 0);
+	resume(0, 1);
+	assert_int_equal(waiting(), 0);
+	stream = stream_of(connection, 0);
+	assert_int_equal(stream->frames, 4); /* in order, as io_send has seen */
+	assert_int_equal(stream_of(connection, 1)->frames, 1);
+	close_stream(stream);
+	assert_int_equal(dropped(), 0);
+}
+
+/* It may have been restarted, and is asked to join again. */
+static void it_waits_for_a_sign_but_not_for_ever(void **state)
+{
+	struct connection *connection = connect_to(0);
+
+	world.holds = true;
+	send_frame(0, 0, false);
+	close_connection(connection);
+	send_frame(0, 0, false);
+	send_control(0, 0);
+	connection = connect_to(0);
+	assert_int_equal(stream_of(connection, 0)->frames, 1);
+	send_frame(0, 0, false);
+	send_control(0, 0);
+	send_frame(0, 1, false); /* nothing of this overlay has come back */
+	assert_int_equal(stream_of(connection, 0)->frames, 2);
+	assert_int_equal(stream_of(connection, 1)->frames, 1);
+	pass(LINK_HOLD_MS * MS - 1);
+	assert_int_equal(waiting(), 3);
+	pass(1);
+	assert_int_equal(stream_of(connection, 0)->frames, 5);
+	send_frame(0, 0, false);
+	assert_int_equal(waiting(), 0);
+	/* Nor for a farewell, which it goes before. */
+	close_connection(connection);
+	connection = connect_to(0);
+	assert_null(connection->streams);
+	send_frame(0, 0, true);
+	release(0, 1);
+	assert_int_equal(stream_of(connection, 0)->frames, 5);
+	assert_int_equal(stream_of(connection, 1)->frames, 1);
+	close_stream(stream_of(connection, 0));
+	close_stream(stream_of(connection, 1));
+	assert_false(links_sending(world.links));
+	assert_int_equal(dropped(), 0);
+}
+
+static void for_a_lost_peer_it_waits_until_that_is_a_neighbour(void **state)
+{
+	struct connection *connection = connect_to(0);
+
+	world.holds = true;
+	for (int i = 0; i < 3; i++)
+		send_frame(0, 0, false);
+	send_frame(0, 1, false);
+	close_connection(connection);
+	send_frame(0, 0, false);
+	pass(LINK_LOST_MS * MS);
+	assert_int_equal(world.losts[0], 1);
+	assert_int_equal(world.wanted[0], 1);
+	assert_false(links_sending(world.links));
+	pass((LINK_KEPT_MS - LINK_LOST_MS) * MS - 1);
+	assert_int_equal(world.losts[0], 1);
+	connection = connect_to(0);
+	take();
+	assert_null(connection->streams);
+	send_control(0, 0);
+	resume(0, 0);
+	resume(0, 0);
+	resume(0, 2);
+	send_frame(0, 0, false);
+	/* A new stream: its frames are in order there, the control frame is not of them. */
+	assert_int_equal(stream_of(connection, 0)->frames, 1 + 4 + 1);
+	assert_null(stream_of(connection, 1));
+	pass(1);
+	assert_int_equal(counted(COUNTER_DROPPED_PEER_LOST), 1); /* of the other overlay */
+	assert_int_equal(waiting(), 0);
+}
+
+static void what_comes_back_is_not_kept_for_ever(void **state)
+{
+	struct connection *connection = connect_to(0);
+
+	world.holds = true;
+	for (int i = 0; i < 3; i++)
+		send_frame(0, 0, false);
+	close_connection(connection);
+	/* To and fro does not make it younger. */
+	pass(20 * S);
+	connection = connect_to(0);
+	resume(0, 0);
+	send_frame(0, 0, false);
+	assert_int_equal(stream_of(connection, 0)->frames, 4);
+	pass(5 * S);
+	close_connection(connection);
+	pass(5 * S - 1);
+	assert_int_equal(counted(COUNTER_DROPPED_PEER_LOST), 0);
+	pass(1);
+	assert_int_equal(counted(COUNTER_DROPPED_PEER_LOST), 3);
+	pass(25 * S - 1);
+	assert_int_equal(counted(COUNTER_DROPPED_PEER_LOST), 3);
+	pass(1);
+	assert_int_equal(counted(COUNTER_DROPPED_PEER_LOST), 4);
+	assert_true(links_deadline(world.links) == UINT64_MAX);
+	/* When it is too old already, it is not kept at all. */
+	connection = connect_to(0);
+	send_frame(0, 0, false);
+	close_connection(connection);
+	connection = connect_to(0);
+	pass(LINK_KEPT_MS * MS);
+	close_connection(connection);
+	assert_int_equal(counted(COUNTER_DROPPED_PEER_LOST), 5);
+}
+
+/* The peer was restarted and has dialled: its old connection ends when new content is out. */
+static void what_comes_back_from_an_older_connection(void **state)
+{
+	struct connection *first = connect_to(0), *second;
+
+	world.holds = true;
+	for (int i = 0; i < 3; i++)
+		send_frame(0, 0, false);
+	second = connect_to(0);
+	send_frame(0, 0, false);
+	pass(LINK_ORDER_MS * MS);
+	assert_int_equal(stream_of(second, 0)->frames, 1);
+	close_connection(first);
+	assert_int_equal(stream_of(second, 0)->frames, 4);
+	/* Both streams end with one connection: all is in order again. */
+	close_connection(second);
+	assert_int_equal(waiting(), 4);
+	second = connect_to(0);
+	resume(0, 0);
+	assert_int_equal(stream_of(second, 0)->frames, 4);
+	assert_int_equal(dropped(), 0);
+}
+
+/* Left, or not a neighbour any more: what was sent before is still meant. */
+static void what_comes_back_when_nobody_needs_the_link(void **state)
+{
+	struct connection *connection = connect_to(0);
+
+	world.holds = true;
+	send_frame(0, 0, false);
+	send_control(0, 0);
+	release(0, 0);
+	close_connection(connection);
+	take();
+	assert_int_equal(world.wanted[0], 0);
+	assert_int_equal(world.losts[0], 0);
+	assert_int_equal(waiting(), 1);
+	connection = connect_to(0);
+	resume(0, 0);
+	assert_int_equal(stream_of(connection, 0)->frames, 1);
+	/* An old stream that was given up meanwhile: it comes back to no channel. */
+	release(0, 0);
+	connect_to(0);
+	send_frame(0, 0, false);
+	pass(LINK_ORDER_MS * MS);
+	assert_int_equal(world.handed, 2);
+	release(0, 0);
+	close_stream(stream_of(world.connections, 0));
+	assert_true(links_sending(world.links)); /* the old stream */
+	close_connection(connection);
+	/* It goes out on a stream of its own, which ends with it. */
+	assert_int_equal(stream_of(world.connections, 0)->frames, 1);
+	assert_true(stream_of(world.connections, 0)->finished);
+	close_stream(stream_of(world.connections, 0));
+	assert_false(links_sending(world.links));
+	assert_int_equal(dropped(), 0);
+}
+
+/* Frames with a body of this size. */
+static void send_large(size_t peer, struct message *body)
+{
+	struct id to = peer_id(peer), overlay = topic_id(0);
+	struct frame *frame = make_frame(peer, 0);
+
+	frame->body = message_ref(body);
+	links_send(world.links, world.now, &to, &overlay, frame, false);
+}
+
+static void what_is_kept_is_bounded(void **state)
+{
+	static const uint8_t content[1 << 20];
+	struct message *body = message_new(content, sizeof content - sizeof(unsigned));
+	const unsigned room = LIMIT_PEER_QUEUE_BYTES / sizeof content;
+	const unsigned rooms = LIMIT_KEPT_BYTES / LIMIT_PEER_QUEUE_BYTES;
+	struct connection *connections[PEERS];
+
+	assert_non_null(body);
+	assert_true(rooms < PEERS);
+	world.holds = true;
+	for (size_t peer = 0; peer <= rooms; peer++) {
+		connections[peer] = connect_to(peer);
+		for (unsigned i = 0; i < room + 2; i++)
+			send_large(peer, body);
+	}
+	for (size_t peer = 0; peer < rooms; peer++) {
+		close_connection(connections[peer]);
+		assert_int_equal(counted(COUNTER_DROPPED_PEER_LOST), 2 * (peer + 1));
+	}
+	/* In sum: for one more there is no room at all. */
+	close_connection(connections[rooms]);
+	assert_int_equal(counted(COUNTER_DROPPED_PEER_LOST), 2 * rooms + room + 2);
+	/* The oldest have given way. */
+	connections[0] = connect_to(0);
+	resume(0, 0);
+	assert_int_equal(stream_of(connections[0], 0)->frames, room);
+	/* So there is room again, and after the time for all. */
+	send_large(rooms, body);
+	assert_int_equal(waiting(), (rooms - 1) * room + 1);
+	pass(LINK_KEPT_MS * MS + LINK_LOST_MS * MS);
+	assert_int_equal(waiting(), 0);
+	message_unref(body);
+}
+
 /* ---- without memory ---- */
 
 static void a_bit_of_everything(void)
@@ -1293,6 +1608,7 @@ static void each_allocation_fails(void **state)
 		for (int sticky = 0; sticky < 2; sticky++) {
 			teardown(NULL);
 			setup(NULL);
+			world.holds = n % 2;
 			make_spare_frames(8);
 			heap_fail(n, sticky);
 			a_bit_of_everything();
@@ -1366,6 +1682,8 @@ static void random_event(void)
 	struct stream *stream;
 	struct id id = peer_id(peer);
 
+	/* What is sent is sent to neighbours. */
+	resume(peer, topic);
 	switch (random_below(&world.random, 24)) {
 	case 0:
 		random_connect(peer);
@@ -1481,8 +1799,11 @@ static void settle(void)
 	struct stream *stream;
 
 	report_ended(true);
-	for (size_t peer = 0; peer < PEERS; peer++)
+	for (size_t peer = 0; peer < PEERS; peer++) {
 		connect_with(peer, 100000, ERROR_NONE);
+		for (size_t topic = 0; topic < TOPICS; topic++)
+			resume(peer, topic);
+	}
 	while ((stream = random_stream(true)))
 		close_stream(stream);
 	assert_int_equal(waiting(), 0);
@@ -1498,7 +1819,6 @@ static void settle(void)
 static void free_the_gone(void)
 {
 	struct connection **at = &world.connections, *connection;
-	struct stream *stream;
 
 	while ((connection = *at)) {
 		if (connection->lane) {
@@ -1506,10 +1826,7 @@ static void free_the_gone(void)
 			continue;
 		}
 		*at = connection->next;
-		while ((stream = connection->streams)) {
-			connection->streams = stream->next;
-			free(stream);
-		}
+		free_streams(connection);
 		free(connection);
 	}
 }
@@ -1520,6 +1837,7 @@ static void anything_in_any_order(void **state)
 		teardown(NULL);
 		setup(NULL);
 		world.seed = seed;
+		world.holds = seed % 2;
 		for (int i = 0; i < 400; i++) {
 			random_event();
 			report_ended(false);
@@ -1562,7 +1880,7 @@ static void many_links_are_told_of_in_order(void **state)
 	for (uint16_t i = n; i-- > 0; world.now += MS / 2) {
 		memcpy(id.bytes, &i, sizeof i);
 		connection.streams->closed = true;
-		links_stream_closed(world.links, world.now, lanes[i]->outlets);
+		links_stream_closed(world.links, world.now, lanes[i]->outlets, NULL);
 		links_closed(world.links, world.now, lanes[i]);
 		assert_true(links_effect(world.links, world.now, &effect));
 		assert_int_equal(effect.type, LINK_DOWN);
@@ -1580,6 +1898,9 @@ static void many_links_are_told_of_in_order(void **state)
 		assert_int_equal(effect.type, LINK_LOST);
 		assert_true(id_equal(&effect.peer, &id));
 	}
+	/* What was for them is kept for a while. */
+	world.now += 100 * S;
+	assert_false(links_effect(world.links, world.now, &effect));
 	assert_true(links_deadline(world.links) == UINT64_MAX);
 	for (struct stream *stream; (stream = connection.streams);) {
 		connection.streams = stream->next;
@@ -1634,6 +1955,13 @@ int main(void)
 		TEST(too_many_connections),
 		TEST(many_links_are_told_of_in_order),
 		TEST(freed_with_everything_open),
+		TEST(what_was_not_acknowledged_goes_out_again),
+		TEST(it_waits_for_a_sign_but_not_for_ever),
+		TEST(for_a_lost_peer_it_waits_until_that_is_a_neighbour),
+		TEST(what_comes_back_is_not_kept_for_ever),
+		TEST(what_comes_back_from_an_older_connection),
+		TEST(what_comes_back_when_nobody_needs_the_link),
+		TEST(what_is_kept_is_bounded),
 		TEST(each_allocation_fails),
 		TEST(anything_in_any_order),
 	};

@@ -38,6 +38,8 @@ struct side {
 	bool refuse;		/* accept says no */
 	bool close_now;		/* connected closes at once */
 	bool stop_now;		/* the first bytes of a stream make us stop it */
+	bool takes;		/* what was not acknowledged, as taken is then */
+	struct frame *taken;
 	struct id asked;
 	struct quic_connection *connection; /* the last that came about */
 	size_t connected, closed, stream_closed, credit, finished;
@@ -239,6 +241,8 @@ static void on_stream_closed(void *context, struct quic_stream *stream)
 
 	if (quic_stream_incoming(stream))
 		free(quic_stream_data(stream));
+	if (side->takes)
+		side->taken = quic_stream_take(stream);
 	side->stream_closed++;
 }
 
@@ -779,6 +783,11 @@ static void finish_without_data(void **state)
 	assert_int_equal(test->b.received, 0);
 }
 
+static uint64_t lost_copies(const struct side *side)
+{
+	return counters_get(&side->counters, COUNTER_DROPPED_PEER_LOST);
+}
+
 static void peer_stops_a_stream(void **state)
 {
 	struct test *test = *state;
@@ -790,8 +799,13 @@ static void peer_stops_a_stream(void **state)
 	assert_int_equal(quic_stream_open(test->a.connection, &stream), 0);
 	for (int i = 0; i < 1000; i++)
 		assert_int_equal(quic_stream_send(stream, make_frame(&offset, 4000, true)), 0);
+	test->a.takes = true;
 	assert_true(run_until(test, a_stream_closed, 3000));
 	assert_true(test->b.received < offset);
+	/* It does not want them: they do not come back, but are counted. */
+	assert_null(test->a.taken);
+	test->a.takes = false;
+	assert_true(lost_copies(&test->a) > 0 && lost_copies(&test->a) <= 1000);
 	assert_int_equal(quic_connection_queued(test->a.connection), 0);
 	/* The connection is as good as before. */
 	test->b.stop_now = false;
@@ -803,6 +817,55 @@ static void peer_stops_a_stream(void **state)
 		assert_int_equal(quic_stream_send(stream, make_frame(&offset, 1000, true)), 0);
 	assert_true(run_until(test, b_has_bytes, 3000));
 	assert_false(test->b.damaged);
+}
+
+/* What the peer has not acknowledged when the connection ends is the owner's again, or counted. */
+static void unacknowledged(struct test *test, bool takes)
+{
+	struct quic_stream *stream;
+	struct frame *frame;
+	uint64_t offset = 0;
+
+	connect_both(test);
+	assert_int_equal(quic_stream_open(test->a.connection, &stream), 0);
+	expected_bytes = 0;
+	for (int i = 0; i < 10; i++, expected_bytes += 4000)
+		assert_int_equal(quic_stream_send(stream, make_frame(&offset, 4000, true)), 0);
+	assert_true(run_until(test, b_has_bytes, 3000));
+	for (int i = 0; i < 100 && quic_connection_queued(test->a.connection) > 0; i++)
+		uv_run(&test->loop, UV_RUN_ONCE);
+	assert_int_equal(quic_connection_queued(test->a.connection), 0);
+	kernel.lost = 1;
+	for (int i = 0; i < 10; i++)
+		assert_int_equal(quic_stream_send(stream, make_frame(&offset, 4000, i > 0)), 0);
+	run_until(test, never, 30);
+	test->a.takes = takes;
+	quic_connection_close(test->a.connection, 1);
+	assert_true(run_until(test, a_stream_closed, 3000));
+	offset = expected_bytes;
+	for (unsigned i = 0; takes && i < 10; i++) {
+		frame = test->a.taken;
+		assert_non_null(frame);
+		test->a.taken = frame->next;
+		assert_int_equal(frame->droppable, i > 0);
+		assert_int_equal(frame->head[0], pattern(offset));
+		offset += frame_size(frame);
+		frame_free(frame);
+	}
+	assert_null(test->a.taken);
+	run_until(test, never, 30);
+	assert_int_equal(lost_copies(&test->a), takes ? 0 : 9);
+	assert_int_equal(lost_copies(&test->b), 0);
+}
+
+static void what_is_unacknowledged_at_the_end_is_taken(void **state)
+{
+	unacknowledged(*state, true);
+}
+
+static void what_is_not_taken_is_counted(void **state)
+{
+	unacknowledged(*state, false);
 }
 
 static void full_queue(void **state)
@@ -1636,6 +1699,8 @@ int main(int argc, char **argv)
 		TEST(streams_beyond_the_grant),
 		TEST(finish_without_data),
 		TEST(peer_stops_a_stream),
+		TEST(what_is_unacknowledged_at_the_end_is_taken),
+		TEST(what_is_not_taken_is_counted),
 		TEST(full_queue),
 		TEST(peer_that_does_not_read),
 		TEST(close_code_is_seen),
