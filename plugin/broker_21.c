@@ -7,6 +7,8 @@
  *   followed by CONNECT without any SUBSCRIBE; there, the client's count of subscriptions
  *   tells whether it has kept its session. CLIENT_OFFLINE means a session that is kept.
  * - A client pointer is reused at once: the client id is the name of a session.
+ * - The time of the next TICK is that of this one by the wall clock, as the event says it
+ *   when the callback returns, and next_s, next_ms.
  */
 #include "broker.h"
 
@@ -99,8 +101,14 @@ static int on_message(int event, void *data, void *userdata)
 
 static int on_tick(int event, void *data, void *userdata)
 {
-	/* next_s and next_ms stay untouched: then TICK runs on every turn. */
+	struct mosquitto_evt_tick *tick = data;
+
 	handlers.tick(handlers_context);
+	/* next_s and next_ms stay untouched: then TICK runs on every turn. But only from the time
+	 * on that it is now, and a wall clock that is set back by an hour (a board without a
+	 * battery) would be without TICK for an hour: so it has been 1970 all the time. */
+	tick->now_s = 0;
+	tick->now_ns = 0;
 	return MOSQ_ERR_SUCCESS;
 }
 

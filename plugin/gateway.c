@@ -9,6 +9,7 @@
 
 #include "../bridge/bytes/hex.h"
 #include "../bridge/memory.h"
+#include "clock.h"
 #include "inbound.h"
 #include "interest.h"
 #include "outbound.h"
@@ -28,14 +29,20 @@ struct gateway {
 	struct status status;
 	bool has_status;
 	uint8_t delivery_qos;
+	struct clock clock;
 };
 
-static uint64_t now_ns(void)
+static uint64_t read_clock(clockid_t which)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
+	clock_gettime(which, &now);
 	return (uint64_t)now.tv_sec * SECOND_NS + (uint64_t)now.tv_nsec;
+}
+
+static uint64_t now_ns(void)
+{
+	return read_clock(CLOCK_MONOTONIC);
 }
 
 /* ---- what happens in the broker ---- */
@@ -96,12 +103,26 @@ static enum broker_verdict on_message(void *context, const struct broker_message
 	return outbound_message(&((struct gateway *)context)->outbound, now_ns(), message);
 }
 
+/* Nothing here goes by the wall clock, but what the broker keeps for a time does, and who reads
+ * the log. */
+static void look_at_clock(struct gateway *gateway, uint64_t now)
+{
+	int64_t step = clock_step(&gateway->clock, now, read_clock(CLOCK_REALTIME));
+
+	if (step != 0)
+		broker_log(BROKER_NOTICE,
+			"the clock was set %s by %lld s: the expiry of sessions and of messages in "
+			"this broker goes by it",
+			step < 0 ? "back" : "forward", (long long)(step < 0 ? -step : step));
+}
+
 static void on_tick(void *context)
 {
 	struct gateway *gateway = context;
 	uint64_t now = now_ns();
 	size_t drained;
 
+	look_at_clock(gateway, now);
 	waker_heard(gateway->waker);
 	interest_tick(gateway->interest, now);
 	drained = inbound_drain(gateway->node, gateway->delivery_qos);
