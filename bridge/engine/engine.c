@@ -363,6 +363,14 @@ void engine_leave(struct engine *engine, const struct id *topic)
 	engine_pump(engine);
 }
 
+void engine_gave_way(void *context, struct waiting *waiting)
+{
+	const struct overlay *overlay = (const struct overlay *)((const char *)waiting -
+		offsetof(struct overlay, waiting));
+
+	note_dropped(context, &overlay->topic, COUNTER_DROPPED_QUEUE_LIMIT, 1);
+}
+
 static void wait_for_neighbour(
 	struct engine *engine, struct overlay *overlay, uint64_t now, struct message *message)
 {

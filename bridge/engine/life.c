@@ -348,6 +348,8 @@ int engine_new(const struct node_config *config, const struct engine_owner *owne
 		.age_ns = config->queue_age_ns,
 		.max_bytes = LIMIT_WAITING_BYTES,
 		.counters = owner->counters,
+		.gave_way = engine_gave_way,
+		.context = engine,
 	};
 	keyed_init(&engine->keyed, &engine->random);
 	*out = engine;
