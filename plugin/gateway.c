@@ -30,6 +30,7 @@ struct gateway {
 	bool has_status;
 	uint8_t delivery_qos;
 	struct clock clock;
+	struct remarks remarks;
 };
 
 static uint64_t read_clock(clockid_t which)
@@ -47,11 +48,14 @@ static uint64_t now_ns(void)
 
 /* ---- what happens in the broker ---- */
 
-static void log_local(const char *client, const struct id *topic, const char *why)
+static void log_local(
+	struct gateway *gateway, const char *client, const struct id *topic, const char *why)
 {
-	broker_log(BROKER_WARNING,
-		"overlay %s: not joined for client %s, whose subscription stays local: %s",
-		topic_short(topic).text, client, why);
+	if (remark_may(&gateway->remarks, now_ns(), REMARK_LOCAL))
+		broker_log(BROKER_WARNING,
+			"overlay %s: not joined for client %.*s, whose subscription stays local: "
+			"%s",
+			topic_short(topic).text, REMARK_CLIENT, client, why);
 }
 
 static void on_subscribed(void *context, const char *client, const char *filter, uint8_t qos)
@@ -64,13 +68,14 @@ static void on_subscribed(void *context, const char *client, const char *filter,
 	case TOPIC_OVERLAY:
 		error = interest_subscribed(gateway->interest, client, filter, &topic, qos);
 		if (error)
-			log_local(client, &topic, error_text(error));
+			log_local(gateway, client, &topic, error_text(error));
 		break;
 	case TOPIC_MALFORMED:
-		broker_log(BROKER_NOTICE,
-			"client %s subscribed %.18s..., which is no overlay (p2panda/<64 "
-			"lower-case hex digits>): an ordinary local subscription",
-			client, filter);
+		if (remark_may(&gateway->remarks, now_ns(), REMARK_MALFORMED_FILTER))
+			broker_log(BROKER_NOTICE,
+				"client %.*s subscribed %.18s..., which is no overlay (p2panda/<64 "
+				"lower-case hex digits>): an ordinary local subscription",
+				REMARK_CLIENT, client, filter);
 		break;
 	case TOPIC_WILDCARD:
 	case TOPIC_FOREIGN:
@@ -125,13 +130,14 @@ static void on_tick(void *context)
 	look_at_clock(gateway, now);
 	waker_heard(gateway->waker);
 	interest_tick(gateway->interest, now);
-	drained = inbound_drain(gateway->node, gateway->delivery_qos);
+	drained = inbound_drain(gateway->node, now, gateway->delivery_qos, &gateway->remarks);
 	if (!gateway->has_status) {
 		/* Publishing is possible from the first TICK on. */
 		status_begin(&gateway->status, gateway->node, &gateway->identity.id);
 		gateway->has_status = true;
 	}
 	status_tick(&gateway->status, now);
+	remark_tick(&gateway->remarks, now);
 	waker_again(gateway->waker, drained > 0);
 	/* What the clients have published since the last turn, all of it at once. */
 	node_flush(gateway->node);
@@ -166,7 +172,7 @@ static void forget(void *context, const char *client, const char *filter)
 
 static void limited(void *context, const char *client, const struct id *topic)
 {
-	log_local(client, topic, "over max_overlays or max_overlays_per_client");
+	log_local(context, client, topic, "over max_overlays or max_overlays_per_client");
 }
 
 static void on_record(
@@ -347,7 +353,9 @@ bool gateway_start(void *identifier, const struct options *options, struct gatew
 		gateway_stop(gateway);
 		return false;
 	}
-	gateway->outbound = (struct outbound){.node = gateway->node, .interest = gateway->interest};
+	gateway->outbound = (struct outbound){.node = gateway->node,
+		.interest = gateway->interest,
+		.remarks = &gateway->remarks};
 	*out = gateway;
 	return true;
 }

@@ -21,6 +21,7 @@ static struct {
 	struct node *node;
 	struct interest *interest;
 	struct outbound outbound;
+	struct remarks remarks;
 	uint64_t now;
 	unsigned joins, leaves;
 	/* What was logged. */
@@ -152,7 +153,8 @@ static int setup(void **state)
 	assert_int_equal(identity_from_secret(secret, &world.identity), 0);
 	assert_int_equal(node_start(&config, &world.node, reason), 0);
 	assert_int_equal(interest_new(&actions, &limits, &random, &world.interest), 0);
-	world.outbound = (struct outbound){.node = world.node, .interest = world.interest};
+	world.outbound = (struct outbound){
+		.node = world.node, .interest = world.interest, .remarks = &world.remarks};
 	return 0;
 }
 
@@ -244,17 +246,29 @@ static void refusals_are_logged_now_and_then(void **state)
 	/* An id is a secret. */
 	assert_null(strstr(world.line[1], "00112233445"));
 	assert_null(strchr(world.line[1], '\n'));
-	world.now += S;
+	/* Another kind does not hide behind it. */
 	say(TOPIC, NULL, LIMIT_CONTENT + 1, false);
-	assert_int_equal(world.lines, 3);
-	assert_non_null(strstr(world.line[0], "4057"));
-	assert_non_null(strstr(world.line[1], "99 more"));
+	assert_int_equal(world.lines, 2);
+	assert_non_null(strstr(world.line[1], "4057"));
 	world.now += S - 1;
 	say(TOPIC "/more", "x", 1, false);
-	assert_int_equal(world.lines, 3);
+	assert_int_equal(world.lines, 2);
 	world.now += 1;
 	say(TOPIC "/more", "x", 1, false);
-	assert_int_equal(world.lines, 5);
+	assert_int_equal(world.lines, 3);
+	remark_tick(&world.remarks, world.now);
+	assert_int_equal(world.lines, 4);
+	assert_non_null(strstr(world.line[1], "100 more lines"));
+}
+
+static void client_ids_are_clipped(void **state)
+{
+	char id[5000] = "";
+
+	memset(id, 'c', sizeof id - 1);
+	say_as(id, "p2panda/x", "x", 1, false);
+	assert_int_equal(world.lines, 1);
+	assert_true(strlen(world.line[1]) < 200);
 }
 
 static void too_large(void **state)
@@ -381,6 +395,7 @@ int main(void)
 		TEST(foreign_topics),
 		TEST(malformed_topics),
 		TEST(refusals_are_logged_now_and_then),
+		TEST(client_ids_are_clipped),
 		TEST(too_large),
 		TEST(carried),
 		TEST(over_a_limit),
