@@ -76,7 +76,8 @@
 	X(LIMIT_UNPROVEN, "limits/unproven", \
 		"dials put off: addresses that have not worked yet, per second") \
 	X(LIMIT_JOINS, "limits/joins", "nodes asked later: joins per second") \
-	X(LIMIT_MDNS, "limits/mdns", "mDNS answers not sent: rate")
+	X(LIMIT_MDNS, "limits/mdns", "mDNS answers not sent: rate") \
+	X(LIMIT_RECORDS, "limits/records", "subscriptions not kept for a restart: limit")
 
 enum counter {
 #define X(name, topic, meaning) COUNTER_##name,

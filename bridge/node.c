@@ -230,6 +230,7 @@ int node_record(
 	struct node *node, const void *key, size_t key_size, const void *value, size_t value_size)
 {
 	struct command *made;
+	int error;
 
 	if (key_size + value_size > LIMIT_RECORD)
 		return ERROR_TOO_LARGE;
@@ -241,7 +242,11 @@ int node_record(
 	memcpy(made->record, key, key_size);
 	if (value_size > 0)
 		memcpy(made->record + key_size, value, value_size);
-	return post(node, made, true);
+	/* A deletion makes room, and there are no more of them than there were records. */
+	error = post(node, made, value_size == 0);
+	if (error)
+		memory_free(made);
+	return error;
 }
 
 bool node_event(struct node *node, struct node_event *out)

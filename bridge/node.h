@@ -135,7 +135,8 @@ int node_leave(struct node *node, const struct id *topic);
 int node_publish(struct node *node, const struct id *topic, const void *content, size_t size);
 
 /* Keeps a small record of the owner's on disk, or deletes it (value_size 0). Written soon;
- * keys and values are opaque bytes. ERROR_TOO_LARGE (LIMIT_RECORD), ERROR_NOMEM. */
+ * keys and values are opaque bytes. ERROR_TOO_LARGE (LIMIT_RECORD), ERROR_FULL (mailbox;
+ * never for a deletion), ERROR_NOMEM. */
 int node_record(
 	struct node *node, const void *key, size_t key_size, const void *value, size_t value_size);
 

@@ -18,6 +18,8 @@
 #define ASIDE_SIZE     (PATH_SIZE + 32)
 /* Somebody else reads or writes the file now and then (a backup, a curious person). */
 #define BUSY_MS 1000
+/* So many unused pages (of 4 KiB) stay in the file, to be used again. */
+#define SHRINK_PAGES 256
 
 #define TEXT_OF(token) #token
 #define TEXT(macro)    TEXT_OF(macro)
@@ -237,7 +239,9 @@ static bool is_damage(sqlite3 *db)
 static bool make_tables(struct store *store, int version)
 {
 	static const char schema[] =
+		"PRAGMA auto_vacuum = INCREMENTAL;" /* of a new file */
 		"PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
+		"PRAGMA journal_size_limit = 1048576;"
 		"BEGIN IMMEDIATE;"
 		/* In the order of writing: what is replaced becomes the last one. */
 		"CREATE TABLE IF NOT EXISTS node (written INTEGER PRIMARY KEY,"
@@ -252,7 +256,10 @@ static bool make_tables(struct store *store, int version)
 	/* More than there may be: somebody else's doing, or deletions that were lost. */
 	static const char tidying[] =
 		"DELETE FROM node WHERE written <= (SELECT written FROM node"
-		" ORDER BY written DESC LIMIT 1 OFFSET " TEXT(LIMIT_NODES) ")";
+		" ORDER BY written DESC LIMIT 1 OFFSET " TEXT(LIMIT_NODES) ");"
+		"DELETE FROM record WHERE length(key) + length(value) > " TEXT(LIMIT_RECORD) ";"
+		"DELETE FROM record WHERE key >= (SELECT key FROM record"
+		" ORDER BY key LIMIT 1 OFFSET " TEXT(LIMIT_RECORDS) ");";
 
 	if (sqlite3_exec(store->db, schema, NULL, NULL, NULL) != SQLITE_OK ||
 		(version == 1 && sqlite3_exec(store->db, migration, NULL, NULL, NULL) != SQLITE_OK))
@@ -265,6 +272,22 @@ static bool make_tables(struct store *store, int version)
 	}
 	return sqlite3_exec(store->db, tidying, NULL, NULL, NULL) == SQLITE_OK &&
 	       sqlite3_exec(store->db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK;
+}
+
+/* Gives back to the disk what is not used, when it is much of the file. Whatever fails: the file
+ * is as good as before. */
+static void shrink(sqlite3 *db)
+{
+	int unused = ask(db, "PRAGMA freelist_count");
+
+	if (unused < SHRINK_PAGES || unused < ask(db, "PRAGMA page_count") / 4)
+		return;
+	/* Files of old, which had to be written anew to become smaller. */
+	if (ask(db, "PRAGMA auto_vacuum") == 0)
+		sqlite3_exec(db, "PRAGMA auto_vacuum = INCREMENTAL; VACUUM", NULL, NULL, NULL);
+	else
+		sqlite3_exec(db, "PRAGMA incremental_vacuum", NULL, NULL, NULL);
+	sqlite3_exec(db, "PRAGMA wal_checkpoint(TRUNCATE)", NULL, NULL, NULL);
 }
 
 /* Before anything of it is handed out. */
@@ -304,8 +327,10 @@ static bool open_file(struct store *store, const char *path, const char **why, b
 		return false;
 	}
 	if (version >= 0 && is_sound(store->db) && make_tables(store, version) &&
-		prepare_statements(store))
+		prepare_statements(store)) {
+		shrink(store->db);
 		return true;
+	}
 	*damaged = is_damage(store->db);
 	*why = *damaged ? "it is damaged" : sqlite3_errstr(sqlite3_errcode(store->db));
 	return false;
@@ -429,6 +454,8 @@ static void on_work(uv_work_t *work)
 	if (!done)
 		sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
 	store->written = done;
+	if (done)
+		shrink(store->db);
 }
 
 static struct change *find_waiting(const struct store *store, const uint8_t *key, size_t size)

@@ -32,8 +32,10 @@ struct broker_message {
 /* What happens in the broker. Strings are valid during the call. */
 struct broker_events {
 	/* A filter was subscribed (the raw filter, $share/<group>/ included), the ACL has
-	 * agreed; again for every re-subscribe. */
-	void (*subscribed)(void *context, const char *client, const char *filter, uint8_t qos);
+	 * agreed; again for every re-subscribe. lasting: the session may outlive its connection
+	 * (of MQTT 5 the broker does not say). */
+	void (*subscribed)(void *context, const char *client, const char *filter, uint8_t qos,
+		bool lasting);
 	/* Also for a filter that was never subscribed. */
 	void (*unsubscribed)(void *context, const char *client, const char *filter);
 	/* A session begins or goes on; kept: with the subscriptions it had. */

@@ -18,10 +18,18 @@
 #include <stdio.h>
 
 #define REASON_TAKEN_OVER 142
+#define MQTT_5		  5 /* as the broker numbers protocols */
 
 static struct broker_events handlers;
 static void *handlers_context;
 static enum broker_level log_from = BROKER_INFO;
+
+/* MQTT 5 may keep a session that began as a clean one, and what decides that is not told. */
+static bool may_outlive(const struct mosquitto *client)
+{
+	return mosquitto_client_protocol_version(client) >= MQTT_5 ||
+	       !mosquitto_client_clean_session(client);
+}
 
 static int on_subscribe(int event, void *data, void *userdata)
 {
@@ -30,7 +38,7 @@ static int on_subscribe(int event, void *data, void *userdata)
 
 	if (client && subscribe->data.topic_filter)
 		handlers.subscribed(handlers_context, client, subscribe->data.topic_filter,
-			subscribe->data.options & 0x03);
+			subscribe->data.options & 0x03, may_outlive(subscribe->client));
 	return MOSQ_ERR_SUCCESS;
 }
 

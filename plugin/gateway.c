@@ -58,7 +58,8 @@ static void log_local(
 			topic_short(topic).text, REMARK_CLIENT, client, why);
 }
 
-static void on_subscribed(void *context, const char *client, const char *filter, uint8_t qos)
+static void on_subscribed(
+	void *context, const char *client, const char *filter, uint8_t qos, bool lasting)
 {
 	struct gateway *gateway = context;
 	struct id topic;
@@ -66,9 +67,12 @@ static void on_subscribed(void *context, const char *client, const char *filter,
 
 	switch (topic_parse(filter, &topic)) {
 	case TOPIC_OVERLAY:
-		error = interest_subscribed(gateway->interest, client, filter, &topic, qos);
+		error = interest_subscribed(
+			gateway->interest, client, filter, &topic, qos, lasting);
 		if (error)
-			log_local(gateway, client, &topic, error_text(error));
+			log_local(gateway, client, &topic,
+				error == ERROR_LIMIT ? "too many filters of one client"
+						     : error_text(error));
 		break;
 	case TOPIC_MALFORMED:
 		if (remark_may(&gateway->remarks, now_ns(), REMARK_MALFORMED_FILTER))
@@ -160,9 +164,9 @@ static bool has_session(void *context, const char *client)
 	return broker_has_session(client);
 }
 
-static void remember(void *context, const char *client, const char *filter, uint8_t qos)
+static int remember(void *context, const char *client, const char *filter, uint8_t qos)
 {
-	sessions_remember(((struct gateway *)context)->node, client, filter, qos);
+	return sessions_remember(((struct gateway *)context)->node, client, filter, qos);
 }
 
 static void forget(void *context, const char *client, const char *filter)
@@ -173,6 +177,18 @@ static void forget(void *context, const char *client, const char *filter)
 static void limited(void *context, const char *client, const struct id *topic)
 {
 	log_local(context, client, topic, "over max_overlays or max_overlays_per_client");
+}
+
+static void unrecorded(void *context, const char *client, const struct id *topic)
+{
+	struct gateway *gateway = context;
+
+	counters_add(node_counters(gateway->node), COUNTER_LIMIT_RECORDS, 1);
+	if (remark_may(&gateway->remarks, now_ns(), REMARK_UNRECORDED))
+		broker_log(BROKER_WARNING,
+			"overlay %s: the subscription of client %.*s is not kept for a restart: "
+			"its client id and filter are too long, or too many are kept",
+			topic_short(topic).text, REMARK_CLIENT, client);
 }
 
 static void on_record(
@@ -273,12 +289,14 @@ static bool make_interest(struct gateway *gateway, const struct options *options
 		.remember = remember,
 		.forget = forget,
 		.limited = limited,
+		.unrecorded = unrecorded,
 		.context = gateway,
 	};
 	struct interest_config config = {
 		.linger_ns = options->publish_linger * SECOND_NS,
 		.max_overlays = options->max_overlays,
 		.max_overlays_per_client = options->max_overlays_per_client,
+		.max_records = LIMIT_RECORDS,
 		.offline_leave = options->offline_leave,
 	};
 	struct random random = random_system();

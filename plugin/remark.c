@@ -15,6 +15,7 @@ static const struct {
 } kinds[REMARKS] = {
 	[REMARK_MALFORMED_FILTER] = {10, SECOND_NS, "subscriptions that are no overlay"},
 	[REMARK_LOCAL] = {20, SECOND_NS, "subscriptions that stay local"},
+	[REMARK_UNRECORDED] = {5, SECOND_NS, "subscriptions not kept for a restart"},
 	[REMARK_MALFORMED_TOPIC] = {1, SECOND_NS, "messages refused: no overlay"},
 	[REMARK_TOO_LARGE] = {1, SECOND_NS, "messages refused: too large"},
 	[REMARK_MAX_OVERLAYS] = {1, SECOND_NS, "messages refused: too many overlays"},

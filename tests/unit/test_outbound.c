@@ -99,7 +99,7 @@ static bool has_session(void *context, const char *client)
 	return true;
 }
 
-static void on_remember(void *context, const char *client, const char *filter, uint8_t qos)
+static int on_remember(void *context, const char *client, const char *filter, uint8_t qos)
 {
 	fail_msg("nobody subscribes here");
 }
@@ -128,7 +128,7 @@ static int setup(void **state)
 	static const struct address bind = {.family = 4, .ip = {127, 0, 0, 1}};
 	static const uint8_t secret[IDENTITY_SECRET_SIZE] = {1};
 	static const struct interest_actions actions = {
-		on_join, on_leave, has_session, on_remember, on_forget, on_limited, NULL};
+		on_join, on_leave, has_session, on_remember, on_forget, on_limited, on_limited, NULL};
 	static const struct interest_config limits = {
 		.linger_ns = 30 * S, .max_overlays = 2, .max_overlays_per_client = 1};
 	const struct random random = random_system();

@@ -329,6 +329,68 @@ static void records_survive(void **state)
 	assert_int_equal(world.records, 3);
 }
 
+static off_t file_size(void)
+{
+	struct stat status;
+
+	assert_int_equal(stat(world.path, &status), 0);
+	return status.st_size;
+}
+
+/* Puts (or deletes) so many records of some 1000 bytes. */
+static void fill(unsigned count, const char *value)
+{
+	char key[LIMIT_RECORD - 24];
+
+	memset(key, 'k', sizeof key);
+	for (unsigned i = 0; i < count; i++) {
+		memcpy(key, &i, sizeof i);
+		store_record(world.store, key, sizeof key, value, strlen(value));
+	}
+	settle();
+}
+
+static void the_file_shrinks_again(void **state)
+{
+	off_t full;
+
+	begin();
+	fill(MANY, "1");
+	reopen();
+	full = file_size();
+	assert_true(full > MANY * 900);
+	fill(MANY, "");
+	/* While it is open. */
+	assert_true(file_size() < full / 4);
+	reopen();
+	assert_int_equal(world.records, 0);
+	assert_true(file_size() < full / 4);
+}
+
+/* Records without bounds, in a file that was made to grow only. */
+static void a_file_of_old_shrinks_too(void **state)
+{
+	off_t full;
+
+	begin();
+	end();
+	run_sql("PRAGMA auto_vacuum = NONE; PRAGMA journal_mode = DELETE; VACUUM;"
+		"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200)"
+		" INSERT INTO record SELECT CAST(i || zeroblob(65000) AS BLOB), x'01' FROM n;"
+		"INSERT INTO record VALUES (x'61', x'01')");
+	full = file_size();
+	assert_true(full > 200 * 65000);
+	begin();
+	assert_int_equal(world.records, 1);
+	assert_string_equal(world.key, "a");
+	assert_true(file_size() < full / 4);
+	end();
+	run_sql("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 30000)"
+		" INSERT INTO record SELECT CAST(i AS BLOB), x'01' FROM n");
+	begin();
+	assert_int_equal(world.records, LIMIT_RECORDS);
+}
+
 static void many_writes_in_their_order(void **state)
 {
 	char key[16], value[16];
@@ -846,6 +908,8 @@ int main(void)
 		TEST(rows_survive),
 		TEST(values_survive),
 		TEST(records_survive),
+		TEST(the_file_shrinks_again),
+		TEST(a_file_of_old_shrinks_too),
 		TEST(many_writes_in_their_order),
 		TEST(writes_that_wait_are_replaced),
 		TEST(the_queue_is_bounded),
