@@ -77,7 +77,9 @@
 		"dials put off: addresses that have not worked yet, per second") \
 	X(LIMIT_JOINS, "limits/joins", "nodes asked later: joins per second") \
 	X(LIMIT_MDNS, "limits/mdns", "mDNS answers not sent: rate") \
-	X(LIMIT_RECORDS, "limits/records", "subscriptions not kept for a restart: limit")
+	X(LIMIT_RECORDS, "limits/records", "subscriptions not kept for a restart: limit") \
+	X(STORE_FAILED, "store/failed", "writes to state_dir that failed, each is tried again") \
+	X(STORE_LOST, "store/lost", "rows not written to state_dir: too many waited")
 
 enum counter {
 #define X(name, topic, meaning) COUNTER_##name,

@@ -72,6 +72,7 @@ struct node_config {
 	const struct node_host *advertise;
 	size_t advertise_count;
 	const char *state_dir; /* an existing folder; NULL: nothing is remembered */
+	bool first_start;      /* so it is no wonder if there is nothing in it */
 	size_t max_overlays;
 	size_t queue_limit;    /* messages that wait for a first neighbour, per overlay */
 	uint64_t queue_age_ns; /* how long they wait */

@@ -2,10 +2,13 @@
 #include "gateway.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "../bridge/bytes/hex.h"
 #include "../bridge/memory.h"
@@ -28,6 +31,8 @@ struct gateway {
 	struct outbound outbound;
 	struct status status;
 	bool has_status;
+	bool first_start; /* there was no identity yet */
+	int lock;	  /* of state_dir; -1: none */
 	uint8_t delivery_qos;
 	struct clock clock;
 	struct remarks remarks;
@@ -211,11 +216,35 @@ static bool make_state_dir(const char *path)
 	return false;
 }
 
+/* The folder itself: nothing has to be written for it, and it ends with the process. */
+static bool lock_state_dir(struct gateway *gateway, const char *path)
+{
+	gateway->lock = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (gateway->lock < 0) {
+		broker_log(BROKER_ERROR, "state_dir %s cannot be opened: %s", path, strerror(errno));
+		return false;
+	}
+	if (flock(gateway->lock, LOCK_EX | LOCK_NB) == 0)
+		return true;
+	if (errno == EWOULDBLOCK) {
+		broker_log(BROKER_ERROR,
+			"state_dir %s is in use by another broker: each needs its own, with its "
+			"own identity",
+			path);
+		return false;
+	}
+	/* Some network file systems cannot: no reason not to start. */
+	broker_log(BROKER_WARNING, "state_dir %s cannot be locked against other brokers: %s", path,
+		strerror(errno));
+	return true;
+}
+
 static bool load_identity(struct gateway *gateway, const struct options *options)
 {
 	char reason[IDENTITY_REASON_SIZE];
 	char id[ID_HEX_SIZE + 1];
 
+	gateway->first_start = access(options->identity_file, F_OK) != 0;
 	if (identity_load(options->identity_file, &gateway->identity, reason)) {
 		broker_log(BROKER_ERROR, "%s", reason);
 		return false;
@@ -260,6 +289,7 @@ static bool start_node(struct gateway *gateway, const struct options *options)
 		.advertise = options->advertise,
 		.advertise_count = options->advertise_count,
 		.state_dir = options->state_dir,
+		.first_start = gateway->first_start,
 		.max_overlays = options->max_overlays,
 		.queue_limit = options->queue_limit,
 		.queue_age_ns = options->queue_age * SECOND_NS,
@@ -364,7 +394,9 @@ bool gateway_start(void *identifier, const struct options *options, struct gatew
 		return false;
 	}
 	gateway->delivery_qos = (uint8_t)options->delivery_qos;
-	if (!make_state_dir(options->state_dir) || !load_identity(gateway, options) ||
+	gateway->lock = -1;
+	if (!make_state_dir(options->state_dir) || !lock_state_dir(gateway, options->state_dir) ||
+		!load_identity(gateway, options) ||
 		!make_waker(gateway) || !make_interest(gateway, options) ||
 		!start_node(gateway, options) || !fix_topics(gateway, options) ||
 		!register_events(gateway, identifier)) {
@@ -386,5 +418,7 @@ void gateway_stop(struct gateway *gateway)
 	waker_free(gateway->waker);
 	interest_free(gateway->interest);
 	identity_clear(&gateway->identity);
+	if (gateway->lock >= 0)
+		close(gateway->lock);
 	memory_free(gateway);
 }

@@ -260,6 +260,8 @@ static uint64_t deadline(const struct engine *engine)
 		due = engine->away_due;
 	if (engine->advertise.due < due)
 		due = engine->advertise.due;
+	if (store_deadline(engine->store) < due)
+		due = store_deadline(engine->store);
 	return due;
 }
 
@@ -270,6 +272,7 @@ void engine_tick(struct engine *engine)
 	if (now >= gossip_deadline(engine->gossip))
 		gossip_tick(engine->gossip, now);
 	expire_waiting(engine, now);
+	store_tick(engine->store);
 	explore_expire(engine, now);
 	if (!engine->stopping)
 		nodes_heal(engine, now);

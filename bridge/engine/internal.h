@@ -137,6 +137,7 @@ struct engine {
 	struct quic_endpoint *endpoint;
 	struct resolver *resolver;
 	struct store *store;
+	char store_failure[FAILURE_SIZE]; /* the one that was logged */
 	struct overlay *overlays;
 	size_t lacking; /* overlays with fewer neighbours than they have places for */
 	struct waiting_room room;
