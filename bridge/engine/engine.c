@@ -299,36 +299,42 @@ uint64_t engine_turn(struct engine *engine)
 
 /* ---- commands ---- */
 
-void engine_join(struct engine *engine, const struct id *topic)
+int engine_join(struct engine *engine, const struct id *topic)
 {
 	struct overlay *overlay = engine_overlay(engine, topic);
 	int error;
 
 	if (overlay || engine->stopping)
-		return;
+		return ERROR_NONE;
 	overlay = memory_zalloc(sizeof *overlay);
 	if (!overlay)
-		return;
+		return ERROR_NOMEM;
 	overlay->topic = *topic;
 	overlay->heal_due = UINT64_MAX;
 	HASH_ADD_KEYPTR_BYHASHVALUE(hh, engine->overlays, &overlay->topic, sizeof overlay->topic,
 		keyed_hash(&engine->keyed, topic, sizeof *topic), overlay);
 	if (!overlay->hh.tbl) {
 		memory_free(overlay);
-		return;
+		return ERROR_NOMEM;
 	}
 	error = gossip_join(engine->gossip, engine_now(engine), topic);
+	if (error == ERROR_NOMEM) {
+		HASH_DELETE(hh, engine->overlays, overlay);
+		memory_free(overlay);
+		return ERROR_NOMEM;
+	}
 	if (error) {
 		overlay->refused = true;
 		engine_log(engine, NODE_LOG_WARNING, "overlay %s: not joined: %s",
 			short_id(topic).text,
 			error == ERROR_LIMIT ? "max_overlays is reached" : error_text(error));
-		return;
+		return ERROR_NONE;
 	}
 	atomic_fetch_add(engine->owner.overlays, 1);
 	nodes_join(engine, overlay);
 	explore_anew(engine);
 	engine_pump(engine);
+	return ERROR_NONE;
 }
 
 void engine_drop(struct engine *engine, struct overlay *overlay)
