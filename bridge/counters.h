@@ -26,6 +26,7 @@
 	X(SENT, "messages/sent", "messages handed to at least one neighbour") \
 	X(RECEIVED, "messages/received", "messages that arrived from an overlay") \
 	X(OUT, "messages/out", "messages handed to the broker") \
+	X(PROPERTIES, "messages/properties", "messages/in whose MQTT 5 properties stayed here") \
 	X(DROPPED_MALFORMED_TOPIC, "dropped/malformed_topic", "published to no topic of ours") \
 	X(DROPPED_TOO_LARGE, "dropped/too_large", "content above 4057 bytes") \
 	X(DROPPED_REPEATED, "dropped/repeated", "same content within 90 s") \

@@ -27,6 +27,7 @@ struct broker_message {
 	size_t size;
 	uint8_t qos;
 	bool retain;
+	bool has_properties; /* of MQTT 5, but for topic alias and expiry, which are not told */
 };
 
 /* What happens in the broker. Strings are valid during the call. */
@@ -45,6 +46,8 @@ struct broker_events {
 	/* The session is gone with its subscriptions. */
 	void (*gone)(void *context, const char *client);
 	enum broker_verdict (*message)(void *context, const struct broker_message *message);
+	/* The broker reads its configuration again; the plugin is not given its options. */
+	void (*reloaded)(void *context);
 	/* Once per turn of the broker's loop, at least ten times per second. */
 	void (*tick)(void *context);
 };

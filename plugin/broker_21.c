@@ -94,6 +94,7 @@ static int on_message(int event, void *data, void *userdata)
 		.size = evt->payloadlen,
 		.qos = evt->qos,
 		.retain = evt->retain,
+		.has_properties = evt->properties != NULL,
 	};
 
 	switch (handlers.message(handlers_context, &message)) {
@@ -105,6 +106,12 @@ static int on_message(int event, void *data, void *userdata)
 		break;
 	}
 	return MOSQ_ERR_SUCCESS;
+}
+
+static int on_reload(int event, void *data, void *userdata)
+{
+	handlers.reloaded(handlers_context);
+	return MOSQ_ERR_SUCCESS; /* anything else ends the broker */
 }
 
 static int on_tick(int event, void *data, void *userdata)
@@ -132,6 +139,7 @@ int broker_register(void *identifier, const struct broker_events *events, void *
 		{MOSQ_EVT_DISCONNECT, on_disconnect},
 		{MOSQ_EVT_CLIENT_OFFLINE, on_offline},
 		{MOSQ_EVT_MESSAGE_IN, on_message},
+		{MOSQ_EVT_RELOAD, on_reload},
 		{MOSQ_EVT_TICK, on_tick},
 	};
 	int status;

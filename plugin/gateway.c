@@ -117,6 +117,13 @@ static enum broker_verdict on_message(void *context, const struct broker_message
 	return outbound_message(&((struct gateway *)context)->outbound, now_ns(), message);
 }
 
+static void on_reloaded(void *context)
+{
+	(void)context;
+	broker_log(BROKER_NOTICE, "reloading leaves the plugin as it is: its options are read when "
+				  "the broker starts");
+}
+
 /* Nothing here goes by the wall clock, but what the broker keeps for a time does, and who reads
  * the log. */
 static void look_at_clock(struct gateway *gateway, uint64_t now)
@@ -359,6 +366,7 @@ static bool register_events(struct gateway *gateway, void *identifier)
 		on_offline,
 		on_gone,
 		on_message,
+		on_reloaded,
 		on_tick,
 	};
 	int status = broker_register(identifier, &events, gateway);

@@ -27,6 +27,8 @@ static enum broker_verdict carry(struct outbound *outbound, uint64_t now_ns, con
 		return refuse(outbound, now_ns, message, COUNTER_DROPPED_MAX_OVERLAYS,
 			REMARK_MAX_OVERLAYS, "over max_overlays or max_overlays_per_client",
 			BROKER_REFUSE_QUOTA);
+	if (message->has_properties)
+		counters_add(counters, COUNTER_PROPERTIES, 1);
 	if (!error)
 		error = node_publish(outbound->node, topic, message->payload, message->size);
 	counters_add(counters, COUNTER_IN, 1);
