@@ -26,6 +26,7 @@
 	X(SENT, "messages/sent", "messages handed to at least one neighbour") \
 	X(RECEIVED, "messages/received", "messages that arrived from an overlay") \
 	X(OUT, "messages/out", "messages handed to the broker") \
+	X(PROPERTIES, "messages/properties", "messages/in whose MQTT 5 properties stayed here") \
 	X(DROPPED_MALFORMED_TOPIC, "dropped/malformed_topic", "published to no topic of ours") \
 	X(DROPPED_TOO_LARGE, "dropped/too_large", "content above 4057 bytes") \
 	X(DROPPED_REPEATED, "dropped/repeated", "same content within 90 s") \
@@ -80,7 +81,10 @@
 	X(LIMIT_UNPROVEN, "limits/unproven", \
 		"dials put off: addresses that have not worked yet, per second") \
 	X(LIMIT_JOINS, "limits/joins", "nodes asked later: joins per second") \
-	X(LIMIT_MDNS, "limits/mdns", "mDNS answers not sent: rate")
+	X(LIMIT_MDNS, "limits/mdns", "mDNS answers not sent: rate") \
+	X(LIMIT_RECORDS, "limits/records", "subscriptions not kept for a restart: limit") \
+	X(STORE_FAILED, "store/failed", "writes to state_dir that failed, each is tried again") \
+	X(STORE_LOST, "store/lost", "rows not written to state_dir: too many waited")
 
 enum counter {
 #define X(name, topic, meaning) COUNTER_##name,

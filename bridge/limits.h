@@ -149,8 +149,10 @@
 /* Interfaces on which mDNS is spoken (Linux lets one socket join 20 IPv4 groups). */
 #define LIMIT_MULTICAST_INTERFACES 32
 
-/* One record of the owner's, key and value: a client id and a filter of MQTT. */
-#define LIMIT_RECORD 131080
+/* One record of the owner's, key and value: a client id and a filter of MQTT, each of which may
+ * be much longer in theory. Records in all: some 20 MB on disk at most. */
+#define LIMIT_RECORD  1024
+#define LIMIT_RECORDS 20000
 
 /* Leaving and stopping take at most this long. */
 #define LIMIT_FAREWELL_MS 1000

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <utlist.h>
 #include <uv.h>
 
 #include "engine/engine.h"
@@ -18,6 +19,7 @@ struct command {
 	enum command_type type;
 	struct id topic;
 	struct message *message;
+	struct command *prev, *next; /* of those that are owed */
 	size_t key_size, value_size; /* of a RECORD */
 	uint8_t record[];	     /* key, value */
 };
@@ -34,6 +36,9 @@ struct node {
 	pthread_t thread;
 	struct engine *engine;
 	struct mailbox commands, events;
+	/* Joins for which there was no memory, in the commands that asked for them. */
+	struct command *owed;
+	uv_timer_t owed_timer;
 	void (*wake)(void *context);
 	void *context;
 	unsigned unheard_commands; /* the node's thread sleeps on them: the owner's */
@@ -53,17 +58,67 @@ struct node {
 
 /* ---- the node's thread ---- */
 
+/* A join for which there was no memory is tried again so often. */
+#define OWED_MS 500
+
+static struct command *find_owed(const struct node *node, const struct id *topic)
+{
+	struct command *owed;
+
+	DL_FOREACH (node->owed, owed)
+		if (id_equal(&owed->topic, topic))
+			break;
+	return owed;
+}
+
+static void forget_owed(struct node *node, struct command *owed)
+{
+	DL_DELETE(node->owed, owed);
+	memory_free(owed);
+}
+
+static void on_owed(uv_timer_t *timer)
+{
+	struct node *node = timer->data;
+	struct command *owed, *next;
+
+	DL_FOREACH_SAFE (node->owed, owed, next)
+		if (engine_join(node->engine, &owed->topic) == ERROR_NONE)
+			forget_owed(node, owed);
+	if (!node->owed)
+		uv_timer_stop(timer);
+}
+
+static void publish(struct node *node, const struct command *command)
+{
+	if (!find_owed(node, &command->topic)) {
+		engine_publish(node->engine, &command->topic, command->message);
+		return;
+	}
+	counters_add(&node->counters, COUNTER_DROPPED_NO_MEMORY, 1);
+	message_unref(command->message);
+}
+
 static void on_command(struct node *node, struct command *command)
 {
+	struct command *owed;
+
 	switch (command->type) {
 	case COMMAND_JOIN:
-		engine_join(node->engine, &command->topic);
-		break;
+		if (find_owed(node, &command->topic) ||
+			engine_join(node->engine, &command->topic) == ERROR_NONE)
+			break;
+		DL_APPEND(node->owed, command);
+		uv_timer_start(&node->owed_timer, on_owed, OWED_MS, OWED_MS);
+		return; /* it is kept */
 	case COMMAND_LEAVE:
+		owed = find_owed(node, &command->topic);
+		if (owed)
+			forget_owed(node, owed);
 		engine_leave(node->engine, &command->topic);
 		break;
 	case COMMAND_PUBLISH:
-		engine_publish(node->engine, &command->topic, command->message);
+		publish(node, command);
 		break;
 	case COMMAND_RECORD:
 		engine_record(node->engine, command->record, command->key_size,
@@ -170,6 +225,9 @@ static void on_stopped(void *context)
 		uv_close((uv_handle_t *)&node->async, NULL);
 		uv_close((uv_handle_t *)&node->turn_over, NULL);
 	}
+	if (node->owed_timer.type == UV_TIMER &&
+		!uv_is_closing((uv_handle_t *)&node->owed_timer))
+		uv_close((uv_handle_t *)&node->owed_timer, NULL);
 }
 
 static void run(void *context)
@@ -259,6 +317,7 @@ int node_record(
 	struct node *node, const void *key, size_t key_size, const void *value, size_t value_size)
 {
 	struct command *made;
+	int error;
 
 	if (key_size + value_size > LIMIT_RECORD)
 		return ERROR_TOO_LARGE;
@@ -270,7 +329,11 @@ int node_record(
 	memcpy(made->record, key, key_size);
 	if (value_size > 0)
 		memcpy(made->record + key_size, value, value_size);
-	return post(node, made, true);
+	/* A deletion makes room, and there are no more of them than there were records. */
+	error = post(node, made, value_size == 0);
+	if (error)
+		memory_free(made);
+	return error;
 }
 
 bool node_event(struct node *node, struct node_event *out)
@@ -344,6 +407,8 @@ static void release(struct node *node)
 	}
 	while (node_event(node, &event))
 		node_event_clear(&event);
+	while (node->owed)
+		forget_owed(node, node->owed);
 	mailbox_destroy(&node->commands);
 	mailbox_destroy(&node->events);
 	memory_free(node->bound);
@@ -382,6 +447,8 @@ static int prepare(
 	node->bound = memory_zalloc(config->binds_count * sizeof *node->bound);
 	if (!node->bound)
 		return ERROR_NOMEM;
+	uv_timer_init(&node->loop, &node->owed_timer);
+	node->owed_timer.data = node;
 	node->async.data = node;
 	if (uv_async_init(&node->loop, &node->async, on_async) != 0)
 		return ERROR_SYSTEM;

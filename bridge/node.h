@@ -72,6 +72,7 @@ struct node_config {
 	const struct node_host *advertise;
 	size_t advertise_count;
 	const char *state_dir; /* an existing folder; NULL: nothing is remembered */
+	bool first_start;      /* so it is no wonder if there is nothing in it */
 	size_t max_overlays;
 	size_t queue_limit;    /* messages that wait for a first neighbour, per overlay */
 	uint64_t queue_age_ns; /* how long they wait */
@@ -135,7 +136,8 @@ int node_leave(struct node *node, const struct id *topic);
 int node_publish(struct node *node, const struct id *topic, const void *content, size_t size);
 
 /* Keeps a small record of the owner's on disk, or deletes it (value_size 0). Written soon;
- * keys and values are opaque bytes. ERROR_TOO_LARGE (LIMIT_RECORD), ERROR_NOMEM. */
+ * keys and values are opaque bytes. ERROR_TOO_LARGE (LIMIT_RECORD), ERROR_FULL (mailbox;
+ * never for a deletion), ERROR_NOMEM. */
 int node_record(
 	struct node *node, const void *key, size_t key_size, const void *value, size_t value_size);
 

@@ -18,6 +18,11 @@
 #define ASIDE_SIZE     (PATH_SIZE + 32)
 /* Somebody else reads or writes the file now and then (a backup, a curious person). */
 #define BUSY_MS 1000
+/* So many unused pages (of 4 KiB) stay in the file, to be used again. */
+#define SHRINK_PAGES 256
+/* What could not be written is tried again. */
+#define RETRY_FIRST_NS UINT64_C(1000000000)
+#define RETRY_MOST_NS  (60 * RETRY_FIRST_NS)
 
 #define TEXT_OF(token) #token
 #define TEXT(macro)    TEXT_OF(macro)
@@ -61,12 +66,16 @@ struct store {
 	uv_loop_t *loop;
 	sqlite3 *db; /* NULL: nothing is kept */
 	sqlite3_stmt *statements[STATEMENTS];
+	bool anew;	     /* there were no tables */
 	bool has_neighbours; /* of version 1, until their nodes are written anew */
 	struct keyed keyed;
 	struct change *waiting, *waiting_by_key; /* the loop's */
 	size_t waiting_size;
 	struct change *working; /* the pool's, while work is under way */
 	bool busy, written;	/* likewise: whether it has come about */
+	int failure;		/* likewise: what SQLite said when it did not */
+	uint64_t retry_ns, backoff_ns; /* by uv_hrtime; backoff 0: the last write was good */
+	struct store_owner owner;
 	uv_work_t work;
 };
 
@@ -237,7 +246,9 @@ static bool is_damage(sqlite3 *db)
 static bool make_tables(struct store *store, int version)
 {
 	static const char schema[] =
+		"PRAGMA auto_vacuum = INCREMENTAL;" /* of a new file */
 		"PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
+		"PRAGMA journal_size_limit = 1048576;"
 		"BEGIN IMMEDIATE;"
 		/* In the order of writing: what is replaced becomes the last one. */
 		"CREATE TABLE IF NOT EXISTS node (written INTEGER PRIMARY KEY,"
@@ -252,7 +263,10 @@ static bool make_tables(struct store *store, int version)
 	/* More than there may be: somebody else's doing, or deletions that were lost. */
 	static const char tidying[] =
 		"DELETE FROM node WHERE written <= (SELECT written FROM node"
-		" ORDER BY written DESC LIMIT 1 OFFSET " TEXT(LIMIT_NODES) ")";
+		" ORDER BY written DESC LIMIT 1 OFFSET " TEXT(LIMIT_NODES) ");"
+		"DELETE FROM record WHERE length(key) + length(value) > " TEXT(LIMIT_RECORD) ";"
+		"DELETE FROM record WHERE key >= (SELECT key FROM record"
+		" ORDER BY key LIMIT 1 OFFSET " TEXT(LIMIT_RECORDS) ");";
 
 	if (sqlite3_exec(store->db, schema, NULL, NULL, NULL) != SQLITE_OK ||
 		(version == 1 && sqlite3_exec(store->db, migration, NULL, NULL, NULL) != SQLITE_OK))
@@ -265,6 +279,22 @@ static bool make_tables(struct store *store, int version)
 	}
 	return sqlite3_exec(store->db, tidying, NULL, NULL, NULL) == SQLITE_OK &&
 	       sqlite3_exec(store->db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK;
+}
+
+/* Gives back to the disk what is not used, when it is much of the file. Whatever fails: the file
+ * is as good as before. */
+static void shrink(sqlite3 *db)
+{
+	int unused = ask(db, "PRAGMA freelist_count");
+
+	if (unused < SHRINK_PAGES || unused < ask(db, "PRAGMA page_count") / 4)
+		return;
+	/* Files of old, which had to be written anew to become smaller. */
+	if (ask(db, "PRAGMA auto_vacuum") == 0)
+		sqlite3_exec(db, "PRAGMA auto_vacuum = INCREMENTAL; VACUUM", NULL, NULL, NULL);
+	else
+		sqlite3_exec(db, "PRAGMA incremental_vacuum", NULL, NULL, NULL);
+	sqlite3_exec(db, "PRAGMA wal_checkpoint(TRUNCATE)", NULL, NULL, NULL);
 }
 
 /* Before anything of it is handed out. */
@@ -298,14 +328,17 @@ static bool open_file(struct store *store, const char *path, const char **why, b
 		*why = "it was written by a newer version";
 		return false;
 	}
+	store->anew = version == 0;
 	if (version == 0 && ask(store->db, "SELECT count(*) FROM sqlite_schema") > 0) {
 		*damaged = true;
 		*why = "it is somebody else's";
 		return false;
 	}
 	if (version >= 0 && is_sound(store->db) && make_tables(store, version) &&
-		prepare_statements(store))
+		prepare_statements(store)) {
+		shrink(store->db);
 		return true;
+	}
 	*damaged = is_damage(store->db);
 	*why = *damaged ? "it is damaged" : sqlite3_errstr(sqlite3_errcode(store->db));
 	return false;
@@ -326,7 +359,7 @@ static bool set_aside(const char *path)
 }
 
 int store_open(const char *dir, uv_loop_t *loop, const struct store_visitor *visitor,
-	struct store **out, char reason[STORE_REASON_SIZE])
+	const struct store_owner *owner, struct store **out, bool *anew, char reason[STORE_REASON_SIZE])
 {
 	struct store *store = memory_zalloc(sizeof *store);
 	struct random random = random_system();
@@ -336,10 +369,13 @@ int store_open(const char *dir, uv_loop_t *loop, const struct store_visitor *vis
 	mode_t mask;
 
 	reason[0] = 0;
+	*anew = false;
 	if (!store)
 		return ERROR_NOMEM;
 	store->loop = loop;
 	store->work.data = store;
+	if (owner)
+		store->owner = *owner;
 	keyed_init(&store->keyed, &random);
 	*out = store;
 	if (!dir)
@@ -347,11 +383,11 @@ int store_open(const char *dir, uv_loop_t *loop, const struct store_visitor *vis
 	snprintf(path, sizeof path, "%.1000s/" FILE_NAME, dir);
 	mask = umask(0077); /* topic ids are secrets */
 	opened = open_file(store, path, &why, &damaged);
+	*anew = opened && store->anew;
 	if (!opened)
 		close_file(store);
 	if (!opened && damaged && set_aside(path)) {
-		snprintf(reason, STORE_REASON_SIZE, "%.200s: %s; set aside, a new one is begun",
-			path, why);
+		snprintf(reason, STORE_REASON_SIZE, "%.110s: %s; set aside, a new one is begun: " STORE_FORGOTTEN, path, why);
 		opened = open_file(store, path, &why, &damaged);
 		if (!opened)
 			close_file(store);
@@ -426,9 +462,13 @@ static void on_work(uv_work_t *work)
 		DL_FOREACH (store->working, change)
 			done = done && write_change(store, change);
 	done = done && sqlite3_exec(store->db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK;
-	if (!done)
+	if (!done) {
+		store->failure = sqlite3_errcode(store->db);
 		sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
+	}
 	store->written = done;
+	if (done)
+		shrink(store->db);
 }
 
 static struct change *find_waiting(const struct store *store, const uint8_t *key, size_t size)
@@ -451,20 +491,42 @@ static bool enqueue(struct store *store, struct change *change)
 	return true;
 }
 
+static void tell(struct store *store, const char *failure, size_t lost)
+{
+	if (store->owner.wrote)
+		store->owner.wrote(store->owner.context, failure, lost);
+}
+
 /* A full disk, or somebody who holds the file for long, is no reason to stop: what was not
- * written waits for the next write, unless it has been replaced or too much waits. */
+ * written is tried again after a while, unless it has been replaced or too much waits. The
+ * owner's records always wait: there is a bound on them. */
 static void finish(struct store *store, bool written)
 {
 	struct change *change, *next;
+	size_t lost = 0;
 
 	DL_FOREACH_SAFE (store->working, change, next) {
 		DL_DELETE(store->working, change);
-		if (written || !store_has_room(store) ||
-			find_waiting(store, change->key, change->key_size) ||
-			!enqueue(store, change))
+		if (written || find_waiting(store, change->key, change->key_size)) {
 			free_change(change);
+		} else if ((change->key[0] != RECORD && !store_has_room(store)) ||
+			   !enqueue(store, change)) {
+			free_change(change);
+			lost++;
+		}
 	}
 	store->busy = false;
+	if (written) {
+		if (store->backoff_ns > 0)
+			tell(store, NULL, 0);
+		store->backoff_ns = 0;
+		return;
+	}
+	store->backoff_ns = store->backoff_ns == 0 ? RETRY_FIRST_NS : 2 * store->backoff_ns;
+	if (store->backoff_ns > RETRY_MOST_NS)
+		store->backoff_ns = RETRY_MOST_NS;
+	store->retry_ns = uv_hrtime() + store->backoff_ns;
+	tell(store, sqlite3_errstr(store->failure), lost);
 }
 
 static void write_soon(struct store *store);
@@ -472,16 +534,14 @@ static void write_soon(struct store *store);
 static void on_written(uv_work_t *work, int status)
 {
 	struct store *store = work->data;
-	bool more = store->waiting != NULL;
 
 	finish(store, status == 0 && store->written);
-	if (more)
-		write_soon(store);
+	write_soon(store);
 }
 
 static void write_soon(struct store *store)
 {
-	if (store->busy || !store->waiting)
+	if (store->busy || !store->waiting || store_deadline(store) > uv_hrtime())
 		return;
 	HASH_CLEAR(hh, store->waiting_by_key);
 	store->working = store->waiting;
@@ -489,6 +549,7 @@ static void write_soon(struct store *store)
 	store->waiting_size = 0;
 	store->busy = true;
 	store->written = false;
+	store->failure = SQLITE_NOMEM; /* unless SQLite says something else */
 	if (uv_queue_work(store->loop, &store->work, on_work, on_written) != 0)
 		finish(store, false);
 }
@@ -546,6 +607,24 @@ static int put(struct store *store, enum table table, const void *key, size_t ke
 	store->waiting_size += size_of(change);
 	write_soon(store);
 	return ERROR_NONE;
+}
+
+uint64_t store_deadline(const struct store *store)
+{
+	if (store->busy || !store->waiting)
+		return UINT64_MAX;
+	return store->backoff_ns > 0 ? store->retry_ns : 0;
+}
+
+void store_tick(struct store *store)
+{
+	write_soon(store);
+}
+
+void store_write_now(struct store *store)
+{
+	store->retry_ns = 0;
+	write_soon(store);
 }
 
 bool store_has_room(const struct store *store)

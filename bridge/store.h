@@ -28,7 +28,19 @@
 #define STORE_REASON_SIZE     256
 #define STORE_VALUE_NAME_SIZE 32 /* with the closing zero */
 
+/* What it means that a file is not there, for a log. */
+#define STORE_FORGOTTEN \
+	"what sessions that are offline have subscribed is joined when they are back"
+
 struct store;
+
+/* Who is told how writing goes. */
+struct store_owner {
+	void *context;
+	/* A write has failed (it is tried again; lost rows are not, too many waited), or has
+	 * come about after failures: failure is NULL. On the loop's thread. */
+	void (*wrote)(void *context, const char *failure, size_t lost);
+};
 
 /* What is in the file, called within store_open; each may be NULL. The bytes are valid during
  * the call, and are somebody's bytes. */
@@ -49,11 +61,18 @@ struct store_visitor {
 		const struct address *addresses, size_t count);
 };
 
-/* Opens or makes the file and reads it; visitor may be NULL, and so may dir: then nothing is
- * kept. When reason is not empty afterwards, it is a line for the log about what could not be
+/* Opens or makes the file and reads it; visitor and owner may be NULL, and so may dir: then
+ * nothing is kept. anew: there was no such file, or an empty one. When reason is not empty afterwards, it is a line for the log about what could not be
  * kept (the store still works, without keeping anything if need be). ERROR_NOMEM. */
 int store_open(const char *dir, uv_loop_t *loop, const struct store_visitor *visitor,
-	struct store **out, char reason[STORE_REASON_SIZE]);
+	const struct store_owner *owner, struct store **out, bool *anew,
+	char reason[STORE_REASON_SIZE]);
+
+/* When store_tick is wanted for what could not be written, by uv_hrtime; UINT64_MAX: never. */
+uint64_t store_deadline(const struct store *store);
+void store_tick(struct store *store);
+/* The end comes: what waits is tried once more, without waiting for that. */
+void store_write_now(struct store *store);
 
 /* A row of the address book. Copied. ERROR_FULL (more than LIMIT_STORE_WAITING_BYTES of rows
  * wait for the disk already), ERROR_NOMEM; then the row is as it was before. */

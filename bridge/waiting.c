@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 #include "waiting.h"
 
+#include <stdbool.h>
+#include <utlist.h>
+
 #include "error.h"
 #include "memory.h"
 
@@ -21,7 +24,10 @@ struct message *waiting_pop(struct waiting_room *room, struct waiting *waiting)
 	if (!waiting->first)
 		waiting->last = NULL;
 	waiting->count--;
+	if (!waiting->first)
+		DL_DELETE(room->queues, waiting);
 	message = first->message;
+	waiting->bytes -= message->size;
 	room->count--;
 	room->bytes -= message->size;
 	memory_free(first);
@@ -34,15 +40,48 @@ static void drop_first(struct waiting_room *room, struct waiting *waiting, enum 
 	counters_add(room->counters, reason, 1);
 }
 
+/* The one that holds most; size bytes more are for this one, which comes first among equals.
+ * There is one look at each queue, and only while the room is full. */
+static struct waiting *largest(struct waiting_room *room, struct waiting *waiting, size_t size)
+{
+	struct waiting *queue, *most = waiting;
+	size_t bytes = waiting->bytes + size;
+
+	DL_FOREACH (room->queues, queue) {
+		if (queue == waiting || queue->bytes <= bytes)
+			continue;
+		most = queue;
+		bytes = queue->bytes;
+	}
+	return most;
+}
+
+/* Whether there is room now for size bytes in this queue. */
+static bool make_room(struct waiting_room *room, struct waiting *waiting, size_t size)
+{
+	struct waiting *most;
+
+	if (room->limit == 0 || size > room->max_bytes)
+		return false;
+	if (waiting->count >= room->limit)
+		drop_first(room, waiting, COUNTER_DROPPED_QUEUE_LIMIT);
+	while (room->bytes + size > room->max_bytes) {
+		most = largest(room, waiting, size);
+		if (!most->first)
+			return false;
+		drop_first(room, most, COUNTER_DROPPED_QUEUE_LIMIT);
+		if (most != waiting && room->gave_way)
+			room->gave_way(room->context, most);
+	}
+	return true;
+}
+
 int waiting_push(
 	struct waiting_room *room, struct waiting *waiting, uint64_t now, struct message *message)
 {
 	struct waiting_message *last;
 
-	while (waiting->first &&
-		(waiting->count >= room->limit || room->bytes + message->size > room->max_bytes))
-		drop_first(room, waiting, COUNTER_DROPPED_QUEUE_LIMIT);
-	if (waiting->count >= room->limit || room->bytes + message->size > room->max_bytes) {
+	if (!make_room(room, waiting, message->size)) {
 		counters_add(room->counters, COUNTER_DROPPED_QUEUE_LIMIT, 1);
 		return ERROR_FULL;
 	}
@@ -57,8 +96,11 @@ int waiting_push(
 		waiting->last->next = last;
 	else
 		waiting->first = last;
+	if (!waiting->last)
+		DL_APPEND(room->queues, waiting);
 	waiting->last = last;
 	waiting->count++;
+	waiting->bytes += message->size;
 	room->count++;
 	room->bytes += message->size;
 	return ERROR_NONE;

@@ -2,7 +2,9 @@
 /*
  * Messages that wait for an overlay's first neighbour, in order: at most so many per
  * overlay (the oldest gives way), for at most so long, and at most LIMIT_WAITING_BYTES
- * in all. What is lost that way is counted by its reason. No IO; one thread.
+ * in all: then the oldest of the overlay that holds most gives way, so that one alone cannot
+ * take the room of the others. What is lost that way is counted by its reason. No IO; one
+ * thread.
  */
 #ifndef BRIDGE_WAITING_H
 #define BRIDGE_WAITING_H
@@ -20,11 +22,17 @@ struct waiting_room {
 	size_t count;	 /* messages in all queues */
 	size_t bytes, max_bytes;
 	struct counters *counters;
+	struct waiting *queues; /* those that are not empty */
+	/* The oldest of this queue has given way to another one's and is counted; may be NULL. */
+	void (*gave_way)(void *context, struct waiting *waiting);
+	void *context;
 };
 
+/* All zero at the beginning. */
 struct waiting {
 	struct waiting_message *first, *last;
-	size_t count;
+	size_t count, bytes;
+	struct waiting *prev, *next; /* in the room */
 };
 
 /* Takes a reference of its own. ERROR_NOMEM, ERROR_FULL (both counted). */

@@ -27,13 +27,16 @@ struct broker_message {
 	size_t size;
 	uint8_t qos;
 	bool retain;
+	bool has_properties; /* of MQTT 5, but for topic alias and expiry, which are not told */
 };
 
 /* What happens in the broker. Strings are valid during the call. */
 struct broker_events {
 	/* A filter was subscribed (the raw filter, $share/<group>/ included), the ACL has
-	 * agreed; again for every re-subscribe. */
-	void (*subscribed)(void *context, const char *client, const char *filter, uint8_t qos);
+	 * agreed; again for every re-subscribe. lasting: the session may outlive its connection
+	 * (of MQTT 5 the broker does not say). */
+	void (*subscribed)(void *context, const char *client, const char *filter, uint8_t qos,
+		bool lasting);
 	/* Also for a filter that was never subscribed. */
 	void (*unsubscribed)(void *context, const char *client, const char *filter);
 	/* A session begins or goes on; kept: with the subscriptions it had. */
@@ -43,6 +46,8 @@ struct broker_events {
 	/* The session is gone with its subscriptions. */
 	void (*gone)(void *context, const char *client);
 	enum broker_verdict (*message)(void *context, const struct broker_message *message);
+	/* The broker reads its configuration again; the plugin is not given its options. */
+	void (*reloaded)(void *context);
 	/* Once per turn of the broker's loop, at least ten times per second. */
 	void (*tick)(void *context);
 };

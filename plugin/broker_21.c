@@ -7,6 +7,8 @@
  *   followed by CONNECT without any SUBSCRIBE; there, the client's count of subscriptions
  *   tells whether it has kept its session. CLIENT_OFFLINE means a session that is kept.
  * - A client pointer is reused at once: the client id is the name of a session.
+ * - The time of the next TICK is that of this one by the wall clock, as the event says it
+ *   when the callback returns, and next_s, next_ms.
  */
 #include "broker.h"
 
@@ -16,10 +18,18 @@
 #include <stdio.h>
 
 #define REASON_TAKEN_OVER 142
+#define MQTT_5		  5 /* as the broker numbers protocols */
 
 static struct broker_events handlers;
 static void *handlers_context;
 static enum broker_level log_from = BROKER_INFO;
+
+/* MQTT 5 may keep a session that began as a clean one, and what decides that is not told. */
+static bool may_outlive(const struct mosquitto *client)
+{
+	return mosquitto_client_protocol_version(client) >= MQTT_5 ||
+	       !mosquitto_client_clean_session(client);
+}
 
 static int on_subscribe(int event, void *data, void *userdata)
 {
@@ -28,7 +38,7 @@ static int on_subscribe(int event, void *data, void *userdata)
 
 	if (client && subscribe->data.topic_filter)
 		handlers.subscribed(handlers_context, client, subscribe->data.topic_filter,
-			subscribe->data.options & 0x03);
+			subscribe->data.options & 0x03, may_outlive(subscribe->client));
 	return MOSQ_ERR_SUCCESS;
 }
 
@@ -84,6 +94,7 @@ static int on_message(int event, void *data, void *userdata)
 		.size = evt->payloadlen,
 		.qos = evt->qos,
 		.retain = evt->retain,
+		.has_properties = evt->properties != NULL,
 	};
 
 	switch (handlers.message(handlers_context, &message)) {
@@ -97,10 +108,22 @@ static int on_message(int event, void *data, void *userdata)
 	return MOSQ_ERR_SUCCESS;
 }
 
+static int on_reload(int event, void *data, void *userdata)
+{
+	handlers.reloaded(handlers_context);
+	return MOSQ_ERR_SUCCESS; /* anything else ends the broker */
+}
+
 static int on_tick(int event, void *data, void *userdata)
 {
-	/* next_s and next_ms stay untouched: then TICK runs on every turn. */
+	struct mosquitto_evt_tick *tick = data;
+
 	handlers.tick(handlers_context);
+	/* next_s and next_ms stay untouched: then TICK runs on every turn. But only from the time
+	 * on that it is now, and a wall clock that is set back by an hour (a board without a
+	 * battery) would be without TICK for an hour: so it has been 1970 all the time. */
+	tick->now_s = 0;
+	tick->now_ns = 0;
 	return MOSQ_ERR_SUCCESS;
 }
 
@@ -116,6 +139,7 @@ int broker_register(void *identifier, const struct broker_events *events, void *
 		{MOSQ_EVT_DISCONNECT, on_disconnect},
 		{MOSQ_EVT_CLIENT_OFFLINE, on_offline},
 		{MOSQ_EVT_MESSAGE_IN, on_message},
+		{MOSQ_EVT_RELOAD, on_reload},
 		{MOSQ_EVT_TICK, on_tick},
 	};
 	int status;

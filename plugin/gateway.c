@@ -2,13 +2,17 @@
 #include "gateway.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "../bridge/bytes/hex.h"
 #include "../bridge/memory.h"
+#include "clock.h"
 #include "inbound.h"
 #include "interest.h"
 #include "outbound.h"
@@ -27,27 +31,40 @@ struct gateway {
 	struct outbound outbound;
 	struct status status;
 	bool has_status;
+	bool first_start; /* there was no identity yet */
+	int lock;	  /* of state_dir; -1: none */
 	uint8_t delivery_qos;
+	struct clock clock;
+	struct remarks remarks;
 };
 
-static uint64_t now_ns(void)
+static uint64_t read_clock(clockid_t which)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
+	clock_gettime(which, &now);
 	return (uint64_t)now.tv_sec * SECOND_NS + (uint64_t)now.tv_nsec;
+}
+
+static uint64_t now_ns(void)
+{
+	return read_clock(CLOCK_MONOTONIC);
 }
 
 /* ---- what happens in the broker ---- */
 
-static void log_local(const char *client, const struct id *topic, const char *why)
+static void log_local(
+	struct gateway *gateway, const char *client, const struct id *topic, const char *why)
 {
-	broker_log(BROKER_WARNING,
-		"overlay %s: not joined for client %s, whose subscription stays local: %s",
-		topic_short(topic).text, client, why);
+	if (remark_may(&gateway->remarks, now_ns(), REMARK_LOCAL))
+		broker_log(BROKER_WARNING,
+			"overlay %s: not joined for client %.*s, whose subscription stays local: "
+			"%s",
+			topic_short(topic).text, REMARK_CLIENT, client, why);
 }
 
-static void on_subscribed(void *context, const char *client, const char *filter, uint8_t qos)
+static void on_subscribed(
+	void *context, const char *client, const char *filter, uint8_t qos, bool lasting)
 {
 	struct gateway *gateway = context;
 	struct id topic;
@@ -55,15 +72,19 @@ static void on_subscribed(void *context, const char *client, const char *filter,
 
 	switch (topic_parse(filter, &topic)) {
 	case TOPIC_OVERLAY:
-		error = interest_subscribed(gateway->interest, client, filter, &topic, qos);
+		error = interest_subscribed(
+			gateway->interest, client, filter, &topic, qos, lasting);
 		if (error)
-			log_local(client, &topic, error_text(error));
+			log_local(gateway, client, &topic,
+				error == ERROR_LIMIT ? "too many filters of one client"
+						     : error_text(error));
 		break;
 	case TOPIC_MALFORMED:
-		broker_log(BROKER_NOTICE,
-			"client %s subscribed %.18s..., which is no overlay (p2panda/<64 "
-			"lower-case hex digits>): an ordinary local subscription",
-			client, filter);
+		if (remark_may(&gateway->remarks, now_ns(), REMARK_MALFORMED_FILTER))
+			broker_log(BROKER_NOTICE,
+				"client %.*s subscribed %.18s..., which is no overlay (p2panda/<64 "
+				"lower-case hex digits>): an ordinary local subscription",
+				REMARK_CLIENT, client, filter);
 		break;
 	case TOPIC_WILDCARD:
 	case TOPIC_FOREIGN:
@@ -96,21 +117,43 @@ static enum broker_verdict on_message(void *context, const struct broker_message
 	return outbound_message(&((struct gateway *)context)->outbound, now_ns(), message);
 }
 
+static void on_reloaded(void *context)
+{
+	(void)context;
+	broker_log(BROKER_NOTICE, "reloading leaves the plugin as it is: its options are read when "
+				  "the broker starts");
+}
+
+/* Nothing here goes by the wall clock, but what the broker keeps for a time does, and who reads
+ * the log. */
+static void look_at_clock(struct gateway *gateway, uint64_t now)
+{
+	int64_t step = clock_step(&gateway->clock, now, read_clock(CLOCK_REALTIME));
+
+	if (step != 0)
+		broker_log(BROKER_NOTICE,
+			"the clock was set %s by %lld s: the expiry of sessions and of messages in "
+			"this broker goes by it",
+			step < 0 ? "back" : "forward", (long long)(step < 0 ? -step : step));
+}
+
 static void on_tick(void *context)
 {
 	struct gateway *gateway = context;
 	uint64_t now = now_ns();
 	size_t drained;
 
+	look_at_clock(gateway, now);
 	waker_heard(gateway->waker);
 	interest_tick(gateway->interest, now);
-	drained = inbound_drain(gateway->node, gateway->delivery_qos);
+	drained = inbound_drain(gateway->node, now, gateway->delivery_qos, &gateway->remarks);
 	if (!gateway->has_status) {
 		/* Publishing is possible from the first TICK on. */
 		status_begin(&gateway->status, gateway->node, &gateway->identity.id);
 		gateway->has_status = true;
 	}
 	status_tick(&gateway->status, now);
+	remark_tick(&gateway->remarks, now);
 	waker_again(gateway->waker, drained > 0);
 	/* What the clients have published since the last turn, all of it at once. */
 	node_flush(gateway->node);
@@ -133,9 +176,9 @@ static bool has_session(void *context, const char *client)
 	return broker_has_session(client);
 }
 
-static void remember(void *context, const char *client, const char *filter, uint8_t qos)
+static int remember(void *context, const char *client, const char *filter, uint8_t qos)
 {
-	sessions_remember(((struct gateway *)context)->node, client, filter, qos);
+	return sessions_remember(((struct gateway *)context)->node, client, filter, qos);
 }
 
 static void forget(void *context, const char *client, const char *filter)
@@ -145,7 +188,19 @@ static void forget(void *context, const char *client, const char *filter)
 
 static void limited(void *context, const char *client, const struct id *topic)
 {
-	log_local(client, topic, "over max_overlays or max_overlays_per_client");
+	log_local(context, client, topic, "over max_overlays or max_overlays_per_client");
+}
+
+static void unrecorded(void *context, const char *client, const struct id *topic)
+{
+	struct gateway *gateway = context;
+
+	counters_add(node_counters(gateway->node), COUNTER_LIMIT_RECORDS, 1);
+	if (remark_may(&gateway->remarks, now_ns(), REMARK_UNRECORDED))
+		broker_log(BROKER_WARNING,
+			"overlay %s: the subscription of client %.*s is not kept for a restart: "
+			"its client id and filter are too long, or too many are kept",
+			topic_short(topic).text, REMARK_CLIENT, client);
 }
 
 static void on_record(
@@ -168,11 +223,35 @@ static bool make_state_dir(const char *path)
 	return false;
 }
 
+/* The folder itself: nothing has to be written for it, and it ends with the process. */
+static bool lock_state_dir(struct gateway *gateway, const char *path)
+{
+	gateway->lock = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (gateway->lock < 0) {
+		broker_log(BROKER_ERROR, "state_dir %s cannot be opened: %s", path, strerror(errno));
+		return false;
+	}
+	if (flock(gateway->lock, LOCK_EX | LOCK_NB) == 0)
+		return true;
+	if (errno == EWOULDBLOCK) {
+		broker_log(BROKER_ERROR,
+			"state_dir %s is in use by another broker: each needs its own, with its "
+			"own identity",
+			path);
+		return false;
+	}
+	/* Some network file systems cannot: no reason not to start. */
+	broker_log(BROKER_WARNING, "state_dir %s cannot be locked against other brokers: %s", path,
+		strerror(errno));
+	return true;
+}
+
 static bool load_identity(struct gateway *gateway, const struct options *options)
 {
 	char reason[IDENTITY_REASON_SIZE];
 	char id[ID_HEX_SIZE + 1];
 
+	gateway->first_start = access(options->identity_file, F_OK) != 0;
 	if (identity_load(options->identity_file, &gateway->identity, reason)) {
 		broker_log(BROKER_ERROR, "%s", reason);
 		return false;
@@ -217,6 +296,7 @@ static bool start_node(struct gateway *gateway, const struct options *options)
 		.advertise = options->advertise,
 		.advertise_count = options->advertise_count,
 		.state_dir = options->state_dir,
+		.first_start = gateway->first_start,
 		.max_overlays = options->max_overlays,
 		.queue_limit = options->queue_limit,
 		.queue_age_ns = options->queue_age * SECOND_NS,
@@ -246,12 +326,14 @@ static bool make_interest(struct gateway *gateway, const struct options *options
 		.remember = remember,
 		.forget = forget,
 		.limited = limited,
+		.unrecorded = unrecorded,
 		.context = gateway,
 	};
 	struct interest_config config = {
 		.linger_ns = options->publish_linger * SECOND_NS,
 		.max_overlays = options->max_overlays,
 		.max_overlays_per_client = options->max_overlays_per_client,
+		.max_records = LIMIT_RECORDS,
 		.offline_leave = options->offline_leave,
 	};
 	struct random random = random_system();
@@ -284,6 +366,7 @@ static bool register_events(struct gateway *gateway, void *identifier)
 		on_offline,
 		on_gone,
 		on_message,
+		on_reloaded,
 		on_tick,
 	};
 	int status = broker_register(identifier, &events, gateway);
@@ -319,14 +402,18 @@ bool gateway_start(void *identifier, const struct options *options, struct gatew
 		return false;
 	}
 	gateway->delivery_qos = (uint8_t)options->delivery_qos;
-	if (!make_state_dir(options->state_dir) || !load_identity(gateway, options) ||
+	gateway->lock = -1;
+	if (!make_state_dir(options->state_dir) || !lock_state_dir(gateway, options->state_dir) ||
+		!load_identity(gateway, options) ||
 		!make_waker(gateway) || !make_interest(gateway, options) ||
 		!start_node(gateway, options) || !fix_topics(gateway, options) ||
 		!register_events(gateway, identifier)) {
 		gateway_stop(gateway);
 		return false;
 	}
-	gateway->outbound = (struct outbound){.node = gateway->node, .interest = gateway->interest};
+	gateway->outbound = (struct outbound){.node = gateway->node,
+		.interest = gateway->interest,
+		.remarks = &gateway->remarks};
 	*out = gateway;
 	return true;
 }
@@ -339,5 +426,7 @@ void gateway_stop(struct gateway *gateway)
 	waker_free(gateway->waker);
 	interest_free(gateway->interest);
 	identity_clear(&gateway->identity);
+	if (gateway->lock >= 0)
+		close(gateway->lock);
 	memory_free(gateway);
 }

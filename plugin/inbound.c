@@ -27,7 +27,16 @@ static void log_event(const struct node_event *event)
 	broker_log(levels[event->level], "%s", event->text);
 }
 
-size_t inbound_drain(struct node *node, uint8_t qos)
+static void log_dropped(struct remarks *remarks, uint64_t now_ns, const struct node_event *event)
+{
+	broker_log(BROKER_DEBUG, "overlay %s: %llu messages not carried: %s",
+		topic_short(&event->topic).text, (unsigned long long)event->count,
+		counter_topic(event->reason));
+	if (event->reason == COUNTER_DROPPED_REPEATED)
+		remark_repeated(remarks, now_ns, &event->topic, event->count);
+}
+
+size_t inbound_drain(struct node *node, uint64_t now_ns, uint8_t qos, struct remarks *remarks)
 {
 	struct node_event event;
 	size_t count = 0;
@@ -42,19 +51,17 @@ size_t inbound_drain(struct node *node, uint8_t qos)
 			log_event(&event);
 			break;
 		case NODE_JOINED:
-			broker_log(
-				BROKER_INFO, "overlay %s: joined", topic_short(&event.topic).text);
-			break;
 		case NODE_LEFT:
-			broker_log(BROKER_INFO, "overlay %s: left", topic_short(&event.topic).text);
+			if (remark_may(remarks, now_ns, REMARK_OVERLAY))
+				broker_log(BROKER_INFO, "overlay %s: %s",
+					topic_short(&event.topic).text,
+					event.type == NODE_JOINED ? "joined" : "left");
 			break;
 		case NODE_NEIGHBOUR_UP:
 		case NODE_NEIGHBOUR_DOWN:
 			break;
 		case NODE_DROPPED:
-			broker_log(BROKER_DEBUG, "overlay %s: %llu messages not carried: %s",
-				topic_short(&event.topic).text, (unsigned long long)event.count,
-				counter_topic(event.reason));
+			log_dropped(remarks, now_ns, &event);
 			break;
 		}
 		node_event_clear(&event);

@@ -10,12 +10,14 @@
 #include <stdint.h>
 
 #include "../bridge/node.h"
+#include "remark.h"
 
 /* At most so many events per turn of the broker's loop: a subscriber's queue beyond its
  * socket buffer is max_queued_messages (1000), what is more is dropped by the broker. */
 #define INBOUND_PER_TURN 500
 
 /* Returns how many events were taken; fewer than INBOUND_PER_TURN: there are none left. */
-size_t inbound_drain(struct node *node, uint8_t qos);
+size_t inbound_drain(
+	struct node *node, uint64_t now_ns, uint8_t qos, struct remarks *remarks);
 
 #endif

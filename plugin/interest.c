@@ -2,6 +2,7 @@
 #include "interest.h"
 
 #include <string.h>
+#include <utlist.h>
 
 #include "../bridge/error.h"
 #include "../bridge/keyed.h"
@@ -19,6 +20,8 @@ struct overlay {
 	bool had_holder;	  /* since it was joined: its last one's going ends it */
 	uint64_t linger_until;	  /* 0: no publisher holds it */
 	struct client *publisher; /* who has had it joined by publishing; counts it */
+	bool looked;		  /* on the list of those that TICK looks at */
+	struct overlay *prev, *next;
 	UT_hash_handle hh;
 };
 
@@ -27,6 +30,8 @@ struct subscription {
 	uint8_t qos;
 	bool stale; /* its session is gone; forgotten at TICK if not renewed until then */
 	bool holds; /* counted in overlay->holders */
+	bool recorded; /* counted in interest->records; known after a restart */
+	bool owed;     /* not recorded as it is now: tried again at TICK */
 	UT_hash_handle hh;
 	char filter[];
 };
@@ -37,6 +42,8 @@ struct client {
 	size_t published; /* overlays whose publisher it is */
 	bool offline;
 	bool restored; /* from before the restart: not confirmed by the broker yet */
+	bool looked;   /* on the list of those that TICK looks at */
+	struct client *prev, *next;
 	UT_hash_handle hh;
 	char id[];
 };
@@ -49,7 +56,11 @@ struct interest {
 	size_t joined;
 	struct client *clients;
 	size_t offline_clients;
-	bool dirty;		/* something may have to be left or forgotten */
+	size_t records;
+	/* Where something may have to be left, joined, forgotten or remembered: a TICK costs
+	 * what has changed, not what there is. */
+	struct overlay *looked_overlays;
+	struct client *looked_clients;
 	uint64_t linger_next;	/* when the first linger ends; may be too early */
 	uint64_t sessions_next; /* when offline sessions are looked at */
 };
@@ -67,6 +78,22 @@ int interest_new(const struct interest_actions *actions, const struct interest_c
 	keyed_init(&interest->keyed, random);
 	*out = interest;
 	return ERROR_NONE;
+}
+
+static void look_at_overlay(struct interest *interest, struct overlay *overlay)
+{
+	if (overlay->looked)
+		return;
+	overlay->looked = true;
+	DL_APPEND(interest->looked_overlays, overlay);
+}
+
+static void look_at_client(struct interest *interest, struct client *client)
+{
+	if (client->looked)
+		return;
+	client->looked = true;
+	DL_APPEND(interest->looked_clients, client);
 }
 
 /* Whether one of the client's subscriptions is for this overlay. */
@@ -89,14 +116,17 @@ static void free_subscription(
 	HASH_DELETE(hh, client->subscriptions, subscription);
 	if (!subscription->stale && !subscribes(client, subscription->overlay))
 		client->overlays--;
+	interest->records -= subscription->recorded;
+	look_at_overlay(interest, subscription->overlay);
 	memory_free(subscription);
-	interest->dirty = true;
 }
 
 static void forget_subscription(
 	struct interest *interest, struct client *client, struct subscription *subscription)
 {
-	interest->actions.forget(interest->actions.context, client->id, subscription->filter);
+	if (subscription->recorded)
+		interest->actions.forget(
+			interest->actions.context, client->id, subscription->filter);
 	free_subscription(interest, client, subscription);
 }
 
@@ -110,6 +140,8 @@ static void free_client(struct interest *interest, struct client *client)
 				overlay->publisher = NULL;
 	if (client->offline)
 		interest->offline_clients--;
+	if (client->looked)
+		DL_DELETE(interest->looked_clients, client);
 	HASH_DELETE(hh, interest->clients, client);
 	memory_free(client);
 }
@@ -170,7 +202,7 @@ static int join(struct interest *interest, struct overlay *overlay)
 		return ERROR_LIMIT;
 	error = interest->actions.join(interest->actions.context, &overlay->topic);
 	if (error) {
-		interest->dirty = true;
+		look_at_overlay(interest, overlay);
 		return error;
 	}
 	overlay->joined = true;
@@ -195,7 +227,7 @@ static struct overlay *find_or_add_overlay(struct interest *interest, const stru
 		return NULL;
 	}
 	/* Whatever becomes of what it was made for, TICK looks at it. */
-	interest->dirty = true;
+	look_at_overlay(interest, overlay);
 	return overlay;
 }
 
@@ -268,14 +300,14 @@ static void unpublish(struct interest *interest, struct overlay *overlay)
 	if (!overlay->publisher)
 		return;
 	overlay->publisher->published--;
+	look_at_client(interest, overlay->publisher); /* it may have nothing else here */
 	overlay->publisher = NULL;
-	interest->dirty = true; /* it may have nothing else here */
 }
 
-/* Finds or makes it, and counts it for its client. ERROR_NOMEM. */
+/* Finds or makes it, and counts it for its client; before: its QoS until now. ERROR_NOMEM, ERROR_LIMIT. */
 static int add(struct interest *interest, const char *client_id, const char *filter,
 	const struct id *topic, uint8_t qos, struct client **client,
-	struct subscription **subscription)
+	struct subscription **subscription, uint8_t *before)
 {
 	struct overlay *overlay = find_or_add_overlay(interest, topic);
 
@@ -283,6 +315,12 @@ static int add(struct interest *interest, const char *client_id, const char *fil
 	if (!*client)
 		return ERROR_NOMEM;
 	*subscription = find_subscription(interest, *client, filter);
+	if (!*subscription && HASH_COUNT((*client)->subscriptions) >=
+				      INTEREST_FILTERS_PER_OVERLAY *
+					      interest->config.max_overlays_per_client) {
+		free_unused_client(interest, *client);
+		return ERROR_LIMIT;
+	}
 	if (!*subscription)
 		*subscription = add_subscription(interest, *client, filter, overlay);
 	if (!*subscription) {
@@ -292,6 +330,7 @@ static int add(struct interest *interest, const char *client_id, const char *fil
 	if (overlay->publisher == *client)
 		unpublish(interest, overlay);
 	(*client)->overlays += !subscribes(*client, overlay);
+	*before = (*subscription)->qos;
 	(*subscription)->qos = qos;
 	(*subscription)->stale = false;
 	return ERROR_NONE;
@@ -316,7 +355,7 @@ static bool recount(
 	if (!holds) {
 		subscription->holds = false;
 		overlay->holders--;
-		interest->dirty = true;
+		look_at_overlay(interest, overlay);
 		return true;
 	}
 	if (is_over(interest, client) || join(interest, overlay) == ERROR_LIMIT) {
@@ -349,19 +388,56 @@ int interest_fix(struct interest *interest, const struct id *topic)
 	return join(interest, overlay);
 }
 
+/* To be known after a restart as it is now. */
+static void remember(
+	struct interest *interest, struct client *client, struct subscription *subscription)
+{
+	int error = ERROR_TOO_LARGE;
+
+	subscription->owed = false;
+	if (subscription->recorded || interest->records < interest->config.max_records)
+		error = interest->actions.remember(interest->actions.context, client->id,
+			subscription->filter, subscription->qos);
+	if (error == ERROR_NONE) {
+		interest->records += !subscription->recorded;
+		subscription->recorded = true;
+	} else if (error == ERROR_TOO_LARGE) {
+		interest->actions.unrecorded(
+			interest->actions.context, client->id, &subscription->overlay->topic);
+	} else {
+		subscription->owed = true;
+		look_at_client(interest, client);
+	}
+}
+
+/* Its session ends with its connection now: nothing will be there after a restart. */
+static void disown(
+	struct interest *interest, struct client *client, struct subscription *subscription)
+{
+	subscription->owed = false;
+	if (!subscription->recorded)
+		return;
+	interest->actions.forget(interest->actions.context, client->id, subscription->filter);
+	interest->records--;
+	subscription->recorded = false;
+}
+
 int interest_subscribed(struct interest *interest, const char *client_id, const char *filter,
-	const struct id *topic, uint8_t qos)
+	const struct id *topic, uint8_t qos, bool lasting)
 {
 	struct subscription *subscription;
 	struct client *client;
-	int error = add(interest, client_id, filter, topic, qos, &client, &subscription);
+	uint8_t before;
+	int error = add(interest, client_id, filter, topic, qos, &client, &subscription, &before);
 
 	if (error)
 		return error;
-	if (recount(interest, client, subscription))
-		interest->actions.remember(interest->actions.context, client_id, filter, qos);
-	else
+	if (!recount(interest, client, subscription))
 		free_unused_client(interest, client);
+	else if (!lasting)
+		disown(interest, client, subscription);
+	else if (!(subscription->recorded && before == qos && !subscription->owed))
+		remember(interest, client, subscription);
 	return ERROR_NONE;
 }
 
@@ -370,10 +446,13 @@ int interest_restore(struct interest *interest, const char *client_id, const cha
 {
 	struct subscription *subscription;
 	struct client *client;
-	int error = add(interest, client_id, filter, topic, qos, &client, &subscription);
+	uint8_t before;
+	int error = add(interest, client_id, filter, topic, qos, &client, &subscription, &before);
 
 	if (error)
 		return error;
+	interest->records += !subscription->recorded;
+	subscription->recorded = true;
 	if (!client->offline) {
 		client->offline = true;
 		client->restored = true;
@@ -410,7 +489,7 @@ static void make_stale(struct interest *interest, struct client *client)
 	HASH_ITER (hh, client->subscriptions, subscription, next)
 		subscription->stale = true;
 	client->overlays = 0;
-	interest->dirty = true;
+	look_at_client(interest, client);
 }
 
 void interest_connected(struct interest *interest, const char *client_id, bool kept)
@@ -494,15 +573,21 @@ static void look_at_sessions(struct interest *interest, uint64_t now_ns)
 	}
 }
 
-static void forget_stale(struct interest *interest)
+/* What is stale is forgotten, what is owed is remembered. */
+static void settle_clients(struct interest *interest)
 {
-	struct client *client, *next_client;
+	struct client *client, *clients = interest->looked_clients;
 	struct subscription *subscription, *next;
 
-	HASH_ITER (hh, interest->clients, client, next_client) {
+	interest->looked_clients = NULL;
+	while ((client = clients)) {
+		DL_DELETE(clients, client);
+		client->looked = false;
 		HASH_ITER (hh, client->subscriptions, subscription, next) {
 			if (subscription->stale)
 				forget_subscription(interest, client, subscription);
+			else if (subscription->owed)
+				remember(interest, client, subscription);
 		}
 		free_unused_client(interest, client);
 	}
@@ -520,7 +605,7 @@ static void leave(struct interest *interest, struct overlay *overlay)
 {
 	if (overlay->joined &&
 		interest->actions.leave(interest->actions.context, &overlay->topic) != ERROR_NONE) {
-		interest->dirty = true;
+		look_at_overlay(interest, overlay);
 		return;
 	}
 	interest->joined -= overlay->joined;
@@ -534,24 +619,43 @@ static void leave(struct interest *interest, struct overlay *overlay)
 	memory_free(overlay);
 }
 
-void interest_tick(struct interest *interest, uint64_t now_ns)
+/* Those whose publisher's time is over. */
+static void expire_lingers(struct interest *interest, uint64_t now_ns)
 {
 	struct overlay *overlay, *next;
 
-	look_at_sessions(interest, now_ns);
-	if (!interest->dirty && now_ns < interest->linger_next)
+	if (now_ns < interest->linger_next)
 		return;
-	forget_stale(interest);
-	interest->dirty = false;
 	interest->linger_next = UINT64_MAX;
 	HASH_ITER (hh, interest->overlays, overlay, next) {
-		if (is_held(overlay, now_ns)) {
-			(void)join(interest, overlay);
-			if (overlay->holders == 0 && !overlay->fixed &&
-				overlay->linger_until < interest->linger_next)
-				interest->linger_next = overlay->linger_until;
+		if (overlay->linger_until == 0)
 			continue;
-		}
-		leave(interest, overlay);
+		if (overlay->linger_until <= now_ns)
+			look_at_overlay(interest, overlay);
+		else if (overlay->linger_until < interest->linger_next)
+			interest->linger_next = overlay->linger_until;
 	}
+}
+
+static void settle_overlays(struct interest *interest, uint64_t now_ns)
+{
+	struct overlay *overlay, *overlays = interest->looked_overlays;
+
+	interest->looked_overlays = NULL;
+	while ((overlay = overlays)) {
+		DL_DELETE(overlays, overlay);
+		overlay->looked = false;
+		if (!is_held(overlay, now_ns))
+			leave(interest, overlay);
+		else if (join(interest, overlay) != ERROR_NONE)
+			look_at_overlay(interest, overlay);
+	}
+}
+
+void interest_tick(struct interest *interest, uint64_t now_ns)
+{
+	look_at_sessions(interest, now_ns);
+	expire_lingers(interest, now_ns);
+	settle_clients(interest);
+	settle_overlays(interest, now_ns);
 }

@@ -28,18 +28,26 @@ struct interest_actions {
 	 * event, so it is asked for). */
 	bool (*has_session)(void *context, const char *client);
 	/* A subscription is to be known again after a restart of the broker, which raises
-	 * no event for those it restores; or not any more. */
-	void (*remember)(void *context, const char *client, const char *filter, uint8_t qos);
+	 * no event for those it restores; or not any more. ERROR_TOO_LARGE: it cannot be kept;
+	 * other errors: tried again at the next TICK. */
+	int (*remember)(void *context, const char *client, const char *filter, uint8_t qos);
 	void (*forget)(void *context, const char *client, const char *filter);
 	/* A subscription is over a limit: it stays local until it is subscribed again. */
 	void (*limited)(void *context, const char *client, const struct id *topic);
+	/* It is too large to be remembered, or there are too many. */
+	void (*unrecorded)(void *context, const char *client, const struct id *topic);
 	void *context;
 };
+
+/* So many filters of one overlay may a client have on average ($share/<group>/ before it):
+ * max_overlays_per_client times that in all. */
+#define INTEREST_FILTERS_PER_OVERLAY 4
 
 struct interest_config {
 	uint64_t linger_ns; /* how long a publish alone holds an overlay */
 	size_t max_overlays;
 	size_t max_overlays_per_client; /* those it subscribes and those it alone publishes to */
+	size_t max_records; /* subscriptions that are remembered */
 	bool offline_leave;		/* a session lets go of everything while it is offline */
 };
 
@@ -56,9 +64,10 @@ int interest_fix(struct interest *interest, const struct id *topic);
 int interest_restore(struct interest *interest, const char *client, const char *filter,
 	const struct id *topic, uint8_t qos);
 
-/* ERROR_NOMEM: the subscription holds nothing. */
+/* lasting: the session may outlive its connection, so the subscription is remembered.
+ * ERROR_NOMEM, ERROR_LIMIT (filters of one client): the subscription holds nothing. */
 int interest_subscribed(struct interest *interest, const char *client, const char *filter,
-	const struct id *topic, uint8_t qos);
+	const struct id *topic, uint8_t qos, bool lasting);
 void interest_unsubscribed(struct interest *interest, const char *client, const char *filter);
 void interest_connected(struct interest *interest, const char *client, bool kept);
 void interest_offline(struct interest *interest, const char *client);

@@ -3,27 +3,17 @@
 
 #include "topic.h"
 
-#define SECOND_NS UINT64_C(1000000000)
-
 static enum broker_verdict refuse(struct outbound *outbound, uint64_t now_ns,
-	const struct broker_message *message, enum counter reason, const char *why,
-	enum broker_verdict verdict)
+	const struct broker_message *message, enum counter reason, enum remark_kind kind,
+	const char *why, enum broker_verdict verdict)
 {
 	struct counters *counters = node_counters(outbound->node);
 
 	counters_add(counters, COUNTER_IN, 1);
 	counters_add(counters, reason, 1);
-	if (now_ns - outbound->refusal_logged_ns < SECOND_NS) {
-		outbound->refusals_unlogged++;
-		return verdict;
-	}
-	broker_log(BROKER_NOTICE, "refused a message of client %s to %.18s: %s", message->client,
-		message->topic, why);
-	if (outbound->refusals_unlogged > 0)
-		broker_log(BROKER_NOTICE, "refused %llu more messages since the last line",
-			(unsigned long long)outbound->refusals_unlogged);
-	outbound->refusal_logged_ns = now_ns;
-	outbound->refusals_unlogged = 0;
+	if (remark_may(outbound->remarks, now_ns, kind))
+		broker_log(BROKER_NOTICE, "refused a message of client %.*s to %.18s: %s",
+			REMARK_CLIENT, message->client, message->topic, why);
 	return verdict;
 }
 
@@ -35,7 +25,10 @@ static enum broker_verdict carry(struct outbound *outbound, uint64_t now_ns, con
 
 	if (error == ERROR_LIMIT)
 		return refuse(outbound, now_ns, message, COUNTER_DROPPED_MAX_OVERLAYS,
-			"over max_overlays or max_overlays_per_client", BROKER_REFUSE_QUOTA);
+			REMARK_MAX_OVERLAYS, "over max_overlays or max_overlays_per_client",
+			BROKER_REFUSE_QUOTA);
+	if (message->has_properties)
+		counters_add(counters, COUNTER_PROPERTIES, 1);
 	if (!error)
 		error = node_publish(outbound->node, topic, message->payload, message->size);
 	counters_add(counters, COUNTER_IN, 1);
@@ -57,13 +50,14 @@ enum broker_verdict outbound_message(
 	case TOPIC_WILDCARD:
 	case TOPIC_MALFORMED:
 		return refuse(outbound, now_ns, message, COUNTER_DROPPED_MALFORMED_TOPIC,
+			REMARK_MALFORMED_TOPIC,
 			"the topic is not p2panda/<64 lower-case hex digits>",
 			BROKER_REFUSE_NOT_AUTHORISED);
 	case TOPIC_OVERLAY:
 		break;
 	}
 	if (message->size > LIMIT_CONTENT)
-		return refuse(outbound, now_ns, message, COUNTER_DROPPED_TOO_LARGE,
+		return refuse(outbound, now_ns, message, COUNTER_DROPPED_TOO_LARGE, REMARK_TOO_LARGE,
 			"the payload is larger than 4057 bytes", BROKER_REFUSE_QUOTA);
 	/* An empty retained message clears the retained one: a matter of this broker. */
 	if (message->retain && message->size == 0)

@@ -10,12 +10,12 @@
 #include "../bridge/node.h"
 #include "broker.h"
 #include "interest.h"
+#include "remark.h"
 
 struct outbound {
 	struct node *node;
 	struct interest *interest;
-	uint64_t refusal_logged_ns; /* refusals are logged once per second at most */
-	uint64_t refusals_unlogged;
+	struct remarks *remarks;
 };
 
 enum broker_verdict outbound_message(

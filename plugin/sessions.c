@@ -20,22 +20,25 @@ static char *make_key(const char *client, const char *filter, size_t *size)
 	return key;
 }
 
-static void record(struct node *node, const char *client, const char *filter, const void *value,
+static int record(struct node *node, const char *client, const char *filter, const void *value,
 	size_t value_size)
 {
 	size_t size;
-	char *key = make_key(client, filter, &size);
+	char *key;
+	int error;
 
-	/* Without memory the subscription is not known after a restart: no reason to fail
-	 * now. */
-	if (key)
-		node_record(node, key, size, value, value_size);
+	/* Not even for a moment: a client id and a filter may have 65,535 bytes each. */
+	if (strlen(client) + strlen(filter) + 2 + value_size > LIMIT_RECORD)
+		return ERROR_TOO_LARGE;
+	key = make_key(client, filter, &size);
+	error = key ? node_record(node, key, size, value, value_size) : ERROR_NOMEM;
 	memory_free(key);
+	return error;
 }
 
-void sessions_remember(struct node *node, const char *client, const char *filter, uint8_t qos)
+int sessions_remember(struct node *node, const char *client, const char *filter, uint8_t qos)
 {
-	record(node, client, filter, &qos, 1);
+	return record(node, client, filter, &qos, 1);
 }
 
 void sessions_forget(struct node *node, const char *client, const char *filter)

@@ -10,7 +10,8 @@
 #include "../bridge/node.h"
 #include "interest.h"
 
-void sessions_remember(struct node *node, const char *client, const char *filter, uint8_t qos);
+/* ERROR_TOO_LARGE, ERROR_FULL, ERROR_NOMEM. */
+int sessions_remember(struct node *node, const char *client, const char *filter, uint8_t qos);
 void sessions_forget(struct node *node, const char *client, const char *filter);
 
 /* One record as the node read it, handed on to interest; what makes no sense is ignored. */

@@ -282,6 +282,8 @@ static uint64_t deadline(const struct engine *engine)
 		due = engine->away_due;
 	if (engine->advertise.due < due)
 		due = engine->advertise.due;
+	if (store_deadline(engine->store) < due)
+		due = store_deadline(engine->store);
 	return due;
 }
 
@@ -296,6 +298,7 @@ void engine_tick(struct engine *engine)
 			break;
 	}
 	expire_waiting(engine, now);
+	store_tick(engine->store);
 	explore_tick(engine, now);
 	routes_expire(engine, now);
 	if (!engine->stopping)
@@ -325,37 +328,43 @@ uint64_t engine_turn(struct engine *engine)
 
 /* ---- commands ---- */
 
-void engine_join(struct engine *engine, const struct id *topic)
+int engine_join(struct engine *engine, const struct id *topic)
 {
 	struct overlay *overlay = engine_overlay(engine, topic);
 	int error;
 
 	if (overlay || engine->stopping)
-		return;
+		return ERROR_NONE;
 	overlay = memory_zalloc(sizeof *overlay);
 	if (!overlay)
-		return;
+		return ERROR_NOMEM;
 	overlay->topic = *topic;
 	overlay->heal_due = overlay->settle_due = UINT64_MAX;
 	HASH_ADD_KEYPTR_BYHASHVALUE(hh, engine->overlays, &overlay->topic, sizeof overlay->topic,
 		keyed_hash(&engine->keyed, topic, sizeof *topic), overlay);
 	if (!overlay->hh.tbl) {
 		memory_free(overlay);
-		return;
+		return ERROR_NOMEM;
 	}
 	error = gossip_join(engine->gossip, engine_now(engine), topic);
+	if (error == ERROR_NOMEM) {
+		HASH_DELETE(hh, engine->overlays, overlay);
+		memory_free(overlay);
+		return ERROR_NOMEM;
+	}
 	if (error) {
 		overlay->refused = true;
 		engine_log(engine, NODE_LOG_WARNING, "overlay %s: not joined: %s",
 			short_id(topic).text,
 			error == ERROR_LIMIT ? "max_overlays is reached" : error_text(error));
-		return;
+		return ERROR_NONE;
 	}
 	atomic_fetch_add(engine->owner.overlays, 1);
 	routes_joined(engine, topic, true);
 	nodes_join(engine, overlay);
 	explore_anew(engine);
 	engine_pump(engine);
+	return ERROR_NONE;
 }
 
 void engine_drop(struct engine *engine, struct overlay *overlay)
@@ -392,6 +401,14 @@ void engine_leave(struct engine *engine, const struct id *topic)
 		return;
 	engine_drop(engine, overlay);
 	engine_pump(engine);
+}
+
+void engine_gave_way(void *context, struct waiting *waiting)
+{
+	const struct overlay *overlay = (const struct overlay *)((const char *)waiting -
+		offsetof(struct overlay, waiting));
+
+	note_dropped(context, &overlay->topic, COUNTER_DROPPED_QUEUE_LIMIT, 1);
 }
 
 static void wait_for_neighbour(

@@ -36,7 +36,9 @@ int engine_new(const struct node_config *config, const struct engine_owner *owne
 
 /* First thing on the thread: looks up names. */
 void engine_begin(struct engine *engine);
-void engine_join(struct engine *engine, const struct id *topic);
+/* ERROR_NOMEM: not joined, try again. Over a limit a line is logged, and what is published there is
+ * dropped. */
+int engine_join(struct engine *engine, const struct id *topic);
 void engine_leave(struct engine *engine, const struct id *topic);
 /* Takes the reference. */
 void engine_publish(struct engine *engine, const struct id *topic, struct message *message);

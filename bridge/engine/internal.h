@@ -167,6 +167,7 @@ struct engine {
 	struct quic_endpoint *endpoint;
 	struct resolver *resolver;
 	struct store *store;
+	char store_failure[FAILURE_SIZE]; /* the one that was logged */
 	struct overlay *overlays;
 	size_t lacking; /* overlays with fewer neighbours than they have places for */
 	struct waiting_room room;
@@ -218,6 +219,8 @@ struct configured *engine_trusted(struct engine *engine, const struct id *id);
 struct overlay *engine_overlay(const struct engine *engine, const struct id *topic);
 /* Sends what has waited for the overlay's first neighbour. */
 void engine_send_waiting(struct engine *engine, const struct id *topic);
+/* A waiting message of this overlay's has given way to another overlay's. context: the engine. */
+void engine_gave_way(void *context, struct waiting *waiting);
 /* Carries out what the cores want until they want nothing more now, or the turn has taken its
  * time. */
 void engine_pump(struct engine *engine);

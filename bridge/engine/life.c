@@ -87,6 +87,8 @@ void life_close(struct engine *engine)
 	engine->closing = true;
 	if (engine->resolver)
 		resolver_stop(engine->resolver);
+	if (engine->store)
+		store_write_now(engine->store);
 	quic_endpoint_close(engine->endpoint, on_endpoint_closed, engine);
 }
 
@@ -311,6 +313,26 @@ static void on_record(
 		config->record(config->record_context, key, key_size, value, value_size);
 }
 
+/* News only: a disk that stays full is said once, and when it is not any more. */
+static void on_wrote(void *context, const char *failure, size_t lost)
+{
+	struct engine *engine = context;
+
+	if (failure) {
+		engine_count(engine, COUNTER_STORE_FAILED);
+		counters_add(engine->owner.counters, COUNTER_STORE_LOST, lost);
+	}
+	if (!failure) {
+		engine->store_failure[0] = 0;
+		engine_log(engine, NODE_LOG_NOTICE, "state_dir: what had to wait is written now");
+	} else if (engine_is_news(engine->store_failure, failure)) {
+		engine_log(engine, NODE_LOG_WARNING,
+			"state_dir cannot be written (%s): what changes, such as what is "
+			"subscribed, is not known after a restart; it is tried again",
+			failure);
+	}
+}
+
 static int open_store(struct engine *engine, const struct node_config *config)
 {
 	const struct store_visitor visitor = {
@@ -320,14 +342,21 @@ static int open_store(struct engine *engine, const struct node_config *config)
 		.node = on_node,
 		.neighbour = on_old_neighbour,
 	};
+	const struct store_owner owner = {.context = engine, .wrote = on_wrote};
 	char remark[STORE_REASON_SIZE];
+	bool anew;
 	int error;
 
 	engine->starting = config;
-	error = store_open(config->state_dir, engine->loop, &visitor, &engine->store, remark);
+	error = store_open(config->state_dir, engine->loop, &visitor, &owner, &engine->store, &anew,
+		remark);
 	engine->starting = NULL;
 	if (!error && remark[0])
 		engine_log(engine, NODE_LOG_WARNING, "%s", remark);
+	else if (!error && anew && !config->first_start)
+		engine_log(engine, NODE_LOG_WARNING,
+			"%.100s/p2panda.db was not there, or empty: " STORE_FORGOTTEN,
+			config->state_dir);
 	return error;
 }
 
@@ -353,6 +382,8 @@ int engine_new(const struct node_config *config, const struct engine_owner *owne
 		.age_ns = config->queue_age_ns,
 		.max_bytes = LIMIT_WAITING_BYTES,
 		.counters = owner->counters,
+		.gave_way = engine_gave_way,
+		.context = engine,
 	};
 	keyed_init(&engine->keyed, &engine->random);
 	*out = engine;

@@ -2,8 +2,11 @@
 """Over max_overlays or max_overlays_per_client: refused, counted, said, and nothing else is
 disturbed."""
 
+import os
+
 import pytest
 
+import settings
 from identity import overlay, random_topic
 from mqtt import V5, V311
 from raw import RawClient
@@ -112,8 +115,8 @@ def test_for_each_client(brokers, how):
     v5.wait_message(third, b"to all")
 
 
-def test_no_limit_within_one_overlay(brokers):
-    """Any number of filters, subscribers and publishers of one overlay."""
+def test_within_one_overlay(brokers):
+    """Several filters, any number of subscribers and publishers of one overlay."""
     limited = Limited(brokers, max_overlays=1, max_overlays_per_client=1)
     a = limited.broker
     client = a.client(limited.topic, f"$share/one/{limited.topic}", f"$share/two/{limited.topic}")
@@ -121,6 +124,35 @@ def test_no_limit_within_one_overlay(brokers):
     limited.check_undisturbed(client, *others)
     assert a.number(COUNTER) == 0
     assert not any("stays local" in line for line in a.our_log())
+
+
+def memory(process) -> int:
+    """Resident bytes of a process."""
+    with open(f"/proc/{process.pid}/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+# Mosquitto takes no more of MQTT 5 in one packet.
+@pytest.mark.parametrize(("version", "count"), [(4, 8000), (5, 1000)])
+def test_one_subscribe_costs_what_it_is(brokers, version, count):
+    """Its client id is as long as can be, and it has thousands of filters of one overlay."""
+    a = brokers(lines=["log_type error"]).start()
+    topic = overlay(random_topic())
+    before = memory(a.process)
+    client = RawClient(a.mqtt_port, "c" * 65_000, version=version)
+    filters = [(f"$share/{number}/{topic}", 1) for number in range(count)]
+    client.subscribe(*filters)
+    a.wait_log("overlay .*: not joined for client c+, .*: too many filters of one client")
+    if version == 5:
+        a.wait_log("the subscription of client c+ is not kept for a restart")
+        a.wait_number("limits/records", 400)
+    assert a.wait_number("overlays", 1) == 1
+    grown = memory(a.process) - before
+    on_disk = sum(file.stat().st_size for file in a.state_dir.iterdir())
+    print(f"{grown / 1e6:.1f} MB of memory, {on_disk / 1e6:.1f} MB on disk")
+    assert on_disk < 1 << 20
+    if settings.SANITIZER == "none":
+        assert grown < 64 << 20
 
 
 def test_option_topic_counts(brokers):

@@ -4,6 +4,8 @@
 import os
 
 import pytest
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from fixtures import Brokers
 from identity import overlay, random_topic
@@ -156,6 +158,8 @@ def test_same_payload_again_is_counted(pair):
     assert receiver.payloads(topic) == [b"same", b"other"]
     assert sender.wait_count(topic, 3) == [b"same", b"same", b"other"]
     assert a.wait_number("dropped/repeated", before + 1) == before + 1
+    # Who reads the log learns what to do.
+    a.wait_log(f"overlay {id[:10]}: 1 messages were not sent on.*a counter or the time")
 
 
 def test_status(brokers):
@@ -174,3 +178,20 @@ def test_status(brokers):
         assert broker.wait_number("overlays", 1) == 1
     for broker, name in ((a, "in"), (a, "sent"), (b, "received"), (b, "out")):
         assert broker.wait_number(f"messages/{name}", 10) == 10, name
+
+
+def test_properties_stay_here(brokers):
+    """They are counted, and the payload is carried."""
+    a, b = brokers.pair()
+    id = random_topic()
+    topic = overlay(id)
+    receiver, sender = b.client(topic), a.client(topic)
+    a.wait_joined(id)
+    properties = Properties(PacketTypes.PUBLISH)
+    properties.ContentType = "text/plain"
+    sender._paho.publish(topic, b"with", 1, properties=properties)
+    receiver.wait_message(topic, b"with")
+    sender.publish(topic, b"without")
+    receiver.wait_message(topic, b"without")
+    status = a.wait_status(lambda status: status["messages/in"] == 2)
+    assert status["messages/properties"] == 1

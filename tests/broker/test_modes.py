@@ -191,6 +191,7 @@ def test_reload(brokers):
                 seen = len(near.payloads(topic))
                 a.process.send_signal(signal.SIGHUP)
                 a.wait_log_times("Reloading config", times)
+                a.wait_log_times("reloading leaves the plugin as it is", times)
                 near.wait_count(topic, seen + 20)
     sent = len(here.sent) + len(there.sent)
     for client in (near, far):

@@ -82,3 +82,18 @@ def test_malformed_subscription_is_an_ordinary_one(pair):
     a, _ = pair
     a.client("p2panda/hello")
     a.wait_log(r"subscribed p2panda/hello\.\.\., which is no overlay")
+
+
+def test_lines_that_a_client_causes_are_few(brokers):
+    """A megabyte of SUBSCRIBE is not to make eighty of log; and nothing hides behind it."""
+    a = brokers().start()
+    client = RawClient(a.mqtt_port, "c" * 60_000, version=5)
+    client.subscribe(*((f"p2panda/{number}", 0) for number in range(5000)))
+    a.wait_log("p2panda: .* more lines were not written: subscriptions that are no overlay")
+    other = a.client(version=V5)
+    assert other.publish("p2panda/x", b"x").is_failure
+    assert other.publish(overlay(random_topic()), b"x" * 4058).is_failure
+    a.wait_log("refused a message of client .*: the topic is not")
+    a.wait_log("refused a message of client .*: the payload is larger")
+    written = sum(len(line) for line in a.our_log())
+    assert written < 10_000, f"{written} bytes of log"

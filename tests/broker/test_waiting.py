@@ -101,12 +101,20 @@ def test_sixteen_mebibytes_in_all(brokers):
         lambda status: status["waiting"] == fits
         and status["dropped/queue_limit"] == len(payloads) - fits
     )
-    # Another overlay has nothing of its own that could give way.
-    sender.publish(other, b"x" * 4056)
+    # What holds most gives way to the others, not they to it.
+    for number in range(20):
+        sender.publish(other, number.to_bytes(4, "big") * 1014)
     a.wait_status(
         lambda status: status["waiting"] == fits
-        and status["dropped/queue_limit"] == len(payloads) + 1 - fits
+        and status["dropped/queue_limit"] == len(payloads) + 20 - fits
     )
+    b = brokers()
+    b.add_peer(a)
+    b.start()
+    receiver = b.client(other)
+    first = [number.to_bytes(4, "big") * 1014 for number in range(20)]
+    assert receiver.wait_count(other, 20) == first
+    a.wait_status(lambda status: status["waiting"] == fits - 20)
 
 
 @pytest.mark.parametrize("end", ["unsubscribe", "disconnect", "sigterm"])

@@ -574,7 +574,7 @@ void world_join(struct world *world, size_t node, size_t topic)
 	struct life *life = life_of_node(world, node);
 
 	world->nodes[node].overlays[topic].joined = true;
-	engine_join(life->engine, &world->topics[topic]);
+	(void)engine_join(life->engine, &world->topics[topic]);
 	life_turn(life);
 }
 

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <cmocka.h>
 
 #include "bridge/error.h"
@@ -26,7 +27,8 @@ static struct {
 	bool has_session[CLIENTS];
 	/* What is to be known after a restart: QoS + 1 of "p2panda/<topic>". */
 	unsigned recorded[CLIENTS][TOPICS];
-	unsigned remembered, forgotten, limited;
+	unsigned remembered, forgotten, limited, unrecorded;
+	int cannot_remember; /* an error */
 } world;
 
 static struct id topic_id(size_t topic)
@@ -87,10 +89,13 @@ static unsigned *record_of(void *context, const char *client, const char *filter
 	return &world.recorded[client[1] - '0'][filter[8] - '0'];
 }
 
-static void on_remember(void *context, const char *client, const char *filter, uint8_t qos)
+static int on_remember(void *context, const char *client, const char *filter, uint8_t qos)
 {
+	if (world.cannot_remember)
+		return world.cannot_remember;
 	*record_of(context, client, filter) = qos + 1u;
 	world.remembered++;
+	return ERROR_NONE;
 }
 
 static void on_forget(void *context, const char *client, const char *filter)
@@ -105,6 +110,12 @@ static void on_limited(void *context, const char *client, const struct id *id)
 	world.limited++;
 }
 
+static void on_unrecorded(void *context, const char *client, const struct id *id)
+{
+	topic_of(context, id);
+	world.unrecorded++;
+}
+
 static const struct interest_actions actions = {
 	on_join,
 	on_leave,
@@ -112,11 +123,15 @@ static const struct interest_actions actions = {
 	on_remember,
 	on_forget,
 	on_limited,
+	on_unrecorded,
 	&world,
 };
 
 static const struct interest_config plain = {
-	.linger_ns = LINGER, .max_overlays = 100, .max_overlays_per_client = 100};
+	.linger_ns = LINGER,
+	.max_overlays = 100,
+	.max_overlays_per_client = 100,
+	.max_records = 100000};
 
 /* Begins anew with this configuration, as after a restart. */
 static void begin(const struct interest_config *config)
@@ -171,7 +186,9 @@ static void subscribe_as(const char *client, size_t topic, const char *before, u
 	struct id id = topic_id(topic);
 
 	assert_int_equal(
-		interest_subscribed(world.interest, client, filter_of(topic, before), &id, qos), 0);
+		interest_subscribed(
+			world.interest, client, filter_of(topic, before), &id, qos, true),
+		0);
 }
 
 static void subscribe(const char *client, size_t topic, uint8_t qos)
@@ -607,7 +624,7 @@ static void each_allocation_fails(void **state)
 	assert_int_equal(interest_new(&actions, &plain, &world.random, &interest), ERROR_NOMEM);
 	for (size_t n = 1; failed; n++) {
 		heap_fail(n, false);
-		failed = interest_subscribed(world.interest, "c0", "p2panda/0", &id, 1) != 0;
+		failed = interest_subscribed(world.interest, "c0", "p2panda/0", &id, 1, true) != 0;
 		assert_int_equal(failed, heap_has_failed());
 		heap_fail(0, false);
 		tick();
@@ -735,6 +752,131 @@ static void what_is_on_record(void **state)
 	assert_int_equal(world.recorded[0][1], 2);
 	tick();
 	assert_int_equal(world.recorded[0][1], 0);
+}
+
+static void what_could_not_be_recorded(void **state)
+{
+	/* Later, by itself. */
+	world.cannot_remember = ERROR_FULL;
+	subscribe("c0", 0, 1);
+	assert_true(world.joined[0]);
+	tick();
+	assert_int_equal(world.recorded[0][0], 0);
+	world.cannot_remember = 0;
+	tick();
+	assert_int_equal(world.recorded[0][0], 2);
+	tick();
+	/* The same again is no news for the disk. */
+	subscribe("c0", 0, 1);
+	assert_int_equal(world.remembered, 1);
+	assert_int_equal(world.unrecorded, 0);
+	/* Never: said once. */
+	world.cannot_remember = ERROR_TOO_LARGE;
+	subscribe("c1", 1, 1);
+	tick();
+	tick();
+	assert_true(world.joined[1]);
+	assert_int_equal(world.unrecorded, 1);
+	unsubscribe("c1", 1);
+	assert_int_equal(world.forgotten, 0);
+}
+
+static void records_are_limited(void **state)
+{
+	struct interest_config config = plain;
+
+	config.max_records = 2;
+	begin(&config);
+	restore("c0", 0, 1);
+	subscribe("c1", 1, 1);
+	subscribe("c1", 2, 1);
+	assert_true(world.joined[2]);
+	assert_int_equal(world.unrecorded, 1);
+	assert_int_equal(world.recorded[1][2], 0);
+	/* One that is kept may change. */
+	subscribe("c1", 1, 2);
+	assert_int_equal(world.recorded[1][1], 3);
+	unsubscribe("c1", 1);
+	subscribe("c1", 2, 1);
+	assert_int_equal(world.recorded[1][2], 2);
+	assert_int_equal(world.unrecorded, 1);
+}
+
+static void what_ends_with_its_connection(void **state)
+{
+	struct id id = topic_id(0);
+
+	for (int i = 0; i < 2; i++) {
+		interest_subscribed(world.interest, "c0", "p2panda/0", &id, 1, false);
+		assert_true(world.joined[0]);
+		assert_int_equal(world.recorded[0][0], 0);
+		subscribe("c0", 0, 1);
+		assert_int_equal(world.recorded[0][0], 2);
+	}
+	assert_int_equal(world.forgotten, 1);
+}
+
+static void a_limit_on_filters(void **state)
+{
+	struct interest_config config = plain;
+	struct id id = topic_id(0);
+	char filter[32];
+	int accepted = 0;
+
+	config.max_overlays_per_client = 5;
+	begin(&config);
+	for (int i = 0; i < 100; i++) {
+		snprintf(filter, sizeof filter, "$share/%d/p2panda/0", i);
+		accepted += interest_subscribed(
+				    world.interest, "c0", filter, &id, 1, true) == ERROR_NONE;
+	}
+	assert_int_equal(accepted, 5 * INTEREST_FILTERS_PER_OVERLAY);
+	/* Those it has may be renewed, and others have theirs. */
+	assert_int_equal(interest_subscribed(world.interest, "c0", "$share/0/p2panda/0", &id, 0,
+				 true),
+		ERROR_NONE);
+	subscribe("c1", 0, 1);
+	interest_unsubscribed(world.interest, "c0", "$share/0/p2panda/0");
+	assert_int_equal(interest_subscribed(world.interest, "c0", "$share/x/p2panda/0", &id, 0,
+				 true),
+		ERROR_NONE);
+}
+
+/* Seconds for a thousand times subscribing and unsubscribing, with a TICK after each. */
+static double cost_of_subscribing(void)
+{
+	struct timespec begun, ended;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &begun);
+	for (int i = 0; i < 1000; i++) {
+		subscribe("c1", 1, 1);
+		tick();
+		unsubscribe("c1", 1);
+		tick();
+	}
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ended);
+	return (double)(ended.tv_sec - begun.tv_sec) + (double)(ended.tv_nsec - begun.tv_nsec) / 1e9;
+}
+
+static void others_filters_cost_nothing(void **state)
+{
+	struct interest_config config = plain;
+	struct id id = topic_id(0);
+	char client[16], filter[32];
+	double alone = cost_of_subscribing(), beside;
+
+	config.max_overlays_per_client = 100;
+	begin(&config);
+	for (int i = 0; i < 50000; i++) {
+		snprintf(client, sizeof client, "c0 %d", i / 100);
+		snprintf(filter, sizeof filter, "$share/%d/p2panda/0", i);
+		assert_int_equal(
+			interest_subscribed(world.interest, client, filter, &id, 1, true), 0);
+	}
+	tick();
+	beside = cost_of_subscribing();
+	print_message("%.2f us alone, %.2f us beside 50,000 filters\n", alone * 1e3, beside * 1e3);
+	assert_true(beside < 20 * alone);
 }
 
 static void offline_sessions_may_have_to_let_go(void **state)
@@ -1067,6 +1209,11 @@ int main(void)
 		TEST(restored_and_begun_anew),
 		TEST(the_end_forgets_nothing),
 		TEST(what_is_on_record),
+		TEST(what_could_not_be_recorded),
+		TEST(records_are_limited),
+		TEST(what_ends_with_its_connection),
+		TEST(a_limit_on_filters),
+		TEST(others_filters_cost_nothing),
 		TEST(offline_sessions_may_have_to_let_go),
 		TEST(a_limit_in_all),
 		TEST(a_limit_on_those_that_come_back),

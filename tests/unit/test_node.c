@@ -418,10 +418,13 @@ static void both_families(void **state)
 
 /* Fails the n-th allocation of this thread; 0: none. */
 static _Thread_local unsigned fails_here;
+/* Fails all those of threads that are not the test's. */
+static _Atomic bool fails_elsewhere;
+static _Thread_local bool is_here;
 
 static bool fails(void)
 {
-	return fails_here > 0 && --fails_here == 0;
+	return (fails_elsewhere && !is_here) || (fails_here > 0 && --fails_here == 0);
 }
 
 static void *heap_alloc(void *context, size_t size)
@@ -463,6 +466,38 @@ static void no_memory_to_start(void **state)
 			stop_node(&players[0]);
 		}
 	}
+	memory_set(NULL);
+}
+
+static void no_memory_to_join(void **state)
+{
+	static const struct memory memory = {heap_alloc, heap_realloc, heap_free, NULL};
+	struct id second = topic_id(2);
+
+	memory_set(&memory);
+	is_here = true;
+	start(&players[0]);
+	fails_elsewhere = true;
+	join(&players[0], &topic);
+	join(&players[0], &second);
+	publish(&players[0], "0");
+	publish(&players[0], "1");
+	/* By what is the matter. */
+	eventually(counted(&players[0], COUNTER_DROPPED_NO_MEMORY) == 2);
+	assert_int_equal(counted(&players[0], COUNTER_DROPPED_LEFT), 0);
+	assert_int_equal(node_leave(players[0].node, &second), 0);
+	fails_elsewhere = false;
+	/* Not for ever, and only what is still wanted. */
+	eventually(node_overlays(players[0].node) == 1);
+	publish(&players[0], "2");
+	eventually(node_waiting(players[0].node) == 1);
+	assert_int_equal(node_overlays(players[0].node), 1);
+	/* One that is owed at the end. */
+	fails_elsewhere = true;
+	join(&players[0], &second);
+	node_flush(players[0].node);
+	stop_node(&players[0]);
+	fails_elsewhere = false;
 	memory_set(NULL);
 }
 
@@ -957,6 +992,7 @@ int main(void)
 		TEST(not_our_address),
 		TEST(both_families),
 		TEST(no_memory_to_start),
+		TEST(no_memory_to_join),
 		TEST(two_meet),
 		TEST(whoever_joins_first),
 		TEST(sizes),

@@ -21,6 +21,7 @@ static struct {
 	struct node *node;
 	struct interest *interest;
 	struct outbound outbound;
+	struct remarks remarks;
 	uint64_t now;
 	unsigned joins, leaves;
 	/* What was logged. */
@@ -98,7 +99,7 @@ static bool has_session(void *context, const char *client)
 	return true;
 }
 
-static void on_remember(void *context, const char *client, const char *filter, uint8_t qos)
+static int on_remember(void *context, const char *client, const char *filter, uint8_t qos)
 {
 	fail_msg("nobody subscribes here");
 }
@@ -127,7 +128,7 @@ static int setup(void **state)
 	static const struct address bind = {.family = 4, .ip = {127, 0, 0, 1}};
 	static const uint8_t secret[IDENTITY_SECRET_SIZE] = {1};
 	static const struct interest_actions actions = {
-		on_join, on_leave, has_session, on_remember, on_forget, on_limited, NULL};
+		on_join, on_leave, has_session, on_remember, on_forget, on_limited, on_limited, NULL};
 	static const struct interest_config limits = {
 		.linger_ns = 30 * S, .max_overlays = 2, .max_overlays_per_client = 1};
 	const struct random random = random_system();
@@ -152,7 +153,8 @@ static int setup(void **state)
 	assert_int_equal(identity_from_secret(secret, &world.identity), 0);
 	assert_int_equal(node_start(&config, &world.node, reason), 0);
 	assert_int_equal(interest_new(&actions, &limits, &random, &world.interest), 0);
-	world.outbound = (struct outbound){.node = world.node, .interest = world.interest};
+	world.outbound = (struct outbound){
+		.node = world.node, .interest = world.interest, .remarks = &world.remarks};
 	return 0;
 }
 
@@ -244,17 +246,29 @@ static void refusals_are_logged_now_and_then(void **state)
 	/* An id is a secret. */
 	assert_null(strstr(world.line[1], "00112233445"));
 	assert_null(strchr(world.line[1], '\n'));
-	world.now += S;
+	/* Another kind does not hide behind it. */
 	say(TOPIC, NULL, LIMIT_CONTENT + 1, false);
-	assert_int_equal(world.lines, 3);
-	assert_non_null(strstr(world.line[0], "4057"));
-	assert_non_null(strstr(world.line[1], "99 more"));
+	assert_int_equal(world.lines, 2);
+	assert_non_null(strstr(world.line[1], "4057"));
 	world.now += S - 1;
 	say(TOPIC "/more", "x", 1, false);
-	assert_int_equal(world.lines, 3);
+	assert_int_equal(world.lines, 2);
 	world.now += 1;
 	say(TOPIC "/more", "x", 1, false);
-	assert_int_equal(world.lines, 5);
+	assert_int_equal(world.lines, 3);
+	remark_tick(&world.remarks, world.now);
+	assert_int_equal(world.lines, 4);
+	assert_non_null(strstr(world.line[1], "100 more lines"));
+}
+
+static void client_ids_are_clipped(void **state)
+{
+	char id[5000] = "";
+
+	memset(id, 'c', sizeof id - 1);
+	say_as(id, "p2panda/x", "x", 1, false);
+	assert_int_equal(world.lines, 1);
+	assert_true(strlen(world.line[1]) < 200);
 }
 
 static void too_large(void **state)
@@ -381,6 +395,7 @@ int main(void)
 		TEST(foreign_topics),
 		TEST(malformed_topics),
 		TEST(refusals_are_logged_now_and_then),
+		TEST(client_ids_are_clipped),
 		TEST(too_large),
 		TEST(carried),
 		TEST(over_a_limit),

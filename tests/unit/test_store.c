@@ -9,6 +9,8 @@
 
 #include <glob.h>
 #include <sqlite3.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -23,6 +25,11 @@ static struct {
 	uv_loop_t loop;
 	struct store *store;
 	char reason[STORE_REASON_SIZE];
+	bool anew;
+	/* How writing went. */
+	unsigned failures, recoveries;
+	char failure[64]; /* the last one */
+	size_t lost;
 	/* What was read: the owner's records, */
 	unsigned records;
 	char key[16], value[16]; /* the last one, as a string */
@@ -109,10 +116,24 @@ static const struct store_visitor visitor = {
 	.neighbour = on_neighbour,
 };
 
+static void on_wrote(void *context, const char *failure, size_t lost)
+{
+	assert_ptr_equal(context, &world);
+	world.lost += lost;
+	if (failure) {
+		world.failures++;
+		snprintf(world.failure, sizeof world.failure, "%s", failure);
+	} else {
+		world.recoveries++;
+	}
+}
+
+static const struct store_owner owner = {.context = &world, .wrote = on_wrote};
+
 static void open_in(const char *dir)
 {
 	world.records = world.values = world.nodes = world.neighbours = 0;
-	assert_int_equal(store_open(dir, &world.loop, &visitor, &world.store, world.reason), 0);
+	assert_int_equal(store_open(dir, &world.loop, &visitor, &owner, &world.store, &world.anew, world.reason), 0);
 }
 
 static void begin(void)
@@ -327,6 +348,68 @@ static void records_survive(void **state)
 	store_record(world.store, "a\0b", 3, NULL, 0);
 	reopen();
 	assert_int_equal(world.records, 3);
+}
+
+static off_t file_size(void)
+{
+	struct stat status;
+
+	assert_int_equal(stat(world.path, &status), 0);
+	return status.st_size;
+}
+
+/* Puts (or deletes) so many records of some 1000 bytes. */
+static void fill(unsigned count, const char *value)
+{
+	char key[LIMIT_RECORD - 24];
+
+	memset(key, 'k', sizeof key);
+	for (unsigned i = 0; i < count; i++) {
+		memcpy(key, &i, sizeof i);
+		store_record(world.store, key, sizeof key, value, strlen(value));
+	}
+	settle();
+}
+
+static void the_file_shrinks_again(void **state)
+{
+	off_t full;
+
+	begin();
+	fill(MANY, "1");
+	reopen();
+	full = file_size();
+	assert_true(full > MANY * 900);
+	fill(MANY, "");
+	/* While it is open. */
+	assert_true(file_size() < full / 4);
+	reopen();
+	assert_int_equal(world.records, 0);
+	assert_true(file_size() < full / 4);
+}
+
+/* Records without bounds, in a file that was made to grow only. */
+static void a_file_of_old_shrinks_too(void **state)
+{
+	off_t full;
+
+	begin();
+	end();
+	run_sql("PRAGMA auto_vacuum = NONE; PRAGMA journal_mode = DELETE; VACUUM;"
+		"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200)"
+		" INSERT INTO record SELECT CAST(i || zeroblob(65000) AS BLOB), x'01' FROM n;"
+		"INSERT INTO record VALUES (x'61', x'01')");
+	full = file_size();
+	assert_true(full > 200 * 65000);
+	begin();
+	assert_int_equal(world.records, 1);
+	assert_string_equal(world.key, "a");
+	assert_true(file_size() < full / 4);
+	end();
+	run_sql("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 30000)"
+		" INSERT INTO record SELECT CAST(i AS BLOB), x'01' FROM n");
+	begin();
+	assert_int_equal(world.records, LIMIT_RECORDS);
 }
 
 static void many_writes_in_their_order(void **state)
@@ -730,6 +813,53 @@ static void written_beside_another_process(void **state)
 }
 
 /* Who holds it for long does not make us lose what was to be written. */
+static void wait_for_retry(void)
+{
+	while (store_deadline(world.store) > uv_hrtime()) {
+		assert_true(store_deadline(world.store) < UINT64_MAX);
+		usleep(10000);
+	}
+	store_tick(world.store);
+	settle();
+}
+
+/* A disk that is full, as far as this process goes. */
+static void written_when_there_is_room(void **state)
+{
+	struct rlimit limit, before;
+
+	begin();
+	assert_true(world.anew);
+	settle();
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	signal(SIGXFSZ, SIG_IGN);
+	limit = before;
+	limit.rlim_cur = 64 << 10;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	for (unsigned i = 0; i < 300; i++) {
+		char key[LIMIT_RECORD - 24] = "";
+
+		memcpy(key, &i, sizeof i);
+		store_record(world.store, key, sizeof key, "1", 1);
+	}
+	settle();
+	assert_int_equal(world.failures, 1);
+	wait_for_retry();
+	assert_int_equal(world.failures, 2);
+	assert_int_equal(world.recoveries, 0);
+	/* The second time it waits longer; at the end there is one more attempt. */
+	assert_true(store_deadline(world.store) > uv_hrtime() + UINT64_C(1500000000));
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	signal(SIGXFSZ, SIG_DFL);
+	store_write_now(world.store);
+	settle();
+	assert_int_equal(world.recoveries, 1);
+	assert_int_equal(world.lost, 0);
+	reopen();
+	assert_false(world.anew);
+	assert_int_equal(world.records, 300);
+}
+
 static void written_when_the_other_process_is_done(void **state)
 {
 	sqlite3 *db;
@@ -747,6 +877,15 @@ static void written_when_the_other_process_is_done(void **state)
 	assert_int_equal(sqlite3_exec(db, "COMMIT", NULL, NULL, NULL), SQLITE_OK);
 	sqlite3_close(db);
 	assert_int_equal(put_node(1, "newer"), 0);
+	/* It is told, and not tried again at once. */
+	assert_int_equal(world.failures, 1);
+	assert_string_equal(world.failure, "database is locked");
+	settle();
+	assert_int_equal(world.recoveries, 0);
+	wait_for_retry();
+	assert_int_equal(world.recoveries, 1);
+	assert_int_equal(world.lost, 0);
+	assert_true(store_deadline(world.store) == UINT64_MAX);
 	reopen();
 	assert_int_equal(world.records, 1);
 	assert_string_equal(world.key, "one");
@@ -809,7 +948,7 @@ static void each_allocation_fails(void **state)
 
 	heap_fail(1, false);
 	assert_int_equal(
-		store_open(world.dir, &world.loop, NULL, &store, world.reason), ERROR_NOMEM);
+		store_open(world.dir, &world.loop, NULL, NULL, &store, &world.anew, world.reason), ERROR_NOMEM);
 	begin();
 	for (size_t n = 1;; n++) {
 		int error;
@@ -846,6 +985,8 @@ int main(void)
 		TEST(rows_survive),
 		TEST(values_survive),
 		TEST(records_survive),
+		TEST(the_file_shrinks_again),
+		TEST(a_file_of_old_shrinks_too),
 		TEST(many_writes_in_their_order),
 		TEST(writes_that_wait_are_replaced),
 		TEST(the_queue_is_bounded),
@@ -864,6 +1005,7 @@ int main(void)
 		TEST(rows_that_make_no_sense),
 		TEST(locked_by_another_process),
 		TEST(written_beside_another_process),
+		TEST(written_when_there_is_room),
 		TEST(written_when_the_other_process_is_done),
 		TEST(a_folder_that_is_none),
 		TEST(a_folder_that_cannot_be_written),

@@ -91,22 +91,60 @@ static void the_oldest_gives_way(void **state)
 	expect(&first, "cdef");
 }
 
+static struct waiting *gave_way;
+
+static void on_gave_way(void *context, struct waiting *waiting)
+{
+	assert_ptr_equal(context, &room);
+	gave_way = waiting;
+}
+
 static void bytes_in_all(void **state)
 {
+	room.gave_way = on_gave_way;
+	room.context = &room;
+	gave_way = NULL;
 	assert_int_equal(push(&first, 0, 'a', 60), 0);
 	assert_int_equal(push(&second, 0, 'b', 30), 0);
-	/* No room for a large one but by letting go one's own. */
+	/* Who would hold most lets go of its own. */
 	assert_int_equal(push(&second, 0, 'c', 40), 0);
 	assert_int_equal(counted(COUNTER_DROPPED_QUEUE_LIMIT), 1);
+	assert_null(gave_way);
 	expect(&second, "c");
-	/* Those of others stay. */
-	assert_int_equal(push(&second, 0, 'd', 41), ERROR_FULL);
-	assert_int_equal(counted(COUNTER_DROPPED_QUEUE_LIMIT), 2);
-	expect(&second, "");
-	expect(&first, "a");
-	/* One that can never find room. */
+	/* One that can never find room takes nobody's. */
 	assert_int_equal(push(&first, 0, 'e', 101), ERROR_FULL);
-	assert_int_equal(counted(COUNTER_DROPPED_QUEUE_LIMIT), 3);
+	assert_int_equal(counted(COUNTER_DROPPED_QUEUE_LIMIT), 2);
+	expect(&first, "a");
+}
+
+static void who_holds_most_gives_way(void **state)
+{
+	static const char filled[] = "abcdefghij";
+
+	room.gave_way = on_gave_way;
+	room.context = &room;
+	room.limit = 100;
+	for (size_t i = 0; filled[i]; i++)
+		assert_int_equal(push(&first, 0, filled[i], 10), 0);
+	assert_int_equal(room.bytes, room.max_bytes);
+	/* Up to a half each: from there on they are equals. */
+	for (char letter = '0'; letter < '5'; letter++) {
+		gave_way = NULL;
+		assert_int_equal(push(&second, 0, letter, 10), 0);
+		assert_ptr_equal(gave_way, &first);
+	}
+	assert_int_equal(counted(COUNTER_DROPPED_QUEUE_LIMIT), 5);
+	gave_way = NULL;
+	assert_int_equal(push(&second, 0, '5', 10), 0);
+	assert_null(gave_way);
+	assert_int_equal(push(&first, 0, 'k', 10), 0);
+	assert_null(gave_way);
+	assert_int_equal(counted(COUNTER_DROPPED_QUEUE_LIMIT), 7);
+	assert_int_equal(room.bytes, room.max_bytes);
+	expect(&first, "ghijk");
+	expect(&second, "12345");
+	/* Who holds nothing takes no part. */
+	assert_null(room.queues);
 }
 
 static void a_limit_of_nothing(void **state)
@@ -187,6 +225,7 @@ int main(void)
 		TEST(in_order),
 		TEST(the_oldest_gives_way),
 		TEST(bytes_in_all),
+		TEST(who_holds_most_gives_way),
 		TEST(a_limit_of_nothing),
 		TEST(empty_messages_wait_too),
 		TEST(they_age),

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "plugin/broker.h"
+#include "plugin/remark.h"
+
+#define S UINT64_C(1000000000)
+
+static struct remarks remarks;
+static unsigned lines;
+static char line[512];
+
+void broker_log(enum broker_level level, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(line, sizeof line, format, arguments);
+	va_end(arguments);
+	lines++;
+}
+
+static int setup(void **state)
+{
+	memset(&remarks, 0, sizeof remarks);
+	lines = 0;
+	return 0;
+}
+
+/* How many of a thousand may be said at once. */
+static unsigned at_once(enum remark_kind kind, uint64_t now)
+{
+	unsigned said = 0;
+
+	for (int i = 0; i < 1000; i++)
+		said += remark_may(&remarks, now, kind);
+	return said;
+}
+
+static void each_kind_for_itself(void **state)
+{
+	uint64_t now = 1000 * S;
+	unsigned burst = at_once(REMARK_LOCAL, now);
+
+	assert_uint_in_range(burst, 2, 100);
+	assert_false(remark_may(&remarks, now, REMARK_LOCAL));
+	assert_true(remark_may(&remarks, now, REMARK_TOO_LARGE));
+	/* Now and then one, and after a while as many as before. */
+	assert_int_equal(at_once(REMARK_LOCAL, now + S), 1);
+	assert_int_equal(at_once(REMARK_LOCAL, now + 1000 * S), burst);
+}
+
+static void what_was_not_said(void **state)
+{
+	uint64_t now = 1000 * S;
+	unsigned said = at_once(REMARK_MALFORMED_FILTER, now);
+	char expected[64];
+
+	remark_tick(&remarks, now);
+	assert_int_equal(lines, 1);
+	snprintf(expected, sizeof expected, "%u more lines", 1000 - said);
+	assert_non_null(strstr(line, expected));
+	/* Not each time either. */
+	assert_false(remark_may(&remarks, now, REMARK_MALFORMED_FILTER));
+	remark_tick(&remarks, now + 9 * S);
+	assert_int_equal(lines, 1);
+	remark_tick(&remarks, now + 10 * S);
+	assert_int_equal(lines, 2);
+	assert_non_null(strstr(line, "1 more lines"));
+	remark_tick(&remarks, now + 30 * S);
+	assert_int_equal(lines, 2);
+}
+
+static void repeated_is_said_for_each_overlay(void **state)
+{
+	struct id first = {{1}}, second = {{2}}, other = {{0}};
+	uint64_t now = 1000 * S;
+
+	remark_repeated(&remarks, now, &first, 3);
+	assert_int_equal(lines, 1);
+	assert_non_null(strstr(line, "overlay 0100000000: 3 messages"));
+	assert_non_null(strstr(line, "a counter or the time"));
+	remark_repeated(&remarks, now, &first, 4);
+	assert_int_equal(lines, 1);
+	remark_repeated(&remarks, now, &second, 1);
+	assert_int_equal(lines, 2);
+	remark_repeated(&remarks, now + 600 * S, &first, 1);
+	assert_int_equal(lines, 3);
+	assert_non_null(strstr(line, "overlay 0100000000: 5 messages"));
+	/* Any number of overlays is no flood. */
+	for (unsigned i = 0; i < 1000; i++) {
+		other.bytes[1] = (uint8_t)(i >> 8);
+		other.bytes[2] = (uint8_t)i;
+		remark_repeated(&remarks, now + 600 * S, &other, 1);
+	}
+	assert_uint_in_range(lines, 4, 100);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup(name, setup)
+	const struct CMUnitTest tests[] = {
+		TEST(each_kind_for_itself),
+		TEST(what_was_not_said),
+		TEST(repeated_is_said_for_each_overlay),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
