@@ -137,7 +137,8 @@ health() {
 }
 
 last_words() {
-	compose logs --no-color --tail 1 "$1" 2>/dev/null | grep '|' | sed 's/^[^|]*| *//' | tail -n 1
+	compose logs --no-color --tail 40 "$1" 2>/dev/null | grep '|' | sed 's/^[^|]*| *//' |
+		grep -iE 'p2panda: |error' | tail -n 1
 }
 
 name_of() { docker inspect --format '{{.Name}}' "$(compose ps -q "$1")" | tr -d /; }

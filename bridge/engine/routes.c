@@ -46,7 +46,7 @@ void route_note_failure(struct engine *engine, const struct id *peer,
 	struct configured *configured = engine_configured(engine, peer);
 	char buffer[ADDRESS_TEXT_SIZE];
 
-	if (configured && !engine_is_news(configured->failure, text))
+	if (configured && !configured_is_news(configured, text))
 		return;
 	engine_log(engine, configured ? NODE_LOG_NOTICE : NODE_LOG_DEBUG, "%s %s at %s: %s",
 		configured && !configured->trusted ? "bootstrap" : "peer", short_id(peer).text,
@@ -81,7 +81,6 @@ static void on_connected(void *context, struct quic_connection *connection)
 {
 	struct engine *engine = context;
 	struct route *route = quic_connection_data(connection);
-	struct configured *trusted;
 	char address[ADDRESS_TEXT_SIZE];
 
 	if (route)
@@ -102,8 +101,8 @@ static void on_connected(void *context, struct quic_connection *connection)
 	else
 		book_hear(engine->book, engine_now(engine), &route->peer, &route->peer,
 			&route->address, 1, true);
-	trusted = engine_trusted(engine, &route->peer);
-	engine_log(engine, trusted ? NODE_LOG_INFO : NODE_LOG_DEBUG,
+	/* For the side that dials that is before the other one has let it in. */
+	engine_log(engine, NODE_LOG_DEBUG,
 		"peer %s at %s: connected (%s)", short_id(&route->peer).text,
 		address_format(&route->address, address), route->dialled ? "dialled" : "incoming");
 	if (route->dialled)
@@ -158,9 +157,15 @@ static void on_closed(
 	struct engine *engine = context;
 	struct route *route = quic_connection_data(connection);
 	char at[AT_ADDRESS_SIZE];
+	struct address address;
 
-	if (!route)
-		return; /* refused before it was ours */
+	if (!route) {
+		/* refused before it was ours */
+		address = quic_connection_address(connection);
+		if (close->other_network && quic_connection_incoming(connection))
+			neighbours_stranger(engine, &address, close->text);
+		return;
+	}
 	if (route->lane) {
 		atomic_fetch_sub(engine->owner.connections, 1);
 		/* A dialler is through before the other side has decided. */
@@ -214,8 +219,10 @@ static int on_frame(struct engine *engine, struct inlet *inlet, const uint8_t *b
 	if (error)
 		engine_count(engine, COUNTER_BAD_FRAME);
 	inlet->has_topic = !error;
-	if (!error)
+	if (!error) {
+		neighbours_named(engine, &inlet->route->peer, &inlet->topic);
 		nodes_named(engine, &inlet->route->peer, &inlet->topic);
+	}
 	return error;
 }
 
