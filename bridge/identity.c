@@ -413,6 +413,11 @@ bool identity_is_node(const struct id *id)
 	return is_node;
 }
 
+bool identity_is_key(const struct id *id)
+{
+	return !is_small_order(id->bytes) && identity_is_node(id);
+}
+
 void identity_sni(const struct id *node, char sni[IDENTITY_SNI_SIZE])
 {
 	static const char suffix[] = ".iroh.invalid";

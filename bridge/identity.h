@@ -64,6 +64,9 @@ int identity_derive(
  * unreduced y and the wrong sign of x = 0 are let pass. False also when there is no
  * memory. */
 bool identity_is_node(const struct id *id);
+/* Whether it can be one that proves who it is: a point, and not one of small order, for which
+ * anybody can make signatures. */
+bool identity_is_key(const struct id *id);
 
 void identity_sni(const struct id *node, char sni[IDENTITY_SNI_SIZE]);
 void identity_alpn(const char *protocol, const struct id *network, struct id *alpn);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Name look-ups of configured peers, through libuv's thread pool: where each of a peer's
- * hosts is to be found now. Literal addresses are answered without asking anybody. One
- * look-up per peer at a time. The loop's thread.
+ * Name look-ups of configured peers: where each of a peer's hosts is to be found now. Each name is
+ * asked for on its own, so that one that nobody answers for holds up no other; literal addresses
+ * are answered without asking anybody. One look-up per peer at a time. The loop's thread.
  */
 #ifndef BRIDGE_RESOLVER_H
 #define BRIDGE_RESOLVER_H
@@ -14,14 +14,15 @@
 struct resolver;
 struct resolution;
 
-/* All addresses of all the peer's hosts; failure: why one of them has none, naming the host,
+/* All addresses of all the peer's hosts; before its first such answer there may be one with the
+ * literal addresses alone, while names are looked up. failure: why one of them has none, naming the host,
  * else empty. */
 typedef void resolver_answer(void *context, const struct id *node, const struct address *addresses,
 	size_t count, const char *failure);
 
 /* ERROR_NOMEM. */
 int resolver_new(uv_loop_t *loop, resolver_answer *answer, void *context, struct resolver **out);
-/* No answers from now on; look-ups under way are cancelled where they can be. */
+/* No answers from now on; nothing waits for look-ups under way. Before the loop's end. */
 void resolver_stop(struct resolver *resolver);
 /* When the loop has ended. Frees the resolutions too. NULL is fine. */
 void resolver_free(struct resolver *resolver);

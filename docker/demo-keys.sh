@@ -26,7 +26,8 @@ node_id() {
 for name in "$@"; do
 	conf=/brokers/$name/mosquitto.conf
 	{
-		cat /etc/mosquitto/mosquitto.conf
+		# Compose publishes the port, and on localhost only.
+		sed 's/^listener 1883 127.0.0.1$/listener 1883/' /etc/mosquitto/mosquitto.conf
 		echo "plugin_opt_identity_file /var/lib/mosquitto/identity.pem"
 		for other in "$@"; do
 			[ "$other" = "$name" ] || echo "plugin_opt_peer $(node_id "$other")@$other:2022"

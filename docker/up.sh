@@ -79,6 +79,28 @@ if [ "$action" = down ]; then
 	exit 0
 fi
 
+# Whether something listens on this port of localhost, as far as that can be seen here.
+is_taken() {
+	case ${DOCKER_HOST:-unix://} in
+	unix://*) ;;
+	*) return 1 ;; # the ports are another machine's
+	esac
+	hex=$(printf %04X "$1")
+	cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk -v port="$hex" '
+		$4 == "0A" && $2 ~ "^(0100007F|0+|0+FFFF00000100007F):" port "$" { found = 1 }
+		END { exit !found }'
+}
+
+for name in A B; do
+	eval "port=\$P2PANDA_PORT_$name"
+	service=$(echo "$name" | tr AB ab)
+	# Ours, when it is up already.
+	ours=$(compose port "$service" 1883 2>/dev/null) || ours=
+	if [ "${ours##*:}" != "$port" ] && is_taken "$port"; then
+		die "port $port of localhost is taken: choose another one with P2PANDA_PORT_$name"
+	fi
+done
+
 started=$(date +%s)
 "$here/base-image.sh" "$base" >&2
 
@@ -99,7 +121,8 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 if ! compose up --build --detach >"$log" 2>&1; then
 	tail -n 60 "$log" >&2
-	failed "compose could not build or start the brokers (its last lines and theirs are above)"
+	reason=$(grep -iE 'error|failed|cannot|denied' "$log" | grep -v 'Encountered errors' | tail -n 1)
+	failed "compose could not build or start the brokers: ${reason:-$(tail -n 1 "$log")}"
 fi
 
 remove_untagged '=image'
@@ -113,6 +136,11 @@ health() {
 		2>/dev/null || echo missing
 }
 
+last_words() {
+	compose logs --no-color --tail 40 "$1" 2>/dev/null | grep '|' | sed 's/^[^|]*| *//' |
+		grep -iE 'p2panda: |error' | tail -n 1
+}
+
 name_of() { docker inspect --format '{{.Name}}' "$(compose ps -q "$1")" | tr -d /; }
 
 deadline=$(($(date +%s) + 60))
@@ -120,16 +148,18 @@ for broker in a b; do
 	while state=$(health "$broker"); [ "$state" != healthy ]; do
 		case $state in
 		exited | dead | missing | unhealthy)
-			failed "broker $broker is $state (its log is above)" ;;
+			failed "broker $broker is $state: $(last_words "$broker")" ;;
 		esac
 		[ "$(date +%s)" -lt "$deadline" ] ||
-			failed "broker $broker is still $state after 60 s (its log is above)"
+			failed "broker $broker is still $state after 60 s: $(last_words "$broker")"
 		sleep 0.3
 	done
 done
 
 a=$(name_of a)
 b=$(name_of b)
+down="docker/up.sh down"
+[ "$COMPOSE_PROJECT_NAME" = mosquitto-p2panda ] || down="COMPOSE_PROJECT_NAME=$COMPOSE_PROJECT_NAME $down"
 topic=p2panda/$(od -A n -t x1 -v -N 32 /dev/urandom | tr -d ' \n')
 say "both brokers are healthy, $(($(date +%s) - started)) s after the start"
 cat <<EOF
@@ -148,5 +178,5 @@ The same with the MQTT clients of this machine:
   mosquitto_pub -p $P2PANDA_PORT_A -t $topic -m 'hello from a'
 
 The topic is new and random: who knows it can read and write it.
-Logs: docker logs $a. Remove everything: docker/up.sh down
+Logs: docker logs $a. Remove everything: $down
 EOF

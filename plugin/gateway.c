@@ -261,6 +261,23 @@ static bool load_identity(struct gateway *gateway, const struct options *options
 	return true;
 }
 
+/* One that nobody could ever prove to be is no node's: 000...0 as a placeholder. */
+static bool names_no_key(const char *key, const struct node_peer *peers, size_t count)
+{
+	char id[ID_HEX_SIZE + 1];
+
+	for (size_t i = 0; i < count; i++) {
+		if (identity_is_key(&peers[i].id))
+			continue;
+		broker_log(BROKER_ERROR,
+			"plugin_opt_%s '%s@...' is not accepted: this is no node's id; it takes "
+			"the 64 digits after 'node id' in the other node's log",
+			key, hex_encode(peers[i].id.bytes, ID_SIZE, id));
+		return true;
+	}
+	return false;
+}
+
 static bool names_own_id(
 	const struct gateway *gateway, const char *key, const struct node_peer *peers, size_t count)
 {
@@ -308,7 +325,9 @@ static bool start_node(struct gateway *gateway, const struct options *options)
 	};
 	char reason[NODE_REASON_SIZE];
 
-	if (names_own_id(gateway, "peer", options->peers, options->peers_count) ||
+	if (names_no_key("peer", options->peers, options->peers_count) ||
+		names_no_key("bootstrap", options->bootstraps, options->bootstraps_count) ||
+		names_own_id(gateway, "peer", options->peers, options->peers_count) ||
 		names_own_id(gateway, "bootstrap", options->bootstraps, options->bootstraps_count))
 		return false;
 	if (node_start(&config, &gateway->node, reason) == ERROR_NONE)

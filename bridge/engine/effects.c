@@ -15,8 +15,11 @@ static void on_neighbour_up(struct engine *engine, const struct id *topic, const
 		nodes_counted(engine, overlay, gossip_neighbours(engine->gossip, topic));
 	}
 	/* Should it fail again, that is news. */
-	if (configured)
-		configured->failure[0] = 0;
+	if (configured) {
+		configured_succeeded(configured);
+		configured->reached = true;
+	}
+	neighbours_up(engine, peer);
 	joiner_up(engine->joiner, topic, peer);
 	atomic_fetch_add(engine->owner.neighbours, 1);
 	if (is_first)
@@ -47,6 +50,7 @@ static void on_neighbour_down(struct engine *engine, const struct id *topic, con
 		nodes_counted(engine, overlay, left);
 	}
 	atomic_fetch_sub(engine->owner.neighbours, 1);
+	neighbours_down(engine, topic, peer);
 	engine_emit(engine, NODE_NEIGHBOUR_DOWN, topic, peer, NULL);
 	engine_log(engine, NODE_LOG_DEBUG, "overlay %s: neighbour %s is down", short_id(topic).text,
 		short_id(peer).text);

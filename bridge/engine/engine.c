@@ -40,6 +40,24 @@ bool engine_is_news(char last[FAILURE_SIZE], const char *failure)
 	return true;
 }
 
+bool configured_is_news(struct configured *configured, const char *failure)
+{
+	size_t count = configured->failures_count < FAILURES ? configured->failures_count : FAILURES;
+
+	configured->reached = false;
+	for (size_t i = 0; i < count; i++)
+		if (strncmp(configured->failures[i], failure, FAILURE_SIZE - 1) == 0)
+			return false;
+	snprintf(configured->failures[configured->failures_count++ % FAILURES], FAILURE_SIZE, "%s",
+		failure);
+	return true;
+}
+
+void configured_succeeded(struct configured *configured)
+{
+	configured->failures_count = 0;
+}
+
 void engine_emit(struct engine *engine, enum node_event_type type, const struct id *topic,
 	const struct id *peer, struct message *message)
 {
@@ -381,6 +399,7 @@ void engine_drop(struct engine *engine, struct overlay *overlay)
 			engine->lacking--;
 		joiner_remove_topic(engine->joiner, &topic);
 		/* The cores do not report neighbours of an overlay that is left. */
+		neighbours_left(engine, &topic);
 		atomic_fetch_sub(
 			engine->owner.neighbours, gossip_neighbours(engine->gossip, &topic));
 		gossip_leave(engine->gossip, engine_now(engine), &topic);

@@ -585,6 +585,8 @@ static void on_closed(
 		engine_pump(engine);
 		return;
 	}
+	if (talk->done)
+		neighbours_reached(engine, &talk->peer, &talk->address);
 	if (talk->connected && !talk->done) {
 		engine_count(engine, COUNTER_DISCOVERY_FAILED);
 		engine_log(engine, NODE_LOG_DEBUG, "peer %s: discovery ended early: %s",

@@ -31,6 +31,9 @@
 
 #define MS	     UINT64_C(1000000)
 #define FAILURE_SIZE 96
+#define FAILURES     4
+/* Overlays that others have and we have not joined, as far as they are said. */
+#define UNJOINED 32
 
 /* The protocols of the endpoint. */
 enum protocol { GOSSIP, DISCOVERY, PROTOCOLS };
@@ -94,7 +97,11 @@ struct configured {
 	struct id id;
 	bool trusted; /* peer, else bootstrap */
 	struct resolution *resolution;
-	char failure[FAILURE_SIZE];			/* the last one that was logged */
+	/* Those that were logged since it was last reached, the oldest given up: an unreachable
+	 * node with several addresses or a name that is gone fails in several ways in turn. */
+	char failures[FAILURES][FAILURE_SIZE];
+	size_t failures_count;
+	bool reached; /* that was said, and no failure since */
 	struct address found[LIMIT_ADDRESSES_PER_NODE]; /* by the last look-up */
 	size_t found_count;
 };
@@ -113,6 +120,21 @@ struct remark {
 	uint64_t not_before;
 	uint64_t unsaid; /* since the last one */
 };
+
+/* Lines of one kind: how many were said, and were not, until then. */
+struct quota {
+	uint64_t until;
+	unsigned said;
+	uint64_t unsaid;
+};
+
+/* An overlay that a node has named and we have not joined. */
+struct unjoined {
+	struct id topic, node;
+	bool said;
+};
+
+struct companion;
 
 /* The last info's time, in the store. */
 #define ADVERTISE_TIME "info_time"
@@ -164,6 +186,10 @@ struct engine {
 	struct access *access;
 	struct advertise advertise;
 	struct remark denied, own_id, crowded;
+	struct companion *companions;
+	struct quota comings, alone, foreigners;
+	struct unjoined unjoined[UNJOINED];
+	size_t unjoined_count;
 	struct quic_endpoint *endpoint;
 	struct resolver *resolver;
 	struct store *store;
@@ -205,6 +231,9 @@ __attribute__((format(printf, 3, 4))) void engine_log(
 /* Whether this failure is another one than the last; keeps it as the last. One that goes
  * on is logged once. */
 bool engine_is_news(char last[FAILURE_SIZE], const char *failure);
+/* The same for one node of the configuration; and what makes the next one news again. */
+bool configured_is_news(struct configured *configured, const char *failure);
+void configured_succeeded(struct configured *configured);
 void engine_emit(struct engine *engine, enum node_event_type type, const struct id *topic,
 	const struct id *peer, struct message *message);
 void engine_count(struct engine *engine, enum counter counter);
@@ -285,6 +314,22 @@ void routes_expire(struct engine *engine, uint64_t now);
 /* Has failed to connect: for the log, where it is news. */
 void route_note_failure(struct engine *engine, const struct id *peer, const struct address *address,
 	const char *text);
+
+/* neighbours.c */
+
+/* peer has become a neighbour in one more overlay, or is no longer one in topic's. */
+void neighbours_up(struct engine *engine, const struct id *peer);
+void neighbours_down(struct engine *engine, const struct id *topic, const struct id *peer);
+/* The overlay is about to be left. */
+void neighbours_left(struct engine *engine, const struct id *topic);
+/* A configured node has let us in. */
+void neighbours_reached(
+	struct engine *engine, const struct id *peer, const struct address *address);
+/* peer has opened a stream for this overlay, joined or not. */
+void neighbours_named(struct engine *engine, const struct id *peer, const struct id *topic);
+/* Somebody who dialled us was refused before anything is known of who it is. */
+void neighbours_stranger(struct engine *engine, const struct address *address, const char *why);
+void neighbours_free(struct engine *engine);
 
 /* nodes.c */
 

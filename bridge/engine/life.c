@@ -33,7 +33,7 @@ static void on_resolved(void *context, const struct id *node, const struct addre
 	if (!configured)
 		return;
 	if (addresses_count == 0) {
-		if (engine_is_news(configured->failure, failure))
+		if (configured_is_news(configured, failure))
 			engine_log(engine, NODE_LOG_NOTICE, "%s %s: %s",
 				configured->trusted ? "peer" : "bootstrap", short_id(node).text,
 				failure);
@@ -126,6 +126,7 @@ void engine_free(struct engine *engine)
 	walker_free(engine->walker);
 	mdns_free(engine->mdns);
 	advertise_free(engine);
+	neighbours_free(engine);
 	book_free(engine->book);
 	access_free(engine->access);
 	resolver_free(engine->resolver);

@@ -46,7 +46,7 @@ void route_note_failure(struct engine *engine, const struct id *peer,
 	struct configured *configured = engine_configured(engine, peer);
 	char buffer[ADDRESS_TEXT_SIZE];
 
-	if (configured && !engine_is_news(configured->failure, text))
+	if (configured && !configured_is_news(configured, text))
 		return;
 	engine_log(engine, configured ? NODE_LOG_NOTICE : NODE_LOG_DEBUG, "%s %s at %s: %s",
 		configured && !configured->trusted ? "bootstrap" : "peer", short_id(peer).text,
@@ -255,7 +255,6 @@ static void on_connected(void *context, struct quic_connection *connection)
 {
 	struct engine *engine = context;
 	struct route *route = quic_connection_data(connection);
-	struct configured *trusted;
 	char address[ADDRESS_TEXT_SIZE];
 
 	if (route)
@@ -280,8 +279,8 @@ static void on_connected(void *context, struct quic_connection *connection)
 		book_hear(engine->book, engine_now(engine), &route->peer, &route->peer,
 			&route->address, 1, ADDRESS_LOOPBACK);
 	}
-	trusted = engine_trusted(engine, &route->peer);
-	engine_log(engine, trusted ? NODE_LOG_INFO : NODE_LOG_DEBUG,
+	/* For the side that dials that is before the other one has let it in. */
+	engine_log(engine, NODE_LOG_DEBUG,
 		"peer %s at %s: connected (%s)", short_id(&route->peer).text,
 		address_format(&route->address, address), route->dialled ? "dialled" : "incoming");
 	if (route->dialled)
@@ -336,9 +335,15 @@ static void on_closed(
 	struct engine *engine = context;
 	struct route *route = quic_connection_data(connection);
 	char at[AT_ADDRESS_SIZE];
+	struct address address;
 
-	if (!route)
-		return; /* refused before it was ours */
+	if (!route) {
+		/* refused before it was ours */
+		address = quic_connection_address(connection);
+		if (close->other_network && quic_connection_incoming(connection))
+			neighbours_stranger(engine, &address, close->text);
+		return;
+	}
 	set_stranger(route, false);
 	remove_guest(route);
 	if (route->lane) {
@@ -397,6 +402,7 @@ static int on_frame(struct engine *engine, struct inlet *inlet, const uint8_t *b
 		engine_count(engine, COUNTER_BAD_FRAME);
 	inlet->has_topic = !error;
 	if (!error) {
+		neighbours_named(engine, &inlet->route->peer, &inlet->topic);
 		overlay = engine_overlay(engine, &inlet->topic);
 		set_joined(inlet, overlay && !overlay->refused);
 		nodes_named(engine, &inlet->route->peer, &inlet->topic);

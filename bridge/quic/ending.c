@@ -149,8 +149,8 @@ static void describe_remote(struct quic_connection *connection, struct quic_clos
 		meaning = ", our proof of address was too late or meant for another";
 	else if (code == NGTCP2_APPLICATION_ERROR)
 		meaning = ", closed by its application during the handshake";
-	ending_text(close, "closed by peer: transport code %#llx%s%s%s%s", code, meaning, open,
-		reason, shut);
+	ending_text(close, "%s by peer: transport code %#llx%s%s%s%s",
+		close->refused ? "refused" : "closed", code, meaning, open, reason, shut);
 }
 
 void connection_fail(struct quic_connection *connection, int error)
@@ -190,6 +190,7 @@ void connection_fail(struct quic_connection *connection, int error)
 		alert = ngtcp2_conn_get_tls_alert(connection->conn);
 		close.code = NGTCP2_CRYPTO_ERROR | alert;
 		close.own_key = connection->tls.own_key;
+		close.other_network = alert == SSL_AD_NO_APPLICATION_PROTOCOL;
 		if (connection->tls.wrong_peer)
 			ending_text(&close, "peer is not the dialled node");
 		else if (alert == SSL_AD_NO_APPLICATION_PROTOCOL)

@@ -39,6 +39,7 @@ struct quic_close {
 	bool refused;
 	uint64_t code;
 	char text[96]; /* for the log: what happened, in words */
+	bool other_network; /* we have no protocol of those that it named */
 	bool own_key;  /* we have dialled, and were shown our own key */
 };
 

@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Who finds whom, and who is refused."""
 
+import pathlib
 import secrets
 import socket
 
 import pytest
 
+from compile import shared_library
 from identity import make_identity, overlay, random_topic
+from settings import within
+
+SHIM = pathlib.Path(__file__).with_name("network_preload.c")
 
 
 def check_both_ways(a, b):
@@ -121,3 +126,25 @@ def test_another_key_is_refused(brokers, tmp_path, diallers):
     check_strangers(a, b, [pair[number] for number in diallers])
     for number in diallers:
         pair[number].wait_number("peers/refused", 1)
+
+
+def silent(broker, tmp_path, names: int):
+    """Names whose servers say nothing come before those that are added later."""
+    for number in range(names):
+        broker.add_peer(make_identity(tmp_path / f"silent{number}.pem"), f"silent{number}.invalid:1")
+
+
+def test_silent_name_servers_hold_up_nobody(brokers, tmp_path):
+    """Eight names that nobody answers for, and a good one: it is dialled at once; and then the
+    broker ends without them."""
+    shim = shared_library(SHIM, tmp_path)
+    a, b = brokers(preload=[shim]), brokers()
+    silent(a, tmp_path, 8)
+    a.add_peer(b, f"localhost:{b.quic_port}")
+    b.start()
+    a.start()
+    a.wait_log(f"peer {b.id[:10]} at .*: reached", within(2))
+    check_both_ways(a, b)
+    a.terminate()
+    assert a.wait_end(within(2)) == 0
+    a.assert_no_report()

@@ -91,6 +91,12 @@ def test_table_is_complete(brokers):
     assert known == set(OPTIONS)
     section = README.read_text().partition("\n## Options\n")[2].partition("\n## ")[0]
     assert set(re.findall(r"^\| `(\w+)`", section, re.MULTILINE)) == known
+    # And the same ranges.
+    rows = dict(re.findall(r"^\| `(\w+)`[^|]*\|(.*)", section, re.MULTILINE))
+    for key, option in OPTIONS.items():
+        bounds = re.search(r"from (\d+) to (\d+)", option.accepted)
+        if bounds and key != "delivery_qos":  # which names each
+            assert f" {bounds[1]} to {bounds[2]} " in rows[key]
 
 
 def config(broker, *given: tuple[str, str]) -> str:

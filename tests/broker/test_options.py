@@ -100,6 +100,14 @@ def test_own_id_as_peer(brokers, key):
     assert "own id" in broker.wait_refusal()
 
 
+@pytest.mark.parametrize("key", ["peer", "bootstrap"])
+@pytest.mark.parametrize("id", ["00" * 32, "02" + "00" * 31], ids=["anybody's", "nobody's"])
+def test_no_key_as_peer(brokers, key, id):
+    """It could never prove to be this node."""
+    line = brokers(options=[(key, f"{id}@127.0.0.1:9")]).wait_refusal()
+    assert line.startswith(f"plugin_opt_{key} '{id}@...' is not accepted: this is no node's id")
+
+
 def test_loaded_twice(brokers):
     broker = brokers()
     config = broker.config()

@@ -62,12 +62,30 @@ static void random_numbers_are_judged(void **state)
 	}
 }
 
+/* Points that anybody can sign for are no keys, others are. */
+static void points_of_small_order_are_no_keys(void **state)
+{
+	struct id id = {{0}};
+
+	for (uint8_t y = 0; y < 2; y++) {
+		id.bytes[0] = y;
+		assert_true(identity_is_node(&id));
+		assert_false(identity_is_key(&id));
+	}
+	id.bytes[0] = 2;
+	assert_false(identity_is_node(&id));
+	assert_false(identity_is_key(&id));
+	id.bytes[0] = 3;
+	assert_true(identity_is_key(&id));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(small_numbers_are_judged),
 		cmocka_unit_test(numbers_around_the_prime_are_judged),
 		cmocka_unit_test(random_numbers_are_judged),
+		cmocka_unit_test(points_of_small_order_are_no_keys),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
