@@ -246,7 +246,6 @@ static bool is_damage(sqlite3 *db)
 static bool make_tables(struct store *store, int version)
 {
 	static const char schema[] =
-		"PRAGMA auto_vacuum = INCREMENTAL;" /* of a new file */
 		"PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
 		"PRAGMA journal_size_limit = 1048576;"
 		"BEGIN IMMEDIATE;"
@@ -289,12 +288,9 @@ static void shrink(sqlite3 *db)
 
 	if (unused < SHRINK_PAGES || unused < ask(db, "PRAGMA page_count") / 4)
 		return;
-	/* Files of old, which had to be written anew to become smaller. */
-	if (ask(db, "PRAGMA auto_vacuum") == 0)
-		sqlite3_exec(db, "PRAGMA auto_vacuum = INCREMENTAL; VACUUM", NULL, NULL, NULL);
-	else
-		sqlite3_exec(db, "PRAGMA incremental_vacuum", NULL, NULL, NULL);
-	sqlite3_exec(db, "PRAGMA wal_checkpoint(TRUNCATE)", NULL, NULL, NULL);
+	/* What there is is written anew: there are bounds on it, and files of old cannot shrink in
+	 * another way. */
+	sqlite3_exec(db, "VACUUM; PRAGMA wal_checkpoint(TRUNCATE)", NULL, NULL, NULL);
 }
 
 /* Before anything of it is handed out. */
