@@ -99,3 +99,26 @@ bool address_is_loopback(const struct address *address)
 
 	return v4 ? v4[0] == 127 : memcmp(address->ip, loopback, sizeof loopback) == 0;
 }
+
+enum address_scope address_scope(const struct address *address)
+{
+	const uint8_t *v4 = as_v4(address), *ip = address->ip;
+
+	if (address_is_loopback(address))
+		return ADDRESS_LOOPBACK;
+	if (v4 ? v4[0] == 10 || (v4[0] == 172 && v4[1] >> 4 == 1) ||
+			 (v4[0] == 192 && v4[1] == 168) || (v4[0] == 169 && v4[1] == 254)
+	       : (ip[0] & 0xfe) == 0xfc || (ip[0] == 0xfe && ip[1] >> 6 == 2))
+		return ADDRESS_PRIVATE;
+	return ADDRESS_GLOBAL;
+}
+
+struct address address_host(const struct address *address)
+{
+	struct address host = *address;
+
+	host.port = 0;
+	if (!as_v4(address))
+		memset(host.ip + 8, 0, 8);
+	return host;
+}

@@ -35,4 +35,16 @@ int address_compare(const struct address *a, const struct address *b);
 bool address_is_dialable(const struct address *address);
 bool address_is_loopback(const struct address *address);
 
+/* From where an address can be reached, the widest first. Who is in one of these places can be
+ * believed to know addresses of it and of the wider ones: in another private network 10.0.0.1 is
+ * somebody else. */
+enum address_scope {
+	ADDRESS_GLOBAL,
+	ADDRESS_PRIVATE, /* RFC 1918, fc00::/7, link-local */
+	ADDRESS_LOOPBACK,
+};
+enum address_scope address_scope(const struct address *address);
+/* The host that an address belongs to, without a port: in IPv6 a whole /64 is one host's. */
+struct address address_host(const struct address *address);
+
 #endif

@@ -51,6 +51,8 @@
 	X(LIMIT_RECEIVED_IDS, "limits/received_ids", "remembered ids forgotten early") \
 	X(LIMIT_CACHE, "limits/cache", "cached content evicted early") \
 	X(LIMIT_CONNECTIONS, "limits/connections", "connections refused: limit") \
+	X(LIMIT_FOREIGN, "limits/foreign_streams", \
+		"connections closed: too many streams for overlays that are not joined") \
 	X(LIMIT_PEERS, "limits/peers", "peers not kept: limit") \
 	X(LIMIT_PEER_DATA, "limits/peer_data", "peer data ignored: too large or malformed") \
 	X(LIMIT_STATELESS, "limits/stateless", "resets, refusals and Retries not sent: rate") \
@@ -71,6 +73,7 @@
 	X(BAD_PACKET, "discovery/bad_packets", \
 		"mDNS packets of the service that could not be decoded") \
 	X(LIMIT_INFOS, "limits/infos", "transport infos not looked at: limit per session or node") \
+	X(LIMIT_KEYS, "limits/keys", "Shuffles not looked at: ids to be checked per second") \
 	X(LIMIT_TOPICS, "limits/topics", "shared topics of a node not kept: limit") \
 	X(LIMIT_SESSIONS, "limits/sessions", "discovery sessions refused: limit") \
 	X(LIMIT_UNPROVEN, "limits/unproven", \

@@ -62,6 +62,21 @@
 #define LIMIT_CONNECTIONS	   1024
 #define LIMIT_CONNECTIONS_PER_PEER 8
 
+/* Of these: places that strangers cannot take (for dials and configured nodes), and those that
+ * one address may have (IPv6: a /64; many nodes may be behind one, but not most of all). */
+#define LIMIT_CONNECTIONS_RESERVE     128
+#define LIMIT_CONNECTIONS_PER_ADDRESS 128
+
+/* A connection on which neither side has a stream of an overlay that is joined here ends after
+ * this time, whatever other streams there are. */
+#define LIMIT_STRANGER_MS 60000
+
+/* Streams that peers have opened for overlays that are not joined here: some 700 bytes each. Of
+ * one peer: what two connections, which are normal, can hold of a node with as many overlays as
+ * there may be. */
+#define LIMIT_FOREIGN_STREAMS	       32768
+#define LIMIT_FOREIGN_STREAMS_PER_PEER (2 * LIMIT_OVERLAYS)
+
 /* Links that are wanted or there, in memory (dialler, links): more than fit into the views of
  * every overlay. */
 #define LIMIT_PEERS 1024
@@ -86,6 +101,16 @@
 /* Unproven nodes that one node may bring into the book: further ones replace its own. */
 #define LIMIT_HEARSAY_PER_NODE 1000
 
+/* Infos verified per second for all strangers together, and more for those whom we have chosen
+ * (configured, dialled): some 4 and 8 per cent of a processor. And ids of Shuffles of which it is
+ * not known whether they are keys, 10 us each: a restart with a thousand overlays needs some. */
+#define LIMIT_VERIFIED_STRANGERS 250
+#define LIMIT_VERIFIED_CHOSEN	 500
+#define LIMIT_KEYS_CHECKED	 2000
+
+/* Forged infos in one session, at which it ends. */
+#define LIMIT_FORGED 3
+
 /* One discovery session: infos sent; new ones that are verified (0.1 ms each), the known ones
  * cost nothing; bytes read. Sessions at once, dialled and accepted each. */
 #define LIMIT_INFOS_SENT	1000
@@ -96,6 +121,9 @@
 /* Dials per second to addresses that have not worked yet and are not configured: hearsay may
  * point at third parties. */
 #define LIMIT_UNPROVEN_DIALS 16
+/* And to one host, until one of them works, before they become rare: some nodes may be behind one
+ * address, and dials to them begin before the first is answered. */
+#define LIMIT_UNPROVEN_DIALS_PER_HOST 8
 
 /* An info that claims to be from further in the future than this is refused: it could never
  * be replaced (us). */

@@ -154,16 +154,40 @@ need_peers() {
 suite_unit() { ctest_suite unit asan; }
 suite_vectors() { ctest_suite vectors asan; }
 
-# Most of the whole nodes' simulation is for a build without sanitizers: it takes minutes. Its
-# figures are shown.
+# Most of the whole nodes' simulation is for a build without sanitizers: it takes minutes of
+# processor time, beside all that comes meanwhile and waits. Its figures are shown.
+worlds_pid=
 suite_simulation() {
-	local xml=$out/rest.xml
 	ctest_suite simulation asan
 	build_release || { broken simulation "its build failed"; return; }
-	rm -f "$xml"
-	ctest --test-dir "$out/release" -L '^rest$' --no-tests=error -V --output-junit "$xml" \
-		--test-output-size-passed 10000000 --test-output-size-failed 10000000 -j "$(nproc)"
-	count simulation "$xml"
+	rm -f "$out/worlds.xml"
+	nice -n 19 ctest --test-dir "$out/release" -L '^rest$' --no-tests=error -V \
+		--output-junit "$out/worlds.xml" --test-output-size-passed 10000000 \
+		--test-output-size-failed 10000000 -j "$(nproc)" >"$out/worlds.log" 2>&1 &
+	worlds_pid=$!
+}
+
+end_worlds() {
+	[ -n "$worlds_pid" ] || return
+	say "the simulation of whole nodes, which ran beside the others"
+	wait "$worlds_pid"
+	sed -n 's/^[0-9]*: //p' "$out/worlds.log" | grep -v '^Test '
+	count simulation "$out/worlds.xml"
+	sum_up simulation
+}
+
+# All numbers of nodes with ten seeds each: more than an hour.
+suite_worlds() {
+	local topology passed=0 failed=0
+	build_release || { broken worlds "its build failed"; return; }
+	for topology in mesh hub chain discovered bootstrap; do
+		if "$out/release/simulation_test_rest" -a -t $topology; then
+			passed=$((passed + 1))
+		else
+			failed=$((failed + 1))
+		fi
+	done
+	result worlds $passed $failed
 }
 
 suite_fuzz() { ctest_suite fuzz fuzz; }
@@ -312,10 +336,11 @@ for suite in "$@"; do
 	broker*" sanitizers "* | interop*" sanitizers "*) build_early tsan ;;
 	esac
 	"suite_$suite"
-	if [ "$suite" != rest ] || [ -z "$rest_pid" ]; then # it has only begun
+	if [ "$suite" != rest ] || [ -z "$rest_pid" ]; then # that has only begun
 		sum_up "$suite" ", in $((SECONDS - begun)) s"
 	fi
 done
+end_worlds
 end_rest
 end_once
 exit 0

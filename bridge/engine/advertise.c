@@ -9,12 +9,26 @@
 #define ADVERTISE_MOST_NS  (60000 * MS)
 #define ADVERTISE_AGAIN_NS (600000 * MS)
 
-/* Newer than whatever others may have of ours, though this machine may have no clock. */
-static struct info_time next_time(const struct engine *engine)
+/* A clock before 2025 has not been set: it tells nothing of other times. */
+#define CLOCK_IS_SET_US UINT64_C(1735689600000000)
+/* The wall clock was set if it has gone so much faster or slower than the monotonic one. */
+#define CLOCK_STEP_US UINT64_C(5000000)
+
+/* Newer than whatever others may have of ours, though this machine may have no clock. But others
+ * believe nothing that is far ahead of their clocks: of what was signed while ours was wrong none
+ * of them has anything. */
+static struct info_time next_time(struct engine *engine)
 {
-	const struct advertise *advertise = &engine->advertise;
+	struct advertise *advertise = &engine->advertise;
 	struct info_time time = {.us = engine_wall(engine)};
 
+	if (time.us >= CLOCK_IS_SET_US && advertise->time.us > time.us + LIMIT_FUTURE_US) {
+		engine_log(engine, NODE_LOG_WARNING,
+			"what this node has said of itself before is from %llu s in the future, "
+			"when its clock was wrong: it is forgotten",
+			(unsigned long long)((advertise->time.us - time.us) / 1000000));
+		advertise->time = (struct info_time){0};
+	}
 	if (time.us <= advertise->time.us)
 		time.us = advertise->time.us + 1;
 	return time;
@@ -54,6 +68,24 @@ static void tell_addresses(struct engine *engine)
 	sign(engine, addresses, count);
 	local_tell(engine);
 	explore_anew(engine);
+}
+
+/* How far the wall clock is ahead of the monotonic one, us; unsigned, it may wrap. */
+static uint64_t clock_offset(const struct engine *engine)
+{
+	return engine_wall(engine) - engine_now(engine) / 1000;
+}
+
+void advertise_clock(struct engine *engine)
+{
+	struct advertise *advertise = &engine->advertise;
+	uint64_t ahead = clock_offset(engine) - advertise->clock;
+
+	if (ahead + CLOCK_STEP_US <= 2 * CLOCK_STEP_US)
+		return;
+	advertise->clock += ahead;
+	engine_log(engine, NODE_LOG_NOTICE, "the clock was set: addresses are told anew");
+	tell_addresses(engine);
 }
 
 void advertise_newer(struct engine *engine, struct info_time time)
@@ -149,6 +181,7 @@ int advertise_make(struct engine *engine, const struct node_config *config,
 	struct node_peer self = {.id = engine->me, .hosts_count = config->advertise_count};
 	struct address address;
 
+	advertise->clock = clock_offset(engine);
 	advertise->backoff = ADVERTISE_FIRST_NS;
 	advertise->sockets = bound;
 	advertise->sockets_count = n;

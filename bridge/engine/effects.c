@@ -56,17 +56,17 @@ static void on_peer_addresses(struct engine *engine, const struct gossip_effect 
 {
 	struct quic_connection *source = links_connection(engine->links, &effect->source);
 	struct address address;
-	bool loopback = false;
+	enum address_scope scope = ADDRESS_GLOBAL;
 
 	/* One that is never dialled needs no place in the book. */
 	if (!access_grants(engine->access, &effect->peer))
 		return;
 	if (source) {
 		address = quic_connection_address(source);
-		loopback = address_is_loopback(&address);
+		scope = address_scope(&address);
 	}
 	book_hear(engine->book, engine_now(engine), &effect->peer, &effect->source,
-		effect->addresses, effect->addresses_count, loopback);
+		effect->addresses, effect->addresses_count, scope);
 	walker_found(engine->walker, engine_now(engine));
 }
 
@@ -203,6 +203,9 @@ bool effects_joiner(struct engine *engine)
 			break;
 		case JOINER_MERGE:
 			engine_count(engine, COUNTER_MERGES);
+			engine_log(engine, NODE_LOG_DEBUG,
+				"overlay %s: asks peer %s, which may be in another part of it",
+				short_id(&effect.topic).text, short_id(&effect.peer).text);
 			gossip_merge(engine->gossip, now, &effect.topic, &effect.peer);
 			break;
 		case JOINER_PROBE:

@@ -91,6 +91,20 @@ void engine_remark_own_id(struct engine *engine, const char *where)
 			where);
 }
 
+void engine_remark_crowded(struct engine *engine, const struct address *source)
+{
+	char text[ADDRESS_TEXT_SIZE];
+	uint64_t unsaid;
+
+	if (may_remark(engine, &engine->crowded, &unsaid))
+		engine_log(engine, NODE_LOG_WARNING,
+			"no place left for connections (%d in all, %d of one address): those that "
+			"share no overlay with us give way, others are refused; last: %s (%llu "
+			"more since the last such line)",
+			LIMIT_CONNECTIONS, LIMIT_CONNECTIONS_PER_ADDRESS,
+			address_format(source, text), (unsigned long long)unsaid);
+}
+
 bool engine_may_dial(struct engine *engine, const struct id *peer)
 {
 	if (access_grants(engine->access, peer))
@@ -256,6 +270,8 @@ static uint64_t deadline(const struct engine *engine)
 		due = walker_deadline(engine->walker);
 	if (explore_deadline(engine) < due)
 		due = explore_deadline(engine);
+	if (routes_deadline(engine) < due)
+		due = routes_deadline(engine);
 	if (engine->mdns && mdns_deadline(engine->mdns) < due)
 		due = mdns_deadline(engine->mdns);
 	if (engine->waiting_due < due)
@@ -281,6 +297,7 @@ void engine_tick(struct engine *engine)
 	}
 	expire_waiting(engine, now);
 	explore_tick(engine, now);
+	routes_expire(engine, now);
 	if (!engine->stopping)
 		nodes_heal(engine, now);
 	if (now >= engine->advertise.due) {
@@ -293,6 +310,8 @@ void engine_tick(struct engine *engine)
 uint64_t engine_turn(struct engine *engine)
 {
 	if (!engine->closing) {
+		if (!engine->stopping)
+			advertise_clock(engine);
 		engine_pump(engine);
 		tell_dropped(engine);
 		effects_rows(engine);
@@ -317,7 +336,7 @@ void engine_join(struct engine *engine, const struct id *topic)
 	if (!overlay)
 		return;
 	overlay->topic = *topic;
-	overlay->heal_due = UINT64_MAX;
+	overlay->heal_due = overlay->settle_due = UINT64_MAX;
 	HASH_ADD_KEYPTR_BYHASHVALUE(hh, engine->overlays, &overlay->topic, sizeof overlay->topic,
 		keyed_hash(&engine->keyed, topic, sizeof *topic), overlay);
 	if (!overlay->hh.tbl) {
@@ -333,6 +352,7 @@ void engine_join(struct engine *engine, const struct id *topic)
 		return;
 	}
 	atomic_fetch_add(engine->owner.overlays, 1);
+	routes_joined(engine, topic, true);
 	nodes_join(engine, overlay);
 	explore_anew(engine);
 	engine_pump(engine);
@@ -347,6 +367,7 @@ void engine_drop(struct engine *engine, struct overlay *overlay)
 	HASH_DELETE(hh, engine->overlays, overlay);
 	if (!overlay->refused) {
 		atomic_fetch_sub(engine->owner.overlays, 1);
+		routes_joined(engine, &topic, false);
 		if (overlay->lacking)
 			engine->lacking--;
 		joiner_remove_topic(engine->joiner, &topic);

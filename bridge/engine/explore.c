@@ -41,7 +41,8 @@ struct talk {
 	bool walked; /* the walker waits for its end */
 	bool second; /* the other codec has been tried before */
 	bool done, fresh;
-	size_t verified;   /* or to be */
+	struct verifying verifying; /* verified, or to be */
+	bool condemned; /* for what it has forged: it is being closed */
 	struct id *topics; /* ours, when the session began; sorted */
 	bool *shared;	   /* which of them are */
 	size_t topics_count;
@@ -51,22 +52,23 @@ struct talk {
 
 /* Everybody is told everybody's, so that our own comes back. One that is newer than ours is of
  * an earlier life, whose state is lost, unless it is a lie. */
-static void take_own(struct engine *engine, struct info *info)
+static void take_own(struct engine *engine, struct info *info, struct verifying *verifying)
 {
-	if (info_time_compare(info->time, engine->advertise.time) > 0) {
-		if (info->time.us > engine_wall(engine) + LIMIT_FUTURE_US ||
-			info_verify(info, &engine->me, info->order) != ERROR_NONE)
-			engine_count(engine, COUNTER_BAD_INFO);
-		else
-			advertise_newer(engine, info->time);
+	if (info->time.us > engine_wall(engine) + LIMIT_FUTURE_US) {
+		engine_count(engine, COUNTER_BAD_INFO);
+	} else if (info_verify(info, &engine->me, info->order) != ERROR_NONE) {
+		engine_count(engine, COUNTER_BAD_INFO);
+		verifying->forged++;
+	} else if (info_time_compare(info->time, engine->advertise.time) > 0) {
+		advertise_newer(engine, info->time);
 	}
 	info_free(info);
 }
 
-/* Whether it may bring anything, so that it has to be verified, which takes 0.1 to 0.3 ms; counts
- * those on this source's behalf. */
-static bool is_worth_verifying(
-	struct engine *engine, const struct id *node, const struct info *info, size_t *verified)
+/* Whether it may bring anything, so that it has to be verified, which takes 0.1 to 0.3 ms, and
+ * whether there is effort left for that; counts those on this source's behalf. */
+static bool is_worth_verifying(struct engine *engine, const struct id *node,
+	const struct info *info, struct verifying *verifying)
 {
 	bool is_own = id_equal(node, &engine->me);
 
@@ -75,33 +77,35 @@ static bool is_worth_verifying(
 	if (!is_own && (!access_grants(engine->access, node) ||
 			       book_has_info(engine->book, node, info)))
 		return false;
-	if (*verified >= LIMIT_INFOS_VERIFIED) {
+	if (verifying->verified >= LIMIT_INFOS_VERIFIED ||
+		!effort_take(&engine->effort, engine_now(engine), verifying->chosen)) {
 		engine_count(engine, COUNTER_LIMIT_INFOS);
 		return false;
 	}
-	++*verified;
+	verifying->verified++;
 	return true;
 }
 
 /* Verifies it and takes it. Whether it was new and is believed. */
 static bool take_info(struct engine *engine, const struct id *node, const struct id *source,
-	bool source_is_loopback, struct info *info)
+	enum address_scope scope, struct info *info, struct verifying *verifying)
 {
 	uint64_t now = engine_now(engine);
 	bool fresh = false;
 
 	if (id_equal(node, &engine->me)) {
-		take_own(engine, info);
+		take_own(engine, info, verifying);
 		return false;
 	}
 	if (info_verify(info, node, info->order) != ERROR_NONE) {
 		engine_count(engine, COUNTER_BAD_INFO);
+		verifying->forged++;
 		info_free(info);
 		return false;
 	}
 	/* What it refuses it counts. */
-	if (book_insert_info(engine->book, now, engine_wall(engine), node, source, source_is_loopback,
-		    info, &fresh) != ERROR_NONE ||
+	if (book_insert_info(engine->book, now, engine_wall(engine), node, source, scope, info,
+		    &fresh) != ERROR_NONE ||
 		!fresh)
 		return false;
 	dialer_addresses(engine->dialer, now, node);
@@ -110,10 +114,10 @@ static bool take_info(struct engine *engine, const struct id *node, const struct
 }
 
 bool explore_info(struct engine *engine, const struct id *node, const struct id *source,
-	bool source_is_loopback, struct info *info, size_t *verified)
+	enum address_scope scope, struct info *info, struct verifying *verifying)
 {
-	if (is_worth_verifying(engine, node, info, verified))
-		return take_info(engine, node, source, source_is_loopback, info);
+	if (is_worth_verifying(engine, node, info, verifying))
+		return take_info(engine, node, source, scope, info, verifying);
 	info_free(info);
 	return false;
 }
@@ -123,7 +127,8 @@ static void on_info(struct talk *talk, const struct id *node, struct info *info)
 {
 	struct unverified *unverified = NULL;
 
-	if (is_worth_verifying(talk->engine, node, info, &talk->verified))
+	if (!talk->condemned &&
+		is_worth_verifying(talk->engine, node, info, &talk->verifying))
 		unverified = memory_alloc(sizeof *unverified);
 	if (!unverified) {
 		info_free(info);
@@ -269,10 +274,28 @@ static void talk_free(struct talk *talk)
 	memory_free(talk);
 }
 
+/* One forged info may be an accident; three are an attack, or a node that verifies nothing: what
+ * is left of them is not looked at, and it waits before it may begin again. */
+static void condemn(struct talk *talk)
+{
+	struct engine *engine = talk->engine;
+	struct id node;
+
+	talk->condemned = true;
+	while (talk->unverified)
+		info_free(take_unverified(talk, &node));
+	engine_log(engine, NODE_LOG_DEBUG, "peer %s: discovery ended: its infos are forged",
+		short_id(&talk->peer).text);
+	if (!engine_configured(engine, &talk->peer))
+		effort_blame(&engine->effort, engine_now(engine), &talk->peer, &talk->address);
+	if (talk->connection)
+		quic_connection_close(talk->connection, 1);
+}
+
 /* A bit of what is left of it. The talk may be gone afterwards. */
 static void go_on(struct talk *talk)
 {
-	bool is_loopback = address_is_loopback(&talk->address);
+	enum address_scope scope = address_scope(&talk->address);
 	struct info *info;
 	struct id node;
 
@@ -280,7 +303,10 @@ static void go_on(struct talk *talk)
 		take_effects(talk);
 	if (talk->unverified) {
 		info = take_unverified(talk, &node);
-		talk->fresh |= take_info(talk->engine, &node, &talk->peer, is_loopback, info);
+		talk->fresh |= take_info(
+			talk->engine, &node, &talk->peer, scope, info, &talk->verifying);
+		if (talk->verifying.forged >= LIMIT_FORGED && !talk->condemned)
+			condemn(talk);
 	}
 	if (talk->unverified)
 		return;
@@ -373,6 +399,7 @@ static struct talk *talk_new(
 	talk->peer = *peer;
 	talk->address = *address;
 	talk->dialled = dialled;
+	talk->verifying.chosen = dialled || engine_configured(engine, peer);
 	talk->due = engine_now(engine) + SESSION_MOST_NS;
 	talk->dialect = book_dialect(engine->book, peer);
 	if (dialled)
@@ -448,7 +475,9 @@ static void on_connected(void *context, struct quic_connection *connection)
 	struct quic_stream *stream;
 
 	if (!talk) {
-		if (engine->stopping || engine->talks_accepted >= LIMIT_SESSIONS) {
+		if (engine->stopping || engine->talks_accepted >= LIMIT_SESSIONS ||
+			effort_waits(&engine->effort, engine_now(engine),
+				quic_connection_peer(connection), &address)) {
 			engine_count(engine, COUNTER_LIMIT_SESSIONS);
 			quic_connection_close_with(connection, BUSY, "busy");
 			return;
@@ -466,10 +495,11 @@ static void on_connected(void *context, struct quic_connection *connection)
 	if (!talk->dialled) {
 		/* Alice opens the stream. That she has dialled us proves nothing else. */
 		book_hear(engine->book, engine_now(engine), &talk->peer, &talk->peer, &address, 1,
-			true);
+			ADDRESS_LOOPBACK);
 		return;
 	}
 	book_worked(engine->book, engine_now(engine), engine_wall(engine), &talk->peer, &address);
+	dialer_worked(engine->explorer, &address);
 	dialer_linked(engine->explorer, &talk->peer);
 	close_other_dials(engine, talk);
 	talk->walked = true;
@@ -572,6 +602,7 @@ static void on_closed(
 const struct quic_callbacks explore_callbacks = {
 	.connected = on_connected,
 	.accept = route_accept,
+	.keep = route_keep,
 	.closed = on_closed,
 	.stream_data = on_stream_data,
 	.stream_closed = on_stream_closed,
@@ -702,7 +733,6 @@ bool effects_explorer(struct engine *engine)
 		if (links_linked(engine->links, &effect.node))
 			continue;
 		book_failed(engine->book, now, engine_wall(engine), &effect.node);
-		nodes_lost(engine, &effect.node);
 		configured = engine_configured(engine, &effect.node);
 		if (configured)
 			resolution_start(configured->resolution);

@@ -12,6 +12,7 @@
 #include "../discovery/mdns.h"
 #include "../discovery/session.h"
 #include "../discovery/walker.h"
+#include "../effort.h"
 #include "../gossip/frame.h"
 #include "../gossip/gossip.h"
 #include "../interfaces.h"
@@ -43,6 +44,16 @@ struct overlay {
 	struct waiting waiting;
 	uint64_t heal_due; /* when nodes of the book are wanted again; UINT64_MAX: no need */
 	uint64_t heal_backoff;
+	uint64_t settle_due; /* when one more node is asked to tie parts together; UINT64_MAX: never */
+	unsigned settles, settle_tries; /* how often that was, and was due */
+	UT_hash_handle hh;
+};
+
+/* A peer that is connected, whichever way. */
+struct guest {
+	struct id peer;
+	size_t routes;
+	size_t foreign; /* streams of overlays that are not joined, on all of its routes */
 	UT_hash_handle hh;
 };
 
@@ -56,6 +67,16 @@ struct route {
 	bool dialled;
 	bool dialling;		   /* on the engine's list of dials under way */
 	struct route *prev, *next; /* of that list */
+	/* Streams of ours, and of the peer's on overlays that are joined: without any it is a
+	 * stranger's (unless the node is configured), which ends when it stays so. */
+	size_t uses;
+	bool stranger; /* on the engine's list of those */
+	uint64_t due;  /* when it is ended then */
+	struct route *strangers_prev, *strangers_next;
+	struct guest *guest; /* NULL until the handshake is complete */
+	size_t foreign;	     /* its part of the guest's */
+	bool leaving;	     /* is being closed for what it has of them, which counts no more */
+	struct route *guests_prev, *guests_next; /* all that have a guest */
 };
 
 /* One stream that a peer opened. */
@@ -63,6 +84,7 @@ struct inlet {
 	struct route *route;
 	struct frame_reader reader;
 	bool has_topic;
+	bool joined; /* its overlay is, so that it is one of the route's uses */
 	struct id topic;
 	struct inlet *prev, *next; /* of all of the engine */
 };
@@ -79,6 +101,12 @@ struct configured {
 
 /* One connection of the discovery protocol, from the dial or the handshake to its end. */
 struct talk;
+
+/* For whom infos are verified, and what came of it. */
+struct verifying {
+	bool chosen; /* one of ours: the reserve is for it */
+	size_t verified, forged;
+};
 
 /* A line that is not to fill the log. */
 struct remark {
@@ -103,6 +131,7 @@ struct advertise {
 	size_t sockets_count;
 	struct info *infos[ORDERS]; /* the same, signed; NULL before the first */
 	struct info_time time;	    /* of these */
+	uint64_t clock;		    /* the wall clock's lead over the monotonic one, us */
 	struct interfaces_watch *watch;
 };
 
@@ -125,15 +154,16 @@ struct engine {
 	struct joiner *joiner;
 	struct book *book;
 	struct walker *walker;
+	struct effort effort;
 	struct talk *talks;
 	size_t talks_dialled, talks_accepted;
 	struct mdns *mdns; /* NULL: off */
 	struct multicast *multicast;
-	uint64_t local_second; /* the one in which local_verified infos were verified */
-	size_t local_verified;
+	uint64_t local_second; /* the one of local */
+	struct verifying local;
 	struct access *access;
 	struct advertise advertise;
-	struct remark denied, own_id;
+	struct remark denied, own_id, crowded;
 	struct quic_endpoint *endpoint;
 	struct resolver *resolver;
 	struct store *store;
@@ -145,6 +175,10 @@ struct engine {
 	uint64_t away_due, away_backoff;
 	struct node_event dropped; /* not told yet; count 0: nothing */
 	struct route *dials;
+	struct route *strangers; /* in the order of their ends */
+	struct guest *guests;
+	struct route *guest_routes;
+	size_t foreign; /* of all guests */
 	struct inlet *inlets; /* bounded by the streams we grant */
 	struct configured *configured;
 	size_t configured_count;
@@ -175,6 +209,7 @@ void engine_emit(struct engine *engine, enum node_event_type type, const struct 
 void engine_count(struct engine *engine, enum counter counter);
 void engine_remark_denied(struct engine *engine, const struct id *peer, const char *what);
 void engine_remark_own_id(struct engine *engine, const char *where);
+void engine_remark_crowded(struct engine *engine, const struct address *source);
 /* Whether this node may be dialled; a dial that is not made is counted. */
 bool engine_may_dial(struct engine *engine, const struct id *peer);
 struct configured *engine_configured(struct engine *engine, const struct id *id);
@@ -235,6 +270,15 @@ extern const struct link_io route_io;
 /* Whether a peer is let in, whatever the protocol. */
 bool route_accept(void *context, const struct id *peer);
 void route_dial(struct engine *engine, const struct id *peer, const struct address *address);
+/* Whether a peer has one of the reserved places: those of the configuration have. */
+bool route_keep(void *context, const struct id *peer);
+/* There is no place for all connections. */
+void route_crowded(void *context, const struct address *source);
+/* The overlay was joined, or left: what peers have opened for it is of use, or is not. */
+void routes_joined(struct engine *engine, const struct id *topic, bool joined);
+/* Connections that nobody here has a use for are ended after a while. */
+uint64_t routes_deadline(const struct engine *engine);
+void routes_expire(struct engine *engine, uint64_t now);
 /* Has failed to connect: for the log, where it is news. */
 void route_note_failure(struct engine *engine, const struct id *peer, const struct address *address,
 	const char *text);
@@ -279,10 +323,10 @@ void explore_tick(struct engine *engine, uint64_t now);
 /* Our topics or addresses have changed. */
 void explore_anew(struct engine *engine);
 void explore_dial(struct engine *engine, const struct id *node, const struct address *address);
-/* Somebody (source) has passed on an info that claims to be node's; takes it. verified: how
- * many were, on this source's behalf. Whether it was new and is believed. */
+/* Somebody (source) has passed on an info that claims to be node's; takes it. verifying: on this
+ * source's behalf. Whether it was new and is believed. */
 bool explore_info(struct engine *engine, const struct id *node, const struct id *source,
-	bool source_is_loopback, struct info *info, size_t *verified);
+	enum address_scope scope, struct info *info, struct verifying *verifying);
 
 /* local.c */
 
@@ -301,6 +345,8 @@ void advertise_resolved(struct engine *engine, const struct address *addresses,
 	size_t addresses_count, const char *failure);
 /* There was an info of ours with this time: ours are to be newer. */
 void advertise_newer(struct engine *engine, struct info_time time);
+/* Tells our addresses with another time if the clock was set. */
+void advertise_clock(struct engine *engine);
 void advertise_free(struct engine *engine);
 
 #endif

@@ -239,6 +239,8 @@ static int make_endpoint(struct engine *engine, const struct node_config *config
 		.protocols[GOSSIP] =
 			{
 				.max_connections = LIMIT_CONNECTIONS,
+				.reserve = LIMIT_CONNECTIONS_RESERVE,
+				.max_per_address = LIMIT_CONNECTIONS_PER_ADDRESS,
 				.max_streams = config->max_overlays,
 				.idle_timeout = QUIC_IDLE_TIMEOUT,
 				.keep_alive = true,
@@ -247,11 +249,13 @@ static int make_endpoint(struct engine *engine, const struct node_config *config
 		.protocols[DISCOVERY] =
 			{
 				.max_connections = 2 * LIMIT_SESSIONS,
+				.reserve = LIMIT_SESSIONS / 2,
 				.max_bidi_streams = 1,
 				.idle_timeout = DISCOVERY_IDLE_NS,
 				.callbacks = explore_callbacks,
 			},
 		.max_queue = LIMIT_PEER_QUEUE_BYTES,
+		.crowded = route_crowded,
 		.counters = engine->owner.counters,
 		.context = engine,
 	};
@@ -293,7 +297,7 @@ static void on_old_neighbour(void *context, const struct id *topic, const struct
 		return;
 	book_set_shared(engine->book, now, node, topic, true);
 	/* They have worked, loopback or not. */
-	book_hear(engine->book, now, node, node, addresses, count, true);
+	book_hear(engine->book, now, node, node, addresses, count, ADDRESS_LOOPBACK);
 	if (count > 0)
 		book_worked(engine->book, now, engine_wall(engine), node, &addresses[0]);
 }

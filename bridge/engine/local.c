@@ -51,13 +51,14 @@ void local_tell(struct engine *engine)
 			"mdns: this node is not announced where it is now: too many addresses");
 }
 
-/* Who is on loopback alone hears others of this machine only. */
-static bool is_loopback_only(const struct engine *engine)
+/* Who is on loopback alone hears others of this machine only; nobody hears others than those on
+ * the same network. */
+static enum address_scope scope_of_network(const struct engine *engine)
 {
 	for (size_t i = 0; i < engine->advertise.bound_count; i++)
 		if (!address_is_loopback(&engine->advertise.bound[i]))
-			return false;
-	return true;
+			return ADDRESS_PRIVATE;
+	return ADDRESS_LOOPBACK;
 }
 
 static void on_found(struct engine *engine, const struct id *node, struct info *info)
@@ -69,10 +70,10 @@ static void on_found(struct engine *engine, const struct id *node, struct info *
 	/* Anybody can announce, as often as they like: a budget for each second. */
 	if (engine->local_second != second) {
 		engine->local_second = second;
-		engine->local_verified = 0;
+		engine->local = (struct verifying){0};
 	}
-	if (explore_info(engine, node, node, is_loopback_only(engine), info,
-		    &engine->local_verified))
+	if (explore_info(engine, node, node, scope_of_network(engine), info,
+		    &engine->local))
 		walker_prompt(engine->walker, engine_now(engine), node);
 	for (size_t i = 0; i < ORDERS; i++) {
 		known = book_info(engine->book, node, (enum info_order)i);

@@ -28,12 +28,25 @@
 #define AWAY_AT_A_TIME 2
 /* Nodes offered to an overlay at a time. */
 #define OFFERS 8
+/* After the first neighbour has come: this and up to half as long again; then twice as long. So many
+ * nodes are asked, at so many times at most (there may be nobody yet). */
+#define SETTLE_FIRST_NS (1500 * MS)
+#define SETTLES 2
+#define SETTLE_TRIES 4
+
+/* nodes_heal is to come by for this overlay. */
+static void heal_by(struct engine *engine, const struct overlay *overlay)
+{
+	if (overlay->heal_due < engine->heal_due)
+		engine->heal_due = overlay->heal_due;
+	if (overlay->settle_due < engine->heal_due)
+		engine->heal_due = overlay->settle_due;
+}
 
 static void heal_at(struct engine *engine, struct overlay *overlay, uint64_t due)
 {
 	overlay->heal_due = due;
-	if (due < engine->heal_due)
-		engine->heal_due = due;
+	heal_by(engine, overlay);
 }
 
 static bool is_alone(const struct engine *engine, const struct overlay *overlay)
@@ -147,6 +160,49 @@ static void offer_some(struct engine *engine, const struct id *topic)
 	book_each_of_topic(engine->book, topic, offer_visit, &offering);
 }
 
+static bool settle_visit(void *context, const struct id *node)
+{
+	struct offering *offering = context;
+	struct engine *engine = offering->engine;
+
+	if (book_is_away(engine->book, node) || book_is_stale(engine->book, node) ||
+		gossip_is_neighbour(engine->gossip, offering->topic, node) ||
+		!access_grants(engine->access, node))
+		return true;
+	joiner_tell(engine->joiner, engine_now(engine), offering->topic, node,
+		links_linked(engine->links, node), JOINER_APART);
+	offering->room--;
+	return false;
+}
+
+static void settle_later(struct engine *engine, struct overlay *overlay, uint64_t now)
+{
+	uint64_t wait = SETTLE_FIRST_NS << (overlay->settle_tries > 0);
+
+	overlay->settle_due = UINT64_MAX;
+	if (overlay->settles == SETTLES || overlay->settle_tries++ == SETTLE_TRIES)
+		return;
+	overlay->settle_due = now + wait + random_below(&engine->random, wait / 2);
+	heal_by(engine, overlay);
+}
+
+/* Many who join through one node in the same moment drive each other out of its view, and those that
+ * were driven out may find one another and nobody else: then each has neighbours enough, and nothing
+ * is missing for HyParView. So whoever comes asks some nodes at random a little later. */
+static void settle(struct engine *engine, struct overlay *overlay, uint64_t now)
+{
+	struct offering offering = {engine, &overlay->topic, 1};
+
+	if (is_alone(engine, overlay)) {
+		overlay->settle_due = UINT64_MAX;
+		return;
+	}
+	book_each_of_topic(engine->book, &overlay->topic, settle_visit, &offering);
+	if (offering.room == 0)
+		overlay->settles++;
+	settle_later(engine, overlay, now);
+}
+
 static void heal(struct engine *engine, struct overlay *overlay, uint64_t now)
 {
 	uint64_t half = overlay->heal_backoff / 2, due;
@@ -213,8 +269,10 @@ static void look_for_those_away(struct engine *engine, uint64_t now)
 
 void nodes_lost(struct engine *engine, const struct id *node)
 {
-	if (book_set_away(engine->book, node, true))
-		expect_back(engine);
+	if (!book_set_away(engine->book, node, true))
+		return;
+	engine_log(engine, NODE_LOG_DEBUG, "peer %s: away", short_id(node).text);
+	expect_back(engine);
 }
 
 void nodes_reached(struct engine *engine, const struct id *node)
@@ -224,6 +282,7 @@ void nodes_reached(struct engine *engine, const struct id *node)
 
 	if (!book_set_away(engine->book, node, false))
 		return;
+	engine_log(engine, NODE_LOG_DEBUG, "peer %s: back", short_id(node).text);
 	/* Others may be back with it. */
 	expect_back(engine);
 	HASH_ITER (hh, engine->overlays, overlay, next) {
@@ -257,8 +316,9 @@ void nodes_heal(struct engine *engine, uint64_t now)
 	HASH_ITER (hh, engine->overlays, overlay, next) {
 		if (overlay->heal_due <= now)
 			heal(engine, overlay, now);
-		if (overlay->heal_due < engine->heal_due)
-			engine->heal_due = overlay->heal_due;
+		if (overlay->settle_due <= now)
+			settle(engine, overlay, now);
+		heal_by(engine, overlay);
 	}
 }
 
@@ -300,6 +360,8 @@ void nodes_first(struct engine *engine, struct overlay *overlay)
 {
 	overlay->heal_due = UINT64_MAX;
 	offer_some(engine, &overlay->topic);
+	overlay->settles = overlay->settle_tries = 0;
+	settle_later(engine, overlay, engine_now(engine));
 }
 
 void nodes_linked(struct engine *engine, const struct id *node)

@@ -77,6 +77,180 @@ static struct route *adopt(struct engine *engine, struct quic_connection *connec
 	return route;
 }
 
+/* ---- streams of overlays that are not joined ---- */
+
+static int add_guest(struct route *route)
+{
+	struct engine *engine = route->engine;
+	unsigned hash = keyed_hash(&engine->keyed, &route->peer, sizeof route->peer);
+	struct guest *guest;
+
+	HASH_FIND_BYHASHVALUE(hh, engine->guests, &route->peer, sizeof route->peer, hash, guest);
+	if (!guest) {
+		guest = memory_zalloc(sizeof *guest);
+		if (!guest)
+			return ERROR_NOMEM;
+		guest->peer = route->peer;
+		HASH_ADD_KEYPTR_BYHASHVALUE(
+			hh, engine->guests, &guest->peer, sizeof guest->peer, hash, guest);
+		if (!guest->hh.tbl) {
+			memory_free(guest);
+			return ERROR_NOMEM;
+		}
+	}
+	guest->routes++;
+	route->guest = guest;
+	DL_APPEND2(engine->guest_routes, route, guests_prev, guests_next);
+	return ERROR_NONE;
+}
+
+static void remove_guest(struct route *route)
+{
+	struct engine *engine = route->engine;
+	struct guest *guest = route->guest;
+
+	if (!guest)
+		return;
+	DL_DELETE2(engine->guest_routes, route, guests_prev, guests_next);
+	route->guest = NULL;
+	if (--guest->routes > 0)
+		return;
+	HASH_DELETE(hh, engine->guests, guest);
+	memory_free(guest);
+}
+
+/* Of the peer that has most of them, the connection that has. Configured nodes may wait for us to
+ * join what they have. */
+static struct route *fullest(struct engine *engine, const struct guest *of)
+{
+	struct route *route, *found = NULL;
+
+	DL_FOREACH2 (engine->guest_routes, route, guests_next) {
+		if (route->leaving || (of ? route->guest != of
+					  : engine_configured(engine, &route->peer) != NULL))
+			continue;
+		if (!found || route->guest->foreign > found->guest->foreign ||
+			(route->guest == found->guest && route->foreign > found->foreign))
+			found = route;
+	}
+	return found;
+}
+
+static void let_go(struct route *route)
+{
+	struct engine *engine = route->engine;
+
+	engine_count(engine, COUNTER_LIMIT_FOREIGN);
+	route->leaving = true;
+	route->guest->foreign -= route->foreign;
+	engine->foreign -= route->foreign;
+	quic_connection_close_with(route->connection, 0, "too many streams not in common");
+}
+
+static void count_foreign(struct route *route, bool more)
+{
+	struct engine *engine = route->engine;
+	struct route *victim = NULL;
+	size_t one = more ? 1 : (size_t)-1;
+
+	route->foreign += one;
+	if (route->leaving)
+		return;
+	route->guest->foreign += one;
+	engine->foreign += one;
+	if (route->guest->foreign > LIMIT_FOREIGN_STREAMS_PER_PEER)
+		victim = fullest(engine, route->guest);
+	else if (engine->foreign > LIMIT_FOREIGN_STREAMS)
+		victim = fullest(engine, NULL);
+	if (victim)
+		let_go(victim);
+}
+
+/* ---- of what use a connection is ---- */
+
+static void set_stranger(struct route *route, bool stranger)
+{
+	struct engine *engine = route->engine;
+
+	if (route->stranger == stranger)
+		return;
+	route->stranger = stranger;
+	quic_connection_set_stranger(route->connection, stranger);
+	if (!stranger) {
+		DL_DELETE2(engine->strangers, route, strangers_prev, strangers_next);
+		return;
+	}
+	route->due = engine_now(engine) + LIMIT_STRANGER_MS * MS;
+	DL_APPEND2(engine->strangers, route, strangers_prev, strangers_next);
+}
+
+/* Configured nodes may wait for us to join. */
+static void judge(struct route *route)
+{
+	set_stranger(route, route->uses == 0 && !engine_configured(route->engine, &route->peer));
+}
+
+static void add_use(struct route *route)
+{
+	route->uses++;
+	judge(route);
+}
+
+static void remove_use(struct route *route)
+{
+	route->uses--;
+	judge(route);
+}
+
+static void set_joined(struct inlet *inlet, bool joined)
+{
+	if (inlet->joined == joined)
+		return;
+	inlet->joined = joined;
+	count_foreign(inlet->route, !joined);
+	if (joined)
+		add_use(inlet->route);
+	else
+		remove_use(inlet->route);
+}
+
+void routes_joined(struct engine *engine, const struct id *topic, bool joined)
+{
+	struct inlet *inlet;
+
+	DL_FOREACH (engine->inlets, inlet)
+		if (inlet->has_topic && id_equal(&inlet->topic, topic))
+			set_joined(inlet, joined);
+}
+
+uint64_t routes_deadline(const struct engine *engine)
+{
+	return engine->strangers ? engine->strangers->due : UINT64_MAX;
+}
+
+void routes_expire(struct engine *engine, uint64_t now)
+{
+	struct route *route;
+
+	DL_FOREACH2 (engine->strangers, route, strangers_next) {
+		if (route->due > now)
+			return;
+		/* It leaves the list when it has closed. */
+		route->due = UINT64_MAX;
+		quic_connection_close_with(route->connection, 0, "no overlay in common");
+	}
+}
+
+bool route_keep(void *context, const struct id *peer)
+{
+	return engine_configured(context, peer) != NULL;
+}
+
+void route_crowded(void *context, const struct address *source)
+{
+	engine_remark_crowded(context, source);
+}
+
 static void on_connected(void *context, struct quic_connection *connection)
 {
 	struct engine *engine = context;
@@ -88,20 +262,24 @@ static void on_connected(void *context, struct quic_connection *connection)
 		dial_is_over(engine, route);
 	else
 		route = adopt(engine, connection);
-	if (!route || links_connected(engine->links, engine_now(engine), &route->peer, connection,
-			      &route->lane)) {
+	if (!route || add_guest(route) ||
+		links_connected(engine->links, engine_now(engine), &route->peer, connection,
+			&route->lane)) {
 		quic_connection_close(connection, 0);
 		return;
 	}
 	atomic_fetch_add(engine->owner.connections, 1);
+	judge(route);
 	nodes_reached(engine, &route->peer);
 	/* Anybody can dial us, under as many keys as they like: that proves nothing yet. */
-	if (route->dialled)
+	if (route->dialled) {
+		dialer_worked(engine->dialer, &route->address);
 		book_worked(engine->book, engine_now(engine), engine_wall(engine), &route->peer,
 			&route->address);
-	else
+	} else {
 		book_hear(engine->book, engine_now(engine), &route->peer, &route->peer,
-			&route->address, 1, true);
+			&route->address, 1, ADDRESS_LOOPBACK);
+	}
 	trusted = engine_trusted(engine, &route->peer);
 	engine_log(engine, trusted ? NODE_LOG_INFO : NODE_LOG_DEBUG,
 		"peer %s at %s: connected (%s)", short_id(&route->peer).text,
@@ -161,6 +339,8 @@ static void on_closed(
 
 	if (!route)
 		return; /* refused before it was ours */
+	set_stranger(route, false);
+	remove_guest(route);
 	if (route->lane) {
 		atomic_fetch_sub(engine->owner.connections, 1);
 		/* A dialler is through before the other side has decided. */
@@ -196,6 +376,7 @@ static struct inlet *inlet_of(struct engine *engine, struct quic_stream *stream)
 	frame_reader_init(&inlet->reader);
 	quic_stream_set_data(stream, inlet);
 	DL_APPEND(engine->inlets, inlet);
+	count_foreign(inlet->route, true); /* until it shows */
 	links_inbound(engine->links, engine_now(engine), inlet->route->lane, true);
 	return inlet;
 }
@@ -203,6 +384,7 @@ static struct inlet *inlet_of(struct engine *engine, struct quic_stream *stream)
 /* What cannot be decoded ends the stream; running out of memory does not. */
 static int on_frame(struct engine *engine, struct inlet *inlet, const uint8_t *body, size_t size)
 {
+	const struct overlay *overlay;
 	int error;
 
 	if (inlet->has_topic) {
@@ -214,8 +396,11 @@ static int on_frame(struct engine *engine, struct inlet *inlet, const uint8_t *b
 	if (error)
 		engine_count(engine, COUNTER_BAD_FRAME);
 	inlet->has_topic = !error;
-	if (!error)
+	if (!error) {
+		overlay = engine_overlay(engine, &inlet->topic);
+		set_joined(inlet, overlay && !overlay->refused);
 		nodes_named(engine, &inlet->route->peer, &inlet->topic);
+	}
 	return error;
 }
 
@@ -265,10 +450,12 @@ static void on_stream_data(
 static void on_stream_closed(void *context, struct quic_stream *stream)
 {
 	struct engine *engine = context;
+	struct route *route = quic_connection_data(quic_stream_connection(stream));
 	struct inlet *inlet;
 	struct outlet *outlet;
 
 	if (!quic_stream_incoming(stream)) {
+		remove_use(route);
 		outlet = quic_stream_data(stream);
 		if (outlet)
 			links_stream_closed(engine->links, engine_now(engine), outlet);
@@ -278,6 +465,8 @@ static void on_stream_closed(void *context, struct quic_stream *stream)
 	inlet = quic_stream_data(stream);
 	if (!inlet)
 		return;
+	set_joined(inlet, false);
+	count_foreign(inlet->route, false);
 	links_inbound(engine->links, engine_now(engine), inlet->route->lane, false);
 	DL_DELETE(engine->inlets, inlet);
 	frame_reader_clear(&inlet->reader);
@@ -303,6 +492,7 @@ static int io_open(void *connection, const struct id *topic, struct outlet *outl
 		return error;
 	error = quic_stream_open(connection, &opened);
 	if (!error) {
+		add_use(quic_connection_data(connection));
 		error = quic_stream_send(opened, header);
 		if (error)
 			quic_stream_finish(opened); /* nobody will miss it */
@@ -332,5 +522,12 @@ static void io_close(void *connection)
 }
 
 const struct quic_callbacks route_callbacks = {
-	on_connected, route_accept, on_closed, on_stream_data, on_stream_closed, on_stream_credit};
+	.connected = on_connected,
+	.accept = route_accept,
+	.keep = route_keep,
+	.closed = on_closed,
+	.stream_data = on_stream_data,
+	.stream_closed = on_stream_closed,
+	.stream_credit = on_stream_credit,
+};
 const struct link_io route_io = {io_open, io_send, io_finish, io_close};

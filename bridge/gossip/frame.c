@@ -53,6 +53,29 @@ static int read_length(struct frame_reader *reader, const uint8_t **data, size_t
 	return 0;
 }
 
+/* Makes room in the body for what has come, and twice as much as before, so that a body in many
+ * small slices is not copied for each. */
+static int make_room(struct frame_reader *reader, size_t arrived)
+{
+	size_t wanted = reader->have + arrived, room = 2 * reader->room;
+	uint8_t *body;
+
+	if (wanted > reader->size)
+		wanted = reader->size;
+	if (wanted <= reader->room)
+		return 0;
+	if (room < wanted)
+		room = wanted;
+	if (room > reader->size)
+		room = reader->size;
+	body = memory_realloc(reader->body, room);
+	if (!body)
+		return ERROR_NOMEM;
+	reader->body = body;
+	reader->room = room;
+	return 0;
+}
+
 int frame_reader_next(struct frame_reader *reader, const uint8_t **data, size_t *size,
 	const uint8_t **body, size_t *body_size)
 {
@@ -61,6 +84,7 @@ int frame_reader_next(struct frame_reader *reader, const uint8_t **data, size_t 
 
 		memory_free(reader->body);
 		reader->body = NULL;
+		reader->room = 0;
 		error = read_length(reader, data, size);
 		if (error)
 			return error;
@@ -74,9 +98,7 @@ int frame_reader_next(struct frame_reader *reader, const uint8_t **data, size_t 
 	} else {
 		if (*size == 0)
 			return 0;
-		if (!reader->body)
-			reader->body = memory_alloc(reader->size);
-		if (!reader->body)
+		if (make_room(reader, *size))
 			return ERROR_NOMEM;
 		reader->have +=
 			take(reader->body + reader->have, reader->size - reader->have, data, size);

@@ -14,14 +14,15 @@
 #include "wire.h"
 
 /* Takes a stream apart. A body that lies within one slice is handed out where it
- * is; only one that spans slices is copied, into a block of just its size, so an
- * idle stream holds nothing. */
+ * is; only one that spans slices is copied, into a block that grows with what has come of it:
+ * an idle stream holds nothing, and one that announces much and sends little holds little. */
 struct frame_reader {
 	uint8_t length[4];
 	size_t have; /* bytes of length, then of the body */
 	size_t size; /* of the body, once in_body */
 	bool in_body;
 	uint8_t *body; /* NULL unless the body spans slices, or did so last time */
+	size_t room;   /* of body */
 };
 
 void frame_reader_init(struct frame_reader *reader);

@@ -447,7 +447,7 @@ static int hear(struct book *book, const struct id *id, const struct id *source,
 }
 
 int book_hear(struct book *book, uint64_t now, const struct id *id, const struct id *source,
-	const struct address *addresses, size_t count, bool source_is_loopback)
+	const struct address *addresses, size_t count, enum address_scope scope)
 {
 	struct address kept[LIMIT_ADDRESSES_PER_NODE];
 	size_t kept_count = 0;
@@ -456,7 +456,7 @@ int book_hear(struct book *book, uint64_t now, const struct id *id, const struct
 		return ERROR_NONE;
 	for (size_t i = 0; i < count && kept_count < LIMIT_ADDRESSES_PER_NODE; i++) {
 		if (!address_is_dialable(&addresses[i]) ||
-			(address_is_loopback(&addresses[i]) && !source_is_loopback) ||
+			address_scope(&addresses[i]) > scope ||
 			contains(kept, kept_count, &addresses[i]))
 			continue;
 		kept[kept_count++] = addresses[i];
@@ -494,7 +494,8 @@ bool book_has_info(const struct book *book, const struct id *id, const struct in
 	       is_newer(node->infos[info->order], info);
 }
 
-int book_keep_info(struct book *book, struct book_node *node, struct info *info, bool is_local)
+int book_keep_info(struct book *book, struct book_node *node, struct info *info,
+	enum address_scope scope)
 {
 	if (!node->infos[info->order]) {
 		if (!has_room(&book->tables[BOOK_WITH_INFO + info->order]))
@@ -503,12 +504,12 @@ int book_keep_info(struct book *book, struct book_node *node, struct info *info,
 	}
 	info_free(node->infos[info->order]);
 	node->infos[info->order] = info;
-	node->info_is_local[info->order] = is_local;
+	node->info_scope[info->order] = scope;
 	return ERROR_NONE;
 }
 
 int book_insert_info(struct book *book, uint64_t now, uint64_t wall, const struct id *id,
-	const struct id *source, bool source_is_loopback, struct info *info, bool *fresh)
+	const struct id *source, enum address_scope scope, struct info *info, bool *fresh)
 {
 	struct book_node *node = book_find_node(book, id);
 	bool is_new = !node;
@@ -527,12 +528,13 @@ int book_insert_info(struct book *book, uint64_t now, uint64_t wall, const struc
 		goto out;
 	heard_from(book, node, source);
 	if (!is_newer(info, node->infos[info->order])) {
-		/* Its own machine has now told what another one has told before. */
-		if (is_same(node->infos[info->order], info) && source_is_loopback)
-			node->info_is_local[info->order] = true;
+		/* Its own machine or network has now told what another one has told before. */
+		if (is_same(node->infos[info->order], info) &&
+			scope > node->info_scope[info->order])
+			node->info_scope[info->order] = scope;
 		goto out;
 	}
-	error = book_keep_info(book, node, info, source_is_loopback);
+	error = book_keep_info(book, node, info, scope);
 	if (error) {
 		if (is_new)
 			book_forget_node(book, node);
@@ -710,7 +712,7 @@ static void offer_info(struct candidates *candidates, const struct book_node *no
 {
 	struct address addresses[LIMIT_ADDRESSES_PER_NODE];
 	const struct info *newest = NULL;
-	bool is_local = false;
+	enum address_scope scope = ADDRESS_GLOBAL;
 	size_t count;
 
 	for (unsigned order = 0; order < ORDERS; order++) {
@@ -719,15 +721,15 @@ static void offer_info(struct candidates *candidates, const struct book_node *no
 
 		if (!info || compared < 0)
 			continue;
-		is_local = node->info_is_local[order] || (compared == 0 && is_local);
+		if (compared > 0 || node->info_scope[order] > scope)
+			scope = node->info_scope[order];
 		newest = info;
 	}
 	if (!newest)
 		return;
 	count = info_addresses(newest, &node->id, addresses);
 	for (size_t i = 0; i < count; i++)
-		if (address_is_dialable(&addresses[i]) &&
-			(is_local || !address_is_loopback(&addresses[i])))
+		if (address_is_dialable(&addresses[i]) && address_scope(&addresses[i]) <= scope)
 			offer(candidates, &addresses[i], 1);
 }
 

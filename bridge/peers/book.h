@@ -64,21 +64,21 @@ bool book_is_bootstrap(const struct book *book, const struct id *node);
 
 /* ---- what others say ---- */
 
-/* Somebody (source) said that node is at these addresses. Loopback is believed only from a
- * source that is itself on loopback. Ignores our own id. ERROR_LIMIT, ERROR_NOMEM. */
+/* Somebody (source) said that node is at these addresses. scope: the source's own address's;
+ * addresses of a narrower one are not believed. Ignores our own id. ERROR_LIMIT, ERROR_NOMEM. */
 int book_hear(struct book *book, uint64_t now, const struct id *node, const struct id *source,
-	const struct address *addresses, size_t count, bool source_is_loopback);
+	const struct address *addresses, size_t count, enum address_scope scope);
 
 /* Whether the info is of no use, so that it need not be verified: it is known, or a newer one
  * of its order is. As long as it is not verified its order is a guess: one that is as old as
  * what is known may be the other order's, and is of use. */
 bool book_has_info(const struct book *book, const struct id *node, const struct info *info);
 /* A verified info; takes it, whatever is returned. true in *fresh: it was new. The source
- * (may be node itself) as above; loopback addresses in it are tried only if
- * source_is_loopback. Counts INFOS (fresh) and BAD_INFO (ERROR_INVALID). ERROR_INVALID (our
+ * (may be node itself) as above; addresses of a narrower scope in it are not
+ * tried, until somebody of that scope tells the same. Counts INFOS (fresh) and BAD_INFO (ERROR_INVALID). ERROR_INVALID (our
  * own id, beyond LIMIT_FUTURE_US), ERROR_LIMIT, ERROR_NOMEM. */
 int book_insert_info(struct book *book, uint64_t now, uint64_t wall, const struct id *node,
-	const struct id *source, bool source_is_loopback, struct info *info, bool *fresh);
+	const struct id *source, enum address_scope scope, struct info *info, bool *fresh);
 /* NULL: none of that order. Valid until the book is next changed. */
 const struct info *book_info(const struct book *book, const struct id *node, enum info_order order);
 /* How many there are of that order, and one of them by its number (below that) with its node, for

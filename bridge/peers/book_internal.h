@@ -52,7 +52,7 @@ struct book_node {
 	bool is_configured[BOOK_ROLES];
 	bool linked;
 	bool has_good;		    /* and so is proven */
-	bool info_is_local[ORDERS]; /* its loopback addresses are believed */
+	enum address_scope info_scope[ORDERS]; /* whose addresses in it are believed */
 	bool on_disk;		    /* there is a row, or one has been handed out */
 	bool changed;		    /* in book->changes */
 	bool gone;	  /* only its row is still to be deleted: not in the book any more */
@@ -143,7 +143,8 @@ void book_enlist_node(struct book *book, struct book_node *node);
 /* Its row is to be written again. */
 void book_note_change(struct book *book, struct book_node *node);
 /* Takes the info. ERROR_NOMEM: it is not taken. */
-int book_keep_info(struct book *book, struct book_node *node, struct info *info, bool is_local);
+int book_keep_info(struct book *book, struct book_node *node, struct info *info,
+	enum address_scope scope);
 /* NULL: no memory. count > 0. */
 struct book_addresses *book_copy_addresses(const struct address *addresses, size_t count);
 

@@ -19,7 +19,8 @@ enum flags {
 	SOURCE = 2,
 	INFO_FIRST = 4, /* of ORDER_TIMESTAMP_FIRST; the next bit is the other order's */
 	LOCAL_FIRST = INFO_FIRST << ORDERS,
-	FLAGS_END = LOCAL_FIRST << ORDERS,
+	PRIVATE_FIRST = LOCAL_FIRST << ORDERS,
+	FLAGS_END = PRIVATE_FIRST << ORDERS,
 };
 
 /* ---- writing ---- */
@@ -31,6 +32,13 @@ static void write_address(struct writer *writer, const struct address *address)
 	writer_u16(writer, address->port);
 }
 
+static unsigned scope_flag(enum address_scope scope)
+{
+	return scope == ADDRESS_LOOPBACK  ? LOCAL_FIRST
+	       : scope == ADDRESS_PRIVATE ? PRIVATE_FIRST
+					  : 0;
+}
+
 static void encode(const struct book_node *node, struct writer *writer)
 {
 	const struct book_share *share;
@@ -40,7 +48,7 @@ static void encode(const struct book_node *node, struct writer *writer)
 	for (unsigned order = 0; order < ORDERS; order++)
 		if (node->infos[order])
 			flags |= INFO_FIRST << order |
-				 (node->info_is_local[order] ? LOCAL_FIRST << order : 0);
+				 scope_flag(node->info_scope[order]) << order;
 	writer_u8(writer, VERSION);
 	writer_u8(writer, (uint8_t)flags);
 	writer_u8(writer, (uint8_t)node->dialect);
@@ -195,8 +203,10 @@ static int apply(struct book *book, struct book_node *node, struct row *row)
 			(node->infos[order] && info_time_compare(row->infos[order]->time,
 						       node->infos[order]->time) <= 0))
 			continue;
-		error = book_keep_info(
-			book, node, row->infos[order], row->flags & (unsigned)LOCAL_FIRST << order);
+		error = book_keep_info(book, node, row->infos[order],
+			row->flags & (unsigned)LOCAL_FIRST << order	? ADDRESS_LOOPBACK
+			: row->flags & (unsigned)PRIVATE_FIRST << order ? ADDRESS_PRIVATE
+									: ADDRESS_GLOBAL);
 		if (error)
 			return error;
 		row->infos[order] = NULL;

@@ -12,6 +12,12 @@
 #define NEXT_ADDRESS_NS	 (250 * MS)
 #define BACKOFF_FIRST_NS (250 * MS)
 #define BACKOFF_MOST_NS	 (4000 * MS)
+/* Between dials at one host that have led to nothing: doubles from the first to the most. It is
+ * forgotten when there was none for twice that. */
+#define HOST_FIRST_NS (250 * MS)
+#define HOST_MOST_NS  (60000 * MS)
+/* An address is waited for so long. */
+#define HOST_PATIENCE_NS (2000 * MS)
 /* A link that is gone so soon after its dial was none: a server that refuses our key says
  * so only after the handshake is complete for us. */
 #define LASTING_NS (1000 * MS)
@@ -292,6 +298,48 @@ void dialer_failed(
 		round_over(dialer, now, target);
 }
 
+/* What is known of the host, or a place for it. */
+static struct dial_host *find_host(
+	struct dial_budget *budget, uint64_t now, const struct address *host)
+{
+	struct dial_host *oldest = &budget->hosts[0], *one;
+
+	for (size_t i = 0; i < DIAL_HOSTS; i++) {
+		one = &budget->hosts[i];
+		if (one->dials > 0 && now >= one->last + 2 * HOST_MOST_NS)
+			one->dials = 0;
+		if (one->dials > 0 && address_compare(&one->host, host) == 0)
+			return one;
+		if (one->dials == 0 ? oldest->dials > 0
+				    : oldest->dials > 0 && one->last < oldest->last)
+			oldest = one;
+	}
+	*oldest = (struct dial_host){.host = *host};
+	return oldest;
+}
+
+static void note_dial(struct dial_host *host, uint64_t now)
+{
+	unsigned beyond = host->dials - LIMIT_UNPROVEN_DIALS_PER_HOST;
+
+	host->last = now;
+	if (++host->dials <= LIMIT_UNPROVEN_DIALS_PER_HOST)
+		return;
+	host->due = beyond < 8 && HOST_FIRST_NS << beyond < HOST_MOST_NS
+			    ? now + (HOST_FIRST_NS << beyond)
+			    : now + HOST_MOST_NS;
+}
+
+void dialer_worked(struct dialer *dialer, const struct address *address)
+{
+	struct address host = address_host(address);
+	struct dial_host *hosts = dialer->unproven->hosts;
+
+	for (size_t i = 0; i < DIAL_HOSTS; i++)
+		if (hosts[i].dials > 0 && address_compare(&hosts[i].host, &host) == 0)
+			hosts[i].dials = 0;
+}
+
 void dialer_linked(struct dialer *dialer, const struct id *node)
 {
 	struct target *target = find(dialer, node);
@@ -389,27 +437,59 @@ static void begin_round(struct dialer *dialer, uint64_t now, struct target *targ
 		round_over(dialer, now, target);
 }
 
+static void put_off(struct dialer *dialer, struct target *target, uint64_t due)
+{
+	if (!target->put_off)
+		counters_add(dialer->counters, COUNTER_LIMIT_UNPROVEN, 1);
+	set_due_since(dialer, target, due, target->put_off ? target->since : target->due);
+	target->put_off = true;
+}
+
+/* The next candidate is not dialled in this round. */
+static void skip(struct dialer *dialer, uint64_t now, struct target *target)
+{
+	counters_add(dialer->counters, COUNTER_LIMIT_UNPROVEN, 1);
+	target->put_off = false;
+	if (++target->next_candidate < target->candidates_count)
+		set_due(dialer, target, now);
+	else if (target->pending > 0)
+		set_idle(dialer, target);
+	else
+		round_over(dialer, now, target);
+}
+
 /* Whether the next candidate may be dialled now; puts it off if not. */
 static bool is_granted(struct dialer *dialer, uint64_t now, struct target *target)
 {
+	const struct address *address = &target->candidates[target->next_candidate];
 	struct dial_budget *budget = dialer->unproven;
+	struct address host = address_host(address);
+	struct dial_host *known;
 
 	if (target->next_candidate < target->proven)
 		return true;
+	/* Loopback is no third party. */
+	known = address_is_loopback(address) ? NULL : find_host(budget, now, &host);
+	if (known && known->due > now + HOST_PATIENCE_NS) {
+		skip(dialer, now, target);
+		return false;
+	}
+	if (known && known->due > now) {
+		put_off(dialer, target, known->due);
+		return false;
+	}
 	if (now >= budget->second + SECOND_NS) {
 		budget->second = now;
 		budget->spent = 0;
 	}
-	if (budget->spent < LIMIT_UNPROVEN_DIALS) {
-		budget->spent++;
-		return true;
+	if (budget->spent >= LIMIT_UNPROVEN_DIALS) {
+		put_off(dialer, target, budget->second + SECOND_NS);
+		return false;
 	}
-	if (!target->put_off)
-		counters_add(dialer->counters, COUNTER_LIMIT_UNPROVEN, 1);
-	set_due_since(dialer, target, budget->second + SECOND_NS,
-		target->put_off ? target->since : target->due);
-	target->put_off = true;
-	return false;
+	budget->spent++;
+	if (known)
+		note_dial(known, now);
+	return true;
 }
 
 static void dial(

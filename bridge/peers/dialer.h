@@ -9,7 +9,10 @@
  * once only is given up. At most DIALER_BUDGET dials begin per second, and at most
  * LIMIT_UNPROVEN_DIALS of all diallers together at addresses that neither are configured nor
  * have worked yet, so that forged hearsay cannot make us flood third parties. Who has to wait
- * for that goes first in the next second.
+ * for that goes first in the next second. Nor can it make all nodes of a network go to one: after
+ * LIMIT_UNPROVEN_DIALS_PER_HOST dials at a host (an IPv6 /64) of which nothing has come the next
+ * ones wait, twice as long each time, up to a minute, whatever the ports and the nodes are; an
+ * address that long to wait for counts as one that has failed.
  *
  * sans-IO; times are monotonic nanoseconds; one thread.
  */
@@ -22,6 +25,7 @@
 
 #include "../counters.h"
 #include "../id.h"
+#include "../limits.h"
 #include "../random.h"
 #include "book.h"
 
@@ -29,10 +33,21 @@
 
 struct dialer;
 
+/* Of a host, which may be anybody's: dials without success, and when the next one may be. */
+struct dial_host {
+	struct address host;
+	unsigned dials; /* 0: nothing is known of it */
+	uint64_t last, due;
+};
+
+/* Two minutes' worth of dials: no host is forgotten before its time. */
+#define DIAL_HOSTS (120 * LIMIT_UNPROVEN_DIALS)
+
 /* Dials at unproven addresses, shared by all diallers of a node; zeros at first. */
 struct dial_budget {
 	uint64_t second; /* when the one began in which 'spent' dials have begun */
 	unsigned spent;
+	struct dial_host hosts[DIAL_HOSTS];
 };
 
 enum dialer_effect_type {
@@ -61,6 +76,8 @@ void dialer_unwant(struct dialer *dialer, const struct id *node);
 /* One dial has not come about. */
 void dialer_failed(
 	struct dialer *dialer, uint64_t now, const struct id *node, const struct address *address);
+/* A dial at this address has come about: there is somebody. */
+void dialer_worked(struct dialer *dialer, const struct address *address);
 /* There is a link now (whoever dialled): nothing more to do until it is gone. */
 void dialer_linked(struct dialer *dialer, const struct id *node);
 /* The last connection is gone; dialled again if wanted for good: at once, or after the

@@ -91,6 +91,16 @@ static int on_handshake_completed(ngtcp2_conn *conn, void *user_data)
 		connection_refuse(connection, SSL_AD_ACCESS_DENIED, "refused: not let in");
 		return NGTCP2_ERR_CALLBACK_FAILURE;
 	}
+	connection->kept = connection->incoming && protocol->callbacks.keep &&
+			   protocol->callbacks.keep(context, &connection->peer);
+	if (!endpoint_admit(endpoint, connection)) {
+		struct quic_close close = {.code = NGTCP2_CONNECTION_REFUSED};
+
+		ending_text(&close, "refused: limit of connections");
+		connection_end(connection, &close, FAREWELL_TRANSPORT);
+		return NGTCP2_ERR_CALLBACK_FAILURE;
+	}
+	quic_connection_set_stranger(connection, false);
 	if (protocol->keep_alive)
 		ngtcp2_conn_set_keep_alive_timeout(conn, keep_alive(protocol));
 	connection->state = CONNECTION_OPEN;

@@ -39,6 +39,8 @@ static void uncount(struct quic_connection *connection)
 {
 	DL_DELETE(connection->endpoint->connections, connection);
 	connection->endpoint->count--;
+	connection->endpoint->windows -= connection->window;
+	connection->window = 0;
 	connection_release_places(connection);
 }
 
@@ -73,6 +75,7 @@ void connection_free(struct quic_connection *connection)
 	if (connection->dirty)
 		DL_DELETE2(endpoint->dirty, connection, dirty_prev, dirty_next);
 	connection_settle(connection);
+	quic_connection_set_stranger(connection, false);
 	strip(connection);
 	timers_set(&endpoint->timers, &connection->timer, TIMER_NEVER);
 	cids_remove_all(&endpoint->cids, &connection->cids);
@@ -88,19 +91,40 @@ static void set_protocol(ngtcp2_transport_params *parameters, const struct quic_
 	parameters->max_idle_timeout = protocol->idle_timeout;
 }
 
-static void set_defaults(ngtcp2_settings *settings, ngtcp2_transport_params *parameters)
+static uint64_t smaller(uint64_t a, uint64_t b)
 {
+	return a < b ? a : b;
+}
+
+static uint64_t take_window(struct quic_connection *connection)
+{
+	struct quic_endpoint *endpoint = connection->endpoint;
+	uint64_t left = endpoint->windows < QUIC_WINDOWS ? QUIC_WINDOWS - endpoint->windows : 0;
+
+	connection->window = smaller(left / 8, QUIC_MAX_WINDOW);
+	if (connection->window < QUIC_MIN_WINDOW)
+		connection->window = QUIC_MIN_WINDOW;
+	endpoint->windows += connection->window;
+	return connection->window;
+}
+
+static void set_defaults(struct quic_connection *connection, ngtcp2_settings *settings,
+	ngtcp2_transport_params *parameters)
+{
+	uint64_t window = take_window(connection);
+	uint64_t of_stream = smaller(window, QUIC_STREAM_WINDOW);
+
 	ngtcp2_settings_default(settings);
 	settings->initial_ts = uv_hrtime();
 	settings->max_tx_udp_payload_size = QUIC_MAX_UDP_PAYLOAD;
-	settings->max_window = QUIC_MAX_WINDOW;
-	settings->max_stream_window = QUIC_MAX_WINDOW;
+	settings->max_window = window;
+	settings->max_stream_window = window;
 
 	ngtcp2_transport_params_default(parameters);
-	parameters->initial_max_data = QUIC_CONNECTION_WINDOW;
-	parameters->initial_max_stream_data_uni = QUIC_STREAM_WINDOW;
-	parameters->initial_max_stream_data_bidi_local = QUIC_STREAM_WINDOW;
-	parameters->initial_max_stream_data_bidi_remote = QUIC_STREAM_WINDOW;
+	parameters->initial_max_data = smaller(window, QUIC_CONNECTION_WINDOW);
+	parameters->initial_max_stream_data_uni = of_stream;
+	parameters->initial_max_stream_data_bidi_local = of_stream;
+	parameters->initial_max_stream_data_bidi_remote = of_stream;
 	parameters->max_idle_timeout = QUIC_IDLE_TIMEOUT;
 	parameters->active_connection_id_limit = 4;
 }
@@ -163,7 +187,7 @@ int connection_dial(struct quic_endpoint *endpoint, size_t protocol, const struc
 		connection_get_conn, connection);
 	if (rv)
 		goto fail;
-	set_defaults(&settings, &parameters);
+	set_defaults(connection, &settings, &parameters);
 	set_protocol(&parameters, connection_protocol(connection));
 	settings.handshake_timeout = QUIC_DIAL_TIMEOUT;
 	rv = ngtcp2_conn_client_new(&connection->conn, &dcid, &scid, path, NGTCP2_PROTO_VER_V1,
@@ -186,14 +210,18 @@ int connection_accept(struct quic_endpoint *endpoint, const ngtcp2_path *path,
 	struct quic_connection *connection = connection_new(endpoint);
 	ngtcp2_transport_params parameters;
 	ngtcp2_settings settings;
+	struct address remote;
 	ngtcp2_cid scid;
 	int rv;
 
 	if (!connection)
 		return ERROR_NOMEM;
 	connection->incoming = true;
+	remote = udp_address(path->remote.addr);
+	connection->source = address_host(&remote);
+	quic_connection_set_stranger(connection, true);
 	/* Without a protocol's part, see connection_protocol_selected. */
-	set_defaults(&settings, &parameters);
+	set_defaults(connection, &settings, &parameters);
 	settings.handshake_timeout = endpoint->handshake_timeout;
 	parameters.original_dcid = original ? *original : header->dcid;
 	parameters.original_dcid_present = 1;

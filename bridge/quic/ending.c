@@ -28,6 +28,19 @@ void connection_settle(struct quic_connection *connection)
 	endpoint->unproven_count--;
 }
 
+void quic_connection_set_stranger(struct quic_connection *connection, bool stranger)
+{
+	struct quic_endpoint *endpoint = connection->endpoint;
+
+	if (connection->stranger == stranger || (stranger && connection->state >= CONNECTION_ENDED))
+		return;
+	connection->stranger = stranger;
+	if (stranger)
+		DL_APPEND2(endpoint->strangers, connection, strangers_prev, strangers_next);
+	else
+		DL_DELETE2(endpoint->strangers, connection, strangers_prev, strangers_next);
+}
+
 void connection_end(
 	struct quic_connection *connection, const struct quic_close *close, enum farewell farewell)
 {
@@ -37,6 +50,7 @@ void connection_end(
 		farewell == FAREWELL_TRANSPORT && (close->code & ~0xffull) == NGTCP2_CRYPTO_ERROR)
 		counters_add(connection->endpoint->config.counters, COUNTER_HANDSHAKES_REFUSED, 1);
 	connection_settle(connection);
+	quic_connection_set_stranger(connection, false);
 	connection->close = *close;
 	connection->farewell = farewell;
 	connection->state = CONNECTION_ENDED;
@@ -56,8 +70,16 @@ void connection_displace(struct quic_connection *connection)
 {
 	struct quic_close close = {0};
 
-	ending_text(&close, "gave way: its address was not proven");
-	connection_end(connection, &close, FAREWELL_NONE);
+	if (connection->unproven) {
+		ending_text(&close, "gave way: its address was not proven");
+		connection_end(connection, &close, FAREWELL_NONE);
+	} else if (connection->state == CONNECTION_HANDSHAKE) {
+		close.code = NGTCP2_CONNECTION_REFUSED;
+		ending_text(&close, "gave way: the handshake was not over");
+		connection_end(connection, &close, FAREWELL_TRANSPORT);
+	} else {
+		quic_connection_close_with(connection, 0, "no place: gave way to others");
+	}
 	connection_release_places(connection); /* at once: they are what it is about */
 }
 

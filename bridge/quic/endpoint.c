@@ -18,39 +18,107 @@ static void on_idle(uv_idle_t *handle);
  * Places for connections. Until a client has named its protocol there is only the bound of
  * all of them together; then it needs one of its protocol's places too. A place is free, or
  * becomes so at the next turn: a handshake with an unproven address gives way, the oldest
- * first, for a real one would be over by then.
+ * first, for a real one would be over by then; else what the owner has no use for, and
+ * handshakes that take long, which anybody can have as many of as they have keys.
+ *
+ * Once its key is proven an incoming connection has to be within what is not reserved and
+ * within the bound of its address. Who hits that one displaces a stranger of the same address.
  */
-static bool make_room(struct quic_endpoint *endpoint)
+static void note_crowded(struct quic_endpoint *endpoint, const struct address *source)
 {
+	counters_add(endpoint->config.counters, COUNTER_LIMIT_CONNECTIONS, 1);
+	if (endpoint->config.crowded && source->family)
+		endpoint->config.crowded(endpoint->config.context, source);
+}
+
+static bool make_room(struct quic_endpoint *endpoint, const struct address *source)
+{
+	struct quic_connection *victim = endpoint->unproven;
+
 	if (endpoint->places < endpoint->max_connections)
 		return true;
-	counters_add(endpoint->config.counters, COUNTER_LIMIT_CONNECTIONS, 1);
-	if (!endpoint->unproven)
+	note_crowded(endpoint, source);
+	if (!victim)
+		victim = endpoint->strangers;
+	if (!victim)
 		return false;
-	connection_displace(endpoint->unproven);
+	connection_displace(victim);
 	return true;
 }
 
-static bool make_room_of(struct quic_endpoint *endpoint, size_t protocol)
+/* except: who is to get the place. */
+static bool make_room_of(struct quic_endpoint *endpoint, size_t protocol,
+	const struct quic_connection *except, const struct address *source)
 {
 	struct quic_connection *other;
 
 	if (endpoint->protocol_places[protocol] <
 		endpoint->config.protocols[protocol].max_connections)
 		return true;
-	counters_add(endpoint->config.counters, COUNTER_LIMIT_CONNECTIONS, 1);
+	note_crowded(endpoint, source);
 	DL_FOREACH2 (endpoint->unproven, other, unproven_next)
-		if (other->protocol_place && other->protocol == protocol) {
+		if (other != except && other->protocol_place && other->protocol == protocol) {
+			connection_displace(other);
+			return true;
+		}
+	DL_FOREACH2 (endpoint->strangers, other, strangers_next)
+		if (other != except && other->protocol_place && other->protocol == protocol) {
 			connection_displace(other);
 			return true;
 		}
 	return false;
 }
 
+static bool is_counted(const struct quic_connection *other, size_t protocol)
+{
+	return other->incoming && other->state == CONNECTION_OPEN && !other->kept &&
+	       other->protocol == protocol;
+}
+
+/* Lets an open stranger of the protocol go; source: one of this address, NULL: any. */
+static bool displace_stranger(
+	struct quic_endpoint *endpoint, size_t protocol, const struct address *source)
+{
+	struct quic_connection *other;
+
+	DL_FOREACH2 (endpoint->strangers, other, strangers_next)
+		if (is_counted(other, protocol) &&
+			(!source || address_compare(&other->source, source) == 0)) {
+			connection_displace(other);
+			return true;
+		}
+	return false;
+}
+
+bool endpoint_admit(struct quic_endpoint *endpoint, struct quic_connection *connection)
+{
+	const struct quic_protocol *protocol = connection_protocol(connection);
+	const struct quic_connection *other;
+	size_t all = 0, of_address = 0;
+
+	if (!connection->incoming || connection->kept)
+		return true;
+	DL_FOREACH (endpoint->connections, other) {
+		if (!is_counted(other, connection->protocol))
+			continue;
+		all++;
+		of_address += address_compare(&other->source, &connection->source) == 0;
+	}
+	if (protocol->max_per_address > 0 && of_address >= protocol->max_per_address) {
+		note_crowded(endpoint, &connection->source);
+		return displace_stranger(endpoint, connection->protocol, &connection->source);
+	}
+	if (all + protocol->reserve >= protocol->max_connections) {
+		note_crowded(endpoint, &connection->source);
+		return displace_stranger(endpoint, connection->protocol, NULL);
+	}
+	return true;
+}
+
 bool endpoint_take_place(
 	struct quic_endpoint *endpoint, struct quic_connection *connection, size_t protocol)
 {
-	if (!make_room_of(endpoint, protocol))
+	if (!make_room_of(endpoint, protocol, connection, &connection->source))
 		return false;
 	connection->protocol_place = true;
 	endpoint->protocol_places[protocol]++;
@@ -86,6 +154,7 @@ static void accept_initial(struct quic_endpoint *endpoint, const ngtcp2_path *pa
 	struct quic_connection *connection;
 	ngtcp2_cid original;
 	ngtcp2_pkt_hd header;
+	struct address source;
 	enum token token;
 	bool full;
 
@@ -99,12 +168,14 @@ static void accept_initial(struct quic_endpoint *endpoint, const ngtcp2_path *pa
 		return;
 	}
 	/* Full of proven ones: a Retry would only put off the refusal. */
-	full = endpoint->places >= endpoint->max_connections && !endpoint->unproven;
+	full = endpoint->places >= endpoint->max_connections && !endpoint->unproven &&
+	       !endpoint->strangers;
 	if (token == TOKEN_NONE && !full && must_prove(endpoint)) {
 		stateless_retry(endpoint, path, &header);
 		return;
 	}
-	if (!make_room(endpoint)) {
+	source = udp_address(path->remote.addr);
+	if (!make_room(endpoint, &source)) {
 		stateless_close(endpoint, path, &header, NGTCP2_CONNECTION_REFUSED);
 		return;
 	}
@@ -416,7 +487,8 @@ int quic_connect(struct quic_endpoint *endpoint, size_t protocol, const struct i
 	if (endpoint->closing)
 		return ERROR_CLOSED;
 	rv = udp_route(&endpoint->udp, address, &path);
-	if (!rv && !(make_room_of(endpoint, protocol) && make_room(endpoint)))
+	if (!rv && !(make_room_of(endpoint, protocol, NULL, address) &&
+			   make_room(endpoint, address)))
 		rv = ERROR_LIMIT;
 	if (!rv)
 		rv = connection_dial(endpoint, protocol, peer, &path.path, out);

@@ -36,6 +36,12 @@
 #define QUIC_STREAM_WINDOW     (256u << 10)
 #define QUIC_CONNECTION_WINDOW (1u << 20)
 #define QUIC_MAX_WINDOW	       (16u << 20)
+/* But what a peer leaves out keeps all that comes after it here, up to the window, so that all
+ * windows together are bounded: a connection's grows to an eighth of what is left of
+ * QUIC_WINDOWS when it begins, and no less than QUIC_MIN_WINDOW. The first one may have the most,
+ * the fortieth the least. */
+#define QUIC_WINDOWS	(128u << 20)
+#define QUIC_MIN_WINDOW (128u << 10)
 
 /* What is left for the payload of 1500-byte Ethernet under IPv6. */
 #define QUIC_MAX_UDP_PAYLOAD 1452
@@ -112,6 +118,11 @@ struct quic_connection {
 	bool reset;    /* by a stateless reset */
 	bool unproven; /* incoming, and nothing yet says that its address is not a false one */
 	struct quic_connection *unproven_prev, *unproven_next;
+	bool stranger; /* gives way */
+	struct quic_connection *strangers_prev, *strangers_next;
+	uint64_t window;       /* its part of the endpoint's windows */
+	bool kept;	       /* incoming, of a peer that has a reserved place */
+	struct address source; /* incoming: what bounds per address go by */
 	size_t protocol;     /* index; 0 until the client has named it */
 	bool place;	     /* has one of all places for connections */
 	bool protocol_place; /* and one of its protocol's, which is known then */
@@ -162,10 +173,12 @@ struct quic_endpoint {
 	struct quic_connection *lingering;
 	struct quic_connection *dirty;
 	struct quic_connection *unproven; /* of connections, the oldest first */
+	struct quic_connection *strangers; /* likewise, the longest such first */
 	size_t count, lingering_count, unproven_count, handles;
 	/* Of count: those that have a place, those that have one of a protocol's. */
 	size_t places, protocol_places[QUIC_PROTOCOLS];
 	size_t max_connections; /* of all protocols together */
+	uint64_t windows;	/* what all peers together may send that is not read */
 	/* From the constants above; tests set others. */
 	struct rate answers, retries, beginnings;
 	size_t max_unproven;
@@ -188,6 +201,9 @@ void endpoint_mark(struct quic_endpoint *endpoint, struct quic_connection *conne
  * an unproven address gives way if need be. false: there is none. */
 bool endpoint_take_place(
 	struct quic_endpoint *endpoint, struct quic_connection *connection, size_t protocol);
+/* Whether an incoming connection, whose peer is proven now, may stay: within what is not
+ * reserved, and within the bound per address. A stranger gives way to it if need be. */
+bool endpoint_admit(struct quic_endpoint *endpoint, struct quic_connection *connection);
 /* A new random id that leads to connection. ERROR_NOMEM. */
 int endpoint_new_cid(struct quic_endpoint *endpoint, struct quic_connection *connection,
 	ngtcp2_cid *cid, uint8_t token[NGTCP2_STATELESS_RESET_TOKENLEN]);
@@ -236,7 +252,7 @@ void connection_end(
 void connection_fail(struct quic_connection *connection, int error);
 /* Likewise, with a TLS alert. */
 void connection_refuse(struct quic_connection *connection, unsigned alert, const char *text);
-/* Ends an unproven handshake without a word: others need its place. */
+/* Ends one whose place others need: an unproven handshake without a word. */
 void connection_displace(struct quic_connection *connection);
 /* Ends it without a word: nothing can come to it any more. */
 void connection_cut(struct quic_connection *connection);

@@ -69,12 +69,20 @@ struct quic_callbacks {
 	/* The peer grants further streams of a kind that it had granted no more of when we
 	 * wanted to open one. */
 	void (*stream_credit)(void *context, struct quic_connection *connection);
+	/* Asked after accept: whether this peer has one of the reserved places. NULL: nobody. */
+	bool (*keep)(void *context, const struct id *peer);
 };
 
 /* One protocol, that is one ALPN: a connection is of one protocol for its life. */
 struct quic_protocol {
 	struct id alpn;
 	size_t max_connections;	 /* of this protocol; those beyond it are refused */
+	/* Of these: only for dials, for peers that are kept, and for handshakes, so that
+	 * strangers cannot take them all. */
+	size_t reserve;
+	/* Incoming ones of one source address (IPv6: of one /64) whose peers are not kept; 0:
+	 * no such bound. */
+	size_t max_per_address;
 	size_t max_streams;	 /* unidirectional streams granted per connection */
 	size_t max_bidi_streams; /* bidirectional ones */
 	/* ns: our max_idle_timeout; the lower one of both sides counts. Handshakes end by it
@@ -97,6 +105,9 @@ struct quic_config {
 	size_t protocols_count;				/* at least 1 */
 	struct quic_protocol protocols[QUIC_PROTOCOLS]; /* other ALPNs get alert 120 */
 	size_t max_queue; /* bytes queued per connection before quic_stream_send says FULL */
+	/* A connection from source was refused, or another gave way to it: there is no place
+	 * left. Calls nothing of this interface. NULL: nobody wants to know. */
+	void (*crowded)(void *context, const struct address *source);
 	struct counters *counters;
 	void *context;
 };
@@ -144,6 +155,9 @@ size_t quic_connection_protocol(const struct quic_connection *connection);
 /* For the owner's use. */
 void quic_connection_set_data(struct quic_connection *connection, void *data);
 void *quic_connection_data(const struct quic_connection *connection);
+/* Whether the owner has no use for it: a stranger gives way to others when there is no place
+ * left, the longest such first. An incoming connection is one until it is connected. */
+void quic_connection_set_stranger(struct quic_connection *connection, bool stranger);
 /* Bytes not yet acknowledged; of a stream that the peer has stopped: what was on its way,
  * until the stream is over. */
 size_t quic_connection_queued(const struct quic_connection *connection);

@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import sqlite3
 import time
+import time
 
 import pytest
 
@@ -58,16 +59,36 @@ def test_the_clock_has_gone_back(rust, brokers, generation):
     peer.watch(broker.id)
     before = told_at(peer.wait_knows(broker.id, lambda known: known["kind"] == "authenticated"))
     broker.stop()
-    # An hour in the future is where it was then.
-    last = before + 3600 * 1_000_000
+    # Some minutes in the future is where it was then.
+    last = before + 500 * 1_000_000
+    set_last_time(broker, last)
+    broker.start()
+    peer.wait_knows(broker.id, lambda known: told_at(known) == last + 1)
+
+
+@DIALECT
+def test_the_clock_was_in_the_future(rust, brokers, generation):
+    """When it was started once: what was said then nobody believes, so that it is no reason to
+    say the like again."""
+    peer, broker = rust(generation, discovery=True), brokers()
+    broker.add_bootstrap(peer.id, listens_at(peer))
+    broker.start().stop()
+    set_last_time(broker, (int(time.time()) + 10 * 365 * 86400) * 1_000_000)
+    broker.start()
+    broker.wait_log("in the future, when its clock was wrong: it is forgotten")
+    peer.watch(broker.id)
+    now = time.time() * 1_000_000
+    known = peer.wait_knows(broker.id, lambda known: known["kind"] == "authenticated")
+    assert abs(told_at(known) - now) < 60 * 1_000_000
+
+
+def set_last_time(broker, last: int):
     with contextlib.closing(sqlite3.connect(broker.state_dir / "p2panda.db")) as database:
         done = database.execute(
             "UPDATE own SET value = ? WHERE name = 'info_time'", (last.to_bytes(8, "big"),)
         )
         assert done.rowcount == 1
         database.commit()
-    broker.start()
-    peer.wait_knows(broker.id, lambda known: told_at(known) == last + 1)
 
 
 def told_at(transports) -> int:

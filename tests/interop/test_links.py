@@ -213,7 +213,9 @@ def test_full_frame_is_delivered_and_goes_no_further(rust, brokers, generation, 
     assert behind.events("neighbour_down", node=broker.id) == []
 
 
-def test_frame_beyond_the_full_size_ends_its_stream_alone(rust, brokers):
+def test_frame_beyond_the_full_size_ends_its_connection(rust, brokers):
+    """Not its stream alone: an upstream node whose stream was stopped would send nothing more
+    on any, and would not notice. It comes back; nobody else is concerned."""
     broker, behind, id, other = brokers(), rust("071"), random_topic(), random_topic()
     topic = overlay(id)
     we_dial(broker, behind, id)
@@ -222,10 +224,12 @@ def test_frame_beyond_the_full_size_ends_its_stream_alone(rust, brokers):
     with RawPeer(broker) as raw:
         raw.join(id)
         raw.gossip(os.urandom(4059))
+        raw.wait("ended")
         assert broker.wait_number("peers/bad_frames", 1) == 1
+    with RawPeer(broker) as raw:
         raw.join(other)
-        raw.gossip(b"on another stream")
-        client.wait_message(overlay(other), b"on another stream")
+        raw.gossip(b"on another connection")
+        client.wait_message(overlay(other), b"on another connection")
     behind.publish(id, b"theirs")
     client.wait_message(topic, b"theirs")
     assert len(client.payloads(topic)) == 1

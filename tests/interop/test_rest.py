@@ -3,6 +3,7 @@
 start nobody loses a neighbour, and nobody looks for one. (tests/rest/rest.c is about overlays
 of ours alone.)"""
 
+import itertools
 import time
 
 import pytest
@@ -21,23 +22,28 @@ MOST_ASKS_PER_MINUTE = 1.0
 
 def figures(broker) -> dict[str, float]:
     """What it has done since its start."""
-    names = {"asks": "peers/joins", "dials": "peers/dials", "sessions": "discovery/sessions"}
+    names = ("peers/joins", "peers/merges", "peers/probes", "peers/dials", "discovery/sessions")
     return {
         "seconds": time.monotonic(),
         "s of CPU": cpu_seconds(broker.process.pid),
-        **{name: broker.number(topic) for name, topic in names.items()},
+        **{name.split("/")[1]: broker.number(name) for name in names},
     }
 
 
 @pytest.mark.slow
 @pytest.mark.unsanitized
 @pytest.mark.parametrize(
-    ("ours", "generations"),
-    [(11, ["06", "071"]), (20, ["06", "071", "06", "071", "06"])],
-    ids=["11-and-2", "20-and-5"],
+    ("ours", "generations", "discovery"),
+    [
+        pytest.param(11, ["06", "071"], False, id="11-and-2"),
+        pytest.param(11, ["06", "071"], True, id="11-and-2-with-discovery"),
+        pytest.param(20, ["06", "071", "06", "071", "06"], False, id="20-and-5"),
+    ],
 )
-def test_rest(brokers, rust, ours, generations):
-    """The first broker is the hub: all others know it alone."""
+def test_rest(brokers, rust, ours, generations, discovery):
+    """The first broker is the hub: all others know it alone. But peers with discovery know
+    everybody from the start: upstream joins all nodes of a topic anew whenever it has found
+    another one, for as long as that takes, and so is not at rest itself."""
     topic = random_topic()
     nodes = [brokers(f"broker{number}") for number in range(ours)]
     hub, *others = nodes
@@ -48,10 +54,15 @@ def test_rest(brokers, rust, ours, generations):
         broker.spawn()
     for broker in nodes:
         broker.attach()
-    peers = [rust(generation, discovery=True) for generation in generations]
+    peers = [rust(generation, discovery=discovery) for generation in generations]
     for peer in peers:
-        peer.node(hub.id, hub.address(), bootstrap=True)
-        peer.interest(hub.id, topic)
+        for broker in nodes if discovery else [hub]:
+            peer.node(broker.id, broker.address())
+            peer.interest(broker.id, topic)
+    if discovery:
+        for peer, other in itertools.permutations(peers, 2):
+            peer.node(other.id, other.bind4)
+            peer.interest(other.id, topic)
     mesh = Mesh(topic, *nodes, *peers)
     for broker in nodes:
         broker.wait_joined(topic)
@@ -71,7 +82,8 @@ def test_rest(brokers, rust, ours, generations):
         name: sum(late[name] - early[name] for late, early in zip(after, before, strict=True))
         for name in before[0]
     }
-    asks = spent["asks"] / (spent.pop("seconds") / 60)  # per broker and minute
+    asked = spent["joins"] + spent["merges"] + spent["probes"]
+    asks = asked / (spent.pop("seconds") / 60)  # of a broker
     print(f"whole after {whole:.1f} s; while it settled the peers lost {lost_before} neighbours")
     print(f"then in {WINDOW:.0f} s they lost {gone}; the {ours} brokers together:", end=" ")
     print(", ".join(f"{number:.2f} {name}" for name, number in spent.items()))

@@ -1063,6 +1063,11 @@ void *quic_connection_data(const struct quic_connection *side)
 	return side->data;
 }
 
+void quic_connection_set_stranger(struct quic_connection *side, bool stranger)
+{
+	/* Here is a place for everybody. */
+}
+
 size_t quic_connection_queued(const struct quic_connection *side)
 {
 	return side->queued;

@@ -5,7 +5,8 @@
  * seeds; the figures are printed for each topology and range of numbers. A run that fails prints
  * the command that repeats it; with -v it tells all that happens.
  *
- *   -n N or N-M     members of the overlay (2 to 300, as far as a suite has time)
+ *   -n N or N-M     members of the overlay (2 to 100, as far as the suite has time)
+ *   -a              2 to 60, 100, 300 and 1000, ten seeds each: more than an hour
  *   -t TOPOLOGY     mesh, hub, chain, discovered, bootstrap (all)
  *   -s SEED         the first seed (1)
  *   -k SEEDS        how many (10, without -n fewer for large ones)
@@ -589,16 +590,24 @@ static int find(const char *const *names, int count, const char *name)
 int main(int argc, char **argv)
 {
 	/* From, to, seeds: the more nodes, the longer it takes. */
-	static const size_t ranges[][3] = {
-		{2, 6, 10}, {7, 15, 10}, {16, 30, 10}, {31, 60, 2}, {100, 100, 2}, {300, 300, 1}};
+	static const size_t some[][3] = {{2, 6, 4}, {7, 8, 10}, {9, 14, 2}, {15, 15, 10},
+		{16, 24, 1}, {25, 25, 4}, {26, 60, 1}, {100, 100, 1}};
+	static const size_t all[][3] = {
+		{2, 60, 10}, {100, 100, 10}, {300, 300, 10}, {1000, 1000, 10}};
+	const size_t(*ranges)[3] = some;
+	size_t count = sizeof some / sizeof some[0];
 	size_t least = 0, most = 0;
 	int topology = TOPOLOGIES, option;
 	uint64_t seed = 1;
 	unsigned seeds = 0, failed = 0;
 	char *end;
 
-	while ((option = getopt(argc, argv, "n:t:s:k:u:f1v")) != -1) {
+	while ((option = getopt(argc, argv, "an:t:s:k:u:f1v")) != -1) {
 		switch (option) {
+		case 'a':
+			ranges = all;
+			count = sizeof all / sizeof all[0];
+			break;
 		case 'n':
 			least = most = strtoul(optarg, &end, 10);
 			if (*end == '-')
@@ -637,7 +646,7 @@ int main(int argc, char **argv)
 			failed += run_range((enum topology)i, least, most, seed, seeds ? seeds : 10);
 			continue;
 		}
-		for (size_t at = 0; at < sizeof ranges / sizeof ranges[0]; at++)
+		for (size_t at = 0; at < count; at++)
 			failed += run_range(
 				(enum topology)i, ranges[at][0], ranges[at][1], seed,
 				seeds ? seeds : (unsigned)ranges[at][2]);

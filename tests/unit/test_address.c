@@ -97,6 +97,40 @@ static void only_unicast_can_be_dialled(void **state)
 	}
 }
 
+static void scopes_and_hosts(void **state)
+{
+	static const struct {
+		const char *text, *host;
+		enum address_scope scope;
+	} cases[] = {
+		{"203.0.113.1:1", "203.0.113.1:0", ADDRESS_GLOBAL},
+		{"9.255.255.255:1", "9.255.255.255:0", ADDRESS_GLOBAL},
+		{"10.0.0.1:1", "10.0.0.1:0", ADDRESS_PRIVATE},
+		{"172.15.0.1:1", "172.15.0.1:0", ADDRESS_GLOBAL},
+		{"172.16.0.1:1", "172.16.0.1:0", ADDRESS_PRIVATE},
+		{"172.31.255.1:1", "172.31.255.1:0", ADDRESS_PRIVATE},
+		{"172.32.0.1:1", "172.32.0.1:0", ADDRESS_GLOBAL},
+		{"192.168.7.1:1", "192.168.7.1:0", ADDRESS_PRIVATE},
+		{"169.254.7.1:1", "169.254.7.1:0", ADDRESS_PRIVATE},
+		{"127.0.0.1:1", "127.0.0.1:0", ADDRESS_LOOPBACK},
+		{"[2001:db8:1:2:3:4:5:6]:1", "[2001:db8:1:2::]:0", ADDRESS_GLOBAL},
+		{"[fc00::1]:1", "[fc00::]:0", ADDRESS_PRIVATE},
+		{"[fdff::1]:1", "[fdff::]:0", ADDRESS_PRIVATE},
+		{"[fe80::1]:1", "[fe80::]:0", ADDRESS_PRIVATE},
+		{"[fec0::1]:1", "[fec0::]:0", ADDRESS_GLOBAL},
+		{"[::1]:1", "[::]:0", ADDRESS_LOOPBACK},
+		{"[::ffff:10.0.0.1]:1", "[::ffff:10.0.0.1]:0", ADDRESS_PRIVATE},
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct address address = parsed(cases[i].text), host = address_host(&address);
+
+		assert_int_equal(address_scope(&address), cases[i].scope);
+		address = parsed(cases[i].host);
+		assert_int_equal(address_compare(&host, &address), 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -104,6 +138,7 @@ int main(void)
 		cmocka_unit_test(nonsense_is_refused),
 		cmocka_unit_test(order_is_that_of_rust),
 		cmocka_unit_test(only_unicast_can_be_dialled),
+		cmocka_unit_test(scopes_and_hosts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

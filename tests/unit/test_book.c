@@ -136,12 +136,12 @@ static void configure(uint32_t node, const char *text)
 	configure_as(node, BOOK_TRUSTED, text);
 }
 
-static int hear_from(uint32_t source, uint32_t node, const char *text, bool from_loopback)
+static int hear_from(uint32_t source, uint32_t node, const char *text, enum address_scope scope)
 {
 	struct id id = node_id(node), source_id = node_id(source);
 	struct address one = address(text);
 
-	return book_hear(book, now++, &id, &source_id, &one, 1, from_loopback);
+	return book_hear(book, now++, &id, &source_id, &one, 1, scope);
 }
 
 /* An invention. */
@@ -150,21 +150,21 @@ static int invent(uint32_t source, uint32_t node)
 	struct id id = node_id(node), source_id = node_id(source);
 	struct address one = numbered(node);
 
-	return book_hear(book, now++, &id, &source_id, &one, 1, false);
+	return book_hear(book, now++, &id, &source_id, &one, 1, ADDRESS_PRIVATE);
 }
 
 static int hear(uint32_t node, const char *text)
 {
-	return hear_from(1000000, node, text, false);
+	return hear_from(1000000, node, text, ADDRESS_PRIVATE);
 }
 
 static int insert_from(uint32_t source, uint32_t node, uint64_t us, enum info_order order,
-	const char *text, bool from_loopback, bool *fresh)
+	const char *text, enum address_scope scope, bool *fresh)
 {
 	struct id id = node_id(node), source_id = node_id(source);
 	struct address one = address(text);
 
-	return book_insert_info(book, now++, WALL, &id, &source_id, from_loopback,
+	return book_insert_info(book, now++, WALL, &id, &source_id, scope,
 		info_of(node, us, order, &one, 1), fresh);
 }
 
@@ -173,7 +173,7 @@ static bool insert(uint32_t node, uint64_t us, enum info_order order, const char
 {
 	bool fresh;
 
-	assert_int_equal(insert_from(node, node, us, order, text, false, &fresh), 0);
+	assert_int_equal(insert_from(node, node, us, order, text, ADDRESS_PRIVATE, &fresh), 0);
 	return fresh;
 }
 
@@ -426,7 +426,7 @@ static void what_need_not_be_verified(void **state)
 	assert_int_equal(hear(1, "10.0.0.1:1"), 0);
 	assert_false(book_has_info(book, &id, known));
 	assert_int_equal(
-		book_insert_info(book, 1, WALL, &id, &id, false, info_copy(known), &fresh), 0);
+		book_insert_info(book, 1, WALL, &id, &id, ADDRESS_PRIVATE, info_copy(known), &fresh), 0);
 	assert_true(book_has_info(book, &id, same));
 	assert_true(book_has_info(book, &id, older));
 	assert_false(book_has_info(book, &id, newer));
@@ -436,7 +436,7 @@ static void what_need_not_be_verified(void **state)
 	assert_false(book_has_info(book, &id, other));
 	other->order = OTHER;
 	assert_int_equal(
-		book_insert_info(book, 1, WALL, &id, &id, false, info_copy(other), &fresh), 0);
+		book_insert_info(book, 1, WALL, &id, &id, ADDRESS_PRIVATE, info_copy(other), &fresh), 0);
 	assert_true(fresh);
 	other->order = FIRST;
 	same->order = OTHER;
@@ -457,7 +457,7 @@ static void infos_from_the_future(void **state)
 	bool fresh = true;
 
 	assert_int_equal(
-		insert_from(1, 1, WALL + LIMIT_FUTURE_US + 1, FIRST, "10.0.0.1:1", false, &fresh),
+		insert_from(1, 1, WALL + LIMIT_FUTURE_US + 1, FIRST, "10.0.0.1:1", ADDRESS_PRIVATE, &fresh),
 		ERROR_INVALID);
 	assert_false(fresh);
 	assert_false(knows(1));
@@ -472,8 +472,8 @@ static void our_own_id(void **state)
 	bool fresh = true;
 
 	assert_int_equal(book_configure(book, &me, BOOK_TRUSTED, &one, 1), ERROR_INVALID);
-	assert_int_equal(book_hear(book, 1, &me, &source, &one, 1, false), 0);
-	assert_int_equal(book_insert_info(book, 1, WALL, &me, &source, false,
+	assert_int_equal(book_hear(book, 1, &me, &source, &one, 1, ADDRESS_PRIVATE), 0);
+	assert_int_equal(book_insert_info(book, 1, WALL, &me, &source, ADDRESS_PRIVATE,
 				 info_of(1, 1, FIRST, &one, 1), &fresh),
 		ERROR_INVALID);
 	assert_false(fresh);
@@ -492,8 +492,8 @@ static void what_cannot_be_dialled(void **state)
 	bool fresh;
 
 	for (size_t i = 0; i < sizeof useless / sizeof *useless; i++) {
-		assert_int_equal(hear_from(1, 1, useless[i], true), 0);
-		assert_int_equal(insert_from(2, 2, i, FIRST, useless[i], true, &fresh), 0);
+		assert_int_equal(hear_from(1, 1, useless[i], ADDRESS_LOOPBACK), 0);
+		assert_int_equal(insert_from(2, 2, i, FIRST, useless[i], ADDRESS_LOOPBACK, &fresh), 0);
 		expect(2, 0, NULL);
 	}
 	/* An info without an address is one all the same: it can be passed on. */
@@ -502,7 +502,7 @@ static void what_cannot_be_dialled(void **state)
 	assert_int_equal(hear(1, "10.0.0.1:1"), 0);
 	assert_int_equal(hear(1, "10.0.0.1:0"), 0);
 	expect(1, 0, "10.0.0.1:1", NULL);
-	assert_int_equal(book_hear(book, 3, &id, &id, NULL, 0, false), 0);
+	assert_int_equal(book_hear(book, 3, &id, &id, NULL, 0, ADDRESS_PRIVATE), 0);
 	expect(1, 0, "10.0.0.1:1", NULL);
 }
 
@@ -514,24 +514,47 @@ static void loopback_only_from_loopback(void **state)
 	assert_int_equal(hear(1, "[::1]:1"), 0);
 	assert_int_equal(hear(1, "[::ffff:127.0.0.1]:1"), 0);
 	assert_int_equal(book_size(book), 0);
-	assert_int_equal(hear_from(1, 1, "127.0.0.1:1", true), 0);
+	assert_int_equal(hear_from(1, 1, "127.0.0.1:1", ADDRESS_LOOPBACK), 0);
 	expect(1, 0, "127.0.0.1:1", NULL);
-	assert_int_equal(hear_from(1, 2, "[::1]:1", true), 0);
+	assert_int_equal(hear_from(1, 2, "[::1]:1", ADDRESS_LOOPBACK), 0);
 	expect(2, 0, "[::1]:1", NULL);
 	/* Infos are kept, but not believed in this, */
 	assert_true(insert(3, 1, FIRST, "127.0.0.1:3"));
 	expect(3, 0, NULL);
 	/* until their own machine tells them. */
-	assert_int_equal(insert_from(3, 3, 1, FIRST, "127.0.0.1:3", true, &fresh), 0);
+	assert_int_equal(insert_from(3, 3, 1, FIRST, "127.0.0.1:3", ADDRESS_LOOPBACK, &fresh), 0);
 	assert_false(fresh);
 	expect(3, 0, "127.0.0.1:3", NULL);
-	assert_int_equal(insert_from(3, 3, 2, FIRST, "127.0.0.1:4", true, &fresh), 0);
+	assert_int_equal(insert_from(3, 3, 2, FIRST, "127.0.0.1:4", ADDRESS_LOOPBACK, &fresh), 0);
 	expect(3, 0, "127.0.0.1:4", NULL);
 	assert_true(insert(3, 3, FIRST, "127.0.0.1:5"));
 	expect(3, 0, NULL);
 	/* The two of one moment are one. */
-	assert_int_equal(insert_from(3, 3, 3, OTHER, "127.0.0.1:5", true, &fresh), 0);
+	assert_int_equal(insert_from(3, 3, 3, OTHER, "127.0.0.1:5", ADDRESS_LOOPBACK, &fresh), 0);
 	expect(3, 0, "127.0.0.1:5", NULL);
+}
+
+/* 10.0.0.1 is somebody else in every private network. */
+static void private_ones_from_the_same_network(void **state)
+{
+	bool fresh;
+
+	assert_int_equal(hear_from(9, 1, "10.0.0.1:1", ADDRESS_GLOBAL), 0);
+	assert_int_equal(hear_from(9, 1, "[fd00::1]:1", ADDRESS_GLOBAL), 0);
+	assert_int_equal(book_size(book), 0);
+	assert_int_equal(hear_from(9, 1, "203.0.113.1:1", ADDRESS_GLOBAL), 0);
+	assert_int_equal(hear_from(9, 2, "10.0.0.1:1", ADDRESS_PRIVATE), 0);
+	expect(1, 0, "203.0.113.1:1", NULL);
+	expect(2, 0, "10.0.0.1:1", NULL);
+	/* Infos are kept and passed on; the same from a neighbour is believed. */
+	assert_int_equal(insert_from(9, 3, 1, FIRST, "192.168.1.1:3", ADDRESS_GLOBAL, &fresh), 0);
+	assert_true(fresh);
+	expect(3, 0, NULL);
+	assert_int_equal(insert_from(8, 3, 1, FIRST, "192.168.1.1:3", ADDRESS_PRIVATE, &fresh), 0);
+	expect(3, 0, "192.168.1.1:3", NULL);
+	/* What is configured is. */
+	configure(4, "10.0.0.4:4");
+	expect(4, 1, "10.0.0.4:4", NULL);
 }
 
 static void addresses_are_bounded(void **state)
@@ -552,10 +575,10 @@ static void addresses_are_bounded(void **state)
 	for (unsigned i = 0; i < 2 * LIMIT_ADDRESSES_PER_NODE; i++)
 		addresses[i] = numbered(1000 + i);
 	assert_int_equal(
-		book_hear(book, 1, &id, &id, addresses, 2 * LIMIT_ADDRESSES_PER_NODE, false), 0);
+		book_hear(book, 1, &id, &id, addresses, 2 * LIMIT_ADDRESSES_PER_NODE, ADDRESS_PRIVATE), 0);
 	for (unsigned i = 0; i < LIMIT_ADDRESSES_PER_NODE; i++)
 		addresses[i] = numbered(2000 + i);
-	assert_int_equal(book_insert_info(book, 1, WALL, &id, &id, false,
+	assert_int_equal(book_insert_info(book, 1, WALL, &id, &id, ADDRESS_PRIVATE,
 				 info_of(1, 1, FIRST, addresses, LIMIT_ADDRESSES_PER_NODE), &fresh),
 		0);
 	worked_at(WALL, 1, "[2001:db8::1]:1");
@@ -566,7 +589,7 @@ static void addresses_are_bounded(void **state)
 	more[0] = more[1] = numbered(7);
 	more[2] = numbered(8);
 	id = node_id(2);
-	assert_int_equal(book_hear(book, 1, &id, &id, more, 3, false), 0);
+	assert_int_equal(book_hear(book, 1, &id, &id, more, 3, ADDRESS_PRIVATE), 0);
 	assert_int_equal(book_candidates(book, &id, out, NULL), 2);
 }
 
@@ -594,14 +617,14 @@ static void stale_nodes(void **state)
 			break;
 		case 1: /* another one passes on what it has signed */
 			assert_int_equal(
-				insert_from(2, 1, 7, FIRST, "10.0.0.1:1", false, &fresh), 0);
+				insert_from(2, 1, 7, FIRST, "10.0.0.1:1", ADDRESS_PRIVATE, &fresh), 0);
 			assert_true(fresh);
 			break;
 		case 2: /* nothing new, then something */
 			assert_false(insert(1, 7, FIRST, "10.0.0.1:1"));
-			assert_int_equal(hear_from(1, 1, "10.0.0.1:3", false), 0);
+			assert_int_equal(hear_from(1, 1, "10.0.0.1:3", ADDRESS_PRIVATE), 0);
 			assert_true(is_stale(1));
-			assert_int_equal(hear_from(1, 1, "10.0.0.1:4", false), 0);
+			assert_int_equal(hear_from(1, 1, "10.0.0.1:4", ADDRESS_PRIVATE), 0);
 			break;
 		case 3:
 			configure(1, "10.0.0.1:1");
@@ -712,7 +735,7 @@ static void everybody_has_to_stay(void **state)
 	for (uint32_t node = 0; node < MAX_NODES; node++)
 		configure_as(node, node % 2, "10.0.0.1:1");
 	assert_int_equal(hear(100, "10.0.0.1:1"), ERROR_LIMIT);
-	assert_int_equal(insert_from(100, 100, 1, FIRST, "10.0.0.1:1", false, &fresh), ERROR_LIMIT);
+	assert_int_equal(insert_from(100, 100, 1, FIRST, "10.0.0.1:1", ADDRESS_PRIVATE, &fresh), ERROR_LIMIT);
 	assert_false(fresh);
 	assert_false(share(100, 1, true));
 	worked(100);
@@ -769,7 +792,7 @@ static void a_source_replaces_its_own(void **state)
 		bool fresh;
 
 		assert_int_equal(
-			insert_from(bad, 20000 + i, 1, FIRST, "10.0.0.1:1", false, &fresh), 0);
+			insert_from(bad, 20000 + i, 1, FIRST, "10.0.0.1:1", ADDRESS_PRIVATE, &fresh), 0);
 	}
 	assert_false(knows(9000));
 	assert_int_equal(book_size(book), LIMIT_HEARSAY_PER_NODE + 6);
@@ -1075,7 +1098,7 @@ static void a_row_for_each_change(void **state)
 	configure(1, "10.0.0.9:1");
 	no_more_rows();
 	/* Each of these is one. */
-	assert_int_equal(book_hear(book, now++, &id, &source, two, 2, false), 0);
+	assert_int_equal(book_hear(book, now++, &id, &source, two, 2, ADDRESS_PRIVATE), 0);
 	assert_int_equal(next_row(), 1);
 	assert_true(insert(1, 1, FIRST, "10.0.0.1:1"));
 	assert_int_equal(next_row(), 1);
@@ -1186,9 +1209,9 @@ static void make_full_row(void)
 	struct address addresses[] = {numbered(1), address("[2001:db8::1]:2")};
 	bool fresh;
 
-	assert_int_equal(book_hear(book, now++, &id, &source, addresses, 2, false), 0);
-	assert_int_equal(insert_from(500, 1, 7, FIRST, "127.0.0.1:7", true, &fresh), 0);
-	assert_int_equal(insert_from(500, 1, 6, OTHER, "10.0.0.6:6", false, &fresh), 0);
+	assert_int_equal(book_hear(book, now++, &id, &source, addresses, 2, ADDRESS_PRIVATE), 0);
+	assert_int_equal(insert_from(500, 1, 7, FIRST, "127.0.0.1:7", ADDRESS_LOOPBACK, &fresh), 0);
+	assert_int_equal(insert_from(500, 1, 6, OTHER, "10.0.0.6:6", ADDRESS_PRIVATE, &fresh), 0);
 	assert_true(share(1, 1, true));
 	assert_true(share(1, 2, true));
 	book_set_dialect(book, &id, DIALECT_071);
@@ -1434,10 +1457,10 @@ static void fill(void)
 		source = node_id(100000 + node / 500);
 		for (unsigned order = 0; order < ORDERS; order++)
 			assert_int_equal(
-				book_insert_info(book, now++, WALL, &id, &source, false,
+				book_insert_info(book, now++, WALL, &id, &source, ADDRESS_PRIVATE,
 					info_of(node, node + 1, order, addresses, 3), &fresh),
 				0);
-		assert_int_equal(book_hear(book, now++, &id, &source, addresses, 3, false), 0);
+		assert_int_equal(book_hear(book, now++, &id, &source, addresses, 3, ADDRESS_PRIVATE), 0);
 		if (node % 2)
 			book_worked(book, now++, WALL, &id, &addresses[0]);
 		for (uint32_t topic = 0; topic < 6; topic++)
@@ -1460,7 +1483,7 @@ static void memory_of_ten_thousand_nodes(void **state)
 	for (uint32_t node = 0; node < 40000; node++) {
 		struct id id = node_id(50000 + node), source = node_id(200000 + node / 500);
 
-		assert_int_equal(book_hear(book, now++, &id, &source, addresses, 3, false), 0);
+		assert_int_equal(book_hear(book, now++, &id, &source, addresses, 3, ADDRESS_PRIVATE), 0);
 	}
 	assert_int_equal(book_size(book), LIMIT_NODES);
 	assert_true(usage.now < 15000000);
@@ -1468,7 +1491,7 @@ static void memory_of_ten_thousand_nodes(void **state)
 	for (uint32_t node = 0; node < 40000; node++) {
 		struct id id = node_id(500000 + node), source = node_id(900000 + node / 500);
 
-		assert_int_equal(book_hear(book, now++, &id, &source, addresses, 3, false), 0);
+		assert_int_equal(book_hear(book, now++, &id, &source, addresses, 3, ADDRESS_PRIVATE), 0);
 	}
 	print_message("replaced, their rows not told yet: %.1f MB\n", (double)usage.now / 1e6);
 	assert_true(usage.now < 20000000);
@@ -1519,12 +1542,12 @@ static void do_everything(void)
 	error = book_configure(book, &first, BOOK_TRUSTED, &one, 1);
 	assert_true(error == 0 || error == ERROR_NOMEM);
 	assert_int_equal(book_is_trusted(book, &first), error == 0);
-	error = book_hear(book, now++, &second, &first, &one, 1, false);
+	error = book_hear(book, now++, &second, &first, &one, 1, ADDRESS_PRIVATE);
 	assert_true(error == 0 || error == ERROR_NOMEM);
 	assert_int_equal(knows(2), error == 0);
 	info = info_of(3, 1, FIRST, &one, 1);
 	if (info) {
-		error = book_insert_info(book, now++, WALL, &third, &first, false, info, &fresh);
+		error = book_insert_info(book, now++, WALL, &third, &first, ADDRESS_PRIVATE, info, &fresh);
 		assert_true(error == 0 || error == ERROR_NOMEM);
 		assert_true(error == 0 || !fresh);
 		assert_true(knows(3) || error);
@@ -1619,7 +1642,7 @@ static void random_event(struct random *random, bool linked[16])
 		break;
 	case 1:
 		insert_from(other, node, random_below(random, 9), random_below(random, ORDERS),
-			text, false, &fresh);
+			text, ADDRESS_PRIVATE, &fresh);
 		break;
 	case 2:
 	case 3:
@@ -1693,6 +1716,7 @@ int main(void)
 		TEST(our_own_id),
 		TEST(what_cannot_be_dialled),
 		TEST(loopback_only_from_loopback),
+		TEST(private_ones_from_the_same_network),
 		TEST(addresses_are_bounded),
 		TEST(stale_nodes),
 		TEST(dialects),

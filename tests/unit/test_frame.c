@@ -82,6 +82,34 @@ static void a_whole_body_is_not_copied(void **state)
 	heap_end();
 }
 
+/* Whoever announces the largest body and sends a little of it costs us a little. */
+static void a_body_is_held_as_it_comes(void **state)
+{
+	static uint8_t stream[4 + LIMIT_FRAME] = {0, 0, LIMIT_FRAME >> 8, 0};
+	const uint8_t *data = stream, *body;
+	size_t size = 5, body_size, came = 1, grew = 0, room;
+	struct frame_reader reader;
+
+	heap_begin();
+	frame_reader_init(&reader);
+	assert_int_equal(frame_reader_next(&reader, &data, &size, &body, &body_size), 0);
+	assert_int_equal(reader.room, 1);
+	do {
+		room = reader.room;
+		size = 1;
+		if (frame_reader_next(&reader, &data, &size, &body, &body_size) == 1)
+			break;
+		came++;
+		assert_true(reader.room >= came && reader.room < 2 * came);
+		grew += reader.room != room;
+	} while (came < LIMIT_FRAME);
+	assert_int_equal(body_size, LIMIT_FRAME);
+	assert_int_equal(came, LIMIT_FRAME - 1);
+	assert_int_equal(grew, 12); /* to 2, 4, 8, ... 4096 */
+	frame_reader_clear(&reader);
+	heap_end();
+}
+
 static void ends_within_a_frame_are_seen(void **state)
 {
 	const uint8_t stream[] = {0, 0, 0, 2, 7, 8};
@@ -220,6 +248,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(slices_of_any_size_yield_the_bodies),
 		cmocka_unit_test(a_whole_body_is_not_copied),
+		cmocka_unit_test(a_body_is_held_as_it_comes),
 		cmocka_unit_test(ends_within_a_frame_are_seen),
 		cmocka_unit_test(the_limit_is_upstreams),
 		cmocka_unit_test(no_memory_ends_the_stream),

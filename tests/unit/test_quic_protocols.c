@@ -17,6 +17,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include <utlist.h>
 
 #include "bridge/error.h"
 #include "bridge/quic/internal.h"
@@ -42,6 +43,9 @@ struct side {
 	struct quic_stream *stream; /* the last that brought bytes */
 	size_t received, finished, stream_closed, credit;
 	bool damaged, done;
+	bool keeps; /* gives whoever comes a reserved place */
+	size_t crowded;
+	struct address crowd; /* where the last one came from that made it so */
 };
 
 struct test {
@@ -199,11 +203,26 @@ static void on_stream_credit(void *context, struct quic_connection *connection)
 	side->credit++;
 }
 
+static bool on_keep(void *context, const struct id *peer)
+{
+	const struct side *side = context;
+
+	return side->keeps;
+}
+
+static void on_crowded(void *context, const struct address *source)
+{
+	struct side *side = context;
+
+	side->crowded++;
+	side->crowd = *source;
+}
+
 static const struct quic_callbacks callbacks[QUIC_PROTOCOLS] = {
 	{on_connected_0, on_accept, on_closed_0, on_stream_data, on_stream_closed,
-		on_stream_credit},
+		on_stream_credit, on_keep},
 	{on_connected_1, on_accept, on_closed_1, on_stream_data, on_stream_closed,
-		on_stream_credit},
+		on_stream_credit, on_keep},
 };
 
 /* --- The loop --- */
@@ -244,6 +263,7 @@ static void make_side(struct test *test, struct side *side, uint8_t seed)
 		.identity = &side->identity,
 		.protocols_count = QUIC_PROTOCOLS,
 		.max_queue = 16 << 20,
+		.crowded = on_crowded,
 		.counters = &side->counters,
 		.context = side};
 	for (size_t i = 0; i < QUIC_PROTOCOLS; i++) {
@@ -461,6 +481,98 @@ static void unproven_give_way(void **state)
 	assert_int_equal(b->unproven_count, 2);
 	assert_int_equal(b->places, 5);
 	assert_int_equal(counters_get(&test->b.counters, COUNTER_LIMIT_CONNECTIONS), 2);
+}
+
+/* a connects to b, who has no use for it, or has one. */
+static struct quic_connection *connect_of_use(struct test *test, bool use)
+{
+	connect_both(test, GOSSIP);
+	quic_connection_set_stranger(test->b.connection[GOSSIP], !use);
+	return test->b.connection[GOSSIP];
+}
+
+/* Those that are of no use, the longest such first; what is reserved is for dials and for those
+ * that are kept. */
+static void strangers_give_way(void **state)
+{
+	struct test *test = *state;
+	struct quic_connection *second;
+
+	test->b.config.protocols[GOSSIP].max_connections = 6;
+	test->b.config.protocols[GOSSIP].reserve = 2;
+	open_both(test);
+	connect_of_use(test, false);
+	second = connect_of_use(test, false);
+	connect_of_use(test, true);
+	connect_of_use(test, true);
+	assert_int_equal(test->b.crowded, 0);
+	connect_of_use(test, true);
+	assert_int_equal(test->b.crowded, 1);
+	assert_int_equal(address_compare(&test->b.crowd,
+				 &(struct address){.family = 4, .ip = {127, 0, 0, 1}}),
+		0);
+	assert_true(comes(test->a.closed[GOSSIP] == 1, 1000));
+	assert_string_equal(test->b.closes[0].text,
+		"closed by us: code 0 (no place: gave way to others)");
+	/* Found to be of use after all: nobody gives way any more. */
+	quic_connection_set_stranger(second, false);
+	dial(&test->a, &test->b, GOSSIP);
+	assert_true(comes(test->b.closed[GOSSIP] == 2, 1000));
+	assert_string_equal(test->b.closes[1].text, "refused: limit of connections");
+	test->b.keeps = true;
+	connect_both(test, GOSSIP);
+	connect_both(test, GOSSIP);
+	assert_int_equal(test->b.endpoint->protocol_places[GOSSIP], 6);
+	/* Our own dial needs a place: the stranger's. */
+	quic_connection_set_stranger(second, true);
+	dial(&test->b, &test->a, GOSSIP);
+	assert_true(comes(test->b.closed[GOSSIP] == 3, 1000));
+	assert_int_equal(test->b.endpoint->protocol_places[GOSSIP], 6);
+}
+
+/* Nor has one address more than its share, unless the peers are kept. */
+static void an_address_has_its_share(void **state)
+{
+	struct test *test = *state;
+
+	test->b.config.protocols[GOSSIP].max_per_address = 2;
+	open_both(test);
+	open_side(&test->c, "127.0.0.2:0");
+	connect_of_use(test, false);
+	connect_of_use(test, true);
+	connect_of_use(test, true); /* in the place of the first one */
+	assert_true(comes(test->b.closed[GOSSIP] == 1, 1000));
+	dial(&test->a, &test->b, GOSSIP);
+	assert_true(comes(test->b.closed[GOSSIP] == 2, 1000));
+	assert_string_equal(test->b.closes[1].text, "refused: limit of connections");
+	dial(&test->c, &test->b, GOSSIP);
+	assert_true(comes(test->c.connected[GOSSIP] == 1, 1000));
+	test->b.keeps = true;
+	dial(&test->a, &test->b, GOSSIP);
+	assert_true(comes(test->b.endpoint->protocol_places[GOSSIP] == 4, 1000));
+	assert_int_equal(test->b.closed[GOSSIP], 2);
+}
+
+/* What is left out keeps what comes after it: not for everybody as much as for the first. */
+static void windows_are_bounded_in_sum(void **state)
+{
+	struct test *test = *state;
+	const struct quic_connection *connection;
+	uint64_t sum = 0;
+
+	test->b.config.protocols[GOSSIP].max_connections = 100;
+	test->a.config.protocols[GOSSIP].max_connections = 100;
+	for (int i = 0; i < 100; i++)
+		connect_both(test, GOSSIP);
+	DL_FOREACH (test->b.endpoint->connections, connection)
+		sum += connection->window;
+	assert_int_equal(sum, test->b.endpoint->windows);
+	assert_true(sum < QUIC_WINDOWS + 100 * QUIC_MIN_WINDOW);
+	assert_int_equal(test->b.endpoint->connections->window, QUIC_MAX_WINDOW);
+	assert_int_equal(test->b.connection[GOSSIP]->window, QUIC_MIN_WINDOW);
+	quic_endpoint_close(test->a.endpoint, on_done, &test->a);
+	assert_true(comes(test->b.closed[GOSSIP] == 100, 3000));
+	assert_true(comes(test->b.endpoint->windows == 0, 3000));
 }
 
 /* The lower time-out of both sides counts, for each protocol of its own. */
@@ -915,6 +1027,9 @@ int main(int argc, char **argv)
 		TEST(only_one_protocol),
 		TEST(each_has_its_limit_of_connections),
 		TEST(unproven_give_way),
+		TEST(strangers_give_way),
+		TEST(an_address_has_its_share),
+		TEST(windows_are_bounded_in_sum),
 		TEST(idle_timeouts),
 		TEST(kept_alive),
 		TEST(idle_handshake),
