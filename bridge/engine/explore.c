@@ -198,7 +198,7 @@ static void on_done(struct talk *talk)
 	engine_count(engine, COUNTER_DISCOVERED);
 	for (size_t i = 0; i < talk->topics_count; i++)
 		/* A neighbour there has it, whatever it says. */
-		if (!talk->shared[i] &&
+		if (!talk->shared[i] && book_shares(engine->book, &talk->peer, &talk->topics[i]) &&
 			!gossip_is_neighbour(engine->gossip, &talk->topics[i], &talk->peer))
 			nodes_shared(engine, &talk->peer, &talk->topics[i], false);
 	if (talk->dialled)

@@ -10,7 +10,7 @@
 #include "internal.h"
 
 static void arm_timer(struct quic_endpoint *endpoint);
-static void on_turn(uv_idle_t *handle);
+static void on_idle(uv_idle_t *handle);
 
 /* --- Datagrams in --- */
 
@@ -248,7 +248,7 @@ void endpoint_mark(struct quic_endpoint *endpoint, struct quic_connection *conne
 		return;
 	connection->dirty = true;
 	DL_APPEND2(endpoint->dirty, connection, dirty_prev, dirty_next);
-	uv_idle_start(&endpoint->turn, on_turn);
+	uv_idle_start(&endpoint->turn, on_idle);
 }
 
 static void free_endpoint(struct quic_endpoint *endpoint)
@@ -303,19 +303,21 @@ static void end_all(struct quic_endpoint *endpoint)
 		connection_end(connection, &close, FAREWELL_APPLICATION);
 }
 
-static void on_turn(uv_idle_t *handle)
+static void turn(struct quic_endpoint *endpoint)
 {
-	struct quic_endpoint *endpoint = handle->data;
 	struct quic_connection *connection, *last = NULL;
+	uint64_t enough;
 	bool patient = !endpoint->closing || uv_hrtime() < endpoint->close_deadline;
 
 	if (endpoint->closing)
 		end_all(endpoint);
 	/* Those that are marked meanwhile come after last: next turn, after the sockets were
-	 * looked at. A blocked socket pauses all; on_writable goes on. */
+	 * looked at. So do the others when these have taken their time. A blocked socket pauses
+	 * all; on_writable goes on. */
 	if (endpoint->dirty)
 		last = endpoint->dirty->dirty_prev;
-	while (last && !(endpoint->udp.blocked && patient)) {
+	enough = uv_hrtime() + QUIC_TURN_TIME;
+	while (last && !(endpoint->udp.blocked && patient) && uv_hrtime() < enough) {
 		connection = endpoint->dirty;
 		DL_DELETE2(endpoint->dirty, connection, dirty_prev, dirty_next);
 		connection->dirty = false;
@@ -327,9 +329,18 @@ static void on_turn(uv_idle_t *handle)
 		shut(endpoint);
 		return;
 	}
-	if (endpoint->udp.blocked || (!endpoint->dirty && !endpoint->closing))
-		uv_idle_stop(handle);
+	if (!endpoint->unread &&
+		(endpoint->udp.blocked || (!endpoint->dirty && !endpoint->closing)))
+		uv_idle_stop(&endpoint->turn);
 	arm_timer(endpoint);
+}
+
+static void on_idle(uv_idle_t *handle)
+{
+	struct quic_endpoint *endpoint = handle->data;
+
+	endpoint->unread = endpoint->unread && udp_read_on(&endpoint->udp);
+	turn(endpoint);
 }
 
 static void after_poll(uv_check_t *handle)
@@ -337,29 +348,38 @@ static void after_poll(uv_check_t *handle)
 	struct quic_endpoint *endpoint = handle->data;
 
 	if (endpoint->dirty && !endpoint->udp.blocked)
-		on_turn(&endpoint->turn);
+		turn(endpoint);
+}
+
+static void on_unread(void *context)
+{
+	struct quic_endpoint *endpoint = context;
+
+	endpoint->unread = true;
+	uv_idle_start(&endpoint->turn, on_idle);
 }
 
 static void on_writable(void *context)
 {
 	struct quic_endpoint *endpoint = context;
 
-	uv_idle_start(&endpoint->turn, on_turn);
+	uv_idle_start(&endpoint->turn, on_idle);
 }
 
 static void on_timer(uv_timer_t *handle)
 {
 	struct quic_endpoint *endpoint = handle->data;
-	uint64_t now = uv_hrtime();
+	uint64_t now = uv_hrtime(), enough = now + QUIC_TURN_TIME;
 	struct timer *timer;
 
-	while ((timer = timers_first(&endpoint->timers)) && timer->at <= now)
+	while ((timer = timers_first(&endpoint->timers)) && timer->at <= now &&
+		uv_hrtime() < enough)
 		connection_expire(
 			(struct quic_connection *)((char *)timer -
 						   offsetof(struct quic_connection, timer)),
 			now);
 	if (endpoint->closing)
-		uv_idle_start(&endpoint->turn, on_turn);
+		uv_idle_start(&endpoint->turn, on_idle);
 	arm_timer(endpoint);
 }
 
@@ -411,6 +431,7 @@ int quic_endpoint_new(const struct quic_config *config, struct quic_endpoint **o
 	set_limits(endpoint);
 	endpoint->udp = (struct udp){.loop = config->loop,
 		.receive = on_datagram,
+		.unread = on_unread,
 		.writable = on_writable,
 		.closed = on_socket_closed,
 		.context = endpoint};
@@ -453,7 +474,7 @@ void quic_endpoint_close(struct quic_endpoint *endpoint, void (*done)(void *cont
 	endpoint->close_deadline = uv_hrtime() + QUIC_CLOSE_PATIENCE;
 	endpoint->done = done;
 	endpoint->done_context = context;
-	uv_idle_start(&endpoint->turn, on_turn);
+	uv_idle_start(&endpoint->turn, on_idle);
 }
 
 int quic_connect(struct quic_endpoint *endpoint, size_t protocol, const struct id *peer,

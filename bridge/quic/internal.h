@@ -28,6 +28,9 @@
 /* A peer that dialled us may take longer: it is the one who waits. */
 #define QUIC_HANDSHAKE_TIMEOUT (10 * NGTCP2_SECONDS)
 
+/* ns: for writing, and for what is due, in one turn of the loop; the rest is for the next one. */
+#define QUIC_TURN_TIME UINT64_C(500000)
+
 /* Flow control: as much as a peer may send before we have read it. It grows for those
  * that fill it. */
 #define QUIC_STREAM_WINDOW     (256u << 10)
@@ -179,6 +182,7 @@ struct quic_endpoint {
 	struct udp udp;
 	uv_timer_t timer;
 	uv_idle_t turn;
+	bool unread; /* udp_read_on is wanted */
 	uv_check_t after; /* turns too, at once: what came is answered in the same round */
 	struct quic_connection *connections; /* those that have not been reported as closed */
 	struct quic_connection *lingering;

@@ -26,6 +26,22 @@ union control {
 	struct cmsghdr align;
 };
 
+/* What came at once, as one datagram or as a train of equal ones (GRO). */
+struct train {
+	ngtcp2_sockaddr_union local, remote;
+	uint8_t ecn;
+	const uint8_t *data; /* what was not given out yet */
+	size_t size, segment;
+};
+
+/* One read. */
+struct udp_read {
+	struct udp_socket *socket;
+	size_t next, count; /* trains[next] is the first that was not given out */
+	struct train trains[RX_SLOTS];
+	uint8_t bytes[RX_SLOTS][RX_SLOT_SIZE];
+};
+
 /* What the kernel would not take yet. */
 struct kept {
 	ngtcp2_path_storage path;
@@ -105,14 +121,17 @@ int udp_init(struct udp *udp)
 {
 	udp->sockets = NULL;
 	udp->blocked = 0;
-	udp->rx = memory_alloc(RX_SLOTS * RX_SLOT_SIZE);
-	return udp->rx ? 0 : ERROR_NOMEM;
+	udp->read = memory_alloc(sizeof *udp->read);
+	if (!udp->read)
+		return ERROR_NOMEM;
+	udp->read->next = udp->read->count = 0;
+	return 0;
 }
 
 void udp_clear(struct udp *udp)
 {
-	memory_free(udp->rx);
-	udp->rx = NULL;
+	memory_free(udp->read);
+	udp->read = NULL;
 }
 
 /* Reads where a datagram was sent to, its ECN bits, and the size of GRO's segments. */
@@ -158,51 +177,74 @@ static void read_control(struct msghdr *message, ngtcp2_sockaddr_union *local, b
 	}
 }
 
+bool udp_read_on(struct udp *udp)
+{
+	struct udp_read *read = udp->read;
+	uint64_t enough = uv_hrtime() + UDP_READ_TIME;
+
+	while (read->next < read->count) {
+		struct train *train = &read->trains[read->next];
+		size_t n = train->size < train->segment ? train->size : train->segment;
+		const uint8_t *data = train->data;
+		ngtcp2_path path = {
+			.local = {&train->local.sa, sockaddr_size(&train->local.sa)},
+			.remote = {&train->remote.sa, sockaddr_size(&train->remote.sa)},
+			.user_data = read->socket,
+		};
+
+		train->data += n;
+		train->size -= n;
+		if (train->size == 0)
+			read->next++;
+		udp->receive(udp->context, &path, train->ecn, data, n);
+		if (uv_hrtime() >= enough)
+			break;
+	}
+	return read->next < read->count;
+}
+
 static void receive(struct udp_socket *socket)
 {
 	struct udp *udp = socket->udp;
+	struct udp_read *read = udp->read;
 	struct mmsghdr messages[RX_SLOTS];
 	struct iovec vectors[RX_SLOTS];
-	ngtcp2_sockaddr_union remotes[RX_SLOTS];
 	union control controls[RX_SLOTS];
 	int i, count;
 
+	if (read->next < read->count)
+		return; /* first what came before */
 	memset(messages, 0, sizeof messages);
 	for (i = 0; i < RX_SLOTS; i++) {
-		vectors[i].iov_base = udp->rx + (size_t)i * RX_SLOT_SIZE;
+		vectors[i].iov_base = read->bytes[i];
 		vectors[i].iov_len = RX_SLOT_SIZE;
 		messages[i].msg_hdr.msg_iov = &vectors[i];
 		messages[i].msg_hdr.msg_iovlen = 1;
-		messages[i].msg_hdr.msg_name = &remotes[i];
-		messages[i].msg_hdr.msg_namelen = sizeof remotes[i];
+		messages[i].msg_hdr.msg_name = &read->trains[i].remote;
+		messages[i].msg_hdr.msg_namelen = sizeof read->trains[i].remote;
 		messages[i].msg_hdr.msg_control = &controls[i];
 		messages[i].msg_hdr.msg_controllen = sizeof controls[i];
 	}
 	count = recvmmsg(socket->fd, messages, RX_SLOTS, 0, NULL);
+	read->socket = socket;
+	read->next = read->count = 0;
 	for (i = 0; i < count; i++) {
 		struct msghdr *message = &messages[i].msg_hdr;
-		const uint8_t *data = vectors[i].iov_base;
-		size_t size = messages[i].msg_len, segment = size;
-		ngtcp2_sockaddr_union local = socket->local;
-		uint8_t ecn = 0;
-		ngtcp2_path path;
+		struct train *train = &read->trains[read->count];
 
-		if (message->msg_flags & (MSG_TRUNC | MSG_CTRUNC) || size == 0)
+		if (message->msg_flags & (MSG_TRUNC | MSG_CTRUNC) || messages[i].msg_len == 0)
 			continue;
-		read_control(message, &local, socket->wildcard, &ecn, &segment);
-		path.local.addr = &local.sa;
-		path.local.addrlen = sockaddr_size(&local.sa);
-		path.remote.addr = &remotes[i].sa;
-		path.remote.addrlen = sockaddr_size(&remotes[i].sa);
-		path.user_data = socket;
-		while (size > 0) {
-			size_t n = size < segment ? size : segment;
-
-			udp->receive(udp->context, &path, ecn, data, n);
-			data += n;
-			size -= n;
-		}
+		train->remote = read->trains[i].remote;
+		train->local = socket->local;
+		train->ecn = 0;
+		train->data = read->bytes[i];
+		train->size = train->segment = messages[i].msg_len;
+		read_control(
+			message, &train->local, socket->wildcard, &train->ecn, &train->segment);
+		read->count++;
 	}
+	if (udp_read_on(udp))
+		udp->unread(udp->context);
 }
 
 /* IP_PKTINFO or IPV6_PKTINFO with the source, unless the system is to choose. */
@@ -494,6 +536,7 @@ size_t udp_close(struct udp *udp)
 		count++;
 	}
 	udp->blocked = 0;
+	udp->read->next = udp->read->count;
 	return count;
 }
 

@@ -23,17 +23,24 @@
  * of 1200 (UDP_MAX_SEGMENTS of the kernel). */
 #define UDP_SEND_SIZE 64512
 
+/* ns: reading gives out what it got for so long in one turn of the loop, then the rest waits for
+ * the next one. What GRO has put together in one read may be thousands of small messages. */
+#define UDP_READ_TIME UINT64_C(500000)
+
 struct ifaddrs;
 struct udp_socket;
+struct udp_read;
 
 struct udp {
 	uv_loop_t *loop;
 	struct udp_socket *sockets;
 	size_t blocked; /* sockets that wait for the kernel */
-	uint8_t *rx;	/* shared by the sockets: all on one thread */
+	struct udp_read *read; /* shared by the sockets: all on one thread */
 	/* One datagram; path->user_data is the socket, valid during the call. */
 	void (*receive)(void *context, const ngtcp2_path *path, uint8_t ecn, const uint8_t *data,
 		size_t size);
+	/* Not all that was read was given out: udp_read_on is wanted in the next turn. */
+	void (*unread)(void *context);
 	/* The last blocked socket has sent what it kept. */
 	void (*writable)(void *context);
 	void (*closed)(void *context); /* one socket is gone, after udp_close */
@@ -46,6 +53,9 @@ void udp_clear(struct udp *udp);
 
 /* ERROR_ADDRESS_IN_USE, ERROR_PERMISSION, ERROR_SYSTEM, ERROR_NOMEM. */
 int udp_open(struct udp *udp, const struct address *address, struct address *bound);
+
+/* Goes on giving out what was read; whether there is still more. */
+bool udp_read_on(struct udp *udp);
 
 /* Closes all; closed follows from the loop for each. Returns how many. */
 size_t udp_close(struct udp *udp);

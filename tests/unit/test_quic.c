@@ -37,6 +37,8 @@ struct side {
 	size_t max_connections; /* 0: 64 */
 	bool refuse;		/* accept says no */
 	bool close_now;		/* connected closes at once */
+	bool slow;		/* what comes takes a while to be looked at */
+	size_t pieces;		/* of streams that have come */
 	bool stop_now;		/* the first bytes of a stream make us stop it */
 	bool takes;		/* what was not acknowledged, as taken is then */
 	struct frame *taken;
@@ -230,6 +232,9 @@ static void on_stream_data(
 		if (data[i] != pattern(reader->offset++))
 			side->damaged = true;
 	side->received += size;
+	side->pieces++;
+	for (uint64_t end = uv_hrtime() + UDP_READ_TIME; side->slow && uv_hrtime() < end;)
+		;
 	side->finished += fin;
 	if (side->stop_now)
 		quic_stream_stop(stream, 5);
@@ -635,6 +640,34 @@ static void trains_where_they_work(void **state)
 	assert_true(kernel.trains > 0);
 	/* 8 MB in datagrams of 1.4 kB, and the acknowledgements. */
 	assert_true(kernel.calls < 3000);
+}
+
+/* What is read at once may take many milliseconds to be looked at: it is cut, and others get their
+ * turn of the loop in between. */
+static void long_reads_are_cut(void **state)
+{
+	struct test *test = *state;
+	struct quic_stream *stream;
+	uint64_t offset = 0;
+	size_t before, turns = 0;
+
+	connect_both(test);
+	test->b.slow = true;
+	assert_int_equal(quic_stream_open(test->a.connection, &stream), 0);
+	for (size_t i = 0; i < 100; i++)
+		assert_int_equal(quic_stream_send(stream, make_frame(&offset, 1000, true)), 0);
+	quic_stream_finish(stream);
+	for (; test->b.finished == 0; turns++) {
+		assert_true(turns < 10000);
+		before = test->b.pieces;
+		uv_run(&test->loop, UV_RUN_ONCE);
+		/* One of the rest and one that has just come, 1,400 bytes each. */
+		assert_true(test->b.pieces - before <= 2);
+	}
+	assert_true(kernel.trains > 0);
+	assert_true(test->b.pieces > 60);
+	assert_int_equal(test->b.received, offset);
+	assert_false(test->b.damaged);
 }
 
 static void no_trains(void **state)
@@ -1690,6 +1723,7 @@ int main(int argc, char **argv)
 		TEST(large_frames),
 		TEST(tiny_frames),
 		TEST(trains_where_they_work),
+		TEST(long_reads_are_cut),
 		TEST(no_trains),
 		TEST(blocked_now_and_then),
 		TEST(blocked_without_trains),
