@@ -642,7 +642,7 @@ static void a_host_is_not_flooded(void **state)
 {
 	struct address victim[LIMIT_ADDRESSES_PER_NODE];
 	const uint64_t minutes = 10;
-	unsigned first;
+	unsigned first = 0;
 
 	for (unsigned i = 0; i < LIMIT_ADDRESSES_PER_NODE; i++)
 		victim[i] = (struct address){
