@@ -95,6 +95,10 @@ static void set_defaults(ngtcp2_settings *settings, ngtcp2_transport_params *par
 	settings->max_tx_udp_payload_size = QUIC_MAX_UDP_PAYLOAD;
 	settings->max_window = QUIC_MAX_WINDOW;
 	settings->max_stream_window = QUIC_MAX_WINDOW;
+	/* What has come is acknowledged in the turn that has read it. Later, with the next packet
+	 * or by a timer, is a wake more for each ping and each message, and what arrives quickly
+	 * is read many at a time anyway. */
+	settings->ack_thresh = 1;
 
 	ngtcp2_transport_params_default(parameters);
 	parameters->initial_max_data = QUIC_CONNECTION_WINDOW;

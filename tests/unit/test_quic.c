@@ -1215,6 +1215,23 @@ static void pings_leave_together(void **state)
 			connections[i]->vigil.ping_at, connections[0]->vigil.ping_at);
 }
 
+/* In the turn that has read it, without a timer. */
+static void acknowledged_at_once(void **state)
+{
+	struct test *test = *state;
+	struct quic_stream *stream;
+	uint64_t offset = 0, before;
+
+	connect_both(test);
+	run_until(test, never, 300);
+	before = kernel.calls;
+	assert_int_equal(quic_stream_open(test->a.connection, &stream), 0);
+	assert_int_equal(quic_stream_send(stream, make_frame(&offset, 1, true)), 0);
+	while (test->b.received == 0)
+		uv_run(&test->loop, UV_RUN_ONCE);
+	assert_int_equal(kernel.calls, before + 2);
+}
+
 /* Nothing but keep-alives, and no timer that fires more often. */
 static void idle_stays_open(void **state)
 {
@@ -1773,6 +1790,7 @@ int main(int argc, char **argv)
 		TEST(lost_pings_are_repeated),
 		TEST(dead_peer_is_noticed),
 		TEST(pings_leave_together),
+		TEST(acknowledged_at_once),
 		TEST(idle_stays_open),
 		TEST(retry_v4),
 		TEST(retry_v6),
