@@ -62,8 +62,9 @@ struct store_visitor {
 };
 
 /* Opens or makes the file and reads it; visitor and owner may be NULL, and so may dir: then
- * nothing is kept. anew: there was no such file, or an empty one. When reason is not empty afterwards, it is a line for the log about what could not be
- * kept (the store still works, without keeping anything if need be). ERROR_NOMEM. */
+ * nothing is kept. anew: there was no such file, or an empty one. When reason is not empty
+ * afterwards, it is a line for the log about what could not be kept (the store still works, without
+ * keeping anything if need be). ERROR_NOMEM. */
 int store_open(const char *dir, uv_loop_t *loop, const struct store_visitor *visitor,
 	const struct store_owner *owner, struct store **out, bool *anew,
 	char reason[STORE_REASON_SIZE]);

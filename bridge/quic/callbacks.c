@@ -55,13 +55,6 @@ static void on_rand(uint8_t *out, size_t size, const ngtcp2_rand_ctx *context)
 		memset(out, 0, size);
 }
 
-static uint64_t keep_alive(const struct quic_protocol *protocol)
-{
-	uint64_t half = protocol->idle_timeout / 2;
-
-	return half && half < QUIC_KEEP_ALIVE ? half : QUIC_KEEP_ALIVE;
-}
-
 static int on_handshake_completed(ngtcp2_conn *conn, void *user_data)
 {
 	struct quic_connection *connection = user_data;
@@ -101,9 +94,8 @@ static int on_handshake_completed(ngtcp2_conn *conn, void *user_data)
 		return NGTCP2_ERR_CALLBACK_FAILURE;
 	}
 	quic_connection_set_stranger(connection, false);
-	if (protocol->keep_alive)
-		ngtcp2_conn_set_keep_alive_timeout(conn, keep_alive(protocol));
 	connection->state = CONNECTION_OPEN;
+	vigil_start(connection, uv_hrtime());
 	protocol->callbacks.connected(context, connection);
 	return 0;
 }

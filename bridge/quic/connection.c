@@ -119,6 +119,10 @@ static void set_defaults(struct quic_connection *connection, ngtcp2_settings *se
 	settings->max_tx_udp_payload_size = QUIC_MAX_UDP_PAYLOAD;
 	settings->max_window = window;
 	settings->max_stream_window = window;
+	/* What has come is acknowledged in the turn that has read it. Later, with the next packet
+	 * or by a timer, is a wake more for each ping and each message, and what arrives quickly
+	 * is read many at a time anyway. */
+	settings->ack_thresh = 1;
 
 	ngtcp2_transport_params_default(parameters);
 	parameters->initial_max_data = smaller(window, QUIC_CONNECTION_WINDOW);
@@ -286,6 +290,7 @@ void connection_read(struct quic_connection *connection, const ngtcp2_path *path
 	const uint8_t *data, size_t size)
 {
 	ngtcp2_pkt_info info = {.ecn = ecn};
+	uint64_t now;
 	int rv;
 
 	if (connection->state == CONNECTION_LINGERING) {
@@ -294,9 +299,11 @@ void connection_read(struct quic_connection *connection, const ngtcp2_path *path
 	}
 	if (connection->state == CONNECTION_ENDED)
 		return;
-	rv = ngtcp2_conn_read_pkt(connection->conn, path, &info, data, size, uv_hrtime());
+	now = uv_hrtime();
+	rv = ngtcp2_conn_read_pkt(connection->conn, path, &info, data, size, now);
 	if (rv != 0)
 		connection_fail(connection, rv);
+	vigil_read(connection, now);
 	endpoint_mark(connection->endpoint, connection);
 }
 
@@ -313,6 +320,7 @@ void connection_expire(struct quic_connection *connection, uint64_t now)
 		rv = ngtcp2_conn_handle_expiry(connection->conn, now);
 		if (rv != 0)
 			connection_fail(connection, rv);
+		vigil_expire(connection, now);
 	}
 	endpoint_mark(connection->endpoint, connection);
 }
@@ -397,9 +405,11 @@ static void look_for_black_hole(struct quic_connection *connection, uint64_t now
 static void connection_write(struct quic_connection *connection)
 {
 	struct quic_endpoint *endpoint = connection->endpoint;
-	uint64_t now = uv_hrtime();
+	uint64_t now = uv_hrtime(), due;
+	bool sent = false;
 	unsigned round;
 
+	vigil_write(connection);
 	look_for_black_hole(connection, now);
 	for (round = 0; round < QUIC_WRITE_ROUNDS; round++) {
 		ngtcp2_path_storage path;
@@ -416,13 +426,18 @@ static void connection_write(struct quic_connection *connection)
 		}
 		if (n == 0)
 			break;
+		sent = true;
 		if (!udp_send(&path.path, info.ecn, endpoint->tx, (size_t)n, segment)) {
 			round = QUIC_WRITE_ROUNDS;
 			break;
 		}
 	}
 	ngtcp2_conn_update_pkt_tx_time(connection->conn, now);
-	timers_set(&endpoint->timers, &connection->timer, ngtcp2_conn_get_expiry(connection->conn));
+	vigil_written(connection, now, sent);
+	due = ngtcp2_conn_get_expiry(connection->conn);
+	if (vigil_deadline(connection) < due)
+		due = vigil_deadline(connection);
+	timers_set(&endpoint->timers, &connection->timer, due);
 	if (round >= QUIC_WRITE_ROUNDS)
 		endpoint_mark(endpoint, connection); /* there may be more */
 }

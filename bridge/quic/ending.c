@@ -91,8 +91,7 @@ void connection_cut(struct quic_connection *connection)
 	connection_end(connection, &close, FAREWELL_NONE);
 }
 
-/* What both sides have agreed on, ns. */
-static uint64_t idle_timeout(const struct quic_connection *connection)
+uint64_t connection_idle_timeout(const struct quic_connection *connection)
 {
 	const ngtcp2_transport_params *remote =
 		ngtcp2_conn_get_remote_transport_params(connection->conn);
@@ -100,6 +99,15 @@ static uint64_t idle_timeout(const struct quic_connection *connection)
 	uint64_t theirs = remote ? remote->max_idle_timeout : 0;
 
 	return theirs && (theirs < ours || !ours) ? theirs : ours;
+}
+
+void connection_lose(struct quic_connection *connection)
+{
+	struct quic_close close = {.timeout = true};
+
+	ending_text(&close, "nothing heard for %g s",
+		(double)connection_idle_timeout(connection) / NGTCP2_SECONDS);
+	connection_end(connection, &close, FAREWELL_NONE);
 }
 
 /* The peer's reason is for our log: only what can be printed, and not all of it. */
@@ -168,12 +176,12 @@ void connection_fail(struct quic_connection *connection, int error)
 		break;
 	case NGTCP2_ERR_IDLE_CLOSE:
 	case NGTCP2_ERR_HANDSHAKE_TIMEOUT:
+		if (connection->state == CONNECTION_OPEN) {
+			connection_lose(connection);
+			return;
+		}
 		close.timeout = true;
-		if (connection->state == CONNECTION_OPEN)
-			ending_text(&close, "nothing heard for %g s",
-				(double)idle_timeout(connection) / NGTCP2_SECONDS);
-		else
-			ending_text(&close, "handshake timed out");
+		ending_text(&close, "handshake timed out");
 		farewell = FAREWELL_NONE;
 		break;
 	case NGTCP2_ERR_DROP_CONN:

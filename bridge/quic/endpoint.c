@@ -412,6 +412,7 @@ static void set_limits(struct quic_endpoint *endpoint)
 	endpoint->max_unproven = QUIC_MAX_UNPROVEN;
 	endpoint->token_lifetime = QUIC_TOKEN_LIFETIME;
 	endpoint->handshake_timeout = QUIC_HANDSHAKE_TIMEOUT;
+	endpoint->pings_from = uv_hrtime();
 }
 
 int quic_endpoint_new(const struct quic_config *config, struct quic_endpoint **out)

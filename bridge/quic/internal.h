@@ -117,6 +117,14 @@ enum connection_state {
 /* What CONNECTION_CLOSE is to say, if one is to be sent. */
 enum farewell { FAREWELL_NONE, FAREWELL_DRAIN, FAREWELL_APPLICATION, FAREWELL_TRANSPORT };
 
+/* A connection with keep_alive while it is open: see vigil.c. Times in ns. */
+struct vigil {
+	uint64_t packets;  /* of the peer's, that ngtcp2 has taken for such */
+	uint64_t heard_at; /* when the last of them came */
+	uint64_t ping_at;  /* TIMER_NEVER: no ping is due, or ping is set */
+	bool ping;	   /* one is to be sent with the next write */
+};
+
 struct quic_connection {
 	struct quic_endpoint *endpoint;
 	struct quic_connection *prev, *next;
@@ -141,6 +149,7 @@ struct quic_connection {
 	struct id peer;
 	struct cid *cids, *tokens;
 	struct timer timer;
+	struct vigil vigil;
 	struct quic_stream *streams, *ready;
 	size_t queued;
 	/* When something of queued was acknowledged last, or since when there is something. */
@@ -198,6 +207,7 @@ struct quic_endpoint {
 	struct rate answers, retries, beginnings;
 	size_t max_unproven;
 	uint64_t token_lifetime, handshake_timeout;
+	uint64_t pings_from; /* ns: a moment of its grid of pings, see vigil.c */
 	bool closing;
 	uint64_t close_deadline;
 	void (*done)(void *context);
@@ -271,6 +281,10 @@ void connection_refuse(struct quic_connection *connection, unsigned alert, const
 void connection_displace(struct quic_connection *connection);
 /* Ends it without a word: nothing can come to it any more. */
 void connection_cut(struct quic_connection *connection);
+/* Likewise: nothing has come for too long. */
+void connection_lose(struct quic_connection *connection);
+/* What both sides have agreed on, ns; 0: none. */
+uint64_t connection_idle_timeout(const struct quic_connection *connection);
 /* Its address is proven, or it is over. */
 void connection_settle(struct quic_connection *connection);
 void connection_release_places(struct quic_connection *connection);
@@ -295,6 +309,20 @@ void connection_turn(struct quic_connection *connection);
 const struct quic_protocol *connection_protocol(const struct quic_connection *connection);
 /* Frees it with its streams, without a word. */
 void connection_free(struct quic_connection *connection);
+
+/* vigil.c: quiet connections are kept, dead ones noticed. */
+
+/* Begins it, at the handshake's end. */
+void vigil_start(struct quic_connection *connection, uint64_t now);
+/* Notes what has come; after each datagram that was read. */
+void vigil_read(struct quic_connection *connection, uint64_t now);
+/* Its deadline may have come: a ping is due, or the connection ends. */
+void vigil_expire(struct quic_connection *connection, uint64_t now);
+/* Around a write: has ngtcp2 write the ping that is due. sent: whether anything was. */
+void vigil_write(struct quic_connection *connection);
+void vigil_written(struct quic_connection *connection, uint64_t now, bool sent);
+/* When vigil_expire is to be called; TIMER_NEVER. */
+uint64_t vigil_deadline(const struct quic_connection *connection);
 
 /* stream.c */
 

@@ -95,8 +95,10 @@ struct quic_protocol {
 
 #define QUIC_PROTOCOLS 2
 
-/* Of iroh's gossip, ns. A connection with keep_alive is pinged when it has been idle for
- * QUIC_KEEP_ALIVE, or for half its idle_timeout if that is less. */
+/* Of iroh's gossip, ns. A connection with keep_alive that is quiet is pinged every
+ * QUIC_KEEP_ALIVE, or half the idle timeout that both sides have agreed on if that is less. It
+ * is closed (timeout) when nothing has been heard for both together: one ping, and the idle
+ * timeout for its answer. */
 #define QUIC_IDLE_TIMEOUT UINT64_C(10000000000)
 #define QUIC_KEEP_ALIVE	  UINT64_C(5000000000)
 

@@ -255,10 +255,11 @@ static void write_book(const struct identity *owner, const char *folder, uint32_
 	uv_loop_t loop;
 	struct id id;
 	size_t size;
+	bool anew;
 
 	uv_loop_init(&loop);
 	if (book_new(&owner->id, &random, &counters, LIMIT_NODES, &book) ||
-		store_open(folder, &loop, NULL, &store, reason) || reason[0])
+		store_open(folder, &loop, NULL, NULL, &store, &anew, reason) || reason[0])
 		fail("no book");
 	for (uint32_t i = first; i < first + n; i++) {
 		uint8_t secret[IDENTITY_SECRET_SIZE] = {0xff};

@@ -35,6 +35,8 @@ struct side {
 	struct address bound[MAX_BINDS];
 	size_t binds;
 	size_t max_connections; /* 0: 64 */
+	uint64_t idle_timeout;	/* 0: QUIC_IDLE_TIMEOUT */
+	bool mute;		/* sends no pings */
 	bool refuse;		/* accept says no */
 	bool close_now;		/* connected closes at once */
 	bool slow;		/* what comes takes a while to be looked at */
@@ -95,6 +97,7 @@ static struct frame *make_frame(uint64_t *offset, size_t size, bool droppable)
 
 static struct {
 	unsigned blocked, lost; /* one in so many calls */
+	unsigned lost_next;	/* the next so many calls */
 	bool always_blocked, no_gso;
 	uint64_t calls, trains;
 } kernel;
@@ -174,7 +177,8 @@ ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 			return -1;
 		}
 	}
-	if (wire_takes(fd, message) || (kernel.lost && call % kernel.lost == 0)) {
+	if (wire_takes(fd, message) || (kernel.lost && call % kernel.lost == 0) ||
+		(kernel.lost_next && kernel.lost_next--)) {
 		for (size_t i = 0; i < message->msg_iovlen; i++)
 			size += (ssize_t)message->msg_iov[i].iov_len;
 		return size;
@@ -318,8 +322,8 @@ static void open_side(struct test *test, struct side *side, const char *protocol
 		.protocols = {{
 			.max_connections = side->max_connections ? side->max_connections : 64,
 			.max_streams = 100,
-			.idle_timeout = QUIC_IDLE_TIMEOUT,
-			.keep_alive = true,
+			.idle_timeout = side->idle_timeout ? side->idle_timeout : QUIC_IDLE_TIMEOUT,
+			.keep_alive = !side->mute,
 			.callbacks = {on_connected, on_accept, on_closed, on_stream_data,
 				on_stream_closed, on_stream_credit},
 		}},
@@ -1192,6 +1196,138 @@ static void restart_is_noticed(void **state)
 	identity_clear(&ghost.identity);
 }
 
+/* With it everything about quiet connections happens five times as often. */
+#define SHORT_IDLE (2 * NGTCP2_SECONDS)
+#define SHORT_PING (SHORT_IDLE / 2)
+
+/* Two that agree on a short idle timeout. At the end of the handshake they have said all. */
+static void connect_quiet(struct test *test)
+{
+	test->a.idle_timeout = test->b.idle_timeout = SHORT_IDLE;
+	connect_both(test);
+	run_until(test, never, SHORT_PING / NGTCP2_MILLISECONDS);
+}
+
+/* One end pings, the other answers; every other answer is acknowledged in turn. */
+static void one_end_pings(void **state)
+{
+	struct test *test = *state;
+	uint64_t before;
+
+	connect_quiet(test);
+	before = kernel.calls;
+	run_until(test, never, 10 * SHORT_PING / NGTCP2_MILLISECONDS);
+	assert_int_equal(test->a.closed + test->b.closed, 0);
+	assert_true(kernel.calls - before >= 9 * 2 && kernel.calls - before <= 11 * 5 / 2 + 1);
+}
+
+/* Nor is it left to somebody who does not: neither the dialler nor the acceptor needs the
+ * other to ping. */
+static void dialler_does_not_ping(void **state)
+{
+	struct test *test = *state;
+
+	test->a.mute = true;
+	connect_quiet(test);
+	run_until(test, never, 3 * SHORT_IDLE / NGTCP2_MILLISECONDS);
+	assert_int_equal(test->a.closed + test->b.closed, 0);
+}
+
+static void acceptor_does_not_ping(void **state)
+{
+	struct test *test = *state;
+
+	test->b.mute = true;
+	connect_quiet(test);
+	run_until(test, never, 3 * SHORT_IDLE / NGTCP2_MILLISECONDS);
+	assert_int_equal(test->a.closed + test->b.closed, 0);
+}
+
+static void nobody_pings(void **state)
+{
+	struct test *test = *state;
+
+	test->a.mute = test->b.mute = true;
+	connect_quiet(test);
+	assert_true(run_until(test, both_closed, 3 * SHORT_IDLE / NGTCP2_MILLISECONDS));
+	assert_true(test->a.closes[0].timeout);
+}
+
+static void lost_pings_are_repeated(void **state)
+{
+	struct test *test = *state;
+
+	connect_quiet(test);
+	for (int i = 0; i < 3; i++) {
+		kernel.lost_next = 3;
+		run_until(test, never, SHORT_IDLE / NGTCP2_MILLISECONDS);
+		assert_int_equal(kernel.lost_next, 0);
+	}
+	assert_int_equal(test->a.closed + test->b.closed, 0);
+}
+
+/* By both ends at the same time, whichever pings: a ping and an idle timeout after what has come
+ * last. */
+static void dead_peer_is_noticed(void **state)
+{
+	struct test *test = *state;
+	uint64_t heard, most;
+
+	connect_quiet(test);
+	heard = test->a.connection->vigil.heard_at;
+	if (heard < test->b.connection->vigil.heard_at)
+		heard = test->b.connection->vigil.heard_at;
+	wire.all = true;
+	most = heard + SHORT_PING + SHORT_IDLE + SHORT_IDLE / 4;
+	assert_true(run_until(
+		test, both_closed, (unsigned)((most - uv_hrtime()) / NGTCP2_MILLISECONDS)));
+	assert_true(uv_hrtime() >= heard + SHORT_PING + SHORT_IDLE);
+	assert_true(test->a.closes[0].timeout && test->b.closes[0].timeout);
+	assert_string_equal(test->a.closes[0].text, "nothing heard for 2 s");
+}
+
+static bool four_connected(struct test *test)
+{
+	return test->a.connected == 4 && test->b.connected == 4;
+}
+
+/* However far apart they were dialled. */
+static void pings_leave_together(void **state)
+{
+	struct test *test = *state;
+	struct quic_connection *connections[4];
+
+	test->a.idle_timeout = test->b.idle_timeout = SHORT_IDLE;
+	open_both(test, "127.0.0.1:0");
+	for (int i = 0; i < 4; i++) {
+		connections[i] = dial(&test->a, &test->b);
+		run_until(test, never, SHORT_PING / 4 / NGTCP2_MILLISECONDS);
+	}
+	assert_true(run_until(test, four_connected, 3000));
+	run_until(test, never, 2 * SHORT_PING / NGTCP2_MILLISECONDS);
+	assert_int_equal(test->a.closed, 0);
+	for (int i = 1; i < 4; i++)
+		assert_int_equal(
+			connections[i]->vigil.ping_at, connections[0]->vigil.ping_at);
+}
+
+/* In the turn that has read it, without a timer. */
+static void acknowledged_at_once(void **state)
+{
+	struct test *test = *state;
+	struct quic_stream *stream;
+	uint64_t offset = 0, before;
+
+	connect_both(test);
+	run_until(test, never, 300);
+	before = kernel.calls;
+	assert_int_equal(quic_stream_open(test->a.connection, &stream), 0);
+	assert_int_equal(quic_stream_send(stream, make_frame(&offset, 1, true)), 0);
+	while (test->b.received == 0)
+		uv_run(&test->loop, UV_RUN_ONCE);
+	assert_int_equal(kernel.calls, before + 2);
+}
+
 /* Nothing but keep-alives, and no timer that fires more often. */
 static void idle_stays_open(void **state)
 {
@@ -1746,6 +1882,14 @@ int main(int argc, char **argv)
 		TEST(wildcard_v6),
 		TEST(garbage),
 		TEST(restart_is_noticed),
+		TEST(one_end_pings),
+		TEST(dialler_does_not_ping),
+		TEST(acceptor_does_not_ping),
+		TEST(nobody_pings),
+		TEST(lost_pings_are_repeated),
+		TEST(dead_peer_is_noticed),
+		TEST(pings_leave_together),
+		TEST(acknowledged_at_once),
 		TEST(idle_stays_open),
 		TEST(retry_v4),
 		TEST(retry_v6),
