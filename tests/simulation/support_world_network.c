@@ -432,7 +432,9 @@ static uint64_t idle_deadline(const struct quic_connection *side)
 	if (protocol->keep_alive && wire->broken > heard)
 		heard += (wire->broken - heard) / QUIC_KEEP_ALIVE * QUIC_KEEP_ALIVE;
 	from = protocol->keep_alive ? heard + QUIC_KEEP_ALIVE : heard;
-	if (side->unanswered)
+	/* What was sent first after that; but one that is kept alive is watched, too, and ends in any
+	 * case an idle timeout after the first ping (quic/vigil.c). */
+	if (side->unanswered && (!protocol->keep_alive || side->unanswered < from))
 		from = side->unanswered > heard ? side->unanswered : heard;
 	return from + protocol->idle_timeout;
 }
