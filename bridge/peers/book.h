@@ -74,9 +74,9 @@ int book_hear(struct book *book, uint64_t now, const struct id *node, const stru
  * what is known may be the other order's, and is of use. */
 bool book_has_info(const struct book *book, const struct id *node, const struct info *info);
 /* A verified info; takes it, whatever is returned. true in *fresh: it was new. The source
- * (may be node itself) as above; addresses of a narrower scope in it are not
- * tried, until somebody of that scope tells the same. Counts INFOS (fresh) and BAD_INFO (ERROR_INVALID). ERROR_INVALID (our
- * own id, beyond LIMIT_FUTURE_US), ERROR_LIMIT, ERROR_NOMEM. */
+ * (may be node itself) as above; addresses of a narrower scope in it are not tried, until
+ * somebody of that scope tells the same. Counts INFOS (fresh) and BAD_INFO (ERROR_INVALID).
+ * ERROR_INVALID (our own id, beyond LIMIT_FUTURE_US), ERROR_LIMIT, ERROR_NOMEM. */
 int book_insert_info(struct book *book, uint64_t now, uint64_t wall, const struct id *node,
 	const struct id *source, enum address_scope scope, struct info *info, bool *fresh);
 /* NULL: none of that order. Valid until the book is next changed. */

@@ -45,12 +45,6 @@ static size_t row_of(struct book *book, uint8_t out[BOOK_ROW_SIZE])
 	return size;
 }
 
-static bool visit(void *context, const struct id *id, const struct info *info)
-{
-	*(const struct info **)context = info;
-	return true;
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static uint8_t first[BOOK_ROW_SIZE], second[BOOK_ROW_SIZE];
@@ -58,6 +52,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct book *book = new_book(), *again = NULL;
 	size_t first_size, second_size, proven;
 	const struct info *info;
+	struct id found;
 
 	if (book_restore(book, &node, data, size)) {
 		if (book_size(book) > 0)
@@ -65,9 +60,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		goto out;
 	}
 	for (unsigned order = 0; order < ORDERS; order++) {
-		info = NULL;
-		book_each_info(book, order, visit, &info);
-		if (info != book_info(book, &node, order))
+		info = book_info(book, &node, order);
+		if (book_infos(book, order) != (info != NULL) ||
+			(info && book_info_number(book, order, 0, &found) != info))
 			abort();
 	}
 	if (book_candidates(book, &node, candidates, &proven) < proven || proven > 1)
