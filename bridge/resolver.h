@@ -15,8 +15,8 @@ struct resolver;
 struct resolution;
 
 /* All addresses of all the peer's hosts; before its first such answer there may be one with the
- * literal addresses alone, while names are looked up. failure: why one of them has none, naming the host,
- * else empty. */
+ * literal addresses alone, while names are looked up. failure: why one of them has none, naming the
+ * host, else empty. */
 typedef void resolver_answer(void *context, const struct id *node, const struct address *addresses,
 	size_t count, const char *failure);
 

@@ -355,7 +355,8 @@ static bool set_aside(const char *path)
 }
 
 int store_open(const char *dir, uv_loop_t *loop, const struct store_visitor *visitor,
-	const struct store_owner *owner, struct store **out, bool *anew, char reason[STORE_REASON_SIZE])
+	const struct store_owner *owner, struct store **out, bool *anew,
+	char reason[STORE_REASON_SIZE])
 {
 	struct store *store = memory_zalloc(sizeof *store);
 	struct random random = random_system();
@@ -383,7 +384,8 @@ int store_open(const char *dir, uv_loop_t *loop, const struct store_visitor *vis
 	if (!opened)
 		close_file(store);
 	if (!opened && damaged && set_aside(path)) {
-		snprintf(reason, STORE_REASON_SIZE, "%.110s: %s; set aside, a new one is begun: " STORE_FORGOTTEN, path, why);
+		snprintf(reason, STORE_REASON_SIZE,
+			"%.110s: %s; set aside, a new one is begun: " STORE_FORGOTTEN, path, why);
 		opened = open_file(store, path, &why, &damaged);
 		if (!opened)
 			close_file(store);

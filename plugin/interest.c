@@ -304,7 +304,8 @@ static void unpublish(struct interest *interest, struct overlay *overlay)
 	overlay->publisher = NULL;
 }
 
-/* Finds or makes it, and counts it for its client; before: its QoS until now. ERROR_NOMEM, ERROR_LIMIT. */
+/* Finds or makes it, and counts it for its client; before: its QoS until now. ERROR_NOMEM,
+ * ERROR_LIMIT. */
 static int add(struct interest *interest, const char *client_id, const char *filter,
 	const struct id *topic, uint8_t qos, struct client **client,
 	struct subscription **subscription, uint8_t *before)

@@ -459,8 +459,9 @@ static void close_other_dials(struct engine *engine, const struct talk *talk)
 static bool try_other_codec(struct talk *talk, const struct quic_close *close)
 {
 	enum dialect other = talk->dialect == DIALECT_06 ? DIALECT_071 : DIALECT_06;
+	bool was_busy = close->application && close->code == BUSY;
 
-	return talk->session && !talk->second && !(close->application && close->code == BUSY) && !talk->engine->stopping &&
+	return talk->session && !talk->second && !was_busy && !talk->engine->stopping &&
 	       !session_was_answered(talk->session) &&
 	       dial(talk->engine, &talk->peer, &talk->address, other, true) == ERROR_NONE;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * What the engine's files know of one another: engine.c (commands, turns), clock.c (time), life.c (beginning and
- * end), effects.c (what the cores want done), routes.c (connections and streams of gossip), nodes.c
- * (who is wanted as a neighbour, and healing), explore.c (discovery sessions), local.c (mDNS),
+ * What the engine's files know of one another: engine.c (commands, turns), clock.c (time), life.c
+ * (beginning and end), effects.c (what the cores want done), routes.c (connections and streams of
+ * gossip), nodes.c (who is wanted as a neighbour, and healing), neighbours.c (what the log says of
+ * who is there), explore.c (discovery sessions), local.c (mDNS),
  * advertise.c (where we say we are).
  */
 #ifndef BRIDGE_ENGINE_INTERNAL_H
@@ -47,7 +48,8 @@ struct overlay {
 	struct waiting waiting;
 	uint64_t heal_due; /* when nodes of the book are wanted again; UINT64_MAX: no need */
 	uint64_t heal_backoff;
-	uint64_t settle_due; /* when one more node is asked to tie parts together; UINT64_MAX: never */
+	/* When one more node is asked to tie parts together; UINT64_MAX: never. */
+	uint64_t settle_due;
 	unsigned settles, settle_tries; /* how often that was, and was due */
 	UT_hash_handle hh;
 };

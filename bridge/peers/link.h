@@ -29,8 +29,8 @@
  * The peer may have been restarted, and what comes before it has joined the overlay again goes
  * nowhere. So the overlay's content, new content too, waits for a sign that it has: links_resume,
  * or LINK_HOLD_MS on the new connection, should the sign fail to come. When the peer is lost,
- * content stays for LINK_KEPT_MS after it first came back, and only the sign sends it out. Bounded in bytes (LIMIT_PEER_QUEUE_BYTES, LIMIT_KEPT_BYTES), the oldest of the
- * overlay gives way; each copy that is not sent again is counted as peer_lost, once. Nobody is
+ * content stays for LINK_KEPT_MS after it first came back, and only the sign sends it out. Bounded
+ * in bytes (LIMIT_PEER_QUEUE_BYTES, LIMIT_KEPT_BYTES), the oldest of the overlay gives way; each copy that is not sent again is counted as peer_lost, once. Nobody is
  * dialled for it, and stopping does not wait for it.
  *
  * sans-IO: connections and streams are the caller's, reached through struct link_io.
