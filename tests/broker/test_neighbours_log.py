@@ -57,7 +57,7 @@ def test_alone_is_not_joined(brokers):
     id = random_topic()
     a.client(overlay(id))
     a.wait_number("peers/dials_failed", 2)
-    assert lines(a, "joined") == lines(a, "here") == lines(a, "reached") == []
+    assert lines(a, ": joined") == lines(a, ": here (") == lines(a, ": reached") == []
 
 
 def test_a_peer_is_said_without_a_subscription(brokers):
@@ -79,7 +79,7 @@ def test_refused_by_the_other_side(brokers):
     a.client(overlay(random_topic()))
     b.wait_number("peers/refused", 5)
     assert len(lines(a, b.id[:10], "refused by peer", "it does not let us in")) == 1
-    assert lines(a, "connected") == lines(a, "here") == lines(a, "reached") == []
+    assert lines(a, ": connected") == lines(a, ": here (") == lines(a, ": reached") == []
 
 
 def test_another_network_is_said_on_both_sides(brokers):
