@@ -97,8 +97,7 @@ struct quic_protocol {
 
 /* Of iroh's gossip, ns. A connection with keep_alive that is quiet is pinged every
  * QUIC_KEEP_ALIVE, or half the idle timeout that both sides have agreed on if that is less. It
- * is closed (timeout) when nothing has been heard for both together: one ping, and the idle
- * timeout for its answer. */
+ * is closed (timeout) when nothing has been heard for that idle timeout. */
 #define QUIC_IDLE_TIMEOUT UINT64_C(10000000000)
 #define QUIC_KEEP_ALIVE	  UINT64_C(5000000000)
 

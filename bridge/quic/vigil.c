@@ -9,9 +9,9 @@
  * whoever has dialled; what comes first puts off the other.)
  *
  * A ping that is lost is sent again by its PTO. ngtcp2's own idle timer starts anew with the
- * first packet that is not answered (RFC 9000, 10.1), which the ping is. As that may be a late
- * one, of the end that waits, what the idle timer would do is done here: 15 s after the last
- * packet that has come.
+ * first packet that is not answered (RFC 9000, 10.1), which the ping is: a dead peer would be
+ * noticed by it 10 s after the ping. Here it is 10 s after the last packet that has come: 5 to
+ * 10 s after its death. So long an outage is survived, too, and no longer.
  */
 #include "internal.h"
 
@@ -71,17 +71,16 @@ void vigil_read(struct quic_connection *connection, uint64_t now)
 	put_off(connection, now);
 }
 
-/* When the peer is given up if nothing comes: an idle timeout after a ping that was sent in
- * time, but on a slow path not before the last possible one could be repeated and answered. */
+/* When the peer is given up if nothing comes: after the idle timeout, but on a slow path not
+ * before a ping has had the time to be repeated and answered. */
 static uint64_t lost_at(const struct quic_connection *connection)
 {
 	uint64_t idle = connection_idle_timeout(connection);
-	uint64_t lost = interval(connection) + idle;
 	uint64_t answered = patience(connection) + 3 * ngtcp2_conn_get_pto(connection->conn);
 
 	if (idle == 0)
 		return TIMER_NEVER;
-	return connection->vigil.heard_at + (lost > answered ? lost : answered);
+	return connection->vigil.heard_at + (idle > answered ? idle : answered);
 }
 
 void vigil_expire(struct quic_connection *connection, uint64_t now)

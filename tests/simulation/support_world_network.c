@@ -14,9 +14,9 @@
  *   A connection that is closed takes with it what was sent in the same turn; the other side
  *   hears of it one latency later.
  *   When nothing comes any more, a side closes (timeout) after its idle_timeout, counted from the
- *   last that it heard or from the first that it has sent since (RFC 9000, 10.1), a ping after
- *   QUIC_KEEP_ALIVE included. Pings are no events: that connections live is taken for granted
- *   while both sides are there and no cut is between them.
+ *   last that it heard; without keep_alive, from the first that it has sent since (RFC 9000,
+ *   10.1). Pings are no events: that connections live is taken for granted while both sides are
+ *   there and no cut is between them.
  *   Who sends something on a connection that the other side does not know (any more) is told so
  *   by a stateless reset; without traffic that is the next ping, within QUIC_KEEP_ALIVE.
  *
@@ -426,16 +426,13 @@ static uint64_t idle_deadline(const struct quic_connection *side)
 {
 	const struct quic_protocol *protocol = protocol_of(side);
 	const struct wire *wire = wire_of(side);
-	uint64_t heard = side->heard, from;
+	uint64_t from = side->heard;
 
 	/* The pings that were answered. */
-	if (protocol->keep_alive && wire->broken > heard)
-		heard += (wire->broken - heard) / QUIC_KEEP_ALIVE * QUIC_KEEP_ALIVE;
-	from = protocol->keep_alive ? heard + QUIC_KEEP_ALIVE : heard;
-	/* What was sent first after that; but one that is kept alive is watched, too, and ends in any
-	 * case an idle timeout after the first ping (quic/vigil.c). */
-	if (side->unanswered && (!protocol->keep_alive || side->unanswered < from))
-		from = side->unanswered > heard ? side->unanswered : heard;
+	if (protocol->keep_alive && wire->broken > from)
+		from += (wire->broken - from) / QUIC_KEEP_ALIVE * QUIC_KEEP_ALIVE;
+	else if (!protocol->keep_alive && side->unanswered > from)
+		from = side->unanswered;
 	return from + protocol->idle_timeout;
 }
 

@@ -120,10 +120,10 @@ static void the_dead_are_missed(void **state)
 
 	world_kill(world, 1);
 	assert_false(world_is_up(world, 1));
-	world_run(world, 10 * WORLD_S - 1);
+	world_run(world, 5 * WORLD_S - LATENCY);
 	assert_int_equal(sum(world).ends, 0);
-	/* An idle timeout after the last ping, and the second in which links wait. */
-	world_run(world, 6 * WORLD_S + 2 * LATENCY);
+	/* An idle timeout after the last answered ping, and the second in which links wait. */
+	world_run(world, 6 * WORLD_S + 3 * LATENCY);
 	assert_int_equal(sum(world).ends, 1);
 	assert_int_equal(sum(world).downs, 1);
 	world_free(world);
@@ -170,9 +170,9 @@ static void a_short_cut_loses_nothing(void **state)
 
 	world_part(world, 1, 1);
 	first = world_publish(world, 0, 0);
-	world_run(world, 3 * WORLD_S);
+	world_run(world, 2 * WORLD_S);
 	second = world_publish(world, 0, 0);
-	world_run(world, 3 * WORLD_S);
+	world_run(world, 2 * WORLD_S);
 	assert_int_equal(world_reached(world, first), 1);
 	world_mend(world);
 	world_run(world, WORLD_S);
