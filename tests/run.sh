@@ -3,7 +3,7 @@
 set -eu
 
 all="unit vectors simulation fuzz rest broker interop sanitizers"
-by_name="interop07 bench soak worlds"
+by_name="interop07 bench soak worlds scale"
 usage() {
 	cat <<EOF
 usage: tests/run.sh [suite...]
@@ -23,6 +23,8 @@ interop        the same, with real p2panda-net peers (Rust, built here: needs th
                network once and about ten minutes)
 sanitizers     broker and interop once more with ASan and UBSan, then with TSan
 interop07      (only by name) interop with p2panda 0.7.0, which has the gossip of 0.7.1
+scale          (only by name) a thousand overlays, ten thousand nodes, a million remembered
+               messages: how long the node's thread works at a stretch, and that nobody starves
 worlds         (only by name) the same with 2 to 60, 100, 300 and 1000 nodes, ten seeds each:
                more than an hour
 bench          (only by name) what it costs, as ratios to the native bridge: the README's

@@ -176,6 +176,16 @@ end_worlds() {
 	sum_up simulation
 }
 
+# How long the node's thread works at a stretch when everything is as large as it may be.
+suite_scale() {
+	build_release || { broken scale "its build failed"; return; }
+	if timeout -k 10 900 "$out/release/scale" | tee "$out/scale.log"; then
+		result scale 1 0
+	else
+		result scale 0 1
+	fi
+}
+
 # All numbers of nodes with ten seeds each: more than an hour.
 suite_worlds() {
 	local topology passed=0 failed=0
