@@ -73,6 +73,7 @@
 	X(BAD_PACKET, "discovery/bad_packets", \
 		"mDNS packets of the service that could not be decoded") \
 	X(LIMIT_INFOS, "limits/infos", "transport infos not looked at: limit per session or node") \
+	X(LIMIT_KEYS, "limits/keys", "Shuffles not looked at: ids to be checked per second") \
 	X(LIMIT_TOPICS, "limits/topics", "shared topics of a node not kept: limit") \
 	X(LIMIT_SESSIONS, "limits/sessions", "discovery sessions refused: limit") \
 	X(LIMIT_UNPROVEN, "limits/unproven", \

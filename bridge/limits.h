@@ -101,6 +101,16 @@
 /* Unproven nodes that one node may bring into the book: further ones replace its own. */
 #define LIMIT_HEARSAY_PER_NODE 1000
 
+/* Infos verified per second for all strangers together, and more for those whom we have chosen
+ * (configured, dialled): some 4 and 8 per cent of a processor. And ids of Shuffles of which it is
+ * not known whether they are keys, 10 us each: a restart with a thousand overlays needs some. */
+#define LIMIT_VERIFIED_STRANGERS 250
+#define LIMIT_VERIFIED_CHOSEN	 500
+#define LIMIT_KEYS_CHECKED	 2000
+
+/* Forged infos in one session, at which it ends. */
+#define LIMIT_FORGED 3
+
 /* One discovery session: infos sent; new ones that are verified (0.1 ms each), the known ones
  * cost nothing; bytes read. Sessions at once, dialled and accepted each. */
 #define LIMIT_INFOS_SENT	1000

@@ -12,6 +12,7 @@
 #include "../discovery/mdns.h"
 #include "../discovery/session.h"
 #include "../discovery/walker.h"
+#include "../effort.h"
 #include "../gossip/frame.h"
 #include "../gossip/gossip.h"
 #include "../interfaces.h"
@@ -99,6 +100,12 @@ struct configured {
 /* One connection of the discovery protocol, from the dial or the handshake to its end. */
 struct talk;
 
+/* For whom infos are verified, and what came of it. */
+struct verifying {
+	bool chosen; /* one of ours: the reserve is for it */
+	size_t verified, forged;
+};
+
 /* A line that is not to fill the log. */
 struct remark {
 	uint64_t not_before;
@@ -145,12 +152,13 @@ struct engine {
 	struct joiner *joiner;
 	struct book *book;
 	struct walker *walker;
+	struct effort effort;
 	struct talk *talks;
 	size_t talks_dialled, talks_accepted;
 	struct mdns *mdns; /* NULL: off */
 	struct multicast *multicast;
-	uint64_t local_second; /* the one in which local_verified infos were verified */
-	size_t local_verified;
+	uint64_t local_second; /* the one of local */
+	struct verifying local;
 	struct access *access;
 	struct advertise advertise;
 	struct remark denied, own_id, crowded;
@@ -308,10 +316,10 @@ void explore_expire(struct engine *engine, uint64_t now);
 /* Our topics or addresses have changed. */
 void explore_anew(struct engine *engine);
 void explore_dial(struct engine *engine, const struct id *node, const struct address *address);
-/* Somebody (source) has passed on an info that claims to be node's; takes it. verified: how
- * many were, on this source's behalf. Whether it was new and is believed. */
+/* Somebody (source) has passed on an info that claims to be node's; takes it. verifying: on this
+ * source's behalf. Whether it was new and is believed. */
 bool explore_info(struct engine *engine, const struct id *node, const struct id *source,
-	enum address_scope scope, struct info *info, size_t *verified);
+	enum address_scope scope, struct info *info, struct verifying *verifying);
 
 /* local.c */
 

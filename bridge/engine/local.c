@@ -70,10 +70,10 @@ static void on_found(struct engine *engine, const struct id *node, struct info *
 	/* Anybody can announce, as often as they like: a budget for each second. */
 	if (engine->local_second != second) {
 		engine->local_second = second;
-		engine->local_verified = 0;
+		engine->local = (struct verifying){0};
 	}
 	if (explore_info(engine, node, node, scope_of_network(engine), info,
-		    &engine->local_verified))
+		    &engine->local))
 		walker_prompt(engine->walker, engine_now(engine), node);
 	for (size_t i = 0; i < ORDERS; i++) {
 		known = book_info(engine->book, node, (enum info_order)i);

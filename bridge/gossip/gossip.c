@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 #include "gossip.h"
 
+#include "../effort.h"
 #include "../error.h"
 #include "broadcast.h"
 #include "core.h"
@@ -24,6 +25,7 @@ struct gossip {
 	struct core core;
 	size_t max_overlays;
 	bool (*is_key)(const struct id *id);
+	struct allowance keys_checked;
 	struct overlay *overlays; /* by topic */
 	/* A binary heap by deadline: that of the first is the next of all. */
 	struct overlay **heap;
@@ -259,32 +261,36 @@ int gossip_publish(struct gossip *gossip, uint64_t now, const struct id *topic,
 	return error;
 }
 
-static bool is_key(const struct gossip *gossip, const struct overlay *overlay, const struct id *id)
+/* ERROR_INVALID: it is none. ERROR_LIMIT: too many have been looked at in this second. */
+static int check_key(
+	struct gossip *gossip, uint64_t now, const struct overlay *overlay, const struct id *id)
 {
-	return !gossip->is_key || id_equal(id, &gossip->core.me) ||
-	       membership_knows(&overlay->membership, id) || gossip->is_key(id);
+	if (!gossip->is_key || id_equal(id, &gossip->core.me) ||
+		membership_knows(&overlay->membership, id))
+		return ERROR_NONE;
+	if (!allowance_take(&gossip->keys_checked, now, LIMIT_KEYS_CHECKED))
+		return ERROR_LIMIT;
+	return gossip->is_key(id) ? ERROR_NONE : ERROR_INVALID;
 }
 
 /* Whether all nodes that a message names can exist. */
-static bool names_nodes(const struct gossip *gossip, const struct overlay *overlay,
+static int check_nodes(struct gossip *gossip, uint64_t now, const struct overlay *overlay,
 	const struct wire_message *message)
 {
 	const struct wire_nodes *nodes = NULL;
+	int error = ERROR_NONE;
 
 	if (message->type == WIRE_FORWARD_JOIN)
-		return is_key(gossip, overlay, &message->forward_join.peer.id);
+		return check_key(gossip, now, overlay, &message->forward_join.peer.id);
 	if (message->type == WIRE_SHUFFLE) {
 		nodes = &message->shuffle.nodes;
-		if (!is_key(gossip, overlay, &message->shuffle.origin))
-			return false;
+		error = check_key(gossip, now, overlay, &message->shuffle.origin);
 	}
 	if (message->type == WIRE_SHUFFLE_REPLY)
 		nodes = &message->shuffle_reply.nodes;
-	for (size_t i = 0; nodes && i < nodes->count; i++) {
-		if (!is_key(gossip, overlay, &nodes->items[i].id))
-			return false;
-	}
-	return true;
+	for (size_t i = 0; nodes && !error && i < nodes->count; i++)
+		error = check_key(gossip, now, overlay, &nodes->items[i].id);
+	return error;
 }
 
 int gossip_receive(struct gossip *gossip, uint64_t now, const struct id *peer,
@@ -297,8 +303,13 @@ int gossip_receive(struct gossip *gossip, uint64_t now, const struct id *peer,
 	if (!overlay || id_equal(peer, &gossip->core.me))
 		return 0;
 	error = wire_decode(body, size, &message);
-	if (!error && !names_nodes(gossip, overlay, &message))
-		error = ERROR_INVALID;
+	if (!error)
+		error = check_nodes(gossip, now, overlay, &message);
+	if (error == ERROR_LIMIT) {
+		/* As if it had been lost: another one will come. */
+		counters_add(gossip->core.counters, COUNTER_LIMIT_KEYS, 1);
+		return ERROR_NONE;
+	}
 	if (error) {
 		counters_add(gossip->core.counters, COUNTER_BAD_FRAME, 1);
 		return error;
