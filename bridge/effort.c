@@ -9,9 +9,9 @@ bool allowance_take(struct allowance *allowance, uint64_t now, unsigned per_seco
 {
 	uint64_t interval = SECOND_NS / per_second;
 
-	if (allowance->next + SECOND_NS < now + interval)
-		allowance->next = now + interval > SECOND_NS ? now + interval - SECOND_NS : 0;
-	if (allowance->next > now)
+	if (allowance->next < now)
+		allowance->next = now;
+	if (allowance->next - now + interval > SECOND_NS)
 		return false;
 	allowance->next += interval;
 	return true;

@@ -26,7 +26,7 @@
 
 /* One thing per interval, and after a pause as many at once as there are in a second. */
 struct allowance {
-	uint64_t next;
+	uint64_t next; /* when all that was taken is used up */
 };
 
 bool allowance_take(struct allowance *allowance, uint64_t now, unsigned per_second);

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <uv.h>
 
 #include "engine/engine.h"
@@ -28,7 +29,8 @@ struct event {
 
 struct node {
 	uv_loop_t loop;
-	uv_async_t async; /* wakes the node's thread */
+	uv_async_t async;     /* wakes the node's thread */
+	uv_prepare_t turn_over;
 	pthread_t thread;
 	struct engine *engine;
 	struct mailbox commands, events;
@@ -40,6 +42,9 @@ struct node {
 	struct address *bound;
 	size_t bound_count;
 	_Atomic size_t overlays, neighbours, connections, waiting;
+	atomic_bool measuring; /* how long turns are */
+	uint64_t turn_began;   /* in thread_ns; 0: not measured: the node's thread's */
+	_Atomic uint64_t longest_turn;
 };
 
 /* So many are handed over without waiting for the end of the turn: the other thread has
@@ -47,9 +52,6 @@ struct node {
 #define UNHEARD_MOST 64
 
 /* ---- the node's thread ---- */
-
-/* More commands than this are left for the next turn, so that datagrams get theirs. */
-#define COMMANDS_PER_TURN 256
 
 static void on_command(struct node *node, struct command *command)
 {
@@ -79,13 +81,13 @@ static void on_async(uv_async_t *async)
 	struct node *node = async->data;
 	struct mail *mail;
 
-	for (int i = 0; i < COMMANDS_PER_TURN; i++) {
+	do {
 		mail = mailbox_pop(&node->commands);
 		if (!mail)
 			return;
 		on_command(node, (struct command *)mail);
-	}
-	uv_async_send(async);
+	} while (!engine_is_late(node->engine));
+	uv_async_send(async); /* the others in the next turn */
 }
 
 /* At the end of each turn of the loop. */
@@ -98,6 +100,31 @@ static void on_turned(void *context)
 	node->unheard_events = 0;
 	if (node->wake)
 		node->wake(node->context);
+}
+
+/* What this thread has had of a processor. */
+static uint64_t thread_ns(void)
+{
+	struct timespec used;
+
+	if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used) != 0)
+		return 0;
+	return (uint64_t)used.tv_sec * 1000000000 + (uint64_t)used.tv_nsec;
+}
+
+/* The last of all before the loop sleeps. (libuv calls the prepare that was started first
+ * last, and this one is older than the engine's.) */
+static void on_turn_over(uv_prepare_t *turn_over)
+{
+	struct node *node = turn_over->data;
+	uint64_t now;
+
+	if (!node->measuring)
+		return;
+	now = thread_ns();
+	if (node->turn_began > 0 && now - node->turn_began > node->longest_turn)
+		node->longest_turn = now - node->turn_began;
+	node->turn_began = now;
 }
 
 static bool is_droppable(const struct node_event *event)
@@ -139,8 +166,10 @@ static void on_stopped(void *context)
 	struct node *node = context;
 
 	/* Not if node_start has failed before it was made. */
-	if (node->async.type == UV_ASYNC && !uv_is_closing((uv_handle_t *)&node->async))
+	if (node->async.type == UV_ASYNC && !uv_is_closing((uv_handle_t *)&node->async)) {
 		uv_close((uv_handle_t *)&node->async, NULL);
+		uv_close((uv_handle_t *)&node->turn_over, NULL);
+	}
 }
 
 static void run(void *context)
@@ -294,6 +323,12 @@ size_t node_waiting(const struct node *node)
 	return node->waiting;
 }
 
+uint64_t node_longest_turn_ns(struct node *node)
+{
+	node->measuring = true;
+	return atomic_exchange(&node->longest_turn, 0);
+}
+
 /* Frees everything but the thread, on a loop whose handles are closed or closing. */
 static void release(struct node *node)
 {
@@ -350,6 +385,9 @@ static int prepare(
 	node->async.data = node;
 	if (uv_async_init(&node->loop, &node->async, on_async) != 0)
 		return ERROR_SYSTEM;
+	uv_prepare_init(&node->loop, &node->turn_over);
+	node->turn_over.data = node;
+	uv_prepare_start(&node->turn_over, on_turn_over);
 	return engine_new(config, &owner, &node->loop, node->bound, &node->bound_count,
 		&node->engine, reason);
 }

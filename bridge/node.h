@@ -157,4 +157,10 @@ size_t node_neighbours(const struct node *node); /* over all overlays */
 size_t node_connections(const struct node *node);
 size_t node_waiting(const struct node *node); /* messages, for a first neighbour */
 
+/* The most work that one turn of the node's thread has been since the call before: ns of that
+ * thread's CPU time, the kernel's part of it included, so neither sleeping nor waiting for a
+ * processor counts. The first call begins the measuring and returns 0; from then on each turn
+ * costs a look at the clock, which is about half a microsecond. */
+uint64_t node_longest_turn_ns(struct node *node);
+
 #endif

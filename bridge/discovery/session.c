@@ -33,6 +33,15 @@ struct shown {
 	unsigned tries;
 };
 
+/* The infos that are sent, as far as they have been asked for. */
+struct gathering {
+	bool active;
+	bool full; /* no more of them are sent */
+	enum dialect dialect;
+	struct body body;
+	int error;
+};
+
 struct session {
 	enum session_role role;
 	struct id remote;
@@ -47,6 +56,7 @@ struct session {
 	struct shown own, others; /* by the remote's own info, and by those of others */
 	enum psi_message awaited;
 	uint64_t received, infos;
+	struct gathering gathering;
 	struct effect *first, *last;
 	bool done, told; /* told: its end has been taken */
 	int error;	 /* what it failed of */
@@ -186,47 +196,58 @@ static int send_hashes(struct session *session, enum psi_message message, const 
 	return error;
 }
 
-struct gathering {
-	struct session *session;
-	enum dialect dialect;
-	struct body body;
-	int error;
-};
-
 static bool emit(void *emitter, const struct id *node, const struct info *info)
 {
-	struct gathering *gathering = emitter;
+	struct session *session = emitter;
+	struct gathering *gathering = &session->gathering;
 	struct body *body = &gathering->body;
 	size_t before;
 
-	if (gathering->error)
+	if (gathering->error || gathering->full)
 		return false;
 	if (!info_suits(info, node, gathering->dialect))
 		return true;
 	if (body->count == LIMIT_INFOS_SENT) {
-		counters_add(gathering->session->counters, COUNTER_LIMIT_INFOS, 1);
+		counters_add(session->counters, COUNTER_LIMIT_INFOS, 1);
+		gathering->full = true;
 		return false;
 	}
 	gathering->error = body_begin(body, DIALECT_HASH_SIZE + DIALECT_ELEMENT_SIZE);
 	if (gathering->error)
 		return false;
 	before = writer_size(&body->writer);
-	gathering->session->codec->write_node(&body->writer, node, info);
+	session->codec->write_node(&body->writer, node, info);
 	body_end(body, before);
 	return true;
 }
 
-/* Nothing to a dialect that is not known: it would not believe one of the two orders. */
+/* Asks for some infos, and sends all of them when there are no more. */
+static int gather_some(struct session *session)
+{
+	struct gathering *gathering = &session->gathering;
+	bool more = session->gather(
+		session->context, dialect_order(gathering->dialect), emit, session);
+
+	if (more && !gathering->full && !gathering->error)
+		return 0;
+	gathering->active = false;
+	if (!gathering->error)
+		return send_message(session, PSI_NODES, NULL, &gathering->body);
+	body_clear(&gathering->body);
+	return gathering->error;
+}
+
+/* Begins with it: a thousand infos are more than one step. Nothing to a dialect that is not known:
+ * it would not believe one of the two orders. */
 static int send_nodes(struct session *session, enum dialect dialect)
 {
-	struct gathering gathering = {.session = session, .dialect = dialect};
+	struct gathering *gathering = &session->gathering;
 
-	if (dialect != DIALECT_UNKNOWN)
-		session->gather(session->context, dialect_order(dialect), emit, &gathering);
-	if (!gathering.error)
-		return send_message(session, PSI_NODES, NULL, &gathering.body);
-	body_clear(&gathering.body);
-	return gathering.error;
+	if (dialect == DIALECT_UNKNOWN)
+		return send_message(session, PSI_NODES, NULL, &gathering->body);
+	gathering->active = true;
+	gathering->dialect = dialect;
+	return gather_some(session);
 }
 
 static enum dialect dialect_of(const struct session *session, enum info_order order)
@@ -473,6 +494,7 @@ void session_free(struct session *session)
 		memory_free(session->first);
 		session->first = next;
 	}
+	body_clear(&session->gathering.body);
 	psi_free(session->psi);
 	memory_free(session);
 }
@@ -489,11 +511,16 @@ bool session_effect(struct session *session, struct session_effect *out)
 		memory_free(effect);
 		return true;
 	}
+	if (session->gathering.active && !session->error) {
+		session->error = gather_some(session);
+		*out = (struct session_effect){.type = SESSION_BUSY};
+		return true;
+	}
 	if (session->told || (!session->done && !session->error))
 		return false;
 	session->told = true;
 	*out = (struct session_effect){
-		.type = session->done ? SESSION_DONE : SESSION_FAILED, .error = session->error};
+		.type = session->error ? SESSION_FAILED : SESSION_DONE, .error = session->error};
 	return true;
 }
 

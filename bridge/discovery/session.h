@@ -27,11 +27,12 @@
 
 enum session_role { SESSION_ALICE, SESSION_BOB };
 
-/* Asked for the infos to be sent, one after the other: calls emit for our own and for each
- * other that the peer may have (verified, of that order); emit returns false when there is no
- * more room. What the peer might not take is left out (info_suits): then emit returns true. */
+/* Asked for the infos to be sent, some tens of them at a time, until it says false (there are no
+ * more): calls emit for our own and for each other that the peer may have (verified, of that
+ * order). emit returns false when there is no more room: then it is not asked again. What the peer
+ * might not take is left out (info_suits): then emit returns true. */
 typedef bool session_emit_info(void *emitter, const struct id *node, const struct info *info);
-typedef void session_gather(
+typedef bool session_gather(
 	void *context, enum info_order order, session_emit_info *emit, void *emitter);
 
 struct session_config {
@@ -60,6 +61,9 @@ enum session_effect_type {
 	/* The peer's own info, or the first one whose order was recognised, showed what it
 	 * speaks: dialect. Comes before the effects that follow from it. */
 	SESSION_DIALECT,
+	/* Nothing is to be done: a part of a large message is made. Some milliseconds of work are
+	 * cut by this, so that something else can be done before the next effect is taken. */
+	SESSION_BUSY,
 	/* All has been said and heard. Bob: close the connection with code 0 once what was sent
 	 * is on its way; Alice: wait for that. */
 	SESSION_DONE,

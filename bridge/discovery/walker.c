@@ -37,6 +37,7 @@ struct walker {
 	uint64_t due;
 	uint64_t pace;
 	unsigned eager;
+	bool rested; /* the last step was not a quick one: if everybody was visited, begin again */
 	bool searching;
 	unsigned quick; /* steps of the search that follow quickly */
 	bool lonely; /* no session has succeeded since the last change */
@@ -130,19 +131,16 @@ void walker_reset(struct walker *walker, uint64_t now)
 	sooner(walker, now, now);
 }
 
-static bool is_quick(const struct walker *walker)
-{
-	return walker->eager > 0 || (walker->searching && walker->quick > 0);
-}
-
 void walker_search(struct walker *walker, uint64_t now, bool searching, bool anew)
 {
-	bool begins = searching && (anew || !walker->searching);
+	bool begins = searching && walker->visited && (anew || !walker->searching);
 
 	walker->searching = searching;
-	if (anew)
+	if (anew) {
 		walker->quick = WALKER_QUICK;
-	if (begins && walker->quick > 0 && walker->visited)
+		forget_visits(walker);
+	}
+	if (begins && walker->quick > 0)
 		sooner(walker, now, now);
 }
 
@@ -247,7 +245,7 @@ static bool choose(struct walker *walker, struct id *out)
 			walker->nodes.random(walker->nodes.context, is_unvisited, walker, out))
 			return true;
 		/* Everybody was visited: a new walk, but at a walk's pace. */
-		if (!walker->visited || walker->pace == 0)
+		if (!walker->visited || !walker->rested)
 			break;
 		forget_visits(walker);
 	}
@@ -256,24 +254,28 @@ static bool choose(struct walker *walker, struct id *out)
 
 static void slow_down(struct walker *walker)
 {
+	walker->rested = true; /* when the next step comes */
 	walker->pace += SLOWER_MIN_NS +
 			random_below(&walker->random, SLOWER_MAX_NS - SLOWER_MIN_NS + 1);
 	if (walker->pace > (walker->lonely ? SLOWEST_LONELY_NS : SLOWEST_NS))
 		walker->pace = walker->lonely ? SLOWEST_LONELY_NS : SLOWEST_NS;
 }
 
-/* After a step. */
-static void keep_pace(struct walker *walker)
+/* After a step: how long to wait for the next one. */
+static uint64_t keep_pace(struct walker *walker)
 {
-	if (!is_quick(walker)) {
-		slow_down(walker);
-		return;
-	}
-	walker->pace = 0;
-	if (walker->eager > 0)
+	walker->rested = false;
+	if (walker->eager > 0) {
 		walker->eager--;
-	else
+		walker->pace = 0;
+	} else if (walker->searching && walker->quick > 0) {
+		/* The pace of further walks is another matter. */
 		walker->quick--;
+		return STEP_NS;
+	} else {
+		slow_down(walker);
+	}
+	return walker->pace > STEP_NS ? walker->pace : STEP_NS;
 }
 
 uint64_t walker_deadline(const struct walker *walker)
@@ -297,7 +299,6 @@ bool walker_effect(struct walker *walker, uint64_t now, struct id *node)
 	note_visit(walker, node);
 	walker->running[walker->running_count++] = *node;
 	walker->last = now;
-	keep_pace(walker);
-	walker->due = now + (walker->pace > STEP_NS ? walker->pace : STEP_NS);
+	walker->due = now + keep_pace(walker);
 	return true;
 }

@@ -22,6 +22,19 @@ uint64_t engine_wall(const struct engine *engine)
 	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
+/* In one turn, of what can wait for the next one. Together with what cannot (datagrams that were
+ * read, packets that are due) a turn stays below 5 ms. */
+#define TURN_NS MS
+
+bool engine_is_late(struct engine *engine)
+{
+	uint64_t now = engine_now(engine);
+
+	if (engine->turn_began == 0)
+		engine->turn_began = now;
+	return now - engine->turn_began >= TURN_NS;
+}
+
 static void on_timer(uv_timer_t *timer)
 {
 	engine_tick(timer->data);
@@ -33,6 +46,7 @@ static void on_prepare(uv_prepare_t *prepare)
 	struct engine *engine = prepare->data;
 	uint64_t due = engine_turn(engine), now;
 
+	engine->turn_began = 0;
 	if (engine->closing)
 		return;
 	if (due == UINT64_MAX) {

@@ -219,6 +219,11 @@ static void expire_waiting(struct engine *engine, uint64_t now)
 			before - overlay->waiting.count);
 		if (due < engine->waiting_due)
 			engine->waiting_due = due;
+		/* From the start in the next turn: that these have none left is soon seen. */
+		if (overlay->waiting.count < before && engine_is_late(engine)) {
+			engine->waiting_due = now;
+			return;
+		}
 	}
 }
 
@@ -238,9 +243,10 @@ void engine_pump(struct engine *engine)
 		any = effects_explorer(engine) || any;
 		any = effects_walker(engine) || any;
 		any = effects_mdns(engine) || any;
-	} while (any);
-	if (engine->stopping &&
-		(!links_sending(engine->links) || engine_now(engine) >= engine->stop_due))
+	} while (any && !engine_is_late(engine));
+	engine->unfinished = any;
+	if (engine->stopping && ((!any && !links_sending(engine->links)) ||
+					engine_now(engine) >= engine->stop_due))
 		life_close(engine);
 }
 
@@ -248,7 +254,7 @@ void engine_pump(struct engine *engine)
 
 static uint64_t deadline(const struct engine *engine)
 {
-	uint64_t due = gossip_deadline(engine->gossip);
+	uint64_t due = engine->unfinished ? 0 : gossip_deadline(engine->gossip);
 
 	if (links_deadline(engine->links) < due)
 		due = links_deadline(engine->links);
@@ -283,10 +289,14 @@ void engine_tick(struct engine *engine)
 {
 	uint64_t now = engine_now(engine);
 
-	if (now >= gossip_deadline(engine->gossip))
-		gossip_tick(engine->gossip, now);
+	while (now >= gossip_deadline(engine->gossip)) {
+		gossip_step(engine->gossip, now);
+		effects_gossip(engine);
+		if (engine_is_late(engine))
+			break;
+	}
 	expire_waiting(engine, now);
-	explore_expire(engine, now);
+	explore_tick(engine, now);
 	routes_expire(engine, now);
 	if (!engine->stopping)
 		nodes_heal(engine, now);

@@ -42,6 +42,9 @@ void engine_leave(struct engine *engine, const struct id *topic);
 void engine_publish(struct engine *engine, const struct id *topic, struct message *message);
 void engine_record(struct engine *engine, const void *key, size_t key_size, const void *value,
 	size_t value_size);
+/* Whether this turn of the loop has taken its time: what can wait is for the next one, after the
+ * datagrams that have come meanwhile. */
+bool engine_is_late(struct engine *engine);
 /* Farewells, then closes; stopped follows within LIMIT_FAREWELL_MS and a little. */
 void engine_stop(struct engine *engine);
 /* After stopped, when the loop has ended. */

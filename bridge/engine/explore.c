@@ -3,6 +3,7 @@
  * Looking for others: discovery sessions over QUIC, one connection each, and what they bring
  * into the book.
  */
+#include <stdlib.h>
 #include <utlist.h>
 
 #include "internal.h"
@@ -12,13 +13,25 @@
 /* The code with which a session beyond the limit is closed: upstream ends all its sessions with
  * others, so that one of ours does not take us for a node that has not understood it. */
 #define BUSY 2
+/* Infos that are gathered at a time: well below a millisecond. */
+#define GATHER_STEP 32
+
+/* An info that waits to be verified. */
+struct unverified {
+	struct unverified *prev, *next;
+	struct id node;
+	struct info *info;
+};
 
 struct talk {
 	struct engine *engine;
 	struct talk *prev, *next; /* of all */
-	struct quic_connection *connection;
+	struct quic_connection *connection; /* NULL: over, but for what is unverified */
 	struct quic_stream *stream;
 	struct session *session;
+	bool more; /* the session has more effects */
+	struct unverified *unverified; /* oldest first */
+	size_t gathered, gather_first; /* infos of the book: how many so far, and from which on */
 	struct id peer;
 	struct address address;
 	enum dialect dialect; /* of the session; Bob: UNKNOWN until it shows */
@@ -28,8 +41,9 @@ struct talk {
 	bool walked; /* the walker waits for its end */
 	bool second; /* the other codec has been tried before */
 	bool done, fresh;
-	size_t verified;
-	struct id *topics; /* ours, when the session began */
+	struct verifying verifying; /* verified, or to be */
+	bool condemned; /* for what it has forged: it is being closed */
+	struct id *topics; /* ours, when the session began; sorted */
 	bool *shared;	   /* which of them are */
 	size_t topics_count;
 };
@@ -38,52 +52,60 @@ struct talk {
 
 /* Everybody is told everybody's, so that our own comes back. One that is newer than ours is of
  * an earlier life, whose state is lost, unless it is a lie. */
-static void take_own(struct engine *engine, struct info *info)
+static void take_own(struct engine *engine, struct info *info, struct verifying *verifying)
 {
-	if (info_time_compare(info->time, engine->advertise.time) > 0) {
-		if (info->time.us > engine_wall(engine) + LIMIT_FUTURE_US ||
-			info_verify(info, &engine->me, info->order) != ERROR_NONE)
-			engine_count(engine, COUNTER_BAD_INFO);
-		else
-			advertise_newer(engine, info->time);
+	if (info->time.us > engine_wall(engine) + LIMIT_FUTURE_US) {
+		engine_count(engine, COUNTER_BAD_INFO);
+	} else if (info_verify(info, &engine->me, info->order) != ERROR_NONE) {
+		engine_count(engine, COUNTER_BAD_INFO);
+		verifying->forged++;
+	} else if (info_time_compare(info->time, engine->advertise.time) > 0) {
+		advertise_newer(engine, info->time);
 	}
 	info_free(info);
 }
 
-bool explore_info(struct engine *engine, const struct id *node, const struct id *source,
-	enum address_scope scope, struct info *info, size_t *verified)
+/* Whether it may bring anything, so that it has to be verified, which takes 0.1 to 0.3 ms, and
+ * whether there is effort left for that; counts those on this source's behalf. */
+static bool is_worth_verifying(struct engine *engine, const struct id *node,
+	const struct info *info, struct verifying *verifying)
+{
+	bool is_own = id_equal(node, &engine->me);
+
+	if (is_own && info_time_compare(info->time, engine->advertise.time) <= 0)
+		return false;
+	if (!is_own && (!access_grants(engine->access, node) ||
+			       book_has_info(engine->book, node, info)))
+		return false;
+	if (verifying->verified >= LIMIT_INFOS_VERIFIED ||
+		!effort_take(&engine->effort, engine_now(engine), verifying->chosen)) {
+		engine_count(engine, COUNTER_LIMIT_INFOS);
+		return false;
+	}
+	verifying->verified++;
+	return true;
+}
+
+/* Verifies it and takes it. Whether it was new and is believed. */
+static bool take_info(struct engine *engine, const struct id *node, const struct id *source,
+	enum address_scope scope, struct info *info, struct verifying *verifying)
 {
 	uint64_t now = engine_now(engine);
 	bool fresh = false;
 
 	if (id_equal(node, &engine->me)) {
-		if (*verified < LIMIT_INFOS_VERIFIED) {
-			++*verified;
-			take_own(engine, info);
-		} else {
-			engine_count(engine, COUNTER_LIMIT_INFOS);
-			info_free(info);
-		}
+		take_own(engine, info, verifying);
 		return false;
 	}
-	if (!access_grants(engine->access, node) || book_has_info(engine->book, node, info)) {
-		info_free(info);
-		return false;
-	}
-	if (*verified >= LIMIT_INFOS_VERIFIED) {
-		engine_count(engine, COUNTER_LIMIT_INFOS);
-		info_free(info);
-		return false;
-	}
-	++*verified;
 	if (info_verify(info, node, info->order) != ERROR_NONE) {
 		engine_count(engine, COUNTER_BAD_INFO);
+		verifying->forged++;
 		info_free(info);
 		return false;
 	}
 	/* What it refuses it counts. */
-	if (book_insert_info(engine->book, now, engine_wall(engine), node, source, scope,
-		    info, &fresh) != ERROR_NONE ||
+	if (book_insert_info(engine->book, now, engine_wall(engine), node, source, scope, info,
+		    &fresh) != ERROR_NONE ||
 		!fresh)
 		return false;
 	dialer_addresses(engine->dialer, now, node);
@@ -91,11 +113,55 @@ bool explore_info(struct engine *engine, const struct id *node, const struct id 
 	return true;
 }
 
+bool explore_info(struct engine *engine, const struct id *node, const struct id *source,
+	enum address_scope scope, struct info *info, struct verifying *verifying)
+{
+	if (is_worth_verifying(engine, node, info, verifying))
+		return take_info(engine, node, source, scope, info, verifying);
+	info_free(info);
+	return false;
+}
+
+/* Hundreds of them may come at once: they are verified bit by bit (go_on). */
+static void on_info(struct talk *talk, const struct id *node, struct info *info)
+{
+	struct unverified *unverified = NULL;
+
+	if (!talk->condemned &&
+		is_worth_verifying(talk->engine, node, info, &talk->verifying))
+		unverified = memory_alloc(sizeof *unverified);
+	if (!unverified) {
+		info_free(info);
+		return;
+	}
+	unverified->node = *node;
+	unverified->info = info;
+	DL_APPEND(talk->unverified, unverified);
+}
+
+static struct info *take_unverified(struct talk *talk, struct id *node)
+{
+	struct unverified *first = talk->unverified;
+	struct info *info = first->info;
+
+	*node = first->node;
+	DL_DELETE(talk->unverified, first);
+	memory_free(first);
+	return info;
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+	return id_compare(a, b);
+}
+
 static void on_shared(struct talk *talk, const struct id *topic)
 {
-	for (size_t i = 0; i < talk->topics_count; i++)
-		if (id_equal(&talk->topics[i], topic))
-			talk->shared[i] = true;
+	const struct id *ours = bsearch(topic, talk->topics, talk->topics_count,
+		sizeof *talk->topics, compare_ids);
+
+	if (ours)
+		talk->shared[ours - talk->topics] = true;
 	nodes_shared(talk->engine, &talk->peer, topic, true);
 }
 
@@ -111,8 +177,11 @@ static void on_dialect(struct talk *talk, enum dialect dialect)
 		walker_prompt(engine->walker, engine_now(engine), &talk->peer);
 }
 
+/* The walker goes on when the session is over and what it has brought is known. */
 static void walk_on(struct talk *talk)
 {
+	if (talk->unverified)
+		return;
 	if (talk->walked)
 		walker_ended(talk->engine->walker, engine_now(talk->engine), &talk->peer,
 			!talk->done	 ? WALK_FAILED
@@ -138,68 +207,144 @@ static void on_done(struct talk *talk)
 		quic_connection_close_with(talk->connection, 0, "done");
 }
 
-static void carry_out(struct talk *talk)
+static void on_effect(struct talk *talk, const struct session_effect *effect)
+{
+	switch (effect->type) {
+	case SESSION_SEND:
+		if (!talk->stream || quic_stream_send(talk->stream, effect->frame)) {
+			frame_free(effect->frame);
+			quic_connection_close(talk->connection, 1);
+		}
+		break;
+	case SESSION_SHARED:
+		on_shared(talk, &effect->id);
+		break;
+	case SESSION_INFO:
+		on_info(talk, &effect->id, effect->info);
+		break;
+	case SESSION_DIALECT:
+		on_dialect(talk, effect->dialect);
+		break;
+	case SESSION_BUSY:
+		break;
+	case SESSION_DONE:
+		on_done(talk);
+		break;
+	case SESSION_FAILED:
+		engine_log(talk->engine, NODE_LOG_DEBUG, "peer %s: discovery failed: %s",
+			short_id(&talk->peer).text, error_text(effect->error));
+		quic_connection_close(talk->connection, 1);
+		break;
+	}
+}
+
+/* What the session wants; when the turn has taken its time the rest is left. */
+static void take_effects(struct talk *talk)
+{
+	struct session_effect effect;
+
+	for (talk->more = false; !talk->more && session_effect(talk->session, &effect);) {
+		on_effect(talk, &effect);
+		/* Infos are not left: there may be very many. */
+		talk->more = (effect.type == SESSION_SHARED || effect.type == SESSION_BUSY) &&
+			     engine_is_late(talk->engine);
+	}
+}
+
+static bool is_busy(const struct talk *talk)
+{
+	return talk->more || talk->unverified;
+}
+
+static void talk_free(struct talk *talk)
 {
 	struct engine *engine = talk->engine;
-	struct session_effect effect;
-	struct address address = quic_connection_address(talk->connection);
+	struct id node;
 
-	while (session_effect(talk->session, &effect)) {
-		switch (effect.type) {
-		case SESSION_SEND:
-			if (!talk->stream || quic_stream_send(talk->stream, effect.frame)) {
-				frame_free(effect.frame);
-				quic_connection_close(talk->connection, 1);
-			}
-			break;
-		case SESSION_SHARED:
-			on_shared(talk, &effect.id);
-			break;
-		case SESSION_INFO:
-			if (explore_info(engine, &effect.id, &talk->peer,
-				    address_scope(&address), effect.info, &talk->verified))
-				talk->fresh = true;
-			break;
-		case SESSION_DIALECT:
-			on_dialect(talk, effect.dialect);
-			break;
-		case SESSION_DONE:
-			on_done(talk);
-			break;
-		case SESSION_FAILED:
-			engine_log(engine, NODE_LOG_DEBUG, "peer %s: discovery failed: %s",
-				short_id(&talk->peer).text, error_text(effect.error));
-			quic_connection_close(talk->connection, 1);
-			break;
-		}
+	DL_DELETE(engine->talks, talk);
+	if (talk->dialled)
+		engine->talks_dialled--;
+	else
+		engine->talks_accepted--;
+	while (talk->unverified)
+		info_free(take_unverified(talk, &node));
+	session_free(talk->session);
+	memory_free(talk->topics);
+	memory_free(talk->shared);
+	memory_free(talk);
+}
+
+/* One forged info may be an accident; three are an attack, or a node that verifies nothing: what
+ * is left of them is not looked at, and it waits before it may begin again. */
+static void condemn(struct talk *talk)
+{
+	struct engine *engine = talk->engine;
+	struct id node;
+
+	talk->condemned = true;
+	while (talk->unverified)
+		info_free(take_unverified(talk, &node));
+	engine_log(engine, NODE_LOG_DEBUG, "peer %s: discovery ended: its infos are forged",
+		short_id(&talk->peer).text);
+	if (!engine_configured(engine, &talk->peer))
+		effort_blame(&engine->effort, engine_now(engine), &talk->peer, &talk->address);
+	if (talk->connection)
+		quic_connection_close(talk->connection, 1);
+}
+
+/* A bit of what is left of it. The talk may be gone afterwards. */
+static void go_on(struct talk *talk)
+{
+	enum address_scope scope = address_scope(&talk->address);
+	struct info *info;
+	struct id node;
+
+	if (talk->more)
+		take_effects(talk);
+	if (talk->unverified) {
+		info = take_unverified(talk, &node);
+		talk->fresh |= take_info(
+			talk->engine, &node, &talk->peer, scope, info, &talk->verifying);
+		if (talk->verifying.forged >= LIMIT_FORGED && !talk->condemned)
+			condemn(talk);
 	}
+	if (talk->unverified)
+		return;
+	if (talk->done || !talk->connection)
+		walk_on(talk);
+	if (!talk->connection)
+		talk_free(talk);
+}
+
+static void carry_out(struct talk *talk)
+{
+	take_effects(talk);
+	while (is_busy(talk) && !engine_is_late(talk->engine))
+		go_on(talk);
 }
 
 /* ---- sessions ---- */
 
-struct gather {
-	struct engine *engine;
-	session_emit_info *emit;
-	void *emitter;
-};
-
-static bool gather_visit(void *context, const struct id *node, const struct info *info)
-{
-	struct gather *gather = context;
-
-	return !access_grants(gather->engine->access, node) ||
-	       gather->emit(gather->emitter, node, info);
-}
-
-static void gather(void *context, enum info_order order, session_emit_info *emit, void *emitter)
+static bool gather(void *context, enum info_order order, session_emit_info *emit, void *emitter)
 {
 	struct talk *talk = context;
 	struct engine *engine = talk->engine;
-	struct gather gather = {engine, emit, emitter};
+	size_t count = book_infos(engine->book, order);
+	const struct info *info;
+	struct id node;
 
-	if (engine->advertise.infos[order])
-		emit(emitter, &engine->me, engine->advertise.infos[order]);
-	book_each_info(engine->book, order, gather_visit, &gather);
+	if (talk->gathered == 0) {
+		talk->gather_first = count > 0 ? random_below(&engine->random, count) : 0;
+		if (engine->advertise.infos[order])
+			emit(emitter, &engine->me, engine->advertise.infos[order]);
+	}
+	for (size_t i = 0; i < GATHER_STEP && talk->gathered < count; i++, talk->gathered++) {
+		info = book_info_number(engine->book, order,
+			(talk->gather_first + talk->gathered) % count, &node);
+		if (access_grants(engine->access, &node) && !emit(emitter, &node, info))
+			return false;
+	}
+	return talk->gathered < count;
 }
 
 static int take_topics(struct talk *talk)
@@ -215,6 +360,7 @@ static int take_topics(struct talk *talk)
 	HASH_ITER (hh, engine->overlays, overlay, next)
 		if (!overlay->refused)
 			talk->topics[talk->topics_count++] = overlay->topic;
+	qsort(talk->topics, talk->topics_count, sizeof *talk->topics, compare_ids);
 	return ERROR_NONE;
 }
 
@@ -242,21 +388,6 @@ static int begin_session(struct talk *talk, struct quic_stream *stream)
 	return ERROR_NONE;
 }
 
-static void talk_free(struct talk *talk)
-{
-	struct engine *engine = talk->engine;
-
-	DL_DELETE(engine->talks, talk);
-	if (talk->dialled)
-		engine->talks_dialled--;
-	else
-		engine->talks_accepted--;
-	session_free(talk->session);
-	memory_free(talk->topics);
-	memory_free(talk->shared);
-	memory_free(talk);
-}
-
 static struct talk *talk_new(
 	struct engine *engine, const struct id *peer, const struct address *address, bool dialled)
 {
@@ -268,6 +399,7 @@ static struct talk *talk_new(
 	talk->peer = *peer;
 	talk->address = *address;
 	talk->dialled = dialled;
+	talk->verifying.chosen = dialled || engine_configured(engine, peer);
 	talk->due = engine_now(engine) + SESSION_MOST_NS;
 	talk->dialect = book_dialect(engine->book, peer);
 	if (dialled)
@@ -343,7 +475,9 @@ static void on_connected(void *context, struct quic_connection *connection)
 	struct quic_stream *stream;
 
 	if (!talk) {
-		if (engine->stopping || engine->talks_accepted >= LIMIT_SESSIONS) {
+		if (engine->stopping || engine->talks_accepted >= LIMIT_SESSIONS ||
+			effort_waits(&engine->effort, engine_now(engine),
+				quic_connection_peer(connection), &address)) {
 			engine_count(engine, COUNTER_LIMIT_SESSIONS);
 			quic_connection_close_with(connection, BUSY, "busy");
 			return;
@@ -416,6 +550,16 @@ static void on_stream_credit(void *context, struct quic_connection *connection)
 	(void)connection;
 }
 
+/* The session is over, however it has ended; what it has brought is still to be verified. */
+static void detach(struct talk *talk)
+{
+	session_free(talk->session);
+	talk->session = NULL;
+	talk->more = false;
+	talk->connection = NULL;
+	talk->due = UINT64_MAX;
+}
+
 static void on_closed(
 	void *context, struct quic_connection *connection, const struct quic_close *close)
 {
@@ -446,8 +590,12 @@ static void on_closed(
 		engine_log(engine, NODE_LOG_DEBUG, "peer %s: discovery ended early: %s",
 			short_id(&talk->peer).text, close->text);
 	}
-	walk_on(talk);
-	talk_free(talk);
+	if (talk->unverified && !engine->stopping) {
+		detach(talk);
+	} else {
+		walk_on(talk);
+		talk_free(talk);
+	}
 	engine_pump(engine);
 }
 
@@ -461,22 +609,49 @@ const struct quic_callbacks explore_callbacks = {
 	.stream_credit = on_stream_credit,
 };
 
-/* In the order of their beginning, and so of their ends. */
 uint64_t explore_deadline(const struct engine *engine)
 {
-	return engine->talks ? engine->talks->due : UINT64_MAX;
-}
-
-void explore_expire(struct engine *engine, uint64_t now)
-{
+	uint64_t due = UINT64_MAX;
 	struct talk *talk;
 
 	DL_FOREACH (engine->talks, talk) {
+		if (is_busy(talk))
+			return 0;
+		if (talk->due < due)
+			due = talk->due;
+	}
+	return due;
+}
+
+void explore_tick(struct engine *engine, uint64_t now)
+{
+	struct talk *talk, *next;
+	bool any = !engine->stopping;
+
+	DL_FOREACH (engine->talks, talk) {
 		if (talk->due > now)
-			return;
+			continue;
 		talk->due = UINT64_MAX; /* closed follows */
 		quic_connection_close(talk->connection, 1);
 	}
+	/* A bit of each in turn. */
+	while (any) {
+		any = false;
+		DL_FOREACH_SAFE (engine->talks, talk, next) {
+			if (!is_busy(talk))
+				continue;
+			any = true;
+			go_on(talk);
+			if (engine_is_late(engine))
+				return;
+		}
+	}
+}
+
+void explore_free(struct engine *engine)
+{
+	while (engine->talks)
+		talk_free(engine->talks);
 }
 
 /* ---- walking ---- */

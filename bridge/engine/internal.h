@@ -182,6 +182,8 @@ struct engine {
 	size_t configured_count;
 	bool handles_ready;
 	bool stopping, closing;
+	bool unfinished;     /* the cores want something more now: the next turn's */
+	uint64_t turn_began; /* as far as engine_is_late knows; 0: it was not asked yet */
 	uint64_t stop_due;
 	unsigned handles; /* of ours, still open */
 	uint8_t row[BOOK_ROW_SIZE];
@@ -214,7 +216,8 @@ struct configured *engine_trusted(struct engine *engine, const struct id *id);
 struct overlay *engine_overlay(const struct engine *engine, const struct id *topic);
 /* Sends what has waited for the overlay's first neighbour. */
 void engine_send_waiting(struct engine *engine, const struct id *topic);
-/* Carries out what the cores want until they want nothing more now. */
+/* Carries out what the cores want until they want nothing more now, or the turn has taken its
+ * time. */
 void engine_pump(struct engine *engine);
 
 /* Leaves an overlay, and forgets it. */
@@ -225,7 +228,7 @@ void engine_tick(struct engine *engine);
  * UINT64_MAX: never. */
 uint64_t engine_turn(struct engine *engine);
 
-/* clock.c */
+/* clock.c, with engine_is_late */
 
 /* Monotonic nanoseconds. */
 uint64_t engine_now(const struct engine *engine);
@@ -310,9 +313,11 @@ void nodes_heal(struct engine *engine, uint64_t now);
 
 extern const struct quic_callbacks explore_callbacks;
 int explore_make(struct engine *engine);
-/* Sessions that take too long are ended. */
+void explore_free(struct engine *engine);
+/* Sessions that take too long are ended, and those that were not through with what they have
+ * brought or are to say go on with it, until the turn has taken its time. */
 uint64_t explore_deadline(const struct engine *engine);
-void explore_expire(struct engine *engine, uint64_t now);
+void explore_tick(struct engine *engine, uint64_t now);
 /* Our topics or addresses have changed. */
 void explore_anew(struct engine *engine);
 void explore_dial(struct engine *engine, const struct id *node, const struct address *address);

@@ -115,6 +115,7 @@ void engine_free(struct engine *engine)
 {
 	if (!engine)
 		return;
+	explore_free(engine);
 	gossip_free(engine->gossip);
 	links_free(engine->links);
 	dialer_free(engine->dialer);

@@ -87,7 +87,8 @@ bool effects_mdns(struct engine *engine)
 	struct mdns_effect effect;
 	bool any = false;
 
-	while (engine->mdns && !engine->stopping &&
+	/* One packet may bring many that have to be verified. */
+	while (engine->mdns && !engine->stopping && !(any && engine_is_late(engine)) &&
 		mdns_effect(engine->mdns, engine_now(engine), &effect)) {
 		any = true;
 		if (effect.type == MDNS_SEND)

@@ -17,6 +17,9 @@
 /* plumtree.rs on_dispatch_timer: what fits when every round takes three bytes. */
 #define IHAVES_PER_FRAME ((LIMIT_FRAME - 33 - 3) / (ID_SIZE + 3))
 
+/* In one tick; the others are due still. */
+#define GRAFTS_PER_TICK 256
+
 /* A queue of announcements that is larger is not kept after its dispatch. */
 #define QUEUE_KEPT 128
 
@@ -53,13 +56,22 @@ static void forget_missing(struct broadcast *broadcast, struct missing *missing)
 	memory_free(missing);
 }
 
+bool broadcast_clear_some(struct broadcast *broadcast, size_t *allowance)
+{
+	for (; broadcast->missing && *allowance > 0; --*allowance)
+		forget_missing(broadcast, broadcast->missing);
+	for (size_t i = 0; i < LIMIT_ACTIVE_VIEW; i++) {
+		memory_free(broadcast->neighbours[i].queue);
+		broadcast->neighbours[i].queue = NULL;
+	}
+	return cache_clear_some(&broadcast->cache, allowance) && !broadcast->missing;
+}
+
 void broadcast_clear(struct broadcast *broadcast)
 {
-	while (broadcast->missing)
-		forget_missing(broadcast, broadcast->missing);
-	for (size_t i = 0; i < LIMIT_ACTIVE_VIEW; i++)
-		memory_free(broadcast->neighbours[i].queue);
-	cache_clear(&broadcast->cache);
+	size_t all = SIZE_MAX;
+
+	broadcast_clear_some(broadcast, &all);
 }
 
 static struct neighbour *find_neighbour(struct broadcast *broadcast, const struct id *id)
@@ -505,9 +517,13 @@ void broadcast_tick(struct broadcast *broadcast, uint64_t now)
 		dispatch(broadcast);
 	/* What is due a second time goes before what is due for the first time, and
 	 * neither is due again now. */
-	while (broadcast->grafted && broadcast->grafted->due <= now)
-		graft(broadcast, now, broadcast->grafted);
-	while (broadcast->announced && broadcast->announced->due <= now)
-		graft(broadcast, now, broadcast->announced);
+	for (size_t i = 0; i < GRAFTS_PER_TICK; i++) {
+		if (broadcast->grafted && broadcast->grafted->due <= now)
+			graft(broadcast, now, broadcast->grafted);
+		else if (broadcast->announced && broadcast->announced->due <= now)
+			graft(broadcast, now, broadcast->announced);
+		else
+			break;
+	}
 	cache_evict(&broadcast->cache, now);
 }

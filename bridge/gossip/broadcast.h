@@ -44,6 +44,8 @@ struct broadcast {
 
 void broadcast_init(struct broadcast *broadcast, struct core *core, const struct id *topic);
 void broadcast_clear(struct broadcast *broadcast);
+/* The same in slices, as cache_clear_some. Only for this until then. */
+bool broadcast_clear_some(struct broadcast *broadcast, size_t *allowance);
 
 /* From the peer sampling service: the active view has gained or lost a member. */
 void broadcast_neighbour_up(struct broadcast *broadcast, const struct id *peer);

@@ -10,7 +10,9 @@ struct cache_entry {
 	uint64_t added;
 	struct message *message; /* NULL once the content is gone */
 	uint16_t round;
+	bool in_shard;			 /* else in the first table */
 	struct cache_entry *prev, *next; /* of contents, while message is set */
+	struct cache_entry *younger;
 	UT_hash_handle hh;
 };
 
@@ -21,7 +23,7 @@ static size_t cost(const struct message *message)
 
 void contents_init(struct contents *contents, size_t limit, struct counters *counters)
 {
-	*contents = (struct contents){.limit = limit, .counters = counters};
+	*contents = (struct contents){.again = UINT64_MAX, .limit = limit, .counters = counters};
 }
 
 static void drop_content(struct contents *contents, struct cache_entry *entry)
@@ -46,65 +48,133 @@ static void keep_content(
 	}
 }
 
+/* When the oldest, which is kept for so long, is removed; again: if not before. */
+static uint64_t deadline(const struct cache_entry *oldest, uint64_t kept_ns, uint64_t again)
+{
+	uint64_t due = oldest ? oldest->added + kept_ns + CACHE_EVICT_NS : UINT64_MAX;
+
+	return again < due ? again : due;
+}
+
+static bool is_due(const struct cache_entry *oldest, uint64_t kept_ns, uint64_t now)
+{
+	return oldest && now - oldest->added >= kept_ns;
+}
+
 uint64_t contents_deadline(const struct contents *contents)
 {
-	if (!contents->oldest)
-		return UINT64_MAX;
-	return contents->oldest->added + CACHE_CONTENT_NS + CACHE_EVICT_NS;
+	return deadline(contents->oldest, CACHE_CONTENT_NS, contents->again);
 }
 
 void contents_evict(struct contents *contents, uint64_t now)
 {
-	while (contents->oldest && now - contents->oldest->added >= CACHE_CONTENT_NS)
+	for (unsigned i = 0; i < CACHE_EVICT_MOST; i++) {
+		if (!is_due(contents->oldest, CACHE_CONTENT_NS, now))
+			break;
 		drop_content(contents, contents->oldest);
+	}
+	contents->again = is_due(contents->oldest, CACHE_CONTENT_NS, now) ? now + CACHE_AGAIN_NS
+									  : UINT64_MAX;
 }
 
 void cache_init(
 	struct cache *cache, struct contents *contents, const struct keyed *keyed, size_t limit)
 {
-	*cache = (struct cache){.contents = contents, .keyed = keyed, .limit = limit};
+	*cache = (struct cache){
+		.again = UINT64_MAX, .contents = contents, .keyed = keyed, .limit = limit};
 }
 
-static void forget(struct cache *cache, struct cache_entry *entry)
+/* By the upper half of the hash: uthash chooses its buckets by the lower. */
+static struct cache_entry **shard_of(const struct cache *cache, unsigned hash)
 {
-	drop_content(cache->contents, entry);
-	HASH_DELETE(hh, cache->entries, entry);
-	memory_free(entry);
-}
-
-void cache_clear(struct cache *cache)
-{
-	while (cache->entries)
-		forget(cache, cache->entries);
+	return &cache->shards[(hash >> 16) % CACHE_SHARDS];
 }
 
 static struct cache_entry *find(const struct cache *cache, const struct id *id)
 {
+	unsigned hash = keyed_hash(cache->keyed, id, ID_SIZE);
 	struct cache_entry *entry;
 
-	HASH_FIND_BYHASHVALUE(
-		hh, cache->entries, id, ID_SIZE, keyed_hash(cache->keyed, id, ID_SIZE), entry);
+	HASH_FIND_BYHASHVALUE(hh, cache->first, id, ID_SIZE, hash, entry);
+	if (!entry && cache->shards)
+		HASH_FIND_BYHASHVALUE(hh, *shard_of(cache, hash), id, ID_SIZE, hash, entry);
 	return entry;
+}
+
+static void forget_oldest(struct cache *cache)
+{
+	struct cache_entry *entry = cache->oldest;
+
+	drop_content(cache->contents, entry);
+	if (entry->in_shard)
+		HASH_DELETE(hh, *shard_of(cache, entry->hh.hashv), entry);
+	else
+		HASH_DELETE(hh, cache->first, entry);
+	cache->oldest = entry->younger;
+	memory_free(entry);
+	if (--cache->count > 0)
+		return;
+	cache->youngest = NULL;
+	memory_free(cache->shards);
+	cache->shards = NULL;
+}
+
+bool cache_clear_some(struct cache *cache, size_t *allowance)
+{
+	for (; cache->oldest && *allowance > 0; --*allowance)
+		forget_oldest(cache);
+	return !cache->oldest;
+}
+
+void cache_clear(struct cache *cache)
+{
+	size_t all = SIZE_MAX;
+
+	cache_clear_some(cache, &all);
+}
+
+/* Into the table where it belongs. ERROR_NOMEM. */
+static int insert(struct cache *cache, struct cache_entry *entry)
+{
+	unsigned hash = keyed_hash(cache->keyed, &entry->id, ID_SIZE);
+
+	entry->in_shard = cache->count >= CACHE_FIRST;
+	if (entry->in_shard && !cache->shards)
+		cache->shards = memory_zalloc(CACHE_SHARDS * sizeof(struct cache_entry *));
+	if (entry->in_shard && !cache->shards)
+		return ERROR_NOMEM;
+	if (entry->in_shard)
+		HASH_ADD_KEYPTR_BYHASHVALUE(
+			hh, *shard_of(cache, hash), &entry->id, ID_SIZE, hash, entry);
+	else
+		HASH_ADD_KEYPTR_BYHASHVALUE(hh, cache->first, &entry->id, ID_SIZE, hash, entry);
+	return entry->hh.tbl ? 0 : ERROR_NOMEM;
 }
 
 int cache_add(struct cache *cache, uint64_t now, const struct id *id, struct message *message,
 	uint16_t round)
 {
 	struct cache_entry *entry = memory_alloc(sizeof *entry);
+	int error;
 
 	if (!entry)
 		return ERROR_NOMEM;
 	*entry = (struct cache_entry){.id = *id, .added = now, .round = round};
-	HASH_ADD_KEYPTR_BYHASHVALUE(hh, cache->entries, &entry->id, ID_SIZE,
-		keyed_hash(cache->keyed, id, ID_SIZE), entry);
-	if (!entry->hh.tbl) {
+	error = insert(cache, entry);
+	if (error) {
 		memory_free(entry);
-		return ERROR_NOMEM;
+		return error;
 	}
+	if (cache->youngest)
+		cache->youngest->younger = entry;
+	else
+		cache->oldest = entry;
+	cache->youngest = entry;
+	cache->count++;
 	if (message)
 		keep_content(cache->contents, entry, message);
-	if (HASH_COUNT(cache->entries) > cache->limit) {
-		forget(cache, cache->entries);
+	if (cache->count > cache->limit) {
+		forget_oldest(cache);
 		counters_add(cache->contents->counters, COUNTER_LIMIT_RECEIVED_IDS, 1);
 	}
 	return 0;
@@ -127,11 +197,15 @@ struct message *cache_content(const struct cache *cache, const struct id *id, ui
 
 uint64_t cache_deadline(const struct cache *cache)
 {
-	return cache->entries ? cache->entries->added + CACHE_ID_NS + CACHE_EVICT_NS : UINT64_MAX;
+	return deadline(cache->oldest, CACHE_ID_NS, cache->again);
 }
 
 void cache_evict(struct cache *cache, uint64_t now)
 {
-	while (cache->entries && now - cache->entries->added >= CACHE_ID_NS)
-		forget(cache, cache->entries);
+	for (unsigned i = 0; i < CACHE_EVICT_MOST; i++) {
+		if (!is_due(cache->oldest, CACHE_ID_NS, now))
+			break;
+		forget_oldest(cache);
+	}
+	cache->again = is_due(cache->oldest, CACHE_ID_NS, now) ? now + CACHE_AGAIN_NS : UINT64_MAX;
 }

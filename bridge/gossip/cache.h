@@ -7,6 +7,9 @@
  * Both times are constant, so the oldest entry is always the first to go: no heap.
  * The content of all overlays shares one budget of bytes; when it is used up the
  * oldest content of any overlay gives way early, which is counted.
+ *
+ * No call but cache_clear takes long because there are a million ids: they are in tables of
+ * some thousands each, as doubling a table is one step, and are forgotten in slices.
  * Time must not go backwards.
  */
 #ifndef BRIDGE_GOSSIP_CACHE_H
@@ -26,19 +29,32 @@
 /* What is due is removed up to this much later, so that one wake-up a second is
  * enough; upstream's eviction interval. */
 #define CACHE_EVICT_NS UINT64_C(1000000000)
+/* At most so many at a time (0.1 to 0.3 us each), and the next ones so much later. */
+#define CACHE_EVICT_MOST 1024
+#define CACHE_AGAIN_NS	 UINT64_C(1000000)
+
+/* The first ids of an overlay are in one table, which is all that most overlays need; those
+ * that come while there are CACHE_FIRST of them in one of CACHE_SHARDS, by their hash. */
+#define CACHE_FIRST  8192
+#define CACHE_SHARDS 128
 
 struct cache_entry;
 
 /* Shared by all overlays of a node. */
 struct contents {
 	struct cache_entry *oldest; /* a list, oldest first */
+	uint64_t again;		    /* when the next slice is removed; UINT64_MAX: none is due */
 	size_t bytes;
 	size_t limit;
 	struct counters *counters;
 };
 
 struct cache {
-	struct cache_entry *entries; /* by id; in order of insertion */
+	struct cache_entry *first;   /* a table by id */
+	struct cache_entry **shards; /* CACHE_SHARDS more; NULL: none is needed */
+	size_t count;		     /* in all tables */
+	struct cache_entry *oldest, *youngest; /* in order of insertion */
+	uint64_t again;			       /* as above */
 	struct contents *contents;
 	const struct keyed *keyed;
 	size_t limit; /* ids; LIMIT_RECEIVED_IDS */
@@ -51,6 +67,9 @@ void contents_evict(struct contents *contents, uint64_t now);
 void cache_init(
 	struct cache *cache, struct contents *contents, const struct keyed *keyed, size_t limit);
 void cache_clear(struct cache *cache);
+/* The same in slices: at most so many now, by which *allowance is lessened. Whether none is
+ * left. */
+bool cache_clear_some(struct cache *cache, size_t *allowance);
 
 /* Remembers an id that is not known yet, and a reference to its message with the
  * round at which it is sent on; message may be NULL for the id alone. ERROR_NOMEM. */

@@ -140,7 +140,11 @@ int gossip_set_addresses(struct gossip *gossip, const struct address *addresses,
 
 /* When gossip_tick is wanted; UINT64_MAX for never. */
 uint64_t gossip_deadline(const struct gossip *gossip);
+/* Does all that is due. */
 void gossip_tick(struct gossip *gossip, uint64_t now);
+/* Does some of it, longest due first, and takes well below a millisecond: for those who have
+ * other things to do in between. */
+void gossip_step(struct gossip *gossip, uint64_t now);
 
 /* Takes the next effect, oldest first; false when there is none. */
 bool gossip_effect(struct gossip *gossip, struct gossip_effect *out);

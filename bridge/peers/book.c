@@ -557,18 +557,18 @@ const struct info *book_info(const struct book *book, const struct id *id, enum 
 	return node ? node->infos[order] : NULL;
 }
 
-void book_each_info(
-	const struct book *book, enum info_order order, book_visit_info *visit, void *context)
+size_t book_infos(const struct book *book, enum info_order order)
 {
-	const struct book_table *table = &book->tables[BOOK_WITH_INFO + order];
-	size_t first = table->count > 0 ? random_below(&book->random, table->count) : 0;
+	return book->tables[BOOK_WITH_INFO + order].count;
+}
 
-	for (size_t i = 0; i < table->count; i++) {
-		const struct book_node *node = table->items[(first + i) % table->count];
+const struct info *book_info_number(
+	const struct book *book, enum info_order order, size_t number, struct id *node)
+{
+	const struct book_node *found = book->tables[BOOK_WITH_INFO + order].items[number];
 
-		if (!visit(context, &node->id, node->infos[order]))
-			return;
-	}
+	*node = found->id;
+	return found->infos[order];
 }
 
 void book_set_dialect(struct book *book, const struct id *id, enum dialect dialect)

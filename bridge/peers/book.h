@@ -81,11 +81,12 @@ int book_insert_info(struct book *book, uint64_t now, uint64_t wall, const struc
 	const struct id *source, enum address_scope scope, struct info *info, bool *fresh);
 /* NULL: none of that order. Valid until the book is next changed. */
 const struct info *book_info(const struct book *book, const struct id *node, enum info_order order);
-/* Infos of that order, each node's once, beginning anywhere; stops when visit returns false.
- * What is called back from the book must not add anything to it or remove it. */
-typedef bool book_visit_info(void *context, const struct id *node, const struct info *info);
-void book_each_info(
-	const struct book *book, enum info_order order, book_visit_info *visit, void *context);
+/* How many there are of that order, and one of them by its number (below that) with its node, for
+ * those who go through all of them bit by bit. Numbers move when infos come or go: then one may be
+ * met twice or not at all. */
+size_t book_infos(const struct book *book, enum info_order order);
+const struct info *book_info_number(
+	const struct book *book, enum info_order order, size_t number, struct id *node);
 
 /* ---- what it shares, what it speaks ---- */
 
@@ -94,7 +95,10 @@ void book_each_info(
 bool book_set_shared(struct book *book, uint64_t now, const struct id *node, const struct id *topic,
 	bool shared);
 bool book_shares(const struct book *book, const struct id *node, const struct id *topic);
-/* The nodes that share a topic, in random order; stops when visit returns false. */
+/* Nodes that share a topic, at random, each at most once and at most BOOK_VISITS of them; stops
+ * when visit returns false. */
+#define BOOK_VISITS 512
+/* What is called back from the book must not add anything to it or remove it. */
 typedef bool book_visit(void *context, const struct id *node);
 void book_each_of_topic(
 	const struct book *book, const struct id *topic, book_visit *visit, void *context);

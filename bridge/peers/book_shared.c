@@ -216,7 +216,7 @@ void book_each_of_topic(
 	struct book_topic *topic = find_topic(book, id);
 
 	/* A shuffle (Fisher and Yates) that goes no further than it is watched. */
-	for (size_t i = 0; topic && i < topic->count; i++) {
+	for (size_t i = 0; topic && i < topic->count && i < BOOK_VISITS; i++) {
 		size_t other = i + random_below(&book->random, topic->count - i);
 		struct book_share *share = topic->shares[other];
 

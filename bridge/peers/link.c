@@ -10,16 +10,20 @@ int links_new(const struct link_io *io, const struct random *random, struct coun
 		return ERROR_NOMEM;
 	links->io = *io;
 	links->counters = counters;
-	links->due = UINT64_MAX;
 	keyed_init(&links->keyed, random);
 	*out = links;
 	return ERROR_NONE;
 }
 
-void links_soon(struct links *links, uint64_t due)
+void link_soon(struct links *links, struct link *link, uint64_t due)
 {
-	if (due < links->due)
-		links->due = due;
+	if (due < link->timer.at)
+		timers_set(&links->timers, &link->timer, due);
+}
+
+static struct link *link_of(struct timer *timer)
+{
+	return (struct link *)((char *)timer - offsetof(struct link, timer));
 }
 
 struct link *links_find(const struct links *links, const struct id *peer)
@@ -37,10 +41,13 @@ struct link *links_find_or_add(struct links *links, const struct id *peer)
 
 	if (link)
 		return link;
+	if (timers_reserve(&links->timers, HASH_COUNT(links->links) + 1))
+		return NULL;
 	link = memory_zalloc(sizeof *link);
 	if (!link)
 		return NULL;
 	link->peer = *peer;
+	link->timer.at = TIMER_NEVER;
 	link->lost_due = UINT64_MAX;
 	link->order_due = UINT64_MAX;
 	link->credit_due = UINT64_MAX;
@@ -60,6 +67,7 @@ static void remove_link(struct links *links, struct link *link)
 
 	HASH_ITER (hh, link->channels, channel, next)
 		channel_remove(links, link, channel);
+	timers_set(&links->timers, &link->timer, TIMER_NEVER);
 	HASH_DELETE(hh, links->links, link);
 	memory_free(link);
 }
@@ -82,6 +90,7 @@ void links_free(struct links *links)
 			memory_free(lane);
 		}
 	}
+	timers_clear(&links->timers);
 	memory_free(links);
 }
 
@@ -124,7 +133,7 @@ int links_connected(struct links *links, uint64_t now, const struct id *peer, vo
 
 	if (!link)
 		return ERROR_NOMEM;
-	links_soon(links, now);
+	link_soon(links, link, now);
 	if (link->lanes_count >= 2 * LIMIT_CONNECTIONS_PER_PEER) {
 		counters_add(links->counters, COUNTER_LIMIT_CONNECTIONS, 1);
 		return ERROR_LIMIT;
@@ -170,7 +179,7 @@ void links_closed(struct links *links, uint64_t now, struct lane *lane)
 	if (link->lanes) {
 		link->fewer = true;
 		link->fewer_due = now + LINK_NOTICED_MS * MS;
-		links_soon(links, now);
+		link_soon(links, link, now);
 		HASH_ITER (hh, link->channels, channel, next)
 			channel_flush(links, now, link, channel);
 		return;
@@ -186,7 +195,7 @@ void links_closed(struct links *links, uint64_t now, struct lane *lane)
 	link->wanted = link->channels != NULL;
 	if (link->channels)
 		link->lost_due = now + LINK_LOST_MS * MS;
-	links_soon(links, now);
+	link_soon(links, link, now);
 }
 
 void links_gave_up(struct links *links, uint64_t now, const struct id *peer)
@@ -196,7 +205,7 @@ void links_gave_up(struct links *links, uint64_t now, const struct id *peer)
 	if (!link || link->lanes)
 		return;
 	link->lost = true;
-	links_soon(links, now);
+	link_soon(links, link, now);
 }
 
 void lane_note_quiet(struct links *links, uint64_t now, struct lane *lane)
@@ -204,7 +213,7 @@ void lane_note_quiet(struct links *links, uint64_t now, struct lane *lane)
 	if (lane->inbound > 0 || lane->outlets)
 		return;
 	lane->quiet_since = now;
-	links_soon(links, now + LINK_UNUSED_MS * MS);
+	link_soon(links, lane->link, now + LINK_UNUSED_MS * MS);
 }
 
 void links_inbound(struct links *links, uint64_t now, struct lane *lane, bool begun)
@@ -223,7 +232,7 @@ void links_keep(struct links *links, uint64_t now, const struct id *peer, bool k
 	if (!link)
 		return;
 	link->keep = keep;
-	links_soon(links, now);
+	link_soon(links, link, now);
 }
 
 bool links_linked(const struct links *links, const struct id *peer)
@@ -262,7 +271,9 @@ const struct id *links_peer(const struct lane *lane)
 
 uint64_t links_deadline(const struct links *links)
 {
-	return links->due;
+	const struct timer *first = timers_first(&links->timers);
+
+	return first ? first->at : UINT64_MAX;
 }
 
 /* Whether a lane may be closed: nothing on it for a while, and it is either not the
@@ -320,9 +331,11 @@ static bool has_changed(struct link *link)
 	return true;
 }
 
-static bool effect_of(struct links *links, uint64_t now, struct link *link, uint64_t *due,
-	struct link_effect *out)
+/* The next thing to be told of a link that is due. False: it is done for now, and may be gone. */
+static bool effect_of(struct links *links, uint64_t now, struct link *link, struct link_effect *out)
 {
+	uint64_t due = UINT64_MAX;
+
 	out->peer = link->peer;
 	channels_tick_order(links, now, link);
 	channels_tick_credit(links, now, link);
@@ -330,7 +343,7 @@ static bool effect_of(struct links *links, uint64_t now, struct link *link, uint
 		link->fewer = true;
 		link->fewer_due = UINT64_MAX;
 	}
-	tick_lanes(links, now, link, due);
+	tick_lanes(links, now, link, &due);
 	if (has_changed(link)) {
 		out->type = link->told_up ? LINK_UP : LINK_DOWN;
 		return true;
@@ -353,8 +366,9 @@ static bool effect_of(struct links *links, uint64_t now, struct link *link, uint
 		return true;
 	}
 	link->wanted = false;
-	if (link->lost_due < *due)
-		*due = link->lost_due;
+	if (link->lost_due < due)
+		due = link->lost_due;
+	timers_set(&links->timers, &link->timer, due);
 	if (!link->lanes && !link->channels && link->lost_due == UINT64_MAX)
 		remove_link(links, link);
 	return false;
@@ -362,15 +376,10 @@ static bool effect_of(struct links *links, uint64_t now, struct link *link, uint
 
 bool links_effect(struct links *links, uint64_t now, struct link_effect *out)
 {
-	struct link *link, *next;
-	uint64_t due = UINT64_MAX;
+	struct timer *first;
 
-	if (now < links->due)
-		return false;
-	HASH_ITER (hh, links->links, link, next) {
-		if (effect_of(links, now, link, &due, out))
+	while ((first = timers_first(&links->timers)) && first->at <= now)
+		if (effect_of(links, now, link_of(first), out))
 			return true;
-	}
-	links->due = due;
 	return false;
 }

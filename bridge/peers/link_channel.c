@@ -84,6 +84,7 @@ void channel_remove(struct links *links, struct link *link, struct channel *chan
 	drop_waiting(links, channel, COUNTER_DROPPED_PEER_LOST);
 	HASH_DELETE(hh, link->channels, channel);
 	memory_free(channel);
+	link_soon(links, link, 0); /* it may not be needed any more */
 }
 
 static int open_outlet(struct links *links, struct link *link, struct channel *channel)
@@ -119,7 +120,7 @@ void channel_end_outlet(
 	channel->outlet = NULL;
 	if (outlet->ending_due < link->order_due)
 		link->order_due = outlet->ending_due;
-	links_soon(links, link->order_due);
+	link_soon(links, link, link->order_due);
 }
 
 static void remove_if_done(struct links *links, struct link *link, struct channel *channel)
@@ -158,7 +159,7 @@ static void note_credit(
 		channel->credit_due = now + LINK_CREDIT_MS * MS;
 		if (channel->credit_due < link->credit_due)
 			link->credit_due = channel->credit_due;
-		links_soon(links, link->credit_due);
+		link_soon(links, link, link->credit_due);
 	}
 	channel->no_credit = lacking;
 }
@@ -197,7 +198,8 @@ void links_send(struct links *links, uint64_t now, const struct id *peer, const 
 	}
 	channel = link ? channel_find_or_add(links, link, topic) : NULL;
 	if (!channel) {
-		links_soon(links, now); /* a link without a use is forgotten */
+		if (link)
+			link_soon(links, link, now); /* without a use it is forgotten */
 		drop(links, frame, COUNTER_DROPPED_NO_MEMORY_COPY);
 		return;
 	}
@@ -226,7 +228,7 @@ void links_send(struct links *links, uint64_t now, const struct id *peer, const 
 	channel->released = false;
 	if (!link->lanes) {
 		link->wanted = true;
-		links_soon(links, now);
+		link_soon(links, link, now);
 	}
 	channel_flush(links, now, link, channel);
 }
@@ -239,7 +241,7 @@ void links_release(struct links *links, uint64_t now, const struct id *peer, con
 	if (!channel)
 		return;
 	channel->released = true;
-	links_soon(links, now);
+	link_soon(links, link, now);
 	/* What waits for a dial is brought by it: the answer to a Shuffle, to a node that we have
 	 * nothing else to do with; a question that HyParView gave up after 500 ms is answered all
 	 * the same. */

@@ -11,6 +11,7 @@
 #include "../error.h"
 #include "../keyed.h"
 #include "../limits.h"
+#include "../timers.h"
 #include "link.h"
 
 #define MS UINT64_C(1000000)
@@ -54,6 +55,7 @@ struct link {
 	struct lane *lanes; /* newest first */
 	size_t lanes_count;
 	struct channel *channels;
+	struct timer timer;	  /* when it is to be looked at; may be too early */
 	uint64_t lost_due;	  /* UINT64_MAX: not about to be lost */
 	uint64_t order_due;	  /* when the first ending outlet is not waited for any more */
 	uint64_t credit_due;	  /* when the first channel has waited too long for credit */
@@ -70,13 +72,13 @@ struct links {
 	struct keyed keyed;
 	struct counters *counters;
 	struct link *links;
-	uint64_t due; /* nothing is to be done before; may be too early */
+	struct timers timers; /* of all links: only those that are due are looked at */
 };
 
 /* link.c */
 
-/* Something is due then. */
-void links_soon(struct links *links, uint64_t due);
+/* Something is due then. 0: at once. */
+void link_soon(struct links *links, struct link *link, uint64_t due);
 struct link *links_find(const struct links *links, const struct id *peer);
 /* NULL: no memory. */
 struct link *links_find_or_add(struct links *links, const struct id *peer);

@@ -13,9 +13,9 @@
 #include <ngtcp2/ngtcp2.h>
 #include <ngtcp2/ngtcp2_crypto.h>
 
+#include "../timers.h"
 #include "cids.h"
 #include "quic.h"
-#include "timers.h"
 #include "tls.h"
 #include "udp.h"
 

@@ -58,10 +58,11 @@ static void add_number(struct trace *trace, int number)
 static struct info *ours[ORDERS];
 static struct identity identity;
 
-static void gather(void *context, enum info_order order, session_emit_info *emit, void *emitter)
+static bool gather(void *context, enum info_order order, session_emit_info *emit, void *emitter)
 {
 	emit(emitter, &identity.id, ours[order]);
 	emit(emitter, &identity.id, ours[!order]);
+	return false;
 }
 
 static void take(struct session *session, struct trace *trace)
@@ -95,6 +96,9 @@ static void take(struct session *session, struct trace *trace)
 			require(effect.error < 0);
 			add_number(trace, effect.error);
 			trace->ended = true;
+			break;
+		case SESSION_BUSY: /* there is little to gather */
+			require(false);
 			break;
 		case SESSION_DONE:
 			trace->ended = true;

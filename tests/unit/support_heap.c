@@ -11,13 +11,16 @@
 
 static struct {
 	size_t blocks;
+	size_t largest;
 	size_t countdown; /* 0: do not fail */
 	bool sticky;
 	bool failed;
 } heap;
 
-static bool fails(void)
+static bool fails(size_t size)
 {
+	if (size > heap.largest)
+		heap.largest = size;
 	if (heap.failed && heap.sticky)
 		return true;
 	if (heap.countdown == 0 || --heap.countdown > 0)
@@ -28,7 +31,7 @@ static bool fails(void)
 
 static void *heap_alloc(void *context, size_t size)
 {
-	void *block = fails() ? NULL : malloc(size);
+	void *block = fails(size) ? NULL : malloc(size);
 
 	(void)context;
 	heap.blocks += block != NULL;
@@ -37,7 +40,7 @@ static void *heap_alloc(void *context, size_t size)
 
 static void *heap_realloc(void *context, void *block, size_t size)
 {
-	void *moved = fails() ? NULL : realloc(block, size);
+	void *moved = fails(size) ? NULL : realloc(block, size);
 
 	(void)context;
 	heap.blocks += !block && moved;
@@ -56,6 +59,7 @@ static const struct memory counting = {heap_alloc, heap_realloc, heap_free, NULL
 void heap_begin(void)
 {
 	heap.blocks = 0;
+	heap.largest = 0;
 	heap_fail(0, false);
 	memory_set(&counting);
 }
@@ -75,6 +79,11 @@ bool heap_has_failed(void)
 size_t heap_blocks(void)
 {
 	return heap.blocks;
+}
+
+size_t heap_largest(void)
+{
+	return heap.largest;
 }
 
 void heap_end(void)

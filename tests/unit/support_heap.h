@@ -17,6 +17,8 @@ void heap_fail(size_t n, bool sticky);
 bool heap_has_failed(void);
 /* Blocks that are allocated now. */
 size_t heap_blocks(void);
+/* The largest one that was asked for since heap_begin. */
+size_t heap_largest(void);
 /* Back to the C library's; fails the test when a block has been leaked. */
 void heap_end(void);
 

@@ -863,16 +863,25 @@ static bool visit(void *context, const struct id *node)
 	return visits->count < visits->most;
 }
 
-static bool visit_info(void *context, const struct id *node, const struct info *info)
+/* All infos of that order by their numbers: how many, and whose. */
+static size_t list_infos(enum info_order order, struct visits *visits)
 {
-	assert_int_equal(info->time.us, number_of(node) + 1);
-	return visit(context, node);
+	size_t count = book_infos(book, order);
+	struct id node;
+
+	*visits = (struct visits){.most = 10000};
+	for (size_t i = 0; i < count; i++) {
+		const struct info *info = book_info_number(book, order, i, &node);
+
+		assert_int_equal(info->time.us, number_of(&node) + 1);
+		visit(visits, &node);
+	}
+	return count;
 }
 
 static void each_info(void **state)
 {
-	struct visits visits;
-	unsigned beginnings[8] = {0};
+	static struct visits visits;
 
 	renew(100);
 	for (uint32_t node = 0; node < 8; node++) {
@@ -881,27 +890,14 @@ static void each_info(void **state)
 			assert_true(insert(node, node + 1, OTHER, "10.0.0.1:1"));
 	}
 	configure(50, "10.0.0.1:1");
-	for (int i = 0; i < 1000; i++) {
-		visits = (struct visits){.most = 100};
-		book_each_info(book, FIRST, visit_info, &visits);
-		assert_int_equal(visits.count, 8);
-		beginnings[visits.first]++;
-		visits = (struct visits){.most = 100};
-		book_each_info(book, OTHER, visit_info, &visits);
-		assert_int_equal(visits.count, 4);
-		visits = (struct visits){.most = 3};
-		book_each_info(book, OTHER, visit_info, &visits);
-		assert_int_equal(visits.count, 3);
-	}
-	for (int i = 0; i < 8; i++)
-		assert_true(beginnings[i] > 50);
+	assert_int_equal(list_infos(FIRST, &visits), 8);
+	assert_int_equal(list_infos(OTHER, &visits), 4);
+	assert_true(visits.seen[1] && visits.seen[3] && visits.seen[5] && visits.seen[7]);
 	/* Who is gone is not among them. */
 	renew(4);
 	for (uint32_t node = 0; node < 8; node++)
 		assert_true(insert(node, node + 1, node % 2, "10.0.0.1:1"));
-	visits = (struct visits){.most = 100};
-	book_each_info(book, FIRST, visit_info, &visits);
-	assert_int_equal(visits.count, 2);
+	assert_int_equal(list_infos(FIRST, &visits), 2);
 	assert_true(visits.seen[4] && visits.seen[6]);
 }
 
@@ -950,6 +946,30 @@ static void nodes_of_a_topic(void **state)
 	book_each_of_topic(book, &topic, visit, &visits);
 	assert_int_equal(visits.count, 4);
 	assert_false(visits.seen[3]);
+}
+
+/* Who asks for all that share a topic is not kept busy for long, and meets everybody in the end. */
+static void nodes_of_a_topic_that_many_share(void **state)
+{
+	static bool met[3 * BOOK_VISITS];
+	static struct visits visits;
+	const uint32_t n = sizeof met / sizeof *met;
+	struct id topic = topic_id(1);
+	uint32_t left = n;
+
+	renew(n);
+	for (uint32_t node = 0; node < n; node++)
+		assert_true(share(node, 1, true));
+	for (unsigned times = 0; left > 0; times++) {
+		assert_true(times < 40);
+		visits = (struct visits){.most = n};
+		book_each_of_topic(book, &topic, visit, &visits);
+		assert_int_equal(visits.count, BOOK_VISITS);
+		for (uint32_t node = 0; node < n; node++) {
+			left -= visits.seen[node] && !met[node];
+			met[node] = met[node] || visits.seen[node];
+		}
+	}
 }
 
 static void topics_of_one_node(void **state)
@@ -1293,22 +1313,17 @@ static void restoring_into_a_full_book(void **state)
 	assert_int_equal(book_size(book), LIMIT_HEARSAY_PER_NODE);
 }
 
-static bool nothing(void *context, const struct id *node, const struct info *info)
-{
-	struct address out[BOOK_CANDIDATES];
-
-	book_candidates(book, node, out, NULL);
-	return true;
-}
-
 /* Whatever has been restored can be used, and written. */
 static void use_everything(void)
 {
 	struct address out[BOOK_CANDIDATES];
-	struct id id = node_id(1);
+	struct id id = node_id(1), node;
 
-	book_each_info(book, FIRST, nothing, NULL);
-	book_each_info(book, OTHER, nothing, NULL);
+	for (enum info_order order = 0; order < ORDERS; order++)
+		for (size_t i = 0; i < book_infos(book, order); i++) {
+			assert_non_null(book_info_number(book, order, i, &node));
+			book_candidates(book, &node, out, NULL);
+		}
 	assert_true(book_candidates(book, &id, out, NULL) <= BOOK_CANDIDATES);
 	share(1, 4711, true);
 	assert_int_equal(next_row(), 1);
@@ -1712,6 +1727,7 @@ int main(void)
 		TEST(a_hundred_thousand_inventions),
 		TEST(each_info),
 		TEST(nodes_of_a_topic),
+		TEST(nodes_of_a_topic_that_many_share),
 		TEST(topics_of_one_node),
 		TEST(topics_in_all),
 		TEST(some_node_at_random),

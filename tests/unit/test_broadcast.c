@@ -189,7 +189,9 @@ static int publish(const char *content, size_t *neighbours)
 static void tick(uint64_t after)
 {
 	now += after;
-	broadcast_tick(&broadcast, now);
+	do
+		broadcast_tick(&broadcast, now);
+	while (broadcast_deadline(&broadcast) <= now);
 }
 
 static void what_is_new_goes_on(void **state)
@@ -396,10 +398,60 @@ static void what_is_missing_is_bounded(void **state)
 	assert_true(broadcast_deadline(&broadcast) == UINT64_MAX);
 }
 
+/* Asks for what is missing, and returns for how many. */
+static size_t count_grafts(void)
+{
+	struct gossip_effect effect;
+	size_t count = 0;
+
+	broadcast_tick(&broadcast, now);
+	while (effects_take(&core.effects, &effect)) {
+		assert_int_equal(effect.type, GOSSIP_SEND);
+		frame_free(effect.frame);
+		count++;
+	}
+	return count;
+}
+
+/* However much is missing at once: a bit of it at a time, and at once all the same. */
+static void much_is_asked_for_bit_by_bit(void **state)
+{
+	static struct wire_message message;
+	size_t n = 1000, asked = 0, ticks = 0;
+
+	message.type = WIRE_IHAVE;
+	for (size_t i = 0; i < n; i++) {
+		message.ihave.count = 1;
+		message.ihave.items[0] = (struct wire_ihave){.round = 1};
+		memcpy(message.ihave.items[0].id.bytes, &i, sizeof i);
+		receive(1, &message);
+		receive(2, &message);
+	}
+	now += 80 * MS;
+	for (; broadcast_deadline(&broadcast) <= now; ticks++) {
+		size_t count = count_grafts();
+
+		assert_true(count > 0 && count <= n / 3);
+		asked += count;
+	}
+	assert_int_equal(asked, n);
+	assert_true(ticks > 3);
+	/* The others who have it are asked as well, and then nobody is left. */
+	now += 40 * MS;
+	for (asked = 0; broadcast_deadline(&broadcast) <= now;)
+		asked += count_grafts();
+	assert_int_equal(asked, n);
+	now += 40 * MS;
+	while (broadcast_deadline(&broadcast) <= now)
+		assert_int_equal(count_grafts(), 0);
+	assert_null(broadcast.missing);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
+		TEST(much_is_asked_for_bit_by_bit),
 		TEST(what_is_new_goes_on),
 		TEST(strangers_are_answered_but_not_kept),
 		TEST(lazy_neighbours_get_announcements),

@@ -8,6 +8,7 @@
 
 #include "bridge/error.h"
 #include "bridge/gossip/cache.h"
+#include "bridge/limits.h"
 #include "support_heap.h"
 
 #define S UINT64_C(1000000000)
@@ -138,11 +139,125 @@ static void the_oldest_id_gives_way(void **state)
 	assert_true(!knows(&cache, 499) && knows(&cache, 500) && knows(&cache, 1499));
 }
 
+/* As many as there may be: each is found, the oldest goes first whatever table it is in, and no
+ * table is so large that doubling it would take long. */
+static void a_million_ids_are_in_small_tables(void **state)
+{
+	struct cache large;
+	uint64_t n = LIMIT_RECEIVED_IDS;
+
+	heap_end(); /* begun by setup */
+	heap_begin();
+	cache_init(&large, &contents, &keyed, n);
+	for (uint64_t i = 0; i < n; i++)
+		assert_int_equal(add(&large, i, i, 0), 0);
+	assert_int_equal(large.count, n);
+	/* The buckets of a table: 16 bytes for one to six ids. */
+	assert_true(heap_largest() >= CACHE_FIRST / 6 * 16);
+	assert_true(heap_largest() <= 2 * CACHE_FIRST * 16);
+	for (uint64_t i = 0; i < n; i += 97)
+		assert_true(knows(&large, i) && !knows(&large, n + i));
+	/* From here on each drives out one. */
+	for (uint64_t i = n; i < n + 3 * CACHE_FIRST; i++) {
+		assert_true(knows(&large, i - n));
+		assert_int_equal(add(&large, i, i, 0), 0);
+		assert_true(!knows(&large, i - n) && knows(&large, i - n + 1));
+	}
+	assert_int_equal(
+		counters_get(&counters, COUNTER_LIMIT_RECEIVED_IDS), 3 * CACHE_FIRST);
+	cache_clear(&large);
+	assert_int_equal(heap_blocks(), 0);
+}
+
+/* All that is due, slice by slice. */
+static void evict(struct cache *from, uint64_t now)
+{
+	do
+		cache_evict(from, now);
+	while (cache_deadline(from) <= now + CACHE_AGAIN_NS);
+}
+
+/* Those of the first table run out while newer ones are in the shards, and those that come when
+ * there are few again are in the first table once more. */
+static void tables_change_unnoticed(void **state)
+{
+	uint64_t step = CACHE_ID_NS / (3 * CACHE_FIRST), next = 0, n = 8 * CACHE_FIRST, now = 0;
+	bool first_was_empty = false;
+	struct cache large;
+
+	cache_init(&large, &contents, &keyed, LIMIT_RECEIVED_IDS);
+	for (uint64_t i = 0; i < n; i++) {
+		/* One pause, in which most of them are forgotten. */
+		now += i == n / 2 ? CACHE_ID_NS * 5 / 6 : step;
+		assert_int_equal(add(&large, now, i, 0), 0);
+		evict(&large, now);
+		while (next < i && !knows(&large, next))
+			next++;
+		assert_int_equal(large.count, i + 1 - next);
+		assert_true(knows(&large, next) && knows(&large, (next + i) / 2));
+		first_was_empty = first_was_empty || !large.first;
+		if (i == n / 2 + CACHE_FIRST)
+			assert_true(large.first && large.shards);
+	}
+	assert_true(first_was_empty);
+	evict(&large, now + CACHE_ID_NS);
+	assert_int_equal(large.count, 0);
+	assert_null(large.shards);
+	assert_int_equal(add(&large, now + CACHE_ID_NS, 1, 0), 0);
+	assert_true(knows(&large, 1));
+	cache_clear(&large);
+}
+
+static void what_is_due_is_removed_in_slices(void **state)
+{
+	uint64_t n = 3 * CACHE_EVICT_MOST, now = CACHE_CONTENT_NS;
+	struct cache large;
+
+	cache_init(&large, &contents, &keyed, n);
+	contents.limit = SIZE_MAX;
+	for (uint64_t i = 0; i < n; i++)
+		assert_int_equal(add(&large, 0, i, 1), 0);
+	for (uint64_t slice = 1; slice <= 3; slice++) {
+		contents_evict(&contents, now);
+		assert_false(has(&large, slice * CACHE_EVICT_MOST - 1));
+		assert_int_equal(has(&large, slice * CACHE_EVICT_MOST), slice < 3);
+		assert_true(contents_deadline(&contents) ==
+			(slice < 3 ? now + CACHE_AGAIN_NS : UINT64_MAX));
+		now += CACHE_AGAIN_NS;
+	}
+	assert_true(cache_deadline(&large) == CACHE_ID_NS + CACHE_EVICT_NS);
+	now = CACHE_ID_NS;
+	for (uint64_t slice = 1; slice <= 3; slice++) {
+		cache_evict(&large, now);
+		assert_int_equal(large.count, n - slice * CACHE_EVICT_MOST);
+		assert_true(cache_deadline(&large) ==
+			(slice < 3 ? now + CACHE_AGAIN_NS : UINT64_MAX));
+		now += CACHE_AGAIN_NS;
+	}
+}
+
+static void clearing_can_be_sliced(void **state)
+{
+	size_t allowance = 10;
+
+	for (uint64_t i = 0; i < 25; i++)
+		assert_int_equal(add(&cache, i, i, 10), 0);
+	assert_false(cache_clear_some(&cache, &allowance));
+	assert_int_equal(allowance, 0);
+	assert_true(!has(&cache, 9) && has(&cache, 10));
+	allowance = 15;
+	assert_true(cache_clear_some(&cache, &allowance));
+	assert_int_equal(allowance, 0);
+	assert_true(cache_clear_some(&cache, &allowance));
+	assert_int_equal(heap_blocks(), 0);
+}
+
 static void no_memory_leaves_it_as_it_was(void **state)
 {
 	uint64_t added = 0, known = 0;
 
-	for (uint64_t i = 0; i < 600; i++) {
+	cache.limit = 2 * CACHE_FIRST;
+	for (uint64_t i = 0; i < CACHE_FIRST + 1000; i++) {
 		int error;
 
 		heap_fail(i % 4 + 1, false);
@@ -152,8 +267,8 @@ static void no_memory_leaves_it_as_it_was(void **state)
 		assert_int_equal(knows(&cache, i), error == 0);
 		added += error == 0;
 	}
-	assert_true(added > 400);
-	for (uint64_t i = 0; i < 600; i++)
+	assert_true(added > CACHE_FIRST / 2);
+	for (uint64_t i = 0; i < CACHE_FIRST + 1000; i++)
 		known += knows(&cache, i);
 	assert_int_equal(known, added);
 }
@@ -164,6 +279,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(content_goes_before_ids, setup, teardown),
 		cmocka_unit_test_setup_teardown(overlays_share_the_bytes, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_oldest_id_gives_way, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_million_ids_are_in_small_tables, setup, teardown),
+		cmocka_unit_test_setup_teardown(tables_change_unnoticed, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_is_due_is_removed_in_slices, setup, teardown),
+		cmocka_unit_test_setup_teardown(clearing_can_be_sliced, setup, teardown),
 		cmocka_unit_test_setup_teardown(no_memory_leaves_it_as_it_was, setup, teardown),
 	};
 

@@ -511,6 +511,106 @@ static void scope_neighbors_is_delivered_each_time(void **state)
 	network_stop(&network);
 }
 
+/* The n-th message, published where nobody is. */
+static int publish_number(struct gossip *gossip, const struct id *topic, uint64_t now, unsigned n)
+{
+	struct message *message = message_new(&n, sizeof n);
+	int error = gossip_publish(gossip, now, topic, message, NULL);
+
+	message_unref(message);
+	return error;
+}
+
+/* What an overlay that is left has remembered is freed bit by bit, whatever happens meanwhile. */
+static void much_is_forgotten_in_slices(void **state)
+{
+	struct counters counters = {0};
+	uint64_t seed = 1, now = S;
+	struct gossip_config config = {.me = network_id(0),
+		.random = random_seeded(&seed),
+		.counters = &counters,
+		.max_overlays = 2,
+		.cache_bytes = 1000};
+	struct id topic = network_id(50), other = network_id(51);
+	size_t empty, full, before, ticks = 0;
+	const unsigned n = 50000;
+	struct gossip *gossip;
+
+	heap_begin();
+	assert_int_equal(gossip_new(&config, &gossip), 0);
+	assert_int_equal(gossip_join(gossip, now, &topic), 0);
+	assert_int_equal(gossip_join(gossip, now, &other), 0);
+	empty = heap_blocks();
+	for (unsigned i = 0; i < n; i++)
+		assert_int_equal(publish_number(gossip, &topic, now, i), 0);
+	assert_int_equal(publish_number(gossip, &other, now, 0), 0);
+	full = heap_blocks();
+	assert_true(full > n);
+
+	assert_int_equal(gossip_leave(gossip, now, &topic), 0);
+	assert_false(gossip_is_joined(gossip, &topic));
+	assert_int_equal(gossip_overlays(gossip), 1);
+	assert_true(heap_blocks() > full - n / 10);
+	/* Joined again it is another one, which remembers nothing. */
+	assert_int_equal(publish_number(gossip, &topic, now, 1), ERROR_NOT_JOINED);
+	assert_int_equal(gossip_join(gossip, now, &topic), 0);
+	assert_int_equal(publish_number(gossip, &topic, now, 1), 0);
+	assert_int_equal(publish_number(gossip, &topic, now, 1), ERROR_REPEATED);
+	while (gossip_deadline(gossip) <= now + S) {
+		before = heap_blocks();
+		now = gossip_deadline(gossip);
+		gossip_tick(gossip, now);
+		assert_true(heap_blocks() < before && before - heap_blocks() < n / 10);
+		ticks++;
+	}
+	assert_true(ticks >= 40 && now < 2 * S);
+	assert_true(heap_blocks() < empty + 20);
+	assert_int_equal(publish_number(gossip, &topic, now, 1), ERROR_REPEATED);
+	assert_int_equal(publish_number(gossip, &other, now, 0), ERROR_REPEATED);
+
+	/* Ended in the middle of it. */
+	for (unsigned i = 1; i < n; i++)
+		publish_number(gossip, &other, now, i);
+	assert_int_equal(gossip_leave(gossip, now, &other), 0);
+	assert_true(heap_blocks() > n / 2);
+	gossip_free(gossip);
+	heap_end();
+}
+
+/* However many overlays are due at once, one step is for one of them, longest due first. */
+static void a_step_is_short(void **state)
+{
+	struct counters counters = {0};
+	uint64_t seed = 1, now = S, due;
+	struct gossip_config config = {.me = network_id(0),
+		.random = random_seeded(&seed),
+		.counters = &counters,
+		.max_overlays = 100,
+		.cache_bytes = 1000};
+	struct id peer = network_id(1), topic;
+	struct gossip_effect effect;
+	struct gossip *gossip;
+	size_t steps = 0;
+
+	assert_int_equal(gossip_new(&config, &gossip), 0);
+	for (uint8_t i = 0; i < 100; i++) {
+		topic = network_id(i + 2);
+		assert_int_equal(gossip_join(gossip, now, &topic), 0);
+		/* It will not answer: the request runs out. */
+		assert_int_equal(gossip_ask(gossip, now + i, &topic, &peer), 0);
+	}
+	for (now += 10 * S; gossip_deadline(gossip) <= now; steps++) {
+		due = gossip_deadline(gossip);
+		gossip_step(gossip, now);
+		assert_true(gossip_deadline(gossip) > due);
+	}
+	assert_int_equal(steps, 100);
+	assert_true(gossip_deadline(gossip) == UINT64_MAX);
+	while (gossip_effect(gossip, &effect))
+		frame_free(effect.frame);
+	gossip_free(gossip);
+}
+
 /* All there is, with one allocation after the other failing, for once and for good:
  * nothing may crash or leak, and who comes after it works. */
 static bool eventful_life(size_t fail_at, bool sticky)
@@ -649,6 +749,8 @@ int main(void)
 		cmocka_unit_test(what_is_no_key_is_refused),
 		cmocka_unit_test(too_large_to_forward_is_still_delivered),
 		cmocka_unit_test(scope_neighbors_is_delivered_each_time),
+		cmocka_unit_test(much_is_forgotten_in_slices),
+		cmocka_unit_test(a_step_is_short),
 		cmocka_unit_test(no_allocation_failure_does_harm),
 	};
 

@@ -1537,6 +1537,56 @@ static void anything_in_any_order(void **state)
 	}
 }
 
+/* However many links there are, those that have something to tell do so in the order in which it
+ * was due, each at its own time. */
+static void many_links_are_told_of_in_order(void **state)
+{
+	static struct lane *lanes[1000];
+	const size_t n = sizeof lanes / sizeof *lanes;
+	struct id topic = topic_id(0), id = {{0}};
+	struct connection connection = {.credit = 2 * 1000};
+	struct link_effect effect;
+
+	for (uint16_t i = 0; i < n; i++) {
+		memcpy(id.bytes, &i, sizeof i);
+		assert_int_equal(links_connected(world.links, world.now, &id, &connection, &lanes[i]),
+			ERROR_NONE);
+		links_send(world.links, world.now, &id, &topic, make_frame(0, 0), false);
+	}
+	for (size_t i = 0; i < n; i++) {
+		assert_true(links_effect(world.links, world.now, &effect));
+		assert_int_equal(effect.type, LINK_UP);
+	}
+	assert_false(links_effect(world.links, world.now, &effect));
+	/* The last one that came is the first one to go. */
+	for (uint16_t i = n; i-- > 0; world.now += MS / 2) {
+		memcpy(id.bytes, &i, sizeof i);
+		connection.streams->closed = true;
+		links_stream_closed(world.links, world.now, lanes[i]->outlets);
+		links_closed(world.links, world.now, lanes[i]);
+		assert_true(links_effect(world.links, world.now, &effect));
+		assert_int_equal(effect.type, LINK_DOWN);
+		assert_true(id_equal(&effect.peer, &id));
+		links_send(world.links, world.now, &id, &topic, make_frame(0, 0), false);
+		assert_true(links_effect(world.links, world.now, &effect));
+		assert_int_equal(effect.type, LINK_WANTED);
+		assert_false(links_effect(world.links, world.now, &effect));
+	}
+	/* By now all are lost. */
+	world.now += S;
+	for (uint16_t i = n; i-- > 0;) {
+		memcpy(id.bytes, &i, sizeof i);
+		assert_true(links_effect(world.links, world.now, &effect));
+		assert_int_equal(effect.type, LINK_LOST);
+		assert_true(id_equal(&effect.peer, &id));
+	}
+	assert_true(links_deadline(world.links) == UINT64_MAX);
+	for (struct stream *stream; (stream = connection.streams);) {
+		connection.streams = stream->next;
+		free(stream);
+	}
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -1582,6 +1632,7 @@ int main(void)
 		TEST(old_ones_are_closed_with_their_streams),
 		TEST(content_does_not_wait_for_credit_for_ever),
 		TEST(too_many_connections),
+		TEST(many_links_are_told_of_in_order),
 		TEST(freed_with_everything_open),
 		TEST(each_allocation_fails),
 		TEST(anything_in_any_order),

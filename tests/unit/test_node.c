@@ -57,6 +57,15 @@ static uint64_t now_ns(void)
 	return (uint64_t)now.tv_sec * S + (uint64_t)now.tv_nsec;
 }
 
+/* What all threads have had of the processors. */
+static uint64_t process_ns(void)
+{
+	struct timespec used;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+	return (uint64_t)used.tv_sec * S + (uint64_t)used.tv_nsec;
+}
+
 static void on_wake(void *context)
 {
 	pthread_mutex_lock(&lock);
@@ -917,6 +926,25 @@ static void who_is_denied_is_not_found(void **state)
 	all_hear(1, 3, "from afar");
 }
 
+/* What one turn has worked, not how long it has slept: never more than the whole process has. */
+static void turns_are_measured(void **state)
+{
+	uint64_t begun, worked, longest = 0;
+
+	start_all(2);
+	assert_int_equal(node_longest_turn_ns(players[0].node), 0);
+	begun = now_ns();
+	worked = process_ns();
+	join(&players[0], &topic);
+	join(&players[1], &topic);
+	/* Most of this time it has nothing to do. */
+	eventually(players[0].ups == 1 && now_ns() - begun > 30 * (process_ns() - worked));
+	publish(&players[1], "to end its sleep");
+	eventually(players[0].messages == 1 &&
+		(longest = node_longest_turn_ns(players[0].node)) > 0);
+	assert_true(longest <= process_ns() - worked);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -951,6 +979,7 @@ int main(void)
 		TEST(another_key_than_configured),
 		TEST(another_network),
 		TEST(dials_are_not_a_storm),
+		TEST(turns_are_measured),
 		TEST(a_shared_topic_is_found),
 		TEST(two_that_know_a_third),
 		TEST(what_is_not_shared_is_not_told),

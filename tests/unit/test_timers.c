@@ -5,8 +5,8 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
-#include "bridge/quic/timers.h"
 #include "bridge/random.h"
+#include "bridge/timers.h"
 
 #define COUNT 200
 

@@ -305,6 +305,56 @@ static void each_allocation_fails(void **state)
 	assert_true(all_visits() > 20);
 }
 
+static size_t visited(void)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < NODES; i++)
+		count += world.visits[i] > 0;
+	return count;
+}
+
+/* A newcomer that knows one node, which tells it of the others when its eager steps are over. */
+static void a_search_goes_to_everybody_at_once(void **state)
+{
+	make(1);
+	world.known = 1;
+	walker_search(world.walker, world.now, true, true);
+	walker_reset(world.walker, world.now);
+	pass(3 * S);
+	assert_int_equal(visited(), 1);
+	world.known = NODES;
+	walker_found(world.walker, world.now);
+	pass(4 * S);
+	/* By chance it has begun anew in between. */
+	assert_true(visited() >= NODES - 2);
+	/* And then at a walk's pace, however long it goes on. */
+	memset(world.visits, 0, sizeof world.visits);
+	pass(1000 * S);
+	assert_true(all_visits() <= WALKER_QUICK + 1000 / 10);
+	/* Begun anew, it is quick again; one that goes on is not. */
+	walker_search(world.walker, world.now, true, false);
+	memset(world.visits, 0, sizeof world.visits);
+	pass(3 * S);
+	assert_true(all_visits() <= 2);
+	walker_search(world.walker, world.now, true, true);
+	pass(30 * S);
+	assert_true(all_visits() >= NODES);
+}
+
+static void without_a_search_the_walk_is_slow(void **state)
+{
+	make(1);
+	world.known = 1;
+	walker_reset(world.walker, world.now);
+	pass(3 * S);
+	world.known = NODES;
+	walker_search(world.walker, world.now, false, true);
+	walker_found(world.walker, world.now);
+	pass(3 * S);
+	assert_true(visited() < NODES / 2);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -317,6 +367,8 @@ int main(void)
 		TEST(the_only_one_is_dead),
 		TEST(out_of_turn),
 		TEST(resets_are_bounded),
+		TEST(a_search_goes_to_everybody_at_once),
+		TEST(without_a_search_the_walk_is_slow),
 		TEST(each_allocation_fails),
 	};
 

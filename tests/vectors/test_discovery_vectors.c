@@ -589,13 +589,14 @@ static void fill(void *context, void *out, size_t size)
 	}
 }
 
-static void gather(void *context, enum info_order order, session_emit_info *emit, void *emitter)
+static bool gather(void *context, enum info_order order, session_emit_info *emit, void *emitter)
 {
 	struct side *side = context;
 
 	side->asked = order;
 	if (side->info)
 		assert_true(emit(emitter, side->node, side->info));
+	return false;
 }
 
 static void begin(struct side *side, enum session_role role, const struct id *remote,
@@ -652,6 +653,8 @@ static void take(struct side *side)
 		case SESSION_DIALECT:
 			side->dialects++;
 			side->dialect = effect.dialect;
+			break;
+		case SESSION_BUSY:
 			break;
 		case SESSION_DONE:
 			side->done++;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The deadlines of all connections in a binary heap, so that one uv_timer serves them
- * all. Times are what ngtcp2 gives: monotonic nanoseconds, UINT64_MAX for never.
+ * The deadlines of many things of a kind (connections, links) in a binary heap: what is due
+ * first is found at once however many there are. Monotonic nanoseconds, UINT64_MAX for never.
  */
-#ifndef BRIDGE_QUIC_TIMERS_H
-#define BRIDGE_QUIC_TIMERS_H
+#ifndef BRIDGE_TIMERS_H
+#define BRIDGE_TIMERS_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -3,8 +3,8 @@
 
 #include <assert.h>
 
-#include "../error.h"
-#include "../memory.h"
+#include "error.h"
+#include "memory.h"
 
 int timers_reserve(struct timers *timers, size_t count)
 {
