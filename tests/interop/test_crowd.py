@@ -3,6 +3,8 @@
 
 import time
 
+import pytest
+
 from identity import overlay, random_topic
 from raw_crowd import Crowd
 from settings import within
@@ -35,6 +37,7 @@ def test_honest_nodes_get_in_beside_a_crowd(brokers):
         assert first.number("connections") <= SHARE + 8
 
 
+@pytest.mark.unsanitized
 def test_streams_for_nobodys_topics_cost_little(brokers):
     near, far = brokers.pair()
     topic = overlay(random_topic())
