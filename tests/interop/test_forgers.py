@@ -6,6 +6,8 @@ import contextlib
 import threading
 import time
 
+import pytest
+
 from identity import overlay, random_topic
 from raw_discovery import RawNode
 from settings import scaled, within
@@ -36,6 +38,7 @@ def forge(node, broker, over):
             node.session(broker, nodes=f"bad {scaled(INFOS)} 127.0.0.1:9", timeout=1)
 
 
+@pytest.mark.unsanitized
 def test_an_honest_neighbour_notices_nothing(brokers):
     near, far = brokers.pair()
     topic = overlay(random_topic())
