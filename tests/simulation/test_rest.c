@@ -53,6 +53,8 @@
  */
 #define COPIES_MORE	   1.05
 #define RUNS_OF_AN_AVERAGE 10
+/* The suite has not the time for all numbers from here on in all topologies. */
+#define SPREAD 26
 static const struct {
 	size_t nodes;
 	double single, changing; /* one sender, another one for each message */
@@ -545,17 +547,21 @@ static void run_one(struct range *range, enum topology topology, size_t members,
 	fflush(stdout);
 }
 
-static unsigned run_range(
-	enum topology topology, size_t least, size_t most, uint64_t first_seed, unsigned seeds)
+/* spread: each number in one topology only. */
+static unsigned run_range(enum topology topology, size_t least, size_t most, bool spread,
+	uint64_t first_seed, unsigned seeds)
 {
 	struct range range = {0};
 	char what[64];
 	bool wasteful;
 	clock_t begun = clock();
 
-	for (size_t members = least; members <= most; members++)
+	for (size_t members = least; members <= most; members++) {
+		if (spread && members % TOPOLOGIES != topology)
+			continue;
 		for (uint64_t seed = first_seed; seed < first_seed + seeds; seed++)
 			run_one(&range, topology, members, seed);
+	}
 	snprintf(what, sizeof what, "%s %zu-%zu", topology_names[topology], least, most);
 	tell(&range, what);
 	wasteful = wastes(&range, what, most);
@@ -591,7 +597,7 @@ int main(int argc, char **argv)
 {
 	/* From, to, seeds: the more nodes, the longer it takes. */
 	static const size_t some[][3] = {{2, 6, 4}, {7, 8, 10}, {9, 14, 2}, {15, 15, 10},
-		{16, 24, 1}, {25, 25, 4}, {26, 60, 1}, {100, 100, 1}};
+		{16, 24, 1}, {25, 25, 4}, {SPREAD, 60, 1}, {100, 100, 1}};
 	static const size_t all[][3] = {
 		{2, 60, 10}, {100, 100, 10}, {300, 300, 10}, {1000, 1000, 10}};
 	const size_t(*ranges)[3] = some;
@@ -643,12 +649,13 @@ int main(int argc, char **argv)
 		if (topology != TOPOLOGIES && topology != i)
 			continue;
 		if (least > 0) {
-			failed += run_range((enum topology)i, least, most, seed, seeds ? seeds : 10);
+			failed += run_range((enum topology)i, least, most, false, seed, seeds ? seeds : 10);
 			continue;
 		}
 		for (size_t at = 0; at < count; at++)
 			failed += run_range(
-				(enum topology)i, ranges[at][0], ranges[at][1], seed,
+				(enum topology)i, ranges[at][0], ranges[at][1],
+				ranges[at][0] == SPREAD, seed,
 				seeds ? seeds : (unsigned)ranges[at][2]);
 	}
 	return failed > 0;
