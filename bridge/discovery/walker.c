@@ -10,6 +10,9 @@
 #define MS UINT64_C(1000000)
 /* Between two steps, however eager. */
 #define STEP_NS	      (100 * MS)
+/* After a look around that has found nobody: looking at a large book takes half a millisecond, and
+ * reasons to do so may come by the thousand. */
+#define VAIN_NS	      (20 * MS)
 #define SLOWER_MIN_NS (1000 * MS)
 #define SLOWER_MAX_NS (5000 * MS)
 #define SLOWEST_NS    (30000 * MS)
@@ -34,6 +37,7 @@ struct walker {
 	struct id prompted[WALKER_PROMPTED];
 	size_t prompted_count;
 	uint64_t last; /* the last step was begun */
+	uint64_t vain; /* the last time that nobody was found */
 	uint64_t due;
 	uint64_t pace;
 	unsigned eager;
@@ -115,6 +119,8 @@ static void sooner(struct walker *walker, uint64_t now, uint64_t due)
 {
 	uint64_t earliest = walker->last ? walker->last + STEP_NS : now;
 
+	if (walker->vain && earliest < walker->vain + VAIN_NS)
+		earliest = walker->vain + VAIN_NS;
 	if (due < earliest)
 		due = earliest;
 	if (due < walker->due)
@@ -292,6 +298,7 @@ bool walker_effect(struct walker *walker, uint64_t now, struct id *node)
 
 		/* Nobody at all is known: walker_found wakes us. Else in a while again. */
 		walker->eager = 0;
+		walker->vain = now;
 		slow_down(walker);
 		walker->due = idle ? UINT64_MAX : now + walker->pace;
 		return false;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* What the sans-IO cores want done. */
+/* What the sans-IO cores want done: at least one thing of each, and more until the turn has taken
+ * its time. */
 #include "internal.h"
 
 static void on_neighbour_up(struct engine *engine, const struct id *topic, const struct id *peer)
@@ -79,10 +80,13 @@ static void on_peer_addresses(struct engine *engine, const struct gossip_effect 
 bool effects_gossip(struct engine *engine)
 {
 	struct gossip_effect effect;
-	bool any = false;
+	bool any = false, is_quick = true;
 
-	while (gossip_effect(engine->gossip, &effect)) {
+	/* What only passes content on is never put off. */
+	while ((is_quick || !engine_is_late(engine)) && gossip_effect(engine->gossip, &effect)) {
 		any = true;
+		is_quick = effect.type == GOSSIP_SEND || effect.type == GOSSIP_DELIVER ||
+			   effect.type == GOSSIP_RELEASE;
 		switch (effect.type) {
 		case GOSSIP_SEND:
 			links_send(engine->links, engine_now(engine), &effect.peer, &effect.topic,
@@ -130,7 +134,7 @@ bool effects_links(struct engine *engine)
 	struct link_effect effect;
 	bool any = false;
 
-	while (links_effect(engine->links, now, &effect)) {
+	while (!(any && engine_is_late(engine)) && links_effect(engine->links, now, &effect)) {
 		any = true;
 		switch (effect.type) {
 		case LINK_WANTED:
@@ -172,7 +176,8 @@ bool effects_dialer(struct engine *engine)
 	struct configured *configured;
 	bool any = false;
 
-	while (!engine->stopping && dialer_effect(engine->dialer, now, &effect)) {
+	while (!engine->stopping && !(any && engine_is_late(engine)) &&
+		dialer_effect(engine->dialer, now, &effect)) {
 		any = true;
 		switch (effect.type) {
 		case DIALER_DIAL:
@@ -200,7 +205,8 @@ bool effects_joiner(struct engine *engine)
 	struct joiner_effect effect;
 	bool any = false;
 
-	while (!engine->stopping && joiner_effect(engine->joiner, now, &effect)) {
+	while (!engine->stopping && !(any && engine_is_late(engine)) &&
+		joiner_effect(engine->joiner, now, &effect)) {
 		any = true;
 		switch (effect.type) {
 		case JOINER_ASK:
@@ -240,5 +246,9 @@ void effects_rows(struct engine *engine)
 			(void)store_put_node(engine->store, &node, engine->row, size);
 		else
 			(void)store_delete_node(engine->store, &node);
+		if (engine_is_late(engine)) {
+			engine->unfinished = true;
+			break;
+		}
 	}
 }

@@ -389,6 +389,9 @@ void engine_drop(struct engine *engine, struct overlay *overlay)
 {
 	struct id topic = overlay->topic;
 
+	/* What its neighbours have brought about is of before. */
+	while (effects_gossip(engine))
+		;
 	note_dropped(engine, &topic, COUNTER_DROPPED_LEFT,
 		waiting_drop(&engine->room, &overlay->waiting, COUNTER_DROPPED_LEFT));
 	HASH_DELETE(hh, engine->overlays, overlay);
@@ -456,6 +459,8 @@ void engine_publish(struct engine *engine, const struct id *topic, struct messag
 	} else if (overlay->refused) {
 		drop(engine, topic, COUNTER_DROPPED_MAX_OVERLAYS);
 	} else if (gossip_neighbours(engine->gossip, topic) > 0) {
+		/* The neighbour may be so new that the pump has not come to it. */
+		engine_send_waiting(engine, topic);
 		engine_broadcast(engine, topic, message);
 		engine_pump(engine);
 	} else {

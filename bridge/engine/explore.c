@@ -706,7 +706,8 @@ bool effects_walker(struct engine *engine)
 	struct id node;
 	bool any = false;
 
-	while (!engine->stopping && walker_effect(engine->walker, now, &node)) {
+	while (!engine->stopping && !(any && engine_is_late(engine)) &&
+		walker_effect(engine->walker, now, &node)) {
 		any = true;
 		if (dialer_want(engine->explorer, now, &node, false))
 			walker_ended(engine->walker, now, &node, WALK_FAILED);
@@ -722,7 +723,8 @@ bool effects_explorer(struct engine *engine)
 	struct configured *configured;
 	bool any = false;
 
-	while (!engine->stopping && dialer_effect(engine->explorer, now, &effect)) {
+	while (!engine->stopping && !(any && engine_is_late(engine)) &&
+		dialer_effect(engine->explorer, now, &effect)) {
 		any = true;
 		if (effect.type == DIALER_DIAL) {
 			explore_dial(engine, &effect.node, &effect.address);

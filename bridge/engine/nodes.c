@@ -308,17 +308,24 @@ void nodes_apart(struct engine *engine, const struct id *topic, const struct id 
 void nodes_heal(struct engine *engine, uint64_t now)
 {
 	struct overlay *overlay, *next;
+	bool is_due;
 
 	look_for_those_away(engine, now);
 	if (now < engine->heal_due)
 		return;
 	engine->heal_due = UINT64_MAX;
 	HASH_ITER (hh, engine->overlays, overlay, next) {
+		is_due = overlay->heal_due <= now || overlay->settle_due <= now;
 		if (overlay->heal_due <= now)
 			heal(engine, overlay, now);
 		if (overlay->settle_due <= now)
 			settle(engine, overlay, now);
 		heal_by(engine, overlay);
+		if (is_due && engine_is_late(engine)) {
+			/* The others in the next turn. */
+			engine->heal_due = now;
+			return;
+		}
 	}
 }
 

@@ -18,6 +18,7 @@ static struct {
 	uint64_t now, seed;
 	struct random random;
 	size_t known; /* the first so many nodes */
+	unsigned looks; /* at the book */
 	bool shut[NODES];
 	unsigned visits[NODES];
 	uint64_t visited_at[NODES];
@@ -44,6 +45,7 @@ static bool some_node(void *context, bool (*wanted)(void *walker, const struct i
 	size_t first = world.known ? random_below(&world.random, world.known) : 0;
 
 	(void)context;
+	world.looks++;
 	for (size_t i = 0; i < world.known; i++) {
 		*out = node_id((first + i) % world.known);
 		if (wanted(walker, out))
@@ -282,6 +284,30 @@ static void resets_are_bounded(void **state)
 	assert_within(all_visits(), 50, 101);
 }
 
+/* Where nobody may be visited, a thousand reasons to look around are not a thousand looks; who turns
+ * up then is found soon. */
+static void nobody_is_looked_for_in_vain_again_and_again(void **state)
+{
+	make(0);
+	world.known = NODES;
+	for (size_t i = 0; i < NODES; i++)
+		world.shut[i] = true;
+	walker_reset(world.walker, world.now);
+	for (unsigned i = 0; i < 1000; i++, world.now += MS / 20) {
+		walker_search(world.walker, world.now, true, i % 2);
+		walker_found(world.walker, world.now);
+		take();
+	}
+	assert_int_equal(world.running_count, 0);
+	assert_true(world.looks >= 1 && world.looks <= 4);
+	world.shut[3] = false;
+	walker_found(world.walker, world.now);
+	assert_true(walker_deadline(world.walker) <= world.now + 20 * MS);
+	world.now = walker_deadline(world.walker);
+	take();
+	assert_int_equal(world.visits[3], 1);
+}
+
 static void each_allocation_fails(void **state)
 {
 	struct walker_nodes nodes = {some_node, may_visit, NULL};
@@ -369,6 +395,7 @@ int main(void)
 		TEST(resets_are_bounded),
 		TEST(a_search_goes_to_everybody_at_once),
 		TEST(without_a_search_the_walk_is_slow),
+		TEST(nobody_is_looked_for_in_vain_again_and_again),
 		TEST(each_allocation_fails),
 	};
 
