@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 set -eu
 
-all="unit vectors simulation fuzz rest broker interop sanitizers"
-by_name="interop07 bench soak worlds scale"
+all="unit vectors simulation fuzz rest scale broker interop sanitizers"
+by_name="interop07 bench soak worlds"
 usage() {
 	cat <<EOF
 usage: tests/run.sh [suite...]
@@ -18,13 +18,13 @@ simulation     under virtual time: a thousand nodes' gossip, likewise; overlays 
 fuzz           every libFuzzer target over its corpus
 rest           idle overlays of 7 to 40 real nodes, watched for P2PANDA_REST_SECONDS (30):
                prints what they do; runs beside the suites after it
+scale          a thousand overlays, ten thousand nodes, a million remembered messages: how long
+               the node's thread works at a stretch, and that nobody starves; likewise beside
 broker         the plugin in a stock Mosquitto
 interop        the same, with real p2panda-net peers (Rust, built here: needs the
                network once and about ten minutes)
 sanitizers     broker and interop once more with ASan and UBSan, then with TSan
 interop07      (only by name) interop with p2panda 0.7.0, which has the gossip of 0.7.1
-scale          (only by name) a thousand overlays, ten thousand nodes, a million remembered
-               messages: how long the node's thread works at a stretch, and that nobody starves
 worlds         (only by name) the same with 2 to 60, 100, 300 and 1000 nodes, ten seeds each:
                more than an hour
 bench          (only by name) what it costs, as ratios to the native bridge: the README's
