@@ -42,6 +42,23 @@ int address_parse(const char *text, struct address *out)
 	return 0;
 }
 
+bool address_literal(const char *host, uint16_t port, struct address *out)
+{
+	char text[INET6_ADDRSTRLEN];
+	size_t size = strcspn(host, "%");
+
+	*out = (struct address){.port = port};
+	if (size >= sizeof text)
+		return false;
+	memcpy(text, host, size);
+	text[size] = '\0';
+	if (inet_pton(AF_INET, host, out->ip) == 1)
+		out->family = 4;
+	else if (inet_pton(AF_INET6, text, out->ip) == 1)
+		out->family = 6;
+	return out->family != 0;
+}
+
 char *address_format(const struct address *address, char text[ADDRESS_TEXT_SIZE])
 {
 	bool v6 = address->family == 6;

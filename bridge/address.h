@@ -22,6 +22,10 @@ struct address {
  * port 0 to be bound is fine, port above 65535 is not). */
 int address_parse(const char *text, struct address *out);
 
+/* The address of a host that is a literal one, IPv6 without brackets (its zone is left out); false:
+ * it is a name. */
+bool address_literal(const char *host, uint16_t port, struct address *out);
+
 /* Writes at most ADDRESS_TEXT_SIZE bytes with a closing zero; returns text. */
 char *address_format(const struct address *address, char text[ADDRESS_TEXT_SIZE]);
 

@@ -8,7 +8,7 @@
 #include <utlist.h>
 #include <uv.h>
 
-#include "engine/engine.h"
+#include "io/driver.h"
 #include "mailbox.h"
 #include "memory.h"
 
@@ -34,7 +34,7 @@ struct node {
 	uv_async_t async;     /* wakes the node's thread */
 	uv_prepare_t turn_over;
 	pthread_t thread;
-	struct engine *engine;
+	struct driver *driver;
 	struct mailbox commands, events;
 	/* Joins for which there was no memory, in the commands that asked for them. */
 	struct command *owed;
@@ -83,7 +83,7 @@ static void on_owed(uv_timer_t *timer)
 	struct command *owed, *next;
 
 	DL_FOREACH_SAFE (node->owed, owed, next)
-		if (engine_join(node->engine, &owed->topic) == ERROR_NONE)
+		if (driver_join(node->driver, &owed->topic) == ERROR_NONE)
 			forget_owed(node, owed);
 	if (!node->owed)
 		uv_timer_stop(timer);
@@ -92,7 +92,7 @@ static void on_owed(uv_timer_t *timer)
 static void publish(struct node *node, const struct command *command)
 {
 	if (!find_owed(node, &command->topic)) {
-		engine_publish(node->engine, &command->topic, command->message);
+		driver_publish(node->driver, &command->topic, command->message);
 		return;
 	}
 	counters_add(&node->counters, COUNTER_DROPPED_NO_MEMORY, 1);
@@ -106,7 +106,7 @@ static void on_command(struct node *node, struct command *command)
 	switch (command->type) {
 	case COMMAND_JOIN:
 		if (find_owed(node, &command->topic) ||
-			engine_join(node->engine, &command->topic) == ERROR_NONE)
+			driver_join(node->driver, &command->topic) == ERROR_NONE)
 			break;
 		DL_APPEND(node->owed, command);
 		uv_timer_start(&node->owed_timer, on_owed, OWED_MS, OWED_MS);
@@ -115,17 +115,17 @@ static void on_command(struct node *node, struct command *command)
 		owed = find_owed(node, &command->topic);
 		if (owed)
 			forget_owed(node, owed);
-		engine_leave(node->engine, &command->topic);
+		driver_leave(node->driver, &command->topic);
 		break;
 	case COMMAND_PUBLISH:
 		publish(node, command);
 		break;
 	case COMMAND_RECORD:
-		engine_record(node->engine, command->record, command->key_size,
+		driver_record(node->driver, command->record, command->key_size,
 			command->record + command->key_size, command->value_size);
 		break;
 	case COMMAND_STOP:
-		engine_stop(node->engine);
+		driver_stop(node->driver);
 		break;
 	}
 	memory_free(command);
@@ -141,7 +141,7 @@ static void on_async(uv_async_t *async)
 		if (!mail)
 			return;
 		on_command(node, (struct command *)mail);
-	} while (!engine_is_late(node->engine));
+	} while (!driver_is_late(node->driver));
 	uv_async_send(async); /* the others in the next turn */
 }
 
@@ -168,7 +168,7 @@ static uint64_t thread_ns(void)
 }
 
 /* The last of all before the loop sleeps. (libuv calls the prepare that was started first
- * last, and this one is older than the engine's.) */
+ * last, and this one is older than the driver's.) */
 static void on_turn_over(uv_prepare_t *turn_over)
 {
 	struct node *node = turn_over->data;
@@ -235,7 +235,7 @@ static void run(void *context)
 	struct node *node = context;
 
 	pthread_setname_np(pthread_self(), "p2panda"); /* for those who look at threads */
-	engine_begin(node->engine);
+	driver_begin(node->driver);
 	uv_run(&node->loop, UV_RUN_DEFAULT);
 }
 
@@ -400,7 +400,7 @@ static void release(struct node *node)
 
 	uv_run(&node->loop, UV_RUN_DEFAULT);
 	uv_loop_close(&node->loop);
-	engine_free(node->engine);
+	driver_free(node->driver);
 	while ((mail = mailbox_pop(&node->commands))) {
 		message_unref(((struct command *)mail)->message);
 		memory_free(mail);
@@ -432,7 +432,7 @@ static int start_thread(struct node *node)
 static int prepare(
 	struct node *node, const struct node_config *config, char reason[NODE_REASON_SIZE])
 {
-	struct engine_owner owner = {
+	struct driver_owner owner = {
 		.emit = on_emit,
 		.turned = on_turned,
 		.stopped = on_stopped,
@@ -455,8 +455,8 @@ static int prepare(
 	uv_prepare_init(&node->loop, &node->turn_over);
 	node->turn_over.data = node;
 	uv_prepare_start(&node->turn_over, on_turn_over);
-	return engine_new(config, &owner, &node->loop, node->bound, &node->bound_count,
-		&node->engine, reason);
+	return driver_new(config, &owner, &node->loop, node->bound, &node->bound_count,
+		&node->driver, reason);
 }
 
 int node_start(const struct node_config *config, struct node **out, char reason[NODE_REASON_SIZE])
@@ -482,8 +482,8 @@ int node_start(const struct node_config *config, struct node **out, char reason[
 			snprintf(reason, NODE_REASON_SIZE, "cannot start a thread");
 	}
 	if (error) {
-		if (node->engine)
-			engine_stop(node->engine);
+		if (node->driver)
+			driver_stop(node->driver);
 		else
 			on_stopped(node);
 		release(node);

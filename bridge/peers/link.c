@@ -79,7 +79,7 @@ void links_free(struct links *links)
 {
 	struct link *link, *next_link;
 	struct lane *lane, *next_lane;
-	struct outlet *outlet, *next_outlet;
+	struct stream_out *stream_out, *next_outlet;
 	struct lane *lanes;
 
 	if (!links)
@@ -88,8 +88,8 @@ void links_free(struct links *links)
 		lanes = link->lanes;
 		remove_link(links, link);
 		DL_FOREACH_SAFE (lanes, lane, next_lane) {
-			DL_FOREACH_SAFE (lane->outlets, outlet, next_outlet)
-				memory_free(outlet);
+			DL_FOREACH_SAFE (lane->streams_out, stream_out, next_outlet)
+				memory_free(stream_out);
 			memory_free(lane);
 		}
 	}
@@ -116,8 +116,8 @@ static void make_way(struct links *links, struct link *link)
 		if (lane->closing)
 			continue;
 		open++;
-		quiet = lane->inbound == 0 && !lane->outlets;
-		if (quiet || !victim || victim->inbound > 0 || victim->outlets)
+		quiet = lane->inbound == 0 && !lane->streams_out;
+		if (quiet || !victim || victim->inbound > 0 || victim->streams_out)
 			victim = lane;
 	}
 	if (open < LIMIT_CONNECTIONS_PER_PEER)
@@ -131,7 +131,7 @@ int links_connected(struct links *links, uint64_t now, const struct id *peer, vo
 {
 	struct link *link = links_find_or_add(links, peer);
 	struct channel *channel, *next;
-	struct outlet *outlet;
+	struct stream_out *stream_out;
 	struct lane *lane;
 
 	if (!link)
@@ -152,9 +152,9 @@ int links_connected(struct links *links, uint64_t now, const struct id *peer, vo
 	if (link->lanes && link->lanes->next && link->lanes->next->old_since == UINT64_MAX)
 		link->lanes->next->old_since = now;
 	if (link->lanes) {
-		DL_FOREACH (link->lanes->outlets, outlet)
-			if (outlet->channel && !outlet->ending)
-				channel_end_outlet(links, now, link, outlet->channel);
+		DL_FOREACH (link->lanes->streams_out, stream_out)
+			if (stream_out->channel && !stream_out->ending)
+				channel_end_stream(links, now, link, stream_out->channel);
 		/* The other side may not know yet that there is a newer one. */
 		link->lanes->quiet_since = now;
 	} else {
@@ -217,7 +217,7 @@ void links_gave_up(struct links *links, uint64_t now, const struct id *peer)
 
 void lane_note_quiet(struct links *links, uint64_t now, struct lane *lane)
 {
-	if (lane->inbound > 0 || lane->outlets)
+	if (lane->inbound > 0 || lane->streams_out)
 		return;
 	lane->quiet_since = now;
 	link_soon(links, lane->link, now + LINK_UNUSED_MS * MS);
@@ -265,7 +265,7 @@ bool links_sending(const struct links *links)
 		if (link->channels)
 			return true;
 		DL_FOREACH (link->lanes, lane)
-			if (lane->outlets)
+			if (lane->streams_out)
 				return true;
 	}
 	return false;
@@ -287,7 +287,7 @@ uint64_t links_deadline(const struct links *links)
  * newest or neither an overlay nor the owner wants the link. */
 static bool is_unused(const struct link *link, const struct lane *lane, uint64_t now)
 {
-	if (lane->closing || lane->outlets)
+	if (lane->closing || lane->streams_out)
 		return false;
 	if (lane->old_since != UINT64_MAX && now >= lane->old_since + LINK_OLD_MS * MS)
 		return true;
@@ -310,11 +310,11 @@ static void tick_lanes(struct links *links, uint64_t now, struct link *link, uin
 			continue;
 		}
 		lane_due = lane->old_since + LINK_OLD_MS * MS;
-		if (!lane->closing && !lane->outlets && lane->old_since != UINT64_MAX &&
+		if (!lane->closing && !lane->streams_out && lane->old_since != UINT64_MAX &&
 			lane_due < *due)
 			*due = lane_due;
 		lane_due = lane->quiet_since + LINK_UNUSED_MS * MS;
-		if (!lane->closing && !lane->outlets && lane->inbound == 0 && lane_due > now &&
+		if (!lane->closing && !lane->streams_out && lane->inbound == 0 && lane_due > now &&
 			lane_due < *due)
 			*due = lane_due;
 	}

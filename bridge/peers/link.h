@@ -78,12 +78,12 @@
 
 struct links;
 struct lane;   /* one connection */
-struct outlet; /* one outgoing stream, from the first frame until it is closed */
+struct stream_out; /* one outgoing stream, from the first frame until it is closed */
 
 struct link_io {
-	/* Opens a stream for outlet and says for which overlay it is.
+	/* Opens a stream for stream_out and says for which overlay it is.
 	 * ERROR_NO_STREAM_CREDIT, ERROR_CLOSED, ERROR_NOMEM. */
-	int (*open)(void *connection, const struct id *topic, struct outlet *outlet, void **stream);
+	int (*open)(void *connection, const struct id *topic, struct stream_out *stream_out, void **stream);
 	/* On success the stream owns the frame. ERROR_FULL, ERROR_CLOSED (and the stream is
 	 * reported as closed soon), ERROR_NOMEM. */
 	int (*send)(void *stream, struct frame *frame);
@@ -134,7 +134,7 @@ void links_release(
 /* From the streams: ours is over, and these frames (linked by next, ownership passes) were not
  * acknowledged when its connection ended; theirs has begun or ended; more may be opened. */
 void links_stream_closed(
-	struct links *links, uint64_t now, struct outlet *outlet, struct frame *unacknowledged);
+	struct links *links, uint64_t now, struct stream_out *stream_out, struct frame *unacknowledged);
 void links_inbound(struct links *links, uint64_t now, struct lane *lane, bool begun);
 void links_credit(struct links *links, uint64_t now, struct lane *lane);
 

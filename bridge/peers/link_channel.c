@@ -259,46 +259,46 @@ static bool expire_kept(
 	return channel->kept == NULL;
 }
 
-static int open_outlet(struct links *links, struct link *link, struct channel *channel)
+static int open_stream(struct links *links, struct link *link, struct channel *channel)
 {
-	struct outlet *outlet;
+	struct stream_out *stream_out;
 	int error;
 
-	outlet = memory_zalloc(sizeof *outlet);
-	if (!outlet)
+	stream_out = memory_zalloc(sizeof *stream_out);
+	if (!stream_out)
 		return ERROR_NOMEM;
-	outlet->link = link;
-	outlet->lane = link_newest(link);
-	outlet->channel = channel;
-	outlet->topic = channel->topic;
-	error = links->io.open(outlet->lane->connection, &channel->topic, outlet, &outlet->stream);
+	stream_out->link = link;
+	stream_out->lane = link_newest(link);
+	stream_out->channel = channel;
+	stream_out->topic = channel->topic;
+	error = links->io.open(stream_out->lane->connection, &channel->topic, stream_out, &stream_out->stream);
 	if (error) {
-		memory_free(outlet);
+		memory_free(stream_out);
 		return error;
 	}
-	DL_APPEND(outlet->lane->outlets, outlet);
-	channel->outlet = outlet;
+	DL_APPEND(stream_out->lane->streams_out, stream_out);
+	channel->stream_out = stream_out;
 	return ERROR_NONE;
 }
 
-void channel_end_outlet(
+void channel_end_stream(
 	struct links *links, uint64_t now, struct link *link, struct channel *channel)
 {
-	struct outlet *outlet = channel->outlet;
+	struct stream_out *stream_out = channel->stream_out;
 
-	links->io.finish(outlet->stream);
-	outlet->ending = true;
-	outlet->ending_due = now + LINK_ORDER_MS * MS;
+	links->io.finish(stream_out->stream);
+	stream_out->ending = true;
+	stream_out->ending_due = now + LINK_ORDER_MS * MS;
 	channel->endings++;
-	channel->outlet = NULL;
-	if (outlet->ending_due < link->order_due)
-		link->order_due = outlet->ending_due;
+	channel->stream_out = NULL;
+	if (stream_out->ending_due < link->order_due)
+		link->order_due = stream_out->ending_due;
 	link_soon(links, link, link->order_due);
 }
 
 static void remove_if_done(struct links *links, struct link *link, struct channel *channel)
 {
-	if (channel->released && !channel->kept && !channel->first && !channel->outlet &&
+	if (channel->released && !channel->kept && !channel->first && !channel->stream_out &&
 		channel->endings == 0)
 		channel_remove(links, link, channel);
 }
@@ -329,7 +329,7 @@ static int send_one(struct links *links, uint64_t now, struct link *link, struct
 	else
 		frame = again ? take_kept(links, link, channel) : take_waiting(channel);
 	last = frame->last;
-	error = links->io.send(channel->outlet->stream, frame);
+	error = links->io.send(channel->stream_out->stream, frame);
 	if (error == ERROR_CLOSED) {
 		if (again)
 			put_kept(links, link, &channel->kept, frame);
@@ -342,10 +342,10 @@ static int send_one(struct links *links, uint64_t now, struct link *link, struct
 			error == ERROR_NOMEM ? COUNTER_DROPPED_NO_MEMORY_COPY
 					     : COUNTER_DROPPED_PEER_SLOW);
 	if (last) {
-		channel_end_outlet(links, now, link, channel);
+		channel_end_stream(links, now, link, channel);
 		channel->released = !channel->first;
 	} else if (again && channel->released && !channel->kept && !channel->first) {
-		channel_end_outlet(links, now, link, channel);
+		channel_end_stream(links, now, link, channel);
 	}
 	return ERROR_NONE;
 }
@@ -367,8 +367,8 @@ void channel_flush(struct links *links, uint64_t now, struct link *link, struct 
 	int error;
 
 	while (has_sendable(channel) && channel->endings == 0 && link_newest(link)) {
-		if (!channel->outlet) {
-			error = open_outlet(links, link, channel);
+		if (!channel->stream_out) {
+			error = open_stream(links, link, channel);
 			note_credit(links, now, link, channel, error == ERROR_NO_STREAM_CREDIT);
 			if (error)
 				return;
@@ -476,8 +476,8 @@ void links_release(struct links *links, uint64_t now, const struct id *peer, con
 		channel_lose(links, now, link, channel);
 	else if (channel->last)
 		channel->last->last = true; /* what waits is sent, and ends the stream */
-	else if (channel->outlet)
-		channel_end_outlet(links, now, link, channel);
+	else if (channel->stream_out)
+		channel_end_stream(links, now, link, channel);
 	else
 		remove_if_done(links, link, channel);
 }
@@ -513,21 +513,21 @@ static struct frame *drop_control(struct frame *frames)
 }
 
 void links_stream_closed(
-	struct links *links, uint64_t now, struct outlet *outlet, struct frame *unacknowledged)
+	struct links *links, uint64_t now, struct stream_out *stream_out, struct frame *unacknowledged)
 {
 	struct frame *content = drop_control(unacknowledged), *frame;
-	struct channel *channel = outlet->channel;
-	struct link *link = outlet->link;
-	struct lane *lane = outlet->lane;
+	struct channel *channel = stream_out->channel;
+	struct link *link = stream_out->link;
+	struct lane *lane = stream_out->lane;
 
-	if (channel && outlet->ending)
+	if (channel && stream_out->ending)
 		channel->endings--;
 	else if (channel)
-		channel->outlet = NULL;
+		channel->stream_out = NULL;
 	else if (content)
-		channel = channel_of_old(links, link, &outlet->topic);
-	DL_DELETE(lane->outlets, outlet);
-	memory_free(outlet);
+		channel = channel_of_old(links, link, &stream_out->topic);
+	DL_DELETE(lane->streams_out, stream_out);
+	memory_free(stream_out);
 	lane_note_quiet(links, now, lane);
 	if (!channel) {
 		while ((frame = content)) {
@@ -560,23 +560,23 @@ void links_credit(struct links *links, uint64_t now, struct lane *lane)
 void channels_tick_order(struct links *links, uint64_t now, struct link *link)
 {
 	struct channel *channel;
-	struct outlet *outlet;
+	struct stream_out *stream_out;
 	struct lane *lane;
 
 	if (now < link->order_due)
 		return;
 	link->order_due = UINT64_MAX;
 	DL_FOREACH (link->lanes, lane)
-		DL_FOREACH (lane->outlets, outlet) {
-			channel = outlet->channel;
-			if (!channel || !outlet->ending)
+		DL_FOREACH (lane->streams_out, stream_out) {
+			channel = stream_out->channel;
+			if (!channel || !stream_out->ending)
 				continue;
-			if (outlet->ending_due <= now) {
-				outlet->channel = NULL;
+			if (stream_out->ending_due <= now) {
+				stream_out->channel = NULL;
 				channel->endings--;
 				channel_flush(links, now, link, channel);
-			} else if (outlet->ending_due < link->order_due) {
-				link->order_due = outlet->ending_due;
+			} else if (stream_out->ending_due < link->order_due) {
+				link->order_due = stream_out->ending_due;
 			}
 		}
 }

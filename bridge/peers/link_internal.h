@@ -16,7 +16,7 @@
 
 #define MS UINT64_C(1000000)
 
-struct outlet {
+struct stream_out {
 	struct link *link;
 	struct lane *lane;
 	struct id topic;
@@ -24,14 +24,14 @@ struct outlet {
 	void *stream;
 	bool ending;		    /* finished, and the channel waits for its end */
 	uint64_t ending_due;	    /* but not longer than until then */
-	struct outlet *prev, *next; /* of the lane */
+	struct stream_out *prev, *next; /* of the lane */
 };
 
 /* One overlay's way to one peer. */
 struct channel {
 	struct id topic;
-	struct outlet *outlet; /* where frames go; NULL: none yet */
-	unsigned endings;      /* earlier outlets that are not closed yet */
+	struct stream_out *stream_out; /* where frames go; NULL: none yet */
+	unsigned endings;      /* earlier streams_out that are not closed yet */
 	bool released;	       /* the overlay does not need it: gone when all is sent */
 	bool held;	       /* control frames only, until the peer is seen in the overlay */
 	bool no_credit;
@@ -45,7 +45,7 @@ struct channel {
 struct lane {
 	struct link *link;
 	void *connection;
-	struct outlet *outlets;
+	struct stream_out *streams_out;
 	size_t inbound;
 	bool closing;
 	uint64_t quiet_since; /* no stream on it since then */
@@ -64,7 +64,7 @@ struct link {
 	uint64_t kept_due;	  /* when the first kept copy is too old */
 	struct timer timer;	  /* when it is to be looked at; may be too early */
 	uint64_t lost_due;	  /* UINT64_MAX: not about to be lost */
-	uint64_t order_due;	  /* when the first ending outlet is not waited for any more */
+	uint64_t order_due;	  /* when the first ending stream_out is not waited for any more */
 	uint64_t credit_due;	  /* when the first channel has waited too long for credit */
 	uint64_t fewer_due;	  /* when LINK_FEWER is told again */
 	bool told_up;		  /* the last of LINK_UP and LINK_DOWN that was taken */
@@ -97,21 +97,21 @@ void lane_note_quiet(struct links *links, uint64_t now, struct lane *lane);
 
 /* link_channel.c */
 
-/* Drops what waits and what is kept. It has no outlet any more, or the link has no connection. */
+/* Drops what waits and what is kept. It has no stream_out any more, or the link has no connection. */
 void channel_remove(struct links *links, struct link *link, struct channel *channel);
 /* The same, but content stays, parked: there is no connection. */
 void channel_lose(struct links *links, uint64_t now, struct link *link, struct channel *channel);
 /* Drops all that is parked. */
 void channels_drop_parked(struct links *links, struct link *link);
-/* The channel's outlet ends after what it holds. What comes later waits for its end,
+/* The channel's stream_out ends after what it holds. What comes later waits for its end,
  * because streams keep no order among each other; but only so long: one whose peer was
  * killed never ends before the connection times out. */
-void channel_end_outlet(
+void channel_end_stream(
 	struct links *links, uint64_t now, struct link *link, struct channel *channel);
 /* Sends what waits, as far as there is a connection, credit, and nothing of an older
  * stream under way. The channel may be gone afterwards. */
 void channel_flush(struct links *links, uint64_t now, struct link *link, struct channel *channel);
-/* Gives up waiting for outlets that should have ended long ago. */
+/* Gives up waiting for streams_out that should have ended long ago. */
 void channels_tick_order(struct links *links, uint64_t now, struct link *link);
 /* Nothing is held without end. */
 void channels_tick_held(struct links *links, uint64_t now, struct link *link);

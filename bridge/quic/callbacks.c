@@ -87,7 +87,7 @@ static int on_handshake_completed(ngtcp2_conn *conn, void *user_data)
 	connection->kept = connection->incoming && protocol->callbacks.keep &&
 			   protocol->callbacks.keep(context, &connection->peer);
 	if (!endpoint_admit(endpoint, connection)) {
-		struct quic_close close = {.code = NGTCP2_CONNECTION_REFUSED};
+		struct closing close = {.code = NGTCP2_CONNECTION_REFUSED};
 
 		ending_text(&close, "refused: limit of connections");
 		connection_end(connection, &close, FAREWELL_TRANSPORT);

@@ -143,7 +143,7 @@ bool connection_protocol_selected(void *user_data, size_t protocol)
 {
 	struct quic_connection *connection = user_data;
 	struct quic_endpoint *endpoint = connection->endpoint;
-	struct quic_close close = {.code = NGTCP2_CONNECTION_REFUSED};
+	struct closing close = {.code = NGTCP2_CONNECTION_REFUSED};
 	ngtcp2_transport_params parameters;
 
 	if (connection->state != CONNECTION_HANDSHAKE)
@@ -446,7 +446,7 @@ static void connection_write(struct quic_connection *connection)
 static size_t write_close(struct quic_connection *connection)
 {
 	struct quic_endpoint *endpoint = connection->endpoint;
-	const struct quic_close *close = &connection->close;
+	const struct closing *close = &connection->close;
 	ngtcp2_pkt_info info = {0};
 	ngtcp2_ccerr error;
 	ngtcp2_ssize n;

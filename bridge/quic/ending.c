@@ -42,7 +42,7 @@ void quic_connection_set_stranger(struct quic_connection *connection, bool stran
 }
 
 void connection_end(
-	struct quic_connection *connection, const struct quic_close *close, enum farewell farewell)
+	struct quic_connection *connection, const struct closing *close, enum farewell farewell)
 {
 	if (connection->state >= CONNECTION_ENDED)
 		return;
@@ -57,7 +57,7 @@ void connection_end(
 	endpoint_mark(connection->endpoint, connection);
 }
 
-void ending_text(struct quic_close *close, const char *format, ...)
+void ending_text(struct closing *close, const char *format, ...)
 {
 	va_list arguments;
 
@@ -68,7 +68,7 @@ void ending_text(struct quic_close *close, const char *format, ...)
 
 void connection_displace(struct quic_connection *connection)
 {
-	struct quic_close close = {0};
+	struct closing close = {0};
 
 	if (connection->unproven) {
 		ending_text(&close, "gave way: its address was not proven");
@@ -85,7 +85,7 @@ void connection_displace(struct quic_connection *connection)
 
 void connection_cut(struct quic_connection *connection)
 {
-	struct quic_close close = {.timeout = true};
+	struct closing close = {.timeout = true};
 
 	ending_text(&close, "own address is gone");
 	connection_end(connection, &close, FAREWELL_NONE);
@@ -103,7 +103,7 @@ uint64_t connection_idle_timeout(const struct quic_connection *connection)
 
 void connection_lose(struct quic_connection *connection)
 {
-	struct quic_close close = {.timeout = true};
+	struct closing close = {.timeout = true};
 
 	ending_text(&close, "nothing heard for %g s",
 		(double)connection_idle_timeout(connection) / NGTCP2_SECONDS);
@@ -120,7 +120,7 @@ static void printable(char *out, size_t capacity, const uint8_t *text, size_t si
 	out[i] = '\0';
 }
 
-static void describe_remote(struct quic_connection *connection, struct quic_close *close)
+static void describe_remote(struct quic_connection *connection, struct closing *close)
 {
 	const ngtcp2_ccerr *error = ngtcp2_conn_get_ccerr(connection->conn);
 	unsigned long long code = error->error_code;
@@ -163,7 +163,7 @@ static void describe_remote(struct quic_connection *connection, struct quic_clos
 
 void connection_fail(struct quic_connection *connection, int error)
 {
-	struct quic_close close = {0};
+	struct closing close = {0};
 	enum farewell farewell = FAREWELL_TRANSPORT;
 	unsigned alert;
 
@@ -216,7 +216,7 @@ void connection_fail(struct quic_connection *connection, int error)
 
 void connection_refuse(struct quic_connection *connection, unsigned alert, const char *text)
 {
-	struct quic_close close = {.code = NGTCP2_CRYPTO_ERROR | alert};
+	struct closing close = {.code = NGTCP2_CRYPTO_ERROR | alert};
 
 	ending_text(&close, "%s", text);
 	connection_end(connection, &close, FAREWELL_TRANSPORT);
@@ -225,7 +225,7 @@ void connection_refuse(struct quic_connection *connection, unsigned alert, const
 void quic_connection_close_with(
 	struct quic_connection *connection, uint64_t code, const char *reason)
 {
-	struct quic_close close = {.application = true, .code = code};
+	struct closing close = {.application = true, .code = code};
 
 	if (connection->state >= CONNECTION_ENDED)
 		return;

@@ -296,7 +296,7 @@ static void shut(struct quic_endpoint *endpoint)
 
 static void end_all(struct quic_endpoint *endpoint)
 {
-	struct quic_close close = {.application = true, .text = "closed by us: shutting down"};
+	struct closing close = {.application = true, .text = "closed by us: shutting down"};
 	struct quic_connection *connection;
 
 	DL_FOREACH (endpoint->connections, connection)

@@ -160,7 +160,7 @@ struct quic_connection {
 	bool small;
 	void *data;
 
-	struct quic_close close;
+	struct closing close;
 	enum farewell farewell;
 	const char *reason; /* FAREWELL_APPLICATION: words that go along, or NULL */
 
@@ -272,7 +272,7 @@ void *connection_context(const struct quic_connection *connection);
 /* It is over for this reason: reported, and the farewell sent, at the next turn. The first
  * end counts. */
 void connection_end(
-	struct quic_connection *connection, const struct quic_close *close, enum farewell farewell);
+	struct quic_connection *connection, const struct closing *close, enum farewell farewell);
 /* Likewise, because a call of ngtcp2 has failed with error. */
 void connection_fail(struct quic_connection *connection, int error);
 /* Likewise, with a TLS alert. */
@@ -289,7 +289,7 @@ uint64_t connection_idle_timeout(const struct quic_connection *connection);
 void connection_settle(struct quic_connection *connection);
 void connection_release_places(struct quic_connection *connection);
 __attribute__((format(printf, 2, 3))) void ending_text(
-	struct quic_close *close, const char *format, ...);
+	struct closing *close, const char *format, ...);
 
 /* connection.c */
 

@@ -19,6 +19,7 @@
 #include <uv.h>
 
 #include "../address.h"
+#include "../closing.h"
 #include "../counters.h"
 #include "../id.h"
 #include "../identity.h"
@@ -27,21 +28,6 @@
 struct quic_endpoint;
 struct quic_connection;
 struct quic_stream;
-
-/* Why a connection ended. */
-struct quic_close {
-	bool remote;	  /* the other side closed it */
-	bool application; /* code is an application code, else a transport code */
-	bool timeout;	  /* idle or handshake time-out: code means nothing */
-	/* The other side will not have us (code: its TLS alert + 0x100, 0x131 when it does
-	 * not let us in; 0x2 or 0xc: it takes no connection now). May come after connected:
-	 * the side that dials has its handshake done before the other has seen its key. */
-	bool refused;
-	uint64_t code;
-	char text[96]; /* for the log: what happened, in words */
-	bool other_network; /* we have no protocol of those that it named */
-	bool own_key;  /* we have dialled, and were shown our own key */
-};
 
 struct quic_callbacks {
 	/* The handshake is complete and the peer's identity proven. A connection that
@@ -54,7 +40,7 @@ struct quic_callbacks {
 	 * pointer and those of its streams are invalid after this returns. An incoming one
 	 * that has named none of our protocols is the first one's. */
 	void (*closed)(
-		void *context, struct quic_connection *connection, const struct quic_close *close);
+		void *context, struct quic_connection *connection, const struct closing *close);
 	/* Bytes of a stream that the peer opened or of a bidirectional one, in order; fin: the
 	 * last ones (size may be 0). The bytes are valid during the call. Flow control
 	 * is renewed when the call returns. No fin comes of a stream that the peer resets. */

@@ -206,7 +206,7 @@ int quic_stream_send(struct quic_stream *stream, struct frame *frame)
 	/* Control frames are not refused, but a peer that makes us answer and never reads
 	 * is not to fill our memory with them. */
 	if (connection->queued / 2 > limit) {
-		struct quic_close close = {.application = true, .text = "peer does not read"};
+		struct closing close = {.application = true, .text = "peer does not read"};
 
 		connection_end(connection, &close, FAREWELL_APPLICATION);
 		return ERROR_CLOSED;

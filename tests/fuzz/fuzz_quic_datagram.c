@@ -26,7 +26,7 @@ static bool on_accept(void *context, const struct id *peer)
 }
 
 static void on_closed(
-	void *context, struct quic_connection *connection, const struct quic_close *close)
+	void *context, struct quic_connection *connection, const struct closing *close)
 {
 }
 

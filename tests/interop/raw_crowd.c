@@ -84,7 +84,7 @@ static void on_connected(void *context, struct quic_connection *connected)
 	open_streams(head);
 }
 
-static void on_closed(void *context, struct quic_connection *closed, const struct quic_close *close)
+static void on_closed(void *context, struct quic_connection *closed, const struct closing *close)
 {
 	struct head *head = context;
 

@@ -107,7 +107,7 @@ static void on_connected(void *context, struct quic_connection *connection)
 }
 
 static void on_closed(
-	void *context, struct quic_connection *connection, const struct quic_close *close)
+	void *context, struct quic_connection *connection, const struct closing *close)
 {
 	size_t number = number_of(connection);
 

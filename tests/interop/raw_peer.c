@@ -55,7 +55,7 @@ static void on_connected(void *context, struct quic_connection *connected)
 	puts("connected");
 }
 
-static void on_closed(void *context, struct quic_connection *closed, const struct quic_close *close)
+static void on_closed(void *context, struct quic_connection *closed, const struct closing *close)
 {
 	if (closed == ending)
 		return;

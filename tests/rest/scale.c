@@ -28,7 +28,7 @@
 #include "bridge/memory.h"
 #include "bridge/node.h"
 #include "bridge/peers/book.h"
-#include "bridge/store.h"
+#include "bridge/io/store.h"
 
 #define MS	 UINT64_C(1000000)
 #define S	 (1000 * MS)

@@ -143,68 +143,6 @@ static void await_tick(struct life *life)
 	world_event(life->world, life->due, EVENT_TICK, life, 0);
 }
 
-void life_turn(struct life *life)
-{
-	uint64_t due, now = life->world->now;
-
-	if (life->over)
-		return;
-	due = engine_turn(life->engine);
-	if (!life->killed)
-		note_asks(life);
-	if (due <= now)
-		life->due = now;
-	else if (due == UINT64_MAX)
-		life->due = UINT64_MAX;
-	else
-		life->due = now + (due - now + TIMER_GRAIN - 1) / TIMER_GRAIN * TIMER_GRAIN;
-	await_tick(life);
-}
-
-static void tick(struct life *life, uint64_t at)
-{
-	struct world *world = life->world;
-
-	if (life->over || at != life->awaited)
-		return;
-	life->awaited = UINT64_MAX;
-	if (life->engine->closing)
-		return;
-	if (life->due > at) {
-		await_tick(life);
-		return;
-	}
-	life->ticks = life->ticked == at ? life->ticks + 1 : 0;
-	life->ticked = at;
-	if (life->ticks > TICKS_AT_ONCE)
-		world_fail(world, "node %zu ticks for ever", life->node);
-	engine_tick(life->engine);
-	life_turn(life);
-}
-
-static void on_clock_stopped(struct life *life)
-{
-	struct node *node = &life->world->nodes[life->node];
-	struct overlay_of_node *overlay;
-
-	for (int i = 0; i < CLOCK_HANDLES; i++)
-		life_part_closed(life->engine);
-	if (!life->over)
-		world_fail(life->world, "node %zu is not over", life->node);
-	engine_free(life->engine);
-	life->engine = NULL;
-	if (node->life != life)
-		return;
-	node->life = NULL;
-	for (size_t i = 0; i < COUNTERS; i++)
-		node->figures.counters[i] += counters_get(&life->counters, (enum counter)i);
-	for (size_t i = 0; i < life->world->config.topics; i++) {
-		overlay = &node->overlays[i];
-		overlay->joined = false;
-		overlay->count = 0;
-	}
-}
-
 static size_t topic_number(const struct world *world, const struct id *topic)
 {
 	size_t number;
@@ -269,9 +207,8 @@ static void message_came(struct life *life, const struct message *message)
 	}
 }
 
-static void on_emit(void *context, struct node_event *event)
+static void on_event(struct life *life, struct node_event *event)
 {
-	struct life *life = context;
 	struct world *world = life->world;
 	struct overlay_of_node *overlay;
 	size_t topic = event->type == NODE_LOG ? 0 : topic_number(world, &event->topic);
@@ -305,13 +242,105 @@ static void on_emit(void *context, struct node_event *event)
 	memory_free(event->text);
 }
 
-static void on_turned(void *context)
+struct mesh_time life_time(const struct life *life)
 {
+	uint64_t now = life->world->now;
+
+	return (struct mesh_time){.now = now, .wall = BEGINNING_WALL_US + (now - BEGINNING_NS) / 1000};
 }
 
-static void on_stopped(void *context)
+/* Look-ups are answered from the events; nothing is kept, and there is no local network. */
+static void take_effects(struct life *life)
 {
-	((struct life *)context)->over = true;
+	struct mesh_effect effect;
+
+	while (mesh_effect(life->mesh, &effect)) {
+		if (effect.type == MESH_EVENT)
+			on_event(life, &effect.event);
+		else if (effect.type == MESH_LOOK_UP)
+			world_event(life->world, life->world->now, EVENT_RESOLVED, life,
+				(uint32_t)world_node_of(&effect.node));
+	}
+}
+
+void life_turn(struct life *life)
+{
+	struct mesh_time time = life_time(life);
+	uint64_t due;
+
+	if (life->over)
+		return;
+	mesh_turn(life->mesh, &time);
+	take_effects(life);
+	if (mesh_is_over(life->mesh) && !life->closing) {
+		life->closing = true;
+		world_event(life->world, time.now, EVENT_OVER, life, 0);
+	}
+	due = mesh_deadline(life->mesh);
+	if (!life->killed)
+		note_asks(life);
+	if (due <= time.now)
+		life->due = time.now;
+	else if (due == UINT64_MAX)
+		life->due = UINT64_MAX;
+	else
+		life->due = time.now + (due - time.now + TIMER_GRAIN - 1) / TIMER_GRAIN * TIMER_GRAIN;
+	await_tick(life);
+}
+
+static void tick(struct life *life, uint64_t at)
+{
+	struct world *world = life->world;
+	struct mesh_time time = life_time(life);
+
+	if (life->over || at != life->awaited)
+		return;
+	life->awaited = UINT64_MAX;
+	if (life->closing)
+		return;
+	if (life->due > at) {
+		await_tick(life);
+		return;
+	}
+	life->ticks = life->ticked == at ? life->ticks + 1 : 0;
+	life->ticked = at;
+	if (life->ticks > TICKS_AT_ONCE)
+		world_fail(world, "node %zu ticks for ever", life->node);
+	mesh_tick(life->mesh, &time);
+	life_turn(life);
+}
+
+static void on_resolved(struct life *life, uint32_t node)
+{
+	struct mesh_time time = life_time(life);
+	struct address address = world_address(node);
+
+	if (life->over || life->closing)
+		return;
+	mesh_resolved(life->mesh, &time, &machine_identity(node)->id, &address, 1, "");
+	life_turn(life);
+}
+
+static void on_over(struct life *life)
+{
+	struct node *node = &life->world->nodes[life->node];
+	struct overlay_of_node *overlay;
+
+	network_close(life);
+	take_effects(life);
+	life->over = true;
+	mesh_free(life->mesh);
+	life->mesh = NULL;
+	if (node->life != life)
+		return;
+	node->life = NULL;
+	for (size_t i = 0; i < COUNTERS; i++)
+		node->figures.counters[i] += counters_get(&life->counters, (enum counter)i);
+	for (size_t i = 0; i < life->world->config.topics; i++) {
+		overlay = &node->overlays[i];
+		overlay->joined = false;
+		overlay->count = 0;
+	}
 }
 
 /* ---- what is sent ---- */
@@ -485,25 +514,19 @@ void world_start(struct world *world, size_t number)
 		.queue_age_ns = LIMIT_WAITING_AGE_S * WORLD_S,
 		.cache_bytes = LIMIT_CACHE_BYTES,
 	};
-	struct engine_owner owner = {
-		.emit = on_emit,
-		.turned = on_turned,
-		.stopped = on_stopped,
-		.context = life,
+	struct mesh_config mesh = {
+		.node = &config,
+		.identity = node->identity,
+		.random = random_seeded(&life->random_state),
 		.counters = &life->counters,
-		.overlays = &life->overlays,
-		.neighbours = &life->neighbours,
-		.connections = &life->connections,
-		.waiting = &life->waiting,
+		.port = network_port(life),
 	};
-	char reason[NODE_REASON_SIZE];
-	size_t bound_count;
+	struct mesh_time time;
 
 	if (node->life)
 		world_fail(world, "node %zu is up already", number);
 	life->world = world;
 	life->node = number;
-	life->loop.data = life;
 	life->awaited = UINT64_MAX;
 	life->due = UINT64_MAX;
 	life->random_state = random_u64(&world->random);
@@ -512,13 +535,12 @@ void world_start(struct world *world, size_t number)
 	node->life = life;
 	for (size_t i = 0; i < world->messages_count; i++)
 		world->messages[i].has[number] = 0;
-	machine_birth(life);
-	if (engine_new(&config, &owner, &life->loop, &life->bound, &bound_count, &life->engine,
-		    reason) != 0)
-		world_fail(world, "node %zu cannot start: %s", number, reason);
+	network_open(life);
+	time = life_time(life);
+	if (mesh_new(&mesh, &life->mesh) || mesh_begin(life->mesh, &time, &bind, 1))
+		world_fail(world, "node %zu cannot start", number);
 	free(peers);
 	free(bootstraps);
-	engine_begin(life->engine);
 	if (node->lives++ > 0)
 		network_reborn(life);
 	life_turn(life);
@@ -536,10 +558,13 @@ static struct life *life_of_node(const struct world *world, size_t node)
 void world_stop(struct world *world, size_t node)
 {
 	struct life *life = life_of_node(world, node);
+	struct mesh_time time;
 
 	if (world->config.trace >= 1)
 		world_trace(world, "%zu stops", node);
-	engine_stop(life->engine);
+	time = life_time(life);
+	life->stopping = true;
+	mesh_stop(life->mesh, &time);
 	life_turn(life);
 }
 
@@ -547,6 +572,7 @@ void world_kill(struct world *world, size_t number)
 {
 	struct node *node = &world->nodes[number];
 	struct life *life = life_of_node(world, number);
+	struct mesh_time time;
 
 	if (world->config.trace >= 1)
 		world_trace(world, "%zu is killed", number);
@@ -560,35 +586,40 @@ void world_kill(struct world *world, size_t number)
 	node->life = NULL;
 	network_killed(life);
 	/* Unheard, it ends as all do: so its memory is freed. */
-	engine_stop(life->engine);
+	time = life_time(life);
+	life->stopping = true;
+	mesh_stop(life->mesh, &time);
 	life_turn(life);
 }
 
 bool world_is_up(const struct world *world, size_t node)
 {
-	return world->nodes[node].life && !world->nodes[node].life->engine->stopping;
+	return world->nodes[node].life && !world->nodes[node].life->stopping;
 }
 
 void world_join(struct world *world, size_t node, size_t topic)
 {
 	struct life *life = life_of_node(world, node);
+	struct mesh_time time = life_time(life);
 
 	world->nodes[node].overlays[topic].joined = true;
-	(void)engine_join(life->engine, &world->topics[topic]);
+	(void)mesh_join(life->mesh, &time, &world->topics[topic]);
 	life_turn(life);
 }
 
 void world_leave(struct world *world, size_t node, size_t topic)
 {
 	struct life *life = life_of_node(world, node);
+	struct mesh_time time = life_time(life);
 
-	engine_leave(life->engine, &world->topics[topic]);
+	mesh_leave(life->mesh, &time, &world->topics[topic]);
 	life_turn(life);
 }
 
 size_t world_publish(struct world *world, size_t node, size_t topic)
 {
 	struct life *life = life_of_node(world, node);
+	struct mesh_time time = life_time(life);
 	size_t number = world->messages_count++;
 	uint8_t content[CONTENT_SIZE] = {0};
 
@@ -603,7 +634,7 @@ size_t world_publish(struct world *world, size_t node, size_t topic)
 	memcpy(content, &number, sizeof number);
 	if (world->config.trace >= 1)
 		world_trace(world, "%zu publishes message %zu", node, number);
-	engine_publish(life->engine, &world->topics[topic], message_new(content, sizeof content));
+	mesh_publish(life->mesh, &time, &world->topics[topic], message_new(content, sizeof content));
 	life_turn(life);
 	return number;
 }
@@ -631,11 +662,11 @@ static void work_off(struct world *world, const struct event *event)
 	case EVENT_TICK:
 		tick(event->object, event->at);
 		break;
-	case EVENT_CLOCK_STOPPED:
-		on_clock_stopped(event->object);
-		break;
 	case EVENT_RESOLVED:
-		machine_resolved(event->object);
+		on_resolved(event->object, event->argument);
+		break;
+	case EVENT_OVER:
+		on_over(event->object);
 		break;
 	default:
 		network_event(world, event);
@@ -662,10 +693,8 @@ static void dispose(const struct event *event)
 {
 	switch (event->kind) {
 	case EVENT_TICK:
-	case EVENT_CLOCK_STOPPED:
-		break;
 	case EVENT_RESOLVED:
-		machine_dispose(event->object);
+	case EVENT_OVER:
 		break;
 	default:
 		network_dispose(event);

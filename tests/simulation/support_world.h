@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * A world of whole nodes in one process: the real engine with all its cores (gossip, links,
+ * A world of whole nodes in one process: the real mesh with all its cores (gossip, links,
  * joiner, diallers, book, walker, discovery sessions) under virtual time, everything from one
- * seed. Below the engine are a network (support_world_network.c stands in for bridge/quic/) and a
- * machine (support_world_machine.c: clock, name look-ups, interfaces, randomness) of our own,
- * which the linker takes instead of the library's.
+ * seed. The world drives each mesh as bridge/io/ does in a broker; its network (the meshes' port) is
+ * support_world_network.c.
  *
  * A node may live several times: killed or stopped and started again it has the same key and
  * address and remembers nothing.

@@ -3,9 +3,11 @@
 #ifndef TESTS_SIMULATION_SUPPORT_WORLD_INTERNAL_H
 #define TESTS_SIMULATION_SUPPORT_WORLD_INTERNAL_H
 
-#include <uv.h>
-
-#include "bridge/engine/internal.h"
+#include "bridge/error.h"
+#include "bridge/gossip/wire.h"
+#include "bridge/limits.h"
+#include "bridge/memory.h"
+#include "bridge/mesh/mesh.h"
 #include "support_world.h"
 
 #define NOBODY SIZE_MAX
@@ -13,11 +15,8 @@
 enum event_kind {
 	/* of a life */
 	EVENT_TICK,
-	EVENT_CLOCK_STOPPED,
-	/* of a resolution */
-	EVENT_RESOLVED,
-	/* of an endpoint */
-	EVENT_ENDPOINT_CLOSED,
+	EVENT_RESOLVED, /* the argument: which of its look-ups */
+	EVENT_OVER,
 	/* of a connection's side; each holds a reference to the wire */
 	EVENT_INITIAL,		  /* of the dialler; arrives at the address that was dialled */
 	EVENT_HELLO,		  /* of the dialler: the answer has come */
@@ -54,11 +53,11 @@ struct life {
 	struct life *next; /* of all lives of the world */
 	size_t node;
 	bool killed; /* whatever it still says, nobody hears it */
-	bool over;   /* its engine is freed */
-	uv_loop_t loop; /* only its data, which is this life: the engine hands it on */
-	struct engine *engine;
-	struct quic_endpoint *endpoint;
-	struct address bound;
+	bool stopping;
+	bool closing; /* its mesh is over */
+	bool over;    /* and freed */
+	struct mesh *mesh;
+	struct endpoint *endpoint;
 	uint64_t due;	  /* when it wants its next tick */
 	uint64_t awaited; /* one is among the events for then, which may be too early */
 	uint64_t ticked;  /* when it had its last tick, and how many at that same time */
@@ -66,7 +65,6 @@ struct life {
 	uint64_t asks; /* of its counter, as last seen */
 	uint64_t random_state;
 	struct counters counters;
-	_Atomic size_t overlays, neighbours, connections, waiting;
 };
 
 struct node {
@@ -93,7 +91,7 @@ struct world {
 	struct node *nodes;
 	struct life *lives;
 	struct id *topics;
-	struct quic_endpoint *endpoints; /* all that ever were */
+	struct endpoint *endpoints; /* all that ever were */
 	struct event *events;		 /* a heap, by time */
 	size_t events_count, events_room;
 	uint64_t events_made, events_done;
@@ -125,6 +123,7 @@ __attribute__((format(printf, 2, 3))) void world_trace(
 void world_event(struct world *world, uint64_t at, enum event_kind kind, void *object,
 	uint32_t argument);
 void world_mix(struct world *world, uint64_t value);
+struct mesh_time life_time(const struct life *life);
 /* After something has happened to a life. */
 void life_turn(struct life *life);
 /* What it sends goes out, and what comes to it is heard. */
@@ -144,14 +143,13 @@ void world_note_frame(
 const struct identity *machine_identity(size_t number);
 /* Whose key it is, of those that were asked for; NOBODY. */
 size_t machine_number(const struct id *id);
-/* Whose randomness the engine is given that is made now. */
-void machine_birth(struct life *life);
-void machine_resolved(void *resolution);
-/* The event will not come. */
-void machine_dispose(void *resolution);
 
 /* support_world_network.c */
 
+/* The life's endpoint is there; all of it closes. */
+void network_open(struct life *life);
+void network_close(struct life *life);
+struct mesh_port network_port(struct life *life);
 void network_event(struct world *world, const struct event *event);
 /* The event will not come: frees what it holds. */
 void network_dispose(const struct event *event);

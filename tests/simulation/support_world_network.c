@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The network of the world, in place of bridge/quic/. What it keeps of QUIC, as the engine sees
- * it:
+ * The network of the world: the port of each mesh. What it keeps of QUIC, as a mesh sees it:
  *
  *   The dialler is connected after one round trip, the acceptor half a round trip later, and
  *   only then says whether it lets the dialler in. An Initial that is lost is sent again after
@@ -18,7 +17,7 @@
  *   10.1). Pings are no events: that connections live is taken for granted while both sides are
  *   there and no cut is between them.
  *   Who sends something on a connection that the other side does not know (any more) is told so
- *   by a stateless reset; without traffic that is the next ping, within QUIC_KEEP_ALIVE.
+ *   by a stateless reset; without traffic that is the next ping, within KEEP_ALIVE.
  *
  * The two sides of a connection are one block of memory, its wire, which lives until both are
  * reported as closed and no event is left.
@@ -33,6 +32,20 @@
 /* As in bridge/quic/internal.h. */
 #define DIAL_TIMEOUT	  (5 * WORLD_S)
 #define HANDSHAKE_TIMEOUT (10 * WORLD_S)
+
+/* As in bridge/io/start.c. */
+static const struct protocol {
+	const char *name;
+	size_t max_connections, max_streams, max_bidi_streams;
+	uint64_t idle_timeout;
+	bool keep_alive;
+} protocols[MESH_PROTOCOLS] = {
+	[MESH_GOSSIP] = {"gossip", LIMIT_CONNECTIONS, LIMIT_OVERLAYS, 0, 10 * WORLD_S, true},
+	[MESH_DISCOVERY] = {"discovery", 2 * LIMIT_SESSIONS, 0, 1, 3 * WORLD_S, false},
+};
+#define KEEP_ALIVE (5 * WORLD_S)
+/* Bytes queued per connection. */
+#define MAX_QUEUE LIMIT_PEER_QUEUE_BYTES
 
 enum side_state { SIDE_NONE, SIDE_HANDSHAKE, SIDE_OPEN, SIDE_ENDED, SIDE_GONE };
 
@@ -55,11 +68,11 @@ enum ending {
 struct flight;
 
 /* One side of a connection. */
-struct quic_connection {
-	struct quic_endpoint *endpoint;
-	struct quic_connection *prev, *next; /* of the endpoint */
+struct side {
+	struct endpoint *endpoint;
+	struct side *prev, *next; /* of the endpoint */
 	void *data;
-	struct quic_stream *streams;
+	struct end *streams;
 	struct flight *flights; /* on their way or lost, and ends of streams not acknowledged */
 	uint64_t heard;		/* when something came last */
 	uint64_t unanswered;	/* what was sent first and has not arrived; 0: all has */
@@ -75,7 +88,7 @@ struct quic_connection {
 };
 
 struct wire {
-	struct quic_connection sides[2]; /* the dialler's, the acceptor's; first */
+	struct side sides[2]; /* the dialler's, the acceptor's; first */
 	uint64_t broken; /* since then nothing passes; 0: all does */
 	uint32_t latency;
 	uint32_t references;
@@ -84,10 +97,10 @@ struct wire {
 	uint8_t protocol, tries;
 };
 
-struct quic_stream {
+struct end {
 	struct pipe *pipe;
-	struct quic_connection *connection; /* NULL: not known there yet */
-	struct quic_stream *prev, *next;    /* of the connection */
+	struct side *connection; /* NULL: not known there yet */
+	struct end *prev, *next;    /* of the connection */
 	void *data;
 	bool incoming, bidi;
 	bool finish; /* we have ended it */
@@ -100,7 +113,7 @@ struct quic_stream {
 
 /* A stream: its ends at the opener and at the other side. */
 struct pipe {
-	struct quic_stream ends[2];
+	struct end ends[2];
 	unsigned references; /* ends that are not over, flights */
 };
 
@@ -109,7 +122,7 @@ enum flight_state { FLYING, LOST, ARRIVED };
 /* What was sent on one stream in one turn. */
 struct flight {
 	struct flight *prev, *next; /* of the side that has sent it */
-	struct quic_connection *from;
+	struct side *from;
 	struct pipe *pipe;
 	struct frame *first, *last;
 	uint64_t sent_at;
@@ -122,35 +135,32 @@ struct flight {
 	bool recalled; /* it never leaves */
 };
 
-struct quic_endpoint {
-	struct quic_endpoint *next; /* of the world */
+struct endpoint {
+	struct endpoint *next; /* of the world */
 	struct life *life;
-	struct quic_config config;
-	struct quic_connection *connections;
-	size_t places[QUIC_PROTOCOLS];
+	struct side *connections;
+	size_t places[MESH_PROTOCOLS];
 	bool closing;
-	void (*done)(void *context);
-	void *done_context;
 };
 
 /* ---- wires ---- */
 
-static struct wire *wire_of(const struct quic_connection *side)
+static struct wire *wire_of(const struct side *side)
 {
 	return (struct wire *)(side - side->incoming);
 }
 
-static struct quic_connection *other_of(const struct quic_connection *side)
+static struct side *other_of(const struct side *side)
 {
 	return &wire_of(side)->sides[!side->incoming];
 }
 
-static struct world *world_of(const struct quic_connection *side)
+static struct world *world_of(const struct side *side)
 {
 	return side->endpoint->life->world;
 }
 
-static size_t node_of(const struct quic_connection *side)
+static size_t node_of(const struct side *side)
 {
 	return wire_of(side)->nodes[side->incoming];
 }
@@ -162,7 +172,7 @@ static void wire_release(struct wire *wire)
 }
 
 static void side_event(
-	struct quic_connection *side, uint64_t at, enum event_kind kind, uint32_t argument)
+	struct side *side, uint64_t at, enum event_kind kind, uint32_t argument)
 {
 	struct wire *wire = wire_of(side);
 
@@ -176,24 +186,36 @@ static bool is_way(const struct world *world, const struct wire *wire)
 	return world->nodes[wire->nodes[0]].part == world->nodes[wire->target].part;
 }
 
-static const struct quic_protocol *protocol_of(const struct quic_connection *side)
+static const struct protocol *protocol_of(const struct side *side)
 {
-	return &side->endpoint->config.protocols[wire_of(side)->protocol];
+	return &protocols[wire_of(side)->protocol];
 }
 
-static const struct quic_callbacks *owner_of(const struct quic_connection *side)
+static struct mesh *mesh_of(const struct side *side)
 {
-	return &protocol_of(side)->callbacks;
+	return side->endpoint->life->mesh;
 }
 
-static void *context_of(const struct quic_connection *side)
+static enum mesh_protocol number_of(const struct side *side)
 {
-	return side->endpoint->config.context;
+	return (enum mesh_protocol)wire_of(side)->protocol;
 }
 
 static const char *protocol_name(const struct wire *wire)
 {
-	return wire->protocol == GOSSIP ? "gossip" : "discovery";
+	return protocols[wire->protocol].name;
+}
+
+static const struct id *peer_of(const struct side *side)
+{
+	return &machine_identity(wire_of(side)->nodes[!side->incoming])->id;
+}
+
+static struct address address_of(const struct side *side)
+{
+	const struct wire *wire = wire_of(side);
+
+	return world_address(side->incoming ? wire->nodes[0] : wire->target);
 }
 
 /* Constant for a pair, whatever else the seed brings about. */
@@ -210,9 +232,9 @@ static uint32_t latency_of(const struct world *world, size_t a, size_t b)
 }
 
 static void side_init(
-	struct wire *wire, struct quic_endpoint *endpoint, bool incoming, uint64_t timeout)
+	struct wire *wire, struct endpoint *endpoint, bool incoming, uint64_t timeout)
 {
-	struct quic_connection *side = &wire->sides[incoming];
+	struct side *side = &wire->sides[incoming];
 	struct world *world = endpoint->life->world;
 
 	side->endpoint = endpoint;
@@ -250,7 +272,7 @@ static void flight_free(struct flight *flight)
 }
 
 /* The first end counts. */
-static void side_end(struct quic_connection *side, uint32_t ending)
+static void side_end(struct side *side, uint32_t ending)
 {
 	if (side->state != SIDE_HANDSHAKE && side->state != SIDE_OPEN)
 		return;
@@ -260,7 +282,7 @@ static void side_end(struct quic_connection *side, uint32_t ending)
 }
 
 /* A packet goes to the other side that ends it there. */
-static void send_close(struct quic_connection *side, uint32_t ending)
+static void send_close(struct side *side, uint32_t ending)
 {
 	struct world *world = world_of(side);
 
@@ -271,9 +293,9 @@ static void send_close(struct quic_connection *side, uint32_t ending)
 }
 
 /* The other side does not know this connection, and answers a packet of ours. */
-static void send_reset(struct quic_connection *side, uint64_t delay)
+static void send_reset(struct side *side, uint64_t delay)
 {
-	struct quic_connection *other = other_of(side);
+	struct side *other = other_of(side);
 
 	if (other->told)
 		return;
@@ -281,11 +303,11 @@ static void send_reset(struct quic_connection *side, uint64_t delay)
 	side_event(side, world_of(side)->now + delay, EVENT_CLOSE, ENDING(ENDING_RESET, 0));
 }
 
-static void describe(uint32_t ending, struct quic_close *out)
+static void describe(uint32_t ending, struct closing *out)
 {
 	unsigned code = ending >> 8;
 
-	*out = (struct quic_close){.code = code};
+	*out = (struct closing){.code = code};
 	switch ((enum ending)(ending & 0xff)) {
 	case ENDING_OURS:
 		out->application = true;
@@ -332,10 +354,11 @@ static void describe(uint32_t ending, struct quic_close *out)
 }
 
 /* Takes an end from its connection and tells the owner. */
-static void stream_close(struct quic_stream *end)
+static void stream_close(struct end *end)
 {
-	struct quic_connection *side = end->connection, *other = other_of(side);
+	struct side *side = end->connection, *other = other_of(side);
 	struct pipe *pipe = end->pipe;
+	struct mesh_time time;
 
 	end->closed = true;
 	if (end->incoming) {
@@ -346,13 +369,18 @@ static void stream_close(struct quic_stream *end)
 				EVENT_CREDIT, end->bidi);
 		}
 	}
-	owner_of(side)->stream_closed(context_of(side), end);
+	time = life_time(side->endpoint->life);
+	/* What is under way when a connection ends is lost here: a harder network than the real
+	 * one. */
+	if (side->data)
+		mesh_stream_closed(mesh_of(side), &time, number_of(side), side->data, end, end->data,
+			end->incoming, NULL);
 	DL_DELETE(side->streams, end);
 	if (--pipe->references == 0)
 		free(pipe);
 }
 
-static void stream_close_if_over(struct quic_stream *end)
+static void stream_close_if_over(struct end *end)
 {
 	bool sends = !end->incoming || end->bidi, receives = end->incoming || end->bidi;
 
@@ -360,7 +388,7 @@ static void stream_close_if_over(struct quic_stream *end)
 		stream_close(end);
 }
 
-static void forget_flights(struct quic_connection *side)
+static void forget_flights(struct side *side)
 {
 	struct flight *flight, *next;
 
@@ -375,23 +403,26 @@ static void forget_flights(struct quic_connection *side)
 	}
 }
 
-static void side_report(struct quic_connection *side)
+static void side_report(struct side *side)
 {
 	struct wire *wire = wire_of(side);
-	struct quic_endpoint *endpoint = side->endpoint;
+	struct endpoint *endpoint = side->endpoint;
 	struct life *life = endpoint->life;
-	struct quic_stream *end, *next;
-	struct quic_close close;
+	struct end *end, *next;
+	struct closing close;
+	struct mesh_time time;
 
 	describe(side->ending, &close);
 	if (life->world->config.trace >= 1 && !life->killed)
 		world_trace(life->world, "%zu - %u %s: %s", node_of(side),
 			wire->nodes[!side->incoming], protocol_name(wire), close.text);
-	if (wire->protocol == GOSSIP && side->connected && !life->killed)
+	if (wire->protocol == MESH_GOSSIP && side->connected && !life->killed)
 		life->world->nodes[life->node].figures.ends++;
 	DL_FOREACH_SAFE (side->streams, end, next)
 		stream_close(end);
-	owner_of(side)->closed(context_of(side), side, &close);
+	time = life_time(life);
+	if (side->data)
+		mesh_closed(life->mesh, &time, number_of(side), side->data, &close);
 	forget_flights(side);
 	DL_DELETE(endpoint->connections, side);
 	endpoint->places[wire->protocol]--;
@@ -400,7 +431,7 @@ static void side_report(struct quic_connection *side)
 }
 
 /* What this turn has sent has not left yet, and never will. */
-static void recall_flights(struct quic_connection *side)
+static void recall_flights(struct side *side)
 {
 	struct world *world = world_of(side);
 	struct flight *flight;
@@ -410,7 +441,7 @@ static void recall_flights(struct quic_connection *side)
 			flight->recalled = true;
 }
 
-static void close_side(struct quic_connection *side, uint64_t code)
+static void close_side(struct side *side, uint64_t code)
 {
 	if (side->state != SIDE_HANDSHAKE && side->state != SIDE_OPEN)
 		return;
@@ -422,21 +453,21 @@ static void close_side(struct quic_connection *side, uint64_t code)
 /* ---- time-outs ---- */
 
 /* When a side will have heard nothing for too long, if it hears nothing from now on. */
-static uint64_t idle_deadline(const struct quic_connection *side)
+static uint64_t idle_deadline(const struct side *side)
 {
-	const struct quic_protocol *protocol = protocol_of(side);
+	const struct protocol *protocol = protocol_of(side);
 	const struct wire *wire = wire_of(side);
 	uint64_t from = side->heard;
 
 	/* The pings that were answered. */
 	if (protocol->keep_alive && wire->broken > from)
-		from += (wire->broken - from) / QUIC_KEEP_ALIVE * QUIC_KEEP_ALIVE;
+		from += (wire->broken - from) / KEEP_ALIVE * KEEP_ALIVE;
 	else if (!protocol->keep_alive && side->unanswered > from)
 		from = side->unanswered;
 	return from + protocol->idle_timeout;
 }
 
-static void idle_check(struct quic_connection *side)
+static void idle_check(struct side *side)
 {
 	uint64_t due;
 
@@ -449,7 +480,7 @@ static void idle_check(struct quic_connection *side)
 		side_event(side, due, EVENT_IDLE, 0);
 }
 
-static void note_heard(struct quic_connection *side, uint64_t at)
+static void note_heard(struct side *side, uint64_t at)
 {
 	if (at > side->heard)
 		side->heard = at;
@@ -458,7 +489,7 @@ static void note_heard(struct quic_connection *side, uint64_t at)
 
 /* ---- handshakes ---- */
 
-static bool is_listening(const struct quic_endpoint *endpoint)
+static bool is_listening(const struct endpoint *endpoint)
 {
 	return !endpoint->closing && life_is_heard(endpoint->life);
 }
@@ -466,18 +497,18 @@ static bool is_listening(const struct quic_endpoint *endpoint)
 static void try_again(struct wire *wire)
 {
 	static const uint64_t delays[] = {WORLD_S, 2 * WORLD_S};
-	struct quic_connection *side = &wire->sides[0];
+	struct side *side = &wire->sides[0];
 
 	if (wire->tries < sizeof delays / sizeof delays[0])
 		side_event(side, world_of(side)->now + delays[wire->tries++], EVENT_INITIAL, 0);
 }
 
 /* side: the dialler's. */
-static void on_initial(struct world *world, struct quic_connection *side)
+static void on_initial(struct world *world, struct side *side)
 {
 	struct wire *wire = wire_of(side);
 	struct life *life = world->nodes[wire->target].life;
-	struct quic_endpoint *endpoint = life ? life->endpoint : NULL;
+	struct endpoint *endpoint = life ? life->endpoint : NULL;
 	uint64_t back = world->now + wire->latency;
 	uint32_t refused = 0;
 
@@ -492,11 +523,11 @@ static void on_initial(struct world *world, struct quic_connection *side)
 	else if (wire->target != wire->nodes[1])
 		refused = ENDING(ENDING_WRONG_PEER, 0);
 	else if (endpoint->places[wire->protocol] >=
-		 endpoint->config.protocols[wire->protocol].max_connections)
+		 protocols[wire->protocol].max_connections)
 		refused = ENDING(ENDING_FULL, 0);
 	if (refused) {
 		if (refused == ENDING(ENDING_FULL, 0))
-			counters_add(endpoint->config.counters, COUNTER_LIMIT_CONNECTIONS, 1);
+			counters_add(&endpoint->life->counters, COUNTER_LIMIT_CONNECTIONS, 1);
 		side_event(side, back, EVENT_CLOSE, refused);
 		return;
 	}
@@ -504,26 +535,28 @@ static void on_initial(struct world *world, struct quic_connection *side)
 	side_event(side, back, EVENT_HELLO, 0);
 }
 
-static void open_side(struct quic_connection *side)
+static void open_side(struct side *side)
 {
 	struct life *life = side->endpoint->life;
 	struct wire *wire = wire_of(side);
+	struct mesh_time time = life_time(life);
+	struct address address = address_of(side);
 
 	side->state = SIDE_OPEN;
 	side->connected = true;
 	note_heard(side, life->world->now);
 	idle_check(side);
-	if (wire->protocol == GOSSIP && !life->killed)
+	if (wire->protocol == MESH_GOSSIP && !life->killed)
 		life->world->nodes[life->node].figures.connections++;
 	if (life->world->config.trace >= 1 && !life->killed)
 		world_trace(life->world, "%zu - %u %s: connected (%s)", node_of(side),
 			wire->nodes[!side->incoming], protocol_name(wire),
 			side->incoming ? "incoming" : "dialled");
-	owner_of(side)->connected(context_of(side), side);
+	mesh_connected(life->mesh, &time, number_of(side), side, side->data, peer_of(side), &address);
 	life_turn(life);
 }
 
-static void on_hello(struct world *world, struct quic_connection *side)
+static void on_hello(struct world *world, struct side *side)
 {
 	struct wire *wire = wire_of(side);
 
@@ -533,15 +566,15 @@ static void on_hello(struct world *world, struct quic_connection *side)
 	open_side(side);
 }
 
-static void on_finished(struct world *world, struct quic_connection *side)
+static void on_finished(struct world *world, struct side *side)
 {
 	struct wire *wire = wire_of(side);
-	const struct quic_callbacks *owner = owner_of(side);
+	struct mesh_time time = life_time(side->endpoint->life);
 
 	if (side->state != SIDE_HANDSHAKE || !is_way(world, wire) || side->endpoint->life->killed)
 		return;
-	if (owner->accept && !owner->accept(context_of(side), quic_connection_peer(side))) {
-		counters_add(side->endpoint->config.counters, COUNTER_HANDSHAKES_REFUSED, 1);
+	if (!mesh_lets_in(mesh_of(side), &time, peer_of(side))) {
+		counters_add(&side->endpoint->life->counters, COUNTER_HANDSHAKES_REFUSED, 1);
 		send_close(side, ENDING(ENDING_REFUSED, 0));
 		side_end(side, ENDING(ENDING_NOT_LET_IN, 0));
 		life_turn(side->endpoint->life);
@@ -552,14 +585,14 @@ static void on_finished(struct world *world, struct quic_connection *side)
 
 /* ---- flights ---- */
 
-static struct quic_stream *end_of(const struct flight *flight)
+static struct end *end_of(const struct flight *flight)
 {
 	return &flight->pipe->ends[flight->end];
 }
 
-static struct flight *flight_new(struct quic_stream *end)
+static struct flight *flight_new(struct end *end)
 {
-	struct quic_connection *side = end->connection;
+	struct side *side = end->connection;
 	struct world *world = world_of(side);
 	struct flight *flight = world_alloc(sizeof *flight);
 
@@ -580,9 +613,9 @@ static struct flight *flight_new(struct quic_stream *end)
 }
 
 /* The flight with which what is sent now goes along. */
-static struct flight *flight_of_turn(struct quic_stream *end)
+static struct flight *flight_of_turn(struct end *end)
 {
-	struct quic_connection *side = end->connection;
+	struct side *side = end->connection;
 	struct flight *last = side->flights ? side->flights->prev : NULL;
 
 	if (last && last->pipe == end->pipe && last->end == end->incoming &&
@@ -624,8 +657,9 @@ static const uint8_t *bytes_of(struct world *world, const struct flight *flight,
 /* To the owner of the other side, which is open. */
 static void hand_over(struct world *world, struct flight *flight)
 {
-	struct quic_connection *side = other_of(flight->from);
-	struct quic_stream *end = &flight->pipe->ends[!flight->end];
+	struct side *side = other_of(flight->from);
+	struct end *end = &flight->pipe->ends[!flight->end];
+	struct mesh_time time = life_time(side->endpoint->life);
 	const uint8_t *bytes;
 	size_t size;
 
@@ -640,7 +674,9 @@ static void hand_over(struct world *world, struct flight *flight)
 		end->ended = true;
 	if (!end->stopped && !flight->unread) {
 		bytes = bytes_of(world, flight, &size);
-		owner_of(side)->stream_data(context_of(side), end, bytes, size, flight->fin);
+		if (side->data)
+			mesh_data(mesh_of(side), &time, number_of(side), side->data, end, end->data,
+				end->bidi, bytes, size, flight->fin);
 	}
 	if (end->ended && !end->closed && side->state == SIDE_OPEN)
 		stream_close_if_over(end);
@@ -659,7 +695,7 @@ static void flight_lost(struct flight *flight)
 /* Its bytes are with the other side, which says so. */
 static void flight_arrived(struct world *world, struct flight *flight)
 {
-	struct quic_connection *from = flight->from, *to = other_of(from);
+	struct side *from = flight->from, *to = other_of(from);
 	uint64_t back = world->now + wire_of(from)->latency;
 	struct life *life = to->endpoint->life;
 	struct frame *frame;
@@ -684,7 +720,7 @@ static void flight_arrived(struct world *world, struct flight *flight)
 
 static void on_flight(struct world *world, struct flight *flight)
 {
-	struct quic_connection *from = flight->from, *to = other_of(from);
+	struct side *from = flight->from, *to = other_of(from);
 	const struct wire *wire = wire_of(from);
 	const struct life *reborn = world->nodes[node_of(to)].life;
 
@@ -705,8 +741,8 @@ static void on_flight(struct world *world, struct flight *flight)
 
 static void on_acked(struct world *world, struct flight *flight)
 {
-	struct quic_connection *from = flight->from;
-	struct quic_stream *end = end_of(flight);
+	struct side *from = flight->from;
+	struct end *end = end_of(flight);
 
 	if (!flight->abandoned && from->state == SIDE_OPEN) {
 		if (!is_way(world, wire_of(from))) {
@@ -721,9 +757,9 @@ static void on_acked(struct world *world, struct flight *flight)
 }
 
 /* There is a way again: what was lost is sent again, in order. */
-static void on_resume(struct world *world, struct quic_connection *side)
+static void on_resume(struct world *world, struct side *side)
 {
-	struct quic_connection *to = other_of(side);
+	struct side *to = other_of(side);
 	struct flight *flight, *next;
 
 	if (side->state != SIDE_OPEN || to->state != SIDE_OPEN || !is_way(world, wire_of(side)) ||
@@ -742,7 +778,7 @@ static void on_resume(struct world *world, struct quic_connection *side)
 }
 
 /* The peer has stopped it: its end is all that is still sent. */
-static void on_stopped(struct quic_stream *end)
+static void on_stopped(struct end *end)
 {
 	struct pipe *pipe = end->pipe;
 	struct flight *flight;
@@ -763,8 +799,9 @@ static void on_stopped(struct quic_stream *end)
 
 static void on_side_event(struct world *world, const struct event *event)
 {
-	struct quic_connection *side = event->object;
+	struct side *side = event->object;
 	struct life *life = side->endpoint ? side->endpoint->life : NULL;
+	struct mesh_time time;
 
 	switch (event->kind) {
 	case EVENT_INITIAL:
@@ -798,7 +835,10 @@ static void on_side_event(struct world *world, const struct event *event)
 	case EVENT_CREDIT:
 		if (side->state != SIDE_OPEN)
 			break;
-		owner_of(side)->stream_credit(context_of(side), side);
+		if (side->data) {
+			time = life_time(life);
+			mesh_credit(life->mesh, &time, number_of(side), side->data);
+		}
 		life_turn(life);
 		break;
 	default: /* EVENT_RESUME */
@@ -808,15 +848,16 @@ static void on_side_event(struct world *world, const struct event *event)
 	wire_release(wire_of(side));
 }
 
-static void on_endpoint_closed(struct quic_endpoint *endpoint)
+void network_close(struct life *life)
 {
-	struct quic_connection *side, *next;
+	struct endpoint *endpoint = life->endpoint;
+	struct side *side, *next;
 
+	endpoint->closing = true;
 	DL_FOREACH_SAFE (endpoint->connections, side, next) {
 		close_side(side, 0);
 		side_report(side);
 	}
-	endpoint->done(endpoint->done_context);
 }
 
 void network_event(struct world *world, const struct event *event)
@@ -830,9 +871,6 @@ void network_event(struct world *world, const struct event *event)
 		break;
 	case EVENT_STOPPED:
 		on_stopped(event->object);
-		break;
-	case EVENT_ENDPOINT_CLOSED:
-		on_endpoint_closed(event->object);
 		break;
 	default:
 		on_side_event(world, event);
@@ -850,11 +888,9 @@ void network_dispose(const struct event *event)
 		flight_free(event->object);
 		break;
 	case EVENT_STOPPED:
-		pipe = ((struct quic_stream *)event->object)->pipe;
+		pipe = ((struct end *)event->object)->pipe;
 		if (--pipe->references == 0)
 			free(pipe);
-		break;
-	case EVENT_ENDPOINT_CLOSED:
 		break;
 	default:
 		wire_release(wire_of(event->object));
@@ -864,7 +900,7 @@ void network_dispose(const struct event *event)
 
 void network_free(struct world *world)
 {
-	struct quic_endpoint *endpoint;
+	struct endpoint *endpoint;
 
 	while ((endpoint = world->endpoints)) {
 		world->endpoints = endpoint->next;
@@ -874,7 +910,7 @@ void network_free(struct world *world)
 
 void network_killed(struct life *life)
 {
-	struct quic_connection *side;
+	struct side *side;
 
 	DL_FOREACH (life->endpoint->connections, side) {
 		if (!wire_of(side)->broken)
@@ -884,17 +920,17 @@ void network_killed(struct life *life)
 }
 
 /* Until its next ping, at the most. */
-static void reset_soon(struct world *world, struct quic_connection *side)
+static void reset_soon(struct world *world, struct side *side)
 {
 	if (protocol_of(side)->keep_alive)
-		send_reset(side, random_below(&world->random, QUIC_KEEP_ALIVE));
+		send_reset(side, random_below(&world->random, KEEP_ALIVE));
 }
 
 void network_reborn(struct life *life)
 {
 	struct world *world = life->world;
-	struct quic_endpoint *endpoint;
-	struct quic_connection *side, *other;
+	struct endpoint *endpoint;
+	struct side *side, *other;
 
 	for (endpoint = world->endpoints; endpoint; endpoint = endpoint->next) {
 		DL_FOREACH (endpoint->connections, side) {
@@ -907,9 +943,9 @@ void network_reborn(struct life *life)
 	}
 }
 
-static void side_changed(struct world *world, struct quic_connection *side)
+static void side_changed(struct world *world, struct side *side)
 {
-	struct quic_connection *other = other_of(side);
+	struct side *other = other_of(side);
 	struct wire *wire = wire_of(side);
 
 	if (!is_way(world, wire)) {
@@ -938,8 +974,8 @@ static void side_changed(struct world *world, struct quic_connection *side)
 
 void network_changed(struct world *world)
 {
-	struct quic_endpoint *endpoint;
-	struct quic_connection *side;
+	struct endpoint *endpoint;
+	struct side *side;
 
 	for (endpoint = world->endpoints; endpoint; endpoint = endpoint->next)
 		if (!endpoint->life->killed)
@@ -947,57 +983,33 @@ void network_changed(struct world *world)
 				side_changed(world, side);
 }
 
-/* ---- quic.h ---- */
+/* ---- the port ---- */
 
-int quic_endpoint_new(const struct quic_config *config, struct quic_endpoint **out)
+void network_open(struct life *life)
 {
-	struct life *life = config->loop->data;
-	struct quic_endpoint *endpoint = world_alloc(sizeof *endpoint);
+	struct endpoint *endpoint = world_alloc(sizeof *endpoint);
 
 	endpoint->life = life;
-	endpoint->config = *config;
 	endpoint->next = life->world->endpoints;
 	life->world->endpoints = endpoint;
 	life->endpoint = endpoint;
-	*out = endpoint;
-	return ERROR_NONE;
 }
 
-int quic_endpoint_bind(
-	struct quic_endpoint *endpoint, const struct address *address, struct address *bound)
+static int port_dial(void *context, enum mesh_protocol protocol, const struct id *peer,
+	const struct address *address, void *ours, void **out)
 {
-	if (bound)
-		*bound = *address;
-	return ERROR_NONE;
-}
-
-void quic_endpoint_close(struct quic_endpoint *endpoint, void (*done)(void *context), void *context)
-{
-	struct world *world = endpoint->life->world;
-
-	if (endpoint->closing)
-		return;
-	endpoint->closing = true;
-	endpoint->done = done;
-	endpoint->done_context = context;
-	world_event(world, world->now, EVENT_ENDPOINT_CLOSED, endpoint, 0);
-}
-
-int quic_connect(struct quic_endpoint *endpoint, size_t protocol, const struct id *peer,
-	const struct address *address, struct quic_connection **out)
-{
-	struct life *life = endpoint->life;
+	struct life *life = context;
 	struct world *world = life->world;
+	struct endpoint *endpoint = life->endpoint;
 	size_t target = world_node_at(world, address), node = world_node_of(peer);
 	struct wire *wire;
 
-	*out = NULL;
 	if (endpoint->closing)
 		return ERROR_CLOSED;
 	if (target == NOBODY || node == NOBODY)
 		return ERROR_NOT_FOUND;
-	if (endpoint->places[protocol] >= endpoint->config.protocols[protocol].max_connections) {
-		counters_add(endpoint->config.counters, COUNTER_LIMIT_CONNECTIONS, 1);
+	if (endpoint->places[protocol] >= protocols[protocol].max_connections) {
+		counters_add(&life->counters, COUNTER_LIMIT_CONNECTIONS, 1);
 		return ERROR_LIMIT;
 	}
 	wire = world_alloc(sizeof *wire);
@@ -1006,6 +1018,7 @@ int quic_connect(struct quic_endpoint *endpoint, size_t protocol, const struct i
 	wire->nodes[1] = (uint32_t)node;
 	wire->target = (uint32_t)target;
 	wire->latency = latency_of(world, life->node, target);
+	wire->sides[0].data = ours;
 	wire->sides[1].incoming = true;
 	side_init(wire, endpoint, false, DIAL_TIMEOUT);
 	side_event(&wire->sides[0], world->now + wire->latency, EVENT_INITIAL, 0);
@@ -1016,68 +1029,27 @@ int quic_connect(struct quic_endpoint *endpoint, size_t protocol, const struct i
 	return ERROR_NONE;
 }
 
-void quic_endpoint_addresses_changed(struct quic_endpoint *endpoint)
+static void port_own_connection(void *side, void *ours)
 {
+	((struct side *)side)->data = ours;
 }
 
-void quic_connection_close(struct quic_connection *side, uint64_t code)
+static void port_close(void *side, uint64_t code, const char *reason)
 {
 	close_side(side, code);
 }
 
-void quic_connection_close_with(struct quic_connection *side, uint64_t code, const char *reason)
+/* Here is a place for everybody. */
+static void port_set_stranger(void *side, bool stranger)
 {
-	close_side(side, code);
 }
 
-const struct id *quic_connection_peer(const struct quic_connection *side)
+static int port_open(void *connection, bool bidi, void **out)
 {
-	return &machine_identity(wire_of(side)->nodes[!side->incoming])->id;
-}
-
-bool quic_connection_incoming(const struct quic_connection *side)
-{
-	return side->incoming;
-}
-
-struct address quic_connection_address(const struct quic_connection *side)
-{
-	const struct wire *wire = wire_of(side);
-
-	return world_address(side->incoming ? wire->nodes[0] : wire->target);
-}
-
-size_t quic_connection_protocol(const struct quic_connection *side)
-{
-	return wire_of(side)->protocol;
-}
-
-void quic_connection_set_data(struct quic_connection *side, void *data)
-{
-	side->data = data;
-}
-
-void *quic_connection_data(const struct quic_connection *side)
-{
-	return side->data;
-}
-
-void quic_connection_set_stranger(struct quic_connection *side, bool stranger)
-{
-	/* Here is a place for everybody. */
-}
-
-size_t quic_connection_queued(const struct quic_connection *side)
-{
-	return side->queued;
-}
-
-static int open_stream(struct quic_connection *side, bool bidi, struct quic_stream **out)
-{
-	const struct quic_protocol *protocol;
+	struct side *side = connection;
+	const struct protocol *protocol;
 	struct pipe *pipe;
 
-	*out = NULL;
 	if (side->state != SIDE_OPEN)
 		return ERROR_CLOSED;
 	protocol = protocol_of(other_of(side));
@@ -1099,28 +1071,17 @@ static int open_stream(struct quic_connection *side, bool bidi, struct quic_stre
 	return ERROR_NONE;
 }
 
-int quic_stream_open(struct quic_connection *side, struct quic_stream **out)
+static void port_own_stream(void *end, void *ours)
 {
-	return open_stream(side, false, out);
+	((struct end *)end)->data = ours;
 }
 
-int quic_bidi_open(struct quic_connection *side, struct quic_stream **out)
+static int port_send(void *stream, struct frame *frame)
 {
-	return open_stream(side, true, out);
-}
-
-/* What is under way when a connection ends is lost here: a harder network than the real one. */
-struct frame *quic_stream_take(struct quic_stream *end)
-{
-	(void)end;
-	return NULL;
-}
-
-int quic_stream_send(struct quic_stream *end, struct frame *frame)
-{
-	struct quic_connection *side = end->connection;
+	struct end *end = stream;
+	struct side *side = end->connection;
 	struct life *life = side->endpoint->life;
-	size_t size = frame_size(frame), limit = side->endpoint->config.max_queue;
+	size_t size = frame_size(frame), limit = MAX_QUEUE;
 	struct flight *flight;
 
 	if (side->state != SIDE_OPEN || (end->incoming && !end->bidi) || end->shut || end->finish)
@@ -1135,7 +1096,7 @@ int quic_stream_send(struct quic_stream *end, struct frame *frame)
 		close_side(side, 0);
 		return ERROR_CLOSED;
 	}
-	if (wire_of(side)->protocol == GOSSIP)
+	if (wire_of(side)->protocol == MESH_GOSSIP)
 		world_note_frame(life->world, life, wire_of(side)->nodes[!side->incoming], frame);
 	flight = flight_of_turn(end);
 	frame->next = NULL;
@@ -1148,9 +1109,10 @@ int quic_stream_send(struct quic_stream *end, struct frame *frame)
 	return ERROR_NONE;
 }
 
-void quic_stream_finish(struct quic_stream *end)
+static void port_finish(void *stream)
 {
-	struct quic_connection *side = end->connection;
+	struct end *end = stream;
+	struct side *side = end->connection;
 
 	if ((end->incoming && !end->bidi) || end->finish || side->state != SIDE_OPEN)
 		return;
@@ -1159,9 +1121,10 @@ void quic_stream_finish(struct quic_stream *end)
 		flight_of_turn(end)->fin = true;
 }
 
-void quic_stream_stop(struct quic_stream *end, uint64_t code)
+static void port_stop(void *stream, uint64_t code)
 {
-	struct quic_connection *side = end->connection;
+	struct end *end = stream;
+	struct side *side = end->connection;
 	struct world *world = world_of(side);
 
 	if ((!end->incoming && !end->bidi) || end->stopped || side->state != SIDE_OPEN)
@@ -1174,27 +1137,15 @@ void quic_stream_stop(struct quic_stream *end, uint64_t code)
 		&end->pipe->ends[!end->incoming], 0);
 }
 
-struct quic_connection *quic_stream_connection(const struct quic_stream *end)
+/* Time does not pass within a turn. */
+static bool port_is_late(void *context)
 {
-	return end->connection;
+	return false;
 }
 
-bool quic_stream_incoming(const struct quic_stream *end)
+struct mesh_port network_port(struct life *life)
 {
-	return end->incoming;
-}
-
-bool quic_stream_is_bidi(const struct quic_stream *end)
-{
-	return end->bidi;
-}
-
-void quic_stream_set_data(struct quic_stream *end, void *data)
-{
-	end->data = data;
-}
-
-void *quic_stream_data(const struct quic_stream *end)
-{
-	return end->data;
+	return (struct mesh_port){life, port_dial, port_own_connection, port_close,
+		port_set_stranger, port_open, port_own_stream, port_send, port_finish, port_stop,
+		port_is_late};
 }

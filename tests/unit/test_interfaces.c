@@ -10,7 +10,7 @@
 #include <netinet/in.h>
 
 #include "bridge/error.h"
-#include "bridge/interfaces.h"
+#include "bridge/io/interfaces.h"
 #include "support_heap.h"
 #include "support_netns.h"
 

@@ -19,7 +19,7 @@
 /* What struct link_io is made of here: connections and streams that do as they are told. */
 struct stream {
 	struct connection *connection;
-	struct outlet *outlet;
+	struct stream_out *stream_out;
 	size_t topic;
 	bool finished, closed;
 	uint64_t finished_at;
@@ -75,12 +75,12 @@ static struct id topic_id(size_t topic)
 	return id;
 }
 
-static int io_open(void *context, const struct id *topic, struct outlet *outlet, void **stream)
+static int io_open(void *context, const struct id *topic, struct stream_out *stream_out, void **stream)
 {
 	struct connection *connection = context;
 	struct stream *made;
 
-	assert_non_null(outlet);
+	assert_non_null(stream_out);
 	if (connection->ended)
 		return ERROR_CLOSED;
 	if (connection->credit == 0)
@@ -89,7 +89,7 @@ static int io_open(void *context, const struct id *topic, struct outlet *outlet,
 	made = calloc(1, sizeof *made);
 	assert_non_null(made);
 	made->connection = connection;
-	made->outlet = outlet;
+	made->stream_out = stream_out;
 	made->topic = topic->bytes[0] - 0x80u;
 	made->next = connection->streams;
 	connection->streams = made;
@@ -378,7 +378,7 @@ static void end_stream(struct stream *stream, struct frame *unacknowledged)
 {
 	stream->closed = true;
 	stream->connection->used = world.now;
-	links_stream_closed(world.links, world.now, stream->outlet, unacknowledged);
+	links_stream_closed(world.links, world.now, stream->stream_out, unacknowledged);
 }
 
 /* All on it is acknowledged. */
@@ -1880,7 +1880,7 @@ static void many_links_are_told_of_in_order(void **state)
 	for (uint16_t i = n; i-- > 0; world.now += MS / 2) {
 		memcpy(id.bytes, &i, sizeof i);
 		connection.streams->closed = true;
-		links_stream_closed(world.links, world.now, lanes[i]->outlets, NULL);
+		links_stream_closed(world.links, world.now, lanes[i]->streams_out, NULL);
 		links_closed(world.links, world.now, lanes[i]);
 		assert_true(links_effect(world.links, world.now, &effect));
 		assert_int_equal(effect.type, LINK_DOWN);

@@ -10,7 +10,7 @@
 
 #include "bridge/discovery/mdns.h"
 #include "bridge/error.h"
-#include "bridge/multicast.h"
+#include "bridge/io/multicast.h"
 #include "support_heap.h"
 #include "support_netns.h"
 

@@ -23,7 +23,7 @@ static struct {
 	struct quic_endpoint *endpoint;
 	struct counters counters;
 	unsigned connected, closed, remarks;
-	struct quic_close close;
+	struct closing close;
 	enum node_log_level level; /* of the last remark */
 	char remark[NODE_REASON_SIZE];
 } world;
@@ -34,7 +34,7 @@ static void on_connected(void *context, struct quic_connection *connection)
 }
 
 static void on_closed(
-	void *context, struct quic_connection *connection, const struct quic_close *close)
+	void *context, struct quic_connection *connection, const struct closing *close)
 {
 	world.closed++;
 	world.close = *close;

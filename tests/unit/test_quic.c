@@ -47,7 +47,7 @@ struct side {
 	struct id asked;
 	struct quic_connection *connection; /* the last that came about */
 	size_t connected, closed, stream_closed, credit, finished;
-	struct quic_close closes[MAX_CLOSES];
+	struct closing closes[MAX_CLOSES];
 	uint64_t received;
 	bool damaged, done;
 };
@@ -207,7 +207,7 @@ static bool on_accept(void *context, const struct id *peer)
 }
 
 static void on_closed(
-	void *context, struct quic_connection *connection, const struct quic_close *close)
+	void *context, struct quic_connection *connection, const struct closing *close)
 {
 	struct side *side = context;
 

@@ -36,7 +36,7 @@ struct side {
 	struct address bound;
 	struct quic_connection *connection[QUIC_PROTOCOLS]; /* the last of each */
 	size_t connected[QUIC_PROTOCOLS], closed[QUIC_PROTOCOLS];
-	struct quic_close closes[MAX_CLOSES];
+	struct closing closes[MAX_CLOSES];
 	size_t closes_count;
 	bool answer;		    /* sends back what comes on a bidirectional stream */
 	bool stop;		    /* the first bytes of a stream make us stop it */
@@ -142,7 +142,7 @@ static bool on_accept(void *context, const struct id *peer)
 }
 
 static void on_closed(struct side *side, struct quic_connection *connection,
-	const struct quic_close *close, size_t protocol)
+	const struct closing *close, size_t protocol)
 {
 	assert_int_equal(quic_connection_protocol(connection), protocol);
 	if (side->connection[protocol] == connection)
@@ -153,13 +153,13 @@ static void on_closed(struct side *side, struct quic_connection *connection,
 }
 
 static void on_closed_0(
-	void *context, struct quic_connection *connection, const struct quic_close *close)
+	void *context, struct quic_connection *connection, const struct closing *close)
 {
 	on_closed(context, connection, close, 0);
 }
 
 static void on_closed_1(
-	void *context, struct quic_connection *connection, const struct quic_close *close)
+	void *context, struct quic_connection *connection, const struct closing *close)
 {
 	on_closed(context, connection, close, 1);
 }
@@ -589,7 +589,7 @@ static void idle_timeouts(void **state)
 	assert_true(uv_hrtime() - start > 300 * MILLISECONDS);
 	assert_true(uv_hrtime() - start < 2000 * MILLISECONDS);
 	for (size_t i = 0; i < 2; i++) {
-		const struct quic_close *close = i ? &test->b.closes[0] : &test->a.closes[0];
+		const struct closing *close = i ? &test->b.closes[0] : &test->a.closes[0];
 
 		assert_true(close->timeout && !close->remote);
 		assert_string_equal(close->text, "nothing heard for 0.4 s");

@@ -9,7 +9,9 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "bridge/resolver.h"
+#include "bridge/error.h"
+#include "bridge/io/resolver.h"
+#include "bridge/limits.h"
 #include "support_heap.h"
 
 static struct {
@@ -136,7 +138,7 @@ static void look_up(const struct node_peer *peer)
 	struct address address;
 
 	for (size_t i = 0; i < peer->hosts_count; i++) {
-		if (resolver_literal(&peer->hosts[i], &address))
+		if (address_literal(peer->hosts[i].host, peer->hosts[i].port, &address))
 			literals = true;
 		else
 			names = true;

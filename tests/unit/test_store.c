@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "bridge/error.h"
-#include "bridge/store.h"
+#include "bridge/io/store.h"
 #include "support_heap.h"
 
 #define MANY 10000

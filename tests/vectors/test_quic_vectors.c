@@ -28,7 +28,7 @@ struct server {
 	struct address bound;
 	int fd; /* the client's socket */
 	bool done;
-	struct quic_close close;
+	struct closing close;
 	unsigned closed;
 };
 
@@ -37,7 +37,7 @@ static void on_connection(void *context, struct quic_connection *connection)
 }
 
 static void on_closed(
-	void *context, struct quic_connection *connection, const struct quic_close *close)
+	void *context, struct quic_connection *connection, const struct closing *close)
 {
 	struct server *server = context;
 

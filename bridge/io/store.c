@@ -9,8 +9,8 @@
 #include <unistd.h>
 #include <utlist.h>
 
-#include "error.h"
-#include "keyed.h"
+#include "../error.h"
+#include "../keyed.h"
 
 #define FILE_NAME      "p2panda.db"
 #define SCHEMA_VERSION 2

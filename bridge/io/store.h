@@ -13,17 +13,17 @@
  *
  * Threads: store_open may block and runs before the loop; the rest is the loop's thread.
  */
-#ifndef BRIDGE_STORE_H
-#define BRIDGE_STORE_H
+#ifndef BRIDGE_IO_STORE_H
+#define BRIDGE_IO_STORE_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <uv.h>
 
-#include "address.h"
-#include "id.h"
-#include "limits.h"
+#include "../address.h"
+#include "../id.h"
+#include "../limits.h"
 
 #define STORE_REASON_SIZE     256
 #define STORE_VALUE_NAME_SIZE 32 /* with the closing zero */

@@ -15,7 +15,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "memory.h"
+#include "../error.h"
+#include "../limits.h"
+#include "../memory.h"
 
 /* Threads at a time; names beyond them wait. */
 #define LOOK_UPS 64
@@ -337,16 +339,6 @@ static bool prepare(struct resolver *resolver)
 	return true;
 }
 
-bool resolver_literal(const struct node_host *host, struct address *out)
-{
-	*out = (struct address){.port = host->port};
-	if (uv_inet_pton(AF_INET, host->host, out->ip) == 0)
-		out->family = 4;
-	else if (uv_inet_pton(AF_INET6, host->host, out->ip) == 0)
-		out->family = 6;
-	return out->family != 0;
-}
-
 static void begin(struct resolution *resolution, const struct node_host *host)
 {
 	struct resolver *resolver = resolution->resolver;
@@ -377,7 +369,8 @@ void resolution_start(struct resolution *resolution)
 	resolution->count = 0;
 	resolution->failure[0] = 0;
 	for (size_t i = 0; i < resolution->peer.hosts_count; i++) {
-		if (resolver_literal(&resolution->peer.hosts[i], &address))
+		if (address_literal(resolution->peer.hosts[i].host, resolution->peer.hosts[i].port,
+			    &address))
 			insert(resolution, &resolution->peer.hosts[i], &address);
 		else
 			begin(resolution, &resolution->peer.hosts[i]);

@@ -9,10 +9,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "discovery/mdns.h"
-#include "error.h"
-#include "limits.h"
-#include "memory.h"
+#include "../discovery/mdns.h"
+#include "../error.h"
+#include "../limits.h"
+#include "../memory.h"
 
 #ifndef IPV6_MULTICAST_ALL
 #define IPV6_MULTICAST_ALL 29

@@ -4,12 +4,12 @@
  * asked for on its own, so that one that nobody answers for holds up no other; literal addresses
  * are answered without asking anybody. One look-up per peer at a time. The loop's thread.
  */
-#ifndef BRIDGE_RESOLVER_H
-#define BRIDGE_RESOLVER_H
+#ifndef BRIDGE_IO_RESOLVER_H
+#define BRIDGE_IO_RESOLVER_H
 
 #include <uv.h>
 
-#include "node.h"
+#include "../node_types.h"
 
 struct resolver;
 struct resolution;
@@ -26,9 +26,6 @@ int resolver_new(uv_loop_t *loop, resolver_answer *answer, void *context, struct
 void resolver_stop(struct resolver *resolver);
 /* When the loop has ended. Frees the resolutions too. NULL is fine. */
 void resolver_free(struct resolver *resolver);
-
-/* The address of a host that is a literal address; false: it is a name. Any thread. */
-bool resolver_literal(const struct node_host *host, struct address *out);
 
 /* The peer's look-up, not begun. ERROR_NOMEM. */
 int resolution_new(

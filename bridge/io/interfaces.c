@@ -10,8 +10,8 @@
 #include <unistd.h>
 #include <uv.h>
 
-#include "error.h"
-#include "memory.h"
+#include "../error.h"
+#include "../memory.h"
 
 static bool is_wildcard(const struct address *address)
 {

@@ -4,14 +4,14 @@
  * by the addresses of this machine's interfaces (loopback only if there is no other).
  * Any thread; asks the system.
  */
-#ifndef BRIDGE_INTERFACES_H
-#define BRIDGE_INTERFACES_H
+#ifndef BRIDGE_IO_INTERFACES_H
+#define BRIDGE_IO_INTERFACES_H
 
 #include <stddef.h>
 
 #include <uv.h>
 
-#include "address.h"
+#include "../address.h"
 
 /* Returns how many, at most size; sorted, each once. */
 size_t interfaces_addresses(

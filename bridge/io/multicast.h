@@ -7,8 +7,8 @@
  *
  * The loop's thread; received is called from the loop.
  */
-#ifndef BRIDGE_MULTICAST_H
-#define BRIDGE_MULTICAST_H
+#ifndef BRIDGE_IO_MULTICAST_H
+#define BRIDGE_IO_MULTICAST_H
 
 #include <stddef.h>
 #include <stdint.h>

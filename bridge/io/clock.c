@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The driver on libuv's clock: the one file of it that knows what time it is and when the loop
+ * turns. (tests/simulation puts virtual time in its place.)
+ */
+#include "internal.h"
+
+#define MS UINT64_C(1000000)
+
+/* A clock that cannot be read is one that stands still: infos are numbered on. */
+static uint64_t wall_us(void)
+{
+	uv_timespec64_t now;
+
+	if (uv_clock_gettime(UV_CLOCK_REALTIME, &now) != 0 || now.tv_sec < 0)
+		return 0;
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+struct mesh_time clock_time(const struct driver *driver)
+{
+	(void)driver;
+	return (struct mesh_time){.now = uv_hrtime(), .wall = wall_us()};
+}
+
+/* In one turn, of what can wait for the next one. Together with what cannot (datagrams that were
+ * read, packets that are due) a turn stays below 5 ms. */
+#define TURN_NS MS
+
+bool driver_is_late(struct driver *driver)
+{
+	uint64_t now = uv_hrtime();
+
+	if (driver->turn_began == 0)
+		driver->turn_began = now;
+	return now - driver->turn_began >= TURN_NS;
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+	driver_tick(timer->data);
+}
+
+/* Once per turn of the loop, before it sleeps: the one timer follows the cores. */
+static void on_prepare(uv_prepare_t *prepare)
+{
+	struct driver *driver = prepare->data;
+	uint64_t due = driver_turn(driver), now;
+
+	driver->turn_began = 0;
+	if (driver->closing)
+		return;
+	if (due == UINT64_MAX) {
+		uv_timer_stop(&driver->timer);
+		return;
+	}
+	now = uv_hrtime();
+	uv_timer_start(&driver->timer, on_timer, due <= now ? 0 : (due - now + MS - 1) / MS, 0);
+}
+
+/* After what came was read: the owner is woken before the answers are written. (libuv calls
+ * the check that was started last first; the endpoint's is older.) */
+static void on_check(uv_check_t *check)
+{
+	struct driver *driver = check->data;
+
+	driver->owner.turned(driver->owner.context);
+}
+
+void clock_start(struct driver *driver)
+{
+	uv_timer_init(driver->loop, &driver->timer);
+	driver->timer.data = driver;
+	uv_prepare_init(driver->loop, &driver->prepare);
+	driver->prepare.data = driver;
+	uv_prepare_start(&driver->prepare, on_prepare);
+	uv_check_init(driver->loop, &driver->check);
+	driver->check.data = driver;
+	uv_check_start(&driver->check, on_check);
+	driver->handles_ready = true;
+}
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+	start_part_closed(handle->data);
+}
+
+void clock_stop(struct driver *driver)
+{
+	uv_close((uv_handle_t *)&driver->timer, on_handle_closed);
+	uv_close((uv_handle_t *)&driver->prepare, on_handle_closed);
+	uv_close((uv_handle_t *)&driver->check, on_handle_closed);
+}

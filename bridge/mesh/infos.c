@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+#include "infos.h"
+
+#include "../error.h"
+
+/* Whether an info of ours is newer than all that we know of. */
+static bool is_newer(const struct mesh *mesh, const struct info *info)
+{
+	return info_time_compare(info->time, mesh->self.time) > 0 &&
+	       info_time_compare(info->time, mesh->self.newer) > 0;
+}
+
+/* Everybody is told everybody's, so that our own comes back. One that is newer than ours is of
+ * an earlier life, whose state is lost, unless it is a lie. */
+static void take_own(struct mesh *mesh, struct info *info, struct verifying *verifying)
+{
+	if (info->time.us > mesh->wall + LIMIT_FUTURE_US) {
+		mesh_count(mesh, COUNTER_BAD_INFO);
+	} else if (info_verify(info, &mesh->me, info->order) != ERROR_NONE) {
+		mesh_count(mesh, COUNTER_BAD_INFO);
+		verifying->forged++;
+	} else if (is_newer(mesh, info)) {
+		mesh->self.newer = info->time;
+	}
+	info_free(info);
+}
+
+bool infos_are_worth_it(struct mesh *mesh, const struct id *node,
+	const struct info *info, struct verifying *verifying)
+{
+	bool is_own = id_equal(node, &mesh->me);
+
+	if (is_own && !is_newer(mesh, info))
+		return false;
+	if (!is_own && (!access_grants(mesh->access, node) ||
+			       book_has_info(mesh->book, node, info)))
+		return false;
+	if (verifying->verified >= LIMIT_INFOS_VERIFIED ||
+		!effort_take(&mesh->effort, mesh->now, verifying->chosen)) {
+		mesh_count(mesh, COUNTER_LIMIT_INFOS);
+		return false;
+	}
+	verifying->verified++;
+	return true;
+}
+
+bool infos_verify(struct mesh *mesh, const struct id *node, const struct id *source,
+	enum address_scope scope, struct info *info, struct verifying *verifying)
+{
+	uint64_t now = mesh->now;
+	bool fresh = false;
+
+	if (id_equal(node, &mesh->me)) {
+		take_own(mesh, info, verifying);
+		return false;
+	}
+	if (info_verify(info, node, info->order) != ERROR_NONE) {
+		mesh_count(mesh, COUNTER_BAD_INFO);
+		verifying->forged++;
+		info_free(info);
+		return false;
+	}
+	/* What it refuses it counts. */
+	if (book_insert_info(mesh->book, now, mesh->wall, node, source, scope, info,
+		    &fresh) != ERROR_NONE ||
+		!fresh)
+		return false;
+	dialer_addresses(mesh->dialer, now, node);
+	walker_found(mesh->walker, now);
+	return true;
+}
+
+bool infos_take(struct mesh *mesh, const struct id *node, const struct id *source,
+	enum address_scope scope, struct info *info, struct verifying *verifying)
+{
+	if (infos_are_worth_it(mesh, node, info, verifying))
+		return infos_verify(mesh, node, source, scope, info, verifying);
+	info_free(info);
+	return false;
+}

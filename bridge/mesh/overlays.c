@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+#include "overlays.h"
+
+#include "../error.h"
+
+struct overlay *overlay_find(const struct mesh *mesh, const struct id *topic)
+{
+	struct overlay *overlay;
+
+	HASH_FIND_BYHASHVALUE(hh, mesh->overlays, topic, sizeof *topic,
+		keyed_hash(&mesh->keyed, topic, sizeof *topic), overlay);
+	return overlay;
+}
+
+struct overlay *overlay_joined(const struct mesh *mesh, const struct id *topic)
+{
+	struct overlay *overlay = overlay_find(mesh, topic);
+
+	return overlay && !overlay->refused ? overlay : NULL;
+}
+
+/* ---- messages ---- */
+
+void overlays_tell_dropped(struct mesh *mesh)
+{
+	if (mesh->dropped.count > 0)
+		mesh_emit(mesh, &mesh->dropped);
+	mesh->dropped.count = 0;
+}
+
+/* Says what was not carried (it is counted already), one event for a row of the same. */
+static void note_dropped(
+	struct mesh *mesh, const struct id *topic, enum counter reason, uint64_t n)
+{
+	struct node_event *dropped = &mesh->dropped;
+
+	if (n == 0)
+		return;
+	if (dropped->reason != reason || !id_equal(&dropped->topic, topic))
+		overlays_tell_dropped(mesh);
+	dropped->type = NODE_DROPPED;
+	dropped->topic = *topic;
+	dropped->reason = reason;
+	dropped->count += n;
+}
+
+static void drop(struct mesh *mesh, const struct id *topic, enum counter reason)
+{
+	mesh_count(mesh, reason);
+	note_dropped(mesh, topic, reason, 1);
+}
+
+static void broadcast(struct mesh *mesh, const struct id *topic, struct message *message)
+{
+	size_t neighbours = 0;
+
+	switch (gossip_publish(mesh->gossip, mesh->now, topic, message, &neighbours)) {
+	case ERROR_NONE:
+		mesh_count(mesh, COUNTER_SENT);
+		break;
+	case ERROR_REPEATED:
+		drop(mesh, topic, COUNTER_DROPPED_REPEATED);
+		break;
+	case ERROR_TOO_LARGE:
+		drop(mesh, topic, COUNTER_DROPPED_TOO_LARGE);
+		break;
+	case ERROR_NOT_JOINED:
+		drop(mesh, topic, COUNTER_DROPPED_LEFT);
+		break;
+	default:
+		drop(mesh, topic, COUNTER_DROPPED_NO_MEMORY);
+		break;
+	}
+}
+
+void overlay_send_waiting(struct mesh *mesh, const struct id *topic)
+{
+	struct overlay *overlay = overlay_find(mesh, topic);
+	struct message *message;
+
+	while (overlay && (message = waiting_pop(&mesh->room, &overlay->waiting))) {
+		broadcast(mesh, topic, message);
+		message_unref(message);
+	}
+}
+
+void overlays_expire_waiting(struct mesh *mesh)
+{
+	uint64_t now = mesh->now;
+	struct overlay *overlay, *next;
+	uint64_t due;
+	size_t before;
+
+	if (now < mesh->waiting_due)
+		return;
+	mesh->waiting_due = UINT64_MAX;
+	HASH_ITER (hh, mesh->overlays, overlay, next) {
+		before = overlay->waiting.count;
+		due = waiting_expire(&mesh->room, &overlay->waiting, now);
+		note_dropped(mesh, &overlay->topic, COUNTER_DROPPED_QUEUE_AGE,
+			before - overlay->waiting.count);
+		if (due < mesh->waiting_due)
+			mesh->waiting_due = due;
+		/* From the start in the next turn: that these have none left is soon seen. */
+		if (overlay->waiting.count < before && mesh_is_late(mesh)) {
+			mesh->waiting_due = now;
+			return;
+		}
+	}
+}
+
+void overlay_gave_way(void *context, struct waiting *waiting)
+{
+	const struct overlay *overlay = (const struct overlay *)((const char *)waiting -
+		offsetof(struct overlay, waiting));
+
+	note_dropped(context, &overlay->topic, COUNTER_DROPPED_QUEUE_LIMIT, 1);
+}
+
+static void wait_for_neighbour(
+	struct mesh *mesh, struct overlay *overlay, struct message *message)
+{
+	struct waiting *waiting = &overlay->waiting;
+	size_t before = waiting->count;
+	int error = waiting_push(&mesh->room, waiting, mesh->now, message);
+
+	if (error == ERROR_NOMEM)
+		note_dropped(mesh, &overlay->topic, COUNTER_DROPPED_NO_MEMORY, 1);
+	else
+		note_dropped(mesh, &overlay->topic, COUNTER_DROPPED_QUEUE_LIMIT,
+			before + 1 - waiting->count);
+	if (!error && mesh->now + mesh->room.age_ns < mesh->waiting_due)
+		mesh->waiting_due = mesh->now + mesh->room.age_ns;
+}
+
+void overlay_publish(struct mesh *mesh, const struct id *topic, struct message *message)
+{
+	struct overlay *overlay = overlay_find(mesh, topic);
+
+	if (!overlay) {
+		drop(mesh, topic, COUNTER_DROPPED_LEFT);
+	} else if (overlay->refused) {
+		drop(mesh, topic, COUNTER_DROPPED_MAX_OVERLAYS);
+	} else if (gossip_neighbours(mesh->gossip, topic) > 0) {
+		/* The neighbour may be so new that the pump has not come to it. */
+		overlay_send_waiting(mesh, topic);
+		broadcast(mesh, topic, message);
+	} else {
+		wait_for_neighbour(mesh, overlay, message);
+	}
+	message_unref(message);
+}
+
+/* ---- joining and leaving ---- */
+
+static void forget(struct mesh *mesh, struct overlay *overlay)
+{
+	HASH_DELETE(hh, mesh->overlays, overlay);
+	memory_free(overlay);
+}
+
+int overlay_join(struct mesh *mesh, const struct id *topic, struct overlay **out)
+{
+	struct overlay *overlay = overlay_find(mesh, topic);
+	int error;
+
+	*out = NULL;
+	if (overlay)
+		return ERROR_NONE;
+	overlay = memory_zalloc(sizeof *overlay);
+	if (!overlay)
+		return ERROR_NOMEM;
+	overlay->topic = *topic;
+	overlay->heal_due = overlay->settle_due = UINT64_MAX;
+	HASH_ADD_KEYPTR_BYHASHVALUE(hh, mesh->overlays, &overlay->topic, sizeof overlay->topic,
+		keyed_hash(&mesh->keyed, topic, sizeof *topic), overlay);
+	if (!overlay->hh.tbl) {
+		memory_free(overlay);
+		return ERROR_NOMEM;
+	}
+	error = gossip_join(mesh->gossip, mesh->now, topic);
+	if (error == ERROR_NOMEM) {
+		forget(mesh, overlay);
+		return ERROR_NOMEM;
+	}
+	if (error) {
+		overlay->refused = true;
+		mesh_log(mesh, NODE_LOG_WARNING, "overlay %s: not joined: %s", short_id(topic).text,
+			error == ERROR_LIMIT ? "max_overlays is reached" : error_text(error));
+		return ERROR_NONE;
+	}
+	mesh->figures.overlays++;
+	*out = overlay;
+	return ERROR_NONE;
+}
+
+void overlay_leave(struct mesh *mesh, struct overlay *overlay)
+{
+	struct id topic = overlay->topic;
+
+	note_dropped(mesh, &topic, COUNTER_DROPPED_LEFT,
+		waiting_drop(&mesh->room, &overlay->waiting, COUNTER_DROPPED_LEFT));
+	if (!overlay->refused) {
+		mesh->figures.overlays--;
+		if (overlay->lacking)
+			mesh->lacking--;
+		joiner_remove_topic(mesh->joiner, &topic);
+		mesh->figures.neighbours -= gossip_neighbours(mesh->gossip, &topic);
+		gossip_leave(mesh->gossip, mesh->now, &topic);
+	}
+	forget(mesh, overlay);
+	mesh_tell(mesh, NODE_LEFT, &topic, NULL, NULL);
+}
+
+void overlays_free(struct mesh *mesh)
+{
+	struct overlay *overlay, *next;
+
+	HASH_ITER (hh, mesh->overlays, overlay, next) {
+		waiting_drop(&mesh->room, &overlay->waiting, COUNTER_DROPPED_LEFT);
+		forget(mesh, overlay);
+	}
+}

@@ -1,0 +1,657 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+#include "sessions.h"
+
+#include <stdlib.h>
+#include <utlist.h>
+
+#include "../discovery/session.h"
+#include "../error.h"
+#include "infos.h"
+#include "neighbours.h"
+#include "overlays.h"
+#include "presence.h"
+
+/* From the dial or the handshake: however slowly the other side speaks, it is not longer. */
+#define SESSION_MOST_NS (10000 * MS)
+/* The code with which a session beyond the limit is closed: upstream ends all its sessions with
+ * others, so that one of ours does not take us for a node that has not understood it. */
+#define BUSY 2
+/* Infos that are gathered at a time: well below a millisecond. */
+#define GATHER_STEP 32
+
+/* An info that waits to be verified. */
+struct unverified {
+	struct unverified *prev, *next;
+	struct id node;
+	struct info *info;
+};
+
+struct discovery {
+	struct mesh *mesh;
+	struct discovery *prev, *next; /* of all */
+	void *handle; /* NULL: over, but for what is unverified */
+	void *stream;
+	struct session *session;
+	bool more; /* the session has more effects */
+	struct unverified *unverified; /* oldest first */
+	size_t gathered, gather_first; /* infos of the book: how many so far, and from which on */
+	struct id peer;
+	struct address address;
+	enum dialect dialect; /* of the session; Bob: UNKNOWN until it shows */
+	uint64_t due; /* when it is ended */
+	bool dialled;
+	bool connected;
+	bool walked; /* the walker waits for its end */
+	bool second; /* the other codec has been tried before */
+	bool done, fresh;
+	struct verifying verifying; /* verified, or to be */
+	bool condemned; /* for what it has forged: it is being closed */
+	struct id *topics; /* ours, when the session began; sorted */
+	bool *shared;	   /* which of them are */
+	size_t topics_count;
+};
+
+/* ---- what comes out of a session ---- */
+
+/* Hundreds of them may come at once: they are verified bit by bit (go_on). */
+static void on_info(struct discovery *discovery, const struct id *node, struct info *info)
+{
+	struct unverified *unverified = NULL;
+
+	if (!discovery->condemned &&
+		infos_are_worth_it(discovery->mesh, node, info, &discovery->verifying))
+		unverified = memory_alloc(sizeof *unverified);
+	if (!unverified) {
+		info_free(info);
+		return;
+	}
+	unverified->node = *node;
+	unverified->info = info;
+	DL_APPEND(discovery->unverified, unverified);
+}
+
+static struct info *take_unverified(struct discovery *discovery, struct id *node)
+{
+	struct unverified *first = discovery->unverified;
+	struct info *info = first->info;
+
+	*node = first->node;
+	DL_DELETE(discovery->unverified, first);
+	memory_free(first);
+	return info;
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+	return id_compare(a, b);
+}
+
+static void on_shared(struct discovery *discovery, const struct id *topic)
+{
+	const struct id *ours = bsearch(topic, discovery->topics, discovery->topics_count,
+		sizeof *discovery->topics, compare_ids);
+
+	if (ours)
+		discovery->shared[ours - discovery->topics] = true;
+	neighbours_shared(discovery->mesh, &discovery->peer, topic, true);
+}
+
+static void on_dialect(struct discovery *discovery, enum dialect dialect)
+{
+	struct mesh *mesh = discovery->mesh;
+	/* Bob did not know what Alice believes, and has not told her where he is. */
+	bool told = discovery->dialled || dialect == DIALECT_06 || discovery->dialect == dialect;
+
+	discovery->dialect = dialect;
+	book_set_dialect(mesh->book, &discovery->peer, dialect);
+	if (!told)
+		walker_prompt(mesh->walker, mesh->now, &discovery->peer);
+}
+
+/* The walker goes on when the session is over and what it has brought is known. */
+static void walk_on(struct discovery *discovery)
+{
+	if (discovery->unverified)
+		return;
+	if (discovery->walked)
+		walker_ended(discovery->mesh->walker, discovery->mesh->now, &discovery->peer,
+			!discovery->done	 ? WALK_FAILED
+			: discovery->fresh ? WALK_BROUGHT_NEWS
+				      : WALK_BROUGHT_NOTHING);
+	discovery->walked = false;
+}
+
+static void on_done(struct discovery *discovery)
+{
+	struct mesh *mesh = discovery->mesh;
+
+	discovery->done = true;
+	mesh_count(mesh, COUNTER_DISCOVERED);
+	for (size_t i = 0; i < discovery->topics_count; i++)
+		/* A neighbour there has it, whatever it says. */
+		if (!discovery->shared[i] && book_shares(mesh->book, &discovery->peer, &discovery->topics[i]) &&
+			!gossip_is_neighbour(mesh->gossip, &discovery->topics[i], &discovery->peer))
+			neighbours_shared(mesh, &discovery->peer, &discovery->topics[i], false);
+	if (discovery->dialled)
+		walk_on(discovery); /* it is Bob who closes */
+	else
+		mesh->port.close(discovery->handle, 0, "done");
+}
+
+static void on_effect(struct discovery *discovery, const struct session_effect *effect)
+{
+	struct mesh *mesh = discovery->mesh;
+
+	switch (effect->type) {
+	case SESSION_SEND:
+		if (!discovery->stream || mesh->port.send(discovery->stream, effect->frame)) {
+			frame_free(effect->frame);
+			mesh->port.close(discovery->handle, 1, NULL);
+		}
+		break;
+	case SESSION_SHARED:
+		on_shared(discovery, &effect->id);
+		break;
+	case SESSION_INFO:
+		on_info(discovery, &effect->id, effect->info);
+		break;
+	case SESSION_DIALECT:
+		on_dialect(discovery, effect->dialect);
+		break;
+	case SESSION_BUSY:
+		break;
+	case SESSION_DONE:
+		on_done(discovery);
+		break;
+	case SESSION_FAILED:
+		mesh_log(mesh, NODE_LOG_DEBUG, "peer %s: discovery failed: %s",
+			short_id(&discovery->peer).text, error_text(effect->error));
+		mesh->port.close(discovery->handle, 1, NULL);
+		break;
+	}
+}
+
+/* What the session wants; when the turn has taken its time the rest is left. */
+static void take_effects(struct discovery *discovery)
+{
+	struct session_effect effect;
+
+	for (discovery->more = false; !discovery->more && session_effect(discovery->session, &effect);) {
+		on_effect(discovery, &effect);
+		/* Infos are not left: there may be very many. */
+		discovery->more = (effect.type == SESSION_SHARED || effect.type == SESSION_BUSY) &&
+			     mesh_is_late(discovery->mesh);
+	}
+}
+
+static bool is_busy(const struct discovery *discovery)
+{
+	return discovery->more || discovery->unverified;
+}
+
+static void discovery_free(struct discovery *discovery)
+{
+	struct mesh *mesh = discovery->mesh;
+	struct id node;
+
+	DL_DELETE(mesh->discoveries, discovery);
+	if (discovery->dialled)
+		mesh->discoveries_dialled--;
+	else
+		mesh->discoveries_accepted--;
+	while (discovery->unverified)
+		info_free(take_unverified(discovery, &node));
+	session_free(discovery->session);
+	memory_free(discovery->topics);
+	memory_free(discovery->shared);
+	memory_free(discovery);
+}
+
+/* One forged info may be an accident; three are an attack, or a node that verifies nothing: what
+ * is left of them is not looked at, and it waits before it may begin again. */
+static void condemn(struct discovery *discovery)
+{
+	struct mesh *mesh = discovery->mesh;
+	struct id node;
+
+	discovery->condemned = true;
+	while (discovery->unverified)
+		info_free(take_unverified(discovery, &node));
+	mesh_log(mesh, NODE_LOG_DEBUG, "peer %s: discovery ended: its infos are forged",
+		short_id(&discovery->peer).text);
+	if (!mesh_configured(mesh, &discovery->peer))
+		effort_blame(&mesh->effort, mesh->now, &discovery->peer, &discovery->address);
+	if (discovery->handle)
+		mesh->port.close(discovery->handle, 1, NULL);
+}
+
+/* A bit of what is left of it. The discovery may be gone afterwards. */
+static void go_on(struct discovery *discovery)
+{
+	enum address_scope scope = address_scope(&discovery->address);
+	struct info *info;
+	struct id node;
+
+	if (discovery->more)
+		take_effects(discovery);
+	if (discovery->unverified) {
+		info = take_unverified(discovery, &node);
+		discovery->fresh |= infos_verify(
+			discovery->mesh, &node, &discovery->peer, scope, info, &discovery->verifying);
+		if (discovery->verifying.forged >= LIMIT_FORGED && !discovery->condemned)
+			condemn(discovery);
+	}
+	if (discovery->unverified)
+		return;
+	if (discovery->done || !discovery->handle)
+		walk_on(discovery);
+	if (!discovery->handle)
+		discovery_free(discovery);
+}
+
+static void carry_out(struct discovery *discovery)
+{
+	take_effects(discovery);
+	while (is_busy(discovery) && !mesh_is_late(discovery->mesh))
+		go_on(discovery);
+}
+
+/* ---- sessions ---- */
+
+static bool gather(void *context, enum info_order order, session_emit_info *emit, void *emitter)
+{
+	struct discovery *discovery = context;
+	struct mesh *mesh = discovery->mesh;
+	size_t count = book_infos(mesh->book, order);
+	const struct info *info;
+	struct id node;
+
+	if (discovery->gathered == 0) {
+		discovery->gather_first = count > 0 ? random_below(&mesh->random, count) : 0;
+		if (mesh->self.infos[order])
+			emit(emitter, &mesh->me, mesh->self.infos[order]);
+	}
+	for (size_t i = 0; i < GATHER_STEP && discovery->gathered < count; i++, discovery->gathered++) {
+		info = book_info_number(mesh->book, order,
+			(discovery->gather_first + discovery->gathered) % count, &node);
+		if (access_grants(mesh->access, &node) && !emit(emitter, &node, info))
+			return false;
+	}
+	return discovery->gathered < count;
+}
+
+static int take_topics(struct discovery *discovery)
+{
+	struct mesh *mesh = discovery->mesh;
+	struct overlay *overlay, *next;
+	size_t count = HASH_COUNT(mesh->overlays);
+
+	discovery->topics = memory_alloc((count + 1) * sizeof *discovery->topics);
+	discovery->shared = memory_zalloc((count + 1) * sizeof *discovery->shared);
+	if (!discovery->topics || !discovery->shared)
+		return ERROR_NOMEM;
+	HASH_ITER (hh, mesh->overlays, overlay, next)
+		if (!overlay->refused)
+			discovery->topics[discovery->topics_count++] = overlay->topic;
+	qsort(discovery->topics, discovery->topics_count, sizeof *discovery->topics, compare_ids);
+	return ERROR_NONE;
+}
+
+static int begin_session(struct discovery *discovery, void *stream)
+{
+	struct mesh *mesh = discovery->mesh;
+	struct session_config config = {
+		.role = discovery->dialled ? SESSION_ALICE : SESSION_BOB,
+		.remote = &discovery->peer,
+		.dialect = discovery->dialect,
+		.random = mesh->random,
+		.counters = mesh->counters,
+		.gather = gather,
+		.context = discovery,
+	};
+	int error = take_topics(discovery);
+
+	config.topics = discovery->topics;
+	config.topics_count = discovery->topics_count;
+	if (!error)
+		error = session_new(&config, &discovery->session);
+	if (error)
+		return error;
+	discovery->stream = stream;
+	return ERROR_NONE;
+}
+
+static struct discovery *discovery_new(
+	struct mesh *mesh, const struct id *peer, const struct address *address, bool dialled)
+{
+	struct discovery *discovery = memory_zalloc(sizeof *discovery);
+
+	if (!discovery)
+		return NULL;
+	discovery->mesh = mesh;
+	discovery->peer = *peer;
+	discovery->address = *address;
+	discovery->dialled = dialled;
+	discovery->verifying.chosen = dialled || mesh_configured(mesh, peer);
+	discovery->due = mesh->now + SESSION_MOST_NS;
+	discovery->dialect = book_dialect(mesh->book, peer);
+	if (dialled)
+		mesh->discoveries_dialled++;
+	else
+		mesh->discoveries_accepted++;
+	DL_APPEND(mesh->discoveries, discovery);
+	return discovery;
+}
+
+/* ---- dialling ---- */
+
+/* Applications of today speak it. */
+static enum dialect first_guess(enum dialect known)
+{
+	return known == DIALECT_UNKNOWN ? DIALECT_071 : known;
+}
+
+static int dial(struct mesh *mesh, const struct id *node, const struct address *address,
+	enum dialect dialect, bool second)
+{
+	struct discovery *discovery = discovery_new(mesh, node, address, true);
+	int error;
+
+	if (!discovery)
+		return ERROR_NOMEM;
+	discovery->dialect = dialect;
+	discovery->second = second;
+	error = mesh->port.dial(mesh->port.context, MESH_DISCOVERY, node, address, discovery,
+		&discovery->handle);
+	if (error) {
+		discovery_free(discovery);
+		return error;
+	}
+	mesh_count(mesh, COUNTER_DISCOVERY_DIALS);
+	return ERROR_NONE;
+}
+
+static void dial_first(struct mesh *mesh, const struct id *node, const struct address *address)
+{
+	if (dial(mesh, node, address, first_guess(book_dialect(mesh->book, node)), false))
+		dialer_failed(mesh->explorer, mesh->now, node, address);
+}
+
+/* The first of several dials to one node has come about: the others are not needed. */
+static void close_other_dials(struct mesh *mesh, const struct discovery *discovery)
+{
+	struct discovery *other;
+
+	DL_FOREACH (mesh->discoveries, other)
+		if (other != discovery && other->dialled && !other->connected &&
+			id_equal(&other->peer, &discovery->peer))
+			mesh->port.close(other->handle, 0, NULL);
+}
+
+/* A peer that ends the session before it has said anything has not understood us. */
+static bool try_other_codec(struct discovery *discovery, const struct closing *close)
+{
+	enum dialect other = discovery->dialect == DIALECT_06 ? DIALECT_071 : DIALECT_06;
+	bool was_busy = close->application && close->code == BUSY;
+
+	return discovery->session && !discovery->second && !was_busy && !discovery->mesh->stopping &&
+	       !session_was_answered(discovery->session) &&
+	       dial(discovery->mesh, &discovery->peer, &discovery->address, other, true) == ERROR_NONE;
+}
+
+/* ---- what the port tells ---- */
+
+/* Somebody has dialled us. NULL: it is sent away. */
+static struct discovery *adopt(struct mesh *mesh, void *handle, const struct id *peer,
+	const struct address *address)
+{
+	struct discovery *discovery;
+
+	if (mesh->stopping || mesh->discoveries_accepted >= LIMIT_SESSIONS ||
+		effort_waits(&mesh->effort, mesh->now, peer, address)) {
+		mesh_count(mesh, COUNTER_LIMIT_SESSIONS);
+		mesh->port.close(handle, BUSY, "busy");
+		return NULL;
+	}
+	discovery = discovery_new(mesh, peer, address, false);
+	if (!discovery) {
+		mesh->port.close(handle, 1, NULL);
+		return NULL;
+	}
+	discovery->handle = handle;
+	mesh->port.own_connection(handle, discovery);
+	return discovery;
+}
+
+void discovery_made(struct mesh *mesh, void *handle, struct discovery *discovery,
+	const struct id *peer, const struct address *address)
+{
+	void *stream;
+
+	if (!discovery)
+		discovery = adopt(mesh, handle, peer, address);
+	if (!discovery)
+		return;
+	discovery->connected = true;
+	neighbours_reached(mesh, peer);
+	if (!discovery->dialled) {
+		/* Alice opens the stream. That she has dialled us proves nothing else. */
+		book_hear(mesh->book, mesh->now, peer, peer, address, 1, ADDRESS_LOOPBACK);
+		return;
+	}
+	book_worked(mesh->book, mesh->now, mesh->wall, peer, address);
+	dialer_worked(mesh->explorer, address);
+	dialer_linked(mesh->explorer, peer);
+	close_other_dials(mesh, discovery);
+	discovery->walked = true;
+	if (mesh->port.open(handle, true, &stream) || begin_session(discovery, stream))
+		mesh->port.close(handle, 1, NULL);
+	else
+		carry_out(discovery);
+}
+
+void discovery_data(struct discovery *discovery, void *stream, bool bidi, const uint8_t *data,
+	size_t size, bool fin)
+{
+	const struct mesh_port *port = &discovery->mesh->port;
+
+	if (discovery->done)
+		return;
+	if (!discovery->session && !discovery->dialled && bidi &&
+		begin_session(discovery, stream)) {
+		port->close(discovery->handle, 1, NULL);
+		return;
+	}
+	if (!discovery->session || stream != discovery->stream) {
+		port->stop(stream, 1);
+		return;
+	}
+	session_receive(discovery->session, data, size, fin);
+	carry_out(discovery);
+}
+
+void discovery_stream_closed(struct discovery *discovery, void *stream)
+{
+	if (discovery->stream != stream)
+		return;
+	discovery->stream = NULL;
+	if (!discovery->done)
+		discovery->mesh->port.close(discovery->handle, 1, NULL);
+}
+
+/* The session is over, however it has ended; what it has brought is still to be verified. */
+static void detach(struct discovery *discovery)
+{
+	session_free(discovery->session);
+	discovery->session = NULL;
+	discovery->more = false;
+	discovery->handle = NULL;
+	discovery->due = UINT64_MAX;
+}
+
+/* A dial has failed. */
+static void note_failure(struct discovery *discovery, const struct closing *closing)
+{
+	struct mesh *mesh = discovery->mesh;
+
+	if (discovery->second) {
+		discovery->walked = true;
+		return;
+	}
+	if (!links_linked(mesh->links, &discovery->peer))
+		presence_failed(mesh, &discovery->peer, &discovery->address, closing->text);
+	dialer_failed(mesh->explorer, mesh->now, &discovery->peer, &discovery->address);
+}
+
+void discovery_closed(struct discovery *discovery, const struct closing *closing)
+{
+	struct mesh *mesh = discovery->mesh;
+
+	if (!discovery->connected) {
+		note_failure(discovery, closing);
+	} else if (!discovery->done && try_other_codec(discovery, closing)) {
+		/* It goes on, in the other one: neither a failure nor the end for the walker. */
+		discovery_free(discovery);
+		return;
+	}
+	if (discovery->done)
+		presence_reached(mesh, &discovery->peer, &discovery->address);
+	if (discovery->connected && !discovery->done) {
+		mesh_count(mesh, COUNTER_DISCOVERY_FAILED);
+		mesh_log(mesh, NODE_LOG_DEBUG, "peer %s: discovery ended early: %s",
+			short_id(&discovery->peer).text, closing->text);
+	}
+	if (discovery->unverified && !mesh->stopping) {
+		detach(discovery);
+	} else {
+		walk_on(discovery);
+		discovery_free(discovery);
+	}
+}
+
+/* ---- time ---- */
+
+uint64_t sessions_deadline(const struct mesh *mesh)
+{
+	uint64_t due = UINT64_MAX;
+	struct discovery *discovery;
+
+	DL_FOREACH (mesh->discoveries, discovery) {
+		if (is_busy(discovery))
+			return 0;
+		if (discovery->due < due)
+			due = discovery->due;
+	}
+	return due;
+}
+
+void sessions_tick(struct mesh *mesh)
+{
+	struct discovery *discovery, *next;
+	bool any = !mesh->stopping;
+
+	DL_FOREACH (mesh->discoveries, discovery) {
+		if (discovery->due > mesh->now)
+			continue;
+		discovery->due = UINT64_MAX; /* closed follows */
+		mesh->port.close(discovery->handle, 1, NULL);
+	}
+	/* A bit of each in turn. */
+	while (any) {
+		any = false;
+		DL_FOREACH_SAFE (mesh->discoveries, discovery, next) {
+			if (!is_busy(discovery))
+				continue;
+			any = true;
+			go_on(discovery);
+			if (mesh_is_late(mesh))
+				return;
+		}
+	}
+}
+
+void sessions_free(struct mesh *mesh)
+{
+	while (mesh->discoveries)
+		discovery_free(mesh->discoveries);
+}
+
+/* ---- walking ---- */
+
+static bool random_node(void *context, bool (*wanted)(void *walker, const struct id *node),
+	void *walker, struct id *out)
+{
+	struct mesh *mesh = context;
+
+	return book_random(mesh->book, wanted, walker, out);
+}
+
+static bool may_visit(void *context, const struct id *node)
+{
+	struct mesh *mesh = context;
+	struct address candidates[BOOK_CANDIDATES];
+
+	/* A configured one that cannot be looked up is tried all the same: so it is looked up
+	 * again. */
+	return !book_is_stale(mesh->book, node) && access_grants(mesh->access, node) &&
+	       (mesh_configured(mesh, node) ||
+		       book_candidates(mesh->book, node, candidates, NULL) > 0);
+}
+
+int sessions_make(struct mesh *mesh)
+{
+	struct walker_nodes nodes = {random_node, may_visit, mesh};
+	struct id *configured = memory_alloc((mesh->configured_count + 1) * sizeof *configured);
+	int error;
+
+	if (!configured)
+		return ERROR_NOMEM;
+	for (size_t i = 0; i < mesh->configured_count; i++)
+		configured[i] = mesh->configured[i].id;
+	error = walker_new(&mesh->random, &nodes, configured, mesh->configured_count,
+		&mesh->walker);
+	memory_free(configured);
+	return error;
+}
+
+bool sessions_walk(struct mesh *mesh)
+{
+	uint64_t now = mesh->now;
+	struct id node;
+	bool any = false;
+
+	while (!mesh->stopping && !(any && mesh_is_late(mesh)) &&
+		walker_effect(mesh->walker, now, &node)) {
+		any = true;
+		if (dialer_want(mesh->explorer, now, &node, false))
+			walker_ended(mesh->walker, now, &node, WALK_FAILED);
+	}
+	return any;
+}
+
+bool sessions_dial(struct mesh *mesh)
+{
+	uint64_t now = mesh->now;
+	struct address candidates[BOOK_CANDIDATES];
+	struct dialer_effect effect;
+	bool any = false;
+
+	while (!mesh->stopping && !(any && mesh_is_late(mesh)) &&
+		dialer_effect(mesh->explorer, now, &effect)) {
+		any = true;
+		if (effect.type == DIALER_DIAL) {
+			dial_first(mesh, &effect.node, &effect.address);
+			continue;
+		}
+		/* Where to dial may not be known yet: that is no session. */
+		if (book_candidates(mesh->book, &effect.node, candidates, NULL) > 0)
+			mesh_count(mesh, COUNTER_DISCOVERY_FAILED);
+		walker_ended(mesh->walker, now, &effect.node, WALK_FAILED);
+		/* There are nodes that only gossip. */
+		if (links_linked(mesh->links, &effect.node))
+			continue;
+		book_failed(mesh->book, now, mesh->wall, &effect.node);
+		mesh_look_up(mesh, &effect.node);
+	}
+	return any;
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * What a node is told at its start and what it tells: the types of node.h, which the rooms below
+ * it speak, too.
+ */
+#ifndef BRIDGE_NODE_TYPES_H
+#define BRIDGE_NODE_TYPES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "address.h"
+#include "counters.h"
+#include "id.h"
+#include "identity.h"
+#include "message.h"
+
+#define NODE_REASON_SIZE 256
+#define NODE_HOST_SIZE	 256
+#define NODE_PEER_HOSTS	 8
+
+/* Where a configured peer is to be found: an IP address or a name, and a port. */
+struct node_host {
+	char host[NODE_HOST_SIZE];
+	uint16_t port;
+};
+
+/* A configured node. */
+struct node_peer {
+	struct id id;
+	size_t hosts_count;
+	struct node_host hosts[NODE_PEER_HOSTS];
+};
+
+enum node_mdns {
+	NODE_MDNS_OFF,
+	NODE_MDNS_PASSIVE, /* answer and listen */
+	NODE_MDNS_ACTIVE   /* also announce and ask */
+};
+
+struct node_config {
+	const struct identity *identity; /* must outlive the node */
+	struct id network;
+	const struct address *binds;
+	size_t binds_count;
+	bool binds_all; /* every bind must work; else one is enough */
+	/* Trusted: dialled, and asked to be a neighbour in every overlay; copied. */
+	const struct node_peer *peers;
+	size_t peers_count;
+	/* Where looking for others begins: told no topic that they have not proven to share;
+	 * none of them a peer as well; copied. */
+	const struct node_peer *bootstraps;
+	size_t bootstraps_count;
+	enum node_mdns mdns; /* look on the local network too */
+	/* Nodes that may be peers (none given: all), and nodes that may not; copied. Both
+	 * ways: the others are refused at the handshake and never dialled. */
+	const struct id *allow, *deny;
+	size_t allow_count, deny_count;
+	/* Where others find us besides the bound addresses; at most NODE_PEER_HOSTS, copied. */
+	const struct node_host *advertise;
+	size_t advertise_count;
+	const char *state_dir; /* an existing folder; NULL: nothing is remembered */
+	bool first_start;      /* so it is no wonder if there is nothing in it */
+	size_t max_overlays;
+	size_t queue_limit;    /* messages that wait for a first neighbour, per overlay */
+	uint64_t queue_age_ns; /* how long they wait */
+	size_t cache_bytes;
+	/* The owner's records (node_record) as they were kept, during node_start; NULL: not
+	 * wanted. The bytes are valid during the call. */
+	void (*record)(void *context, const void *key, size_t key_size, const void *value,
+		size_t value_size);
+	void *record_context;
+	/* There are events; called once until node_event has said that there is none. */
+	void (*wake)(void *context);
+	void *context;
+};
+
+enum node_event_type {
+	NODE_JOINED,	     /* an overlay has its first neighbour */
+	NODE_NEIGHBOUR_UP,   /* with peer */
+	NODE_NEIGHBOUR_DOWN, /* with peer */
+	NODE_LEFT,	     /* an overlay was left: nothing more comes from it */
+	NODE_MESSAGE,	     /* content arrived; the owner holds the reference */
+	NODE_DROPPED,	     /* count messages of topic were not carried, with reason */
+	NODE_LOG,	     /* a line for the log */
+};
+
+enum node_log_level {
+	NODE_LOG_DEBUG,
+	NODE_LOG_INFO,
+	NODE_LOG_NOTICE,
+	NODE_LOG_WARNING,
+	NODE_LOG_ERROR
+};
+
+struct node_event {
+	enum node_event_type type;
+	struct id topic;
+	struct id peer;
+	struct message *message;
+	enum counter reason;
+	uint64_t count;
+	enum node_log_level level;
+	char *text; /* NODE_LOG: one line, no newline */
+};
+
+#endif
