@@ -2,16 +2,16 @@
 #include "effort.h"
 
 #include "limits.h"
+#include "time.h"
 
-#define SECOND_NS UINT64_C(1000000000)
 
 bool allowance_take(struct allowance *allowance, uint64_t now, unsigned per_second)
 {
-	uint64_t interval = SECOND_NS / per_second;
+	uint64_t interval = S / per_second;
 
 	if (allowance->next < now)
 		allowance->next = now;
-	if (allowance->next - now + interval > SECOND_NS)
+	if (allowance->next - now + interval > S)
 		return false;
 	allowance->next += interval;
 	return true;

@@ -18,9 +18,9 @@
 
 #include "../error.h"
 #include "../keyed.h"
+#include "../time.h"
 #include "mdns_packet.h"
 
-#define MS UINT64_C(1000000)
 
 #define JITTER_LEAST (20 * MS) /* RFC 6762 6 */
 #define JITTER_MOST  (120 * MS)

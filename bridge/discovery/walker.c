@@ -6,8 +6,8 @@
 #include "../error.h"
 #include "../keyed.h"
 #include "../limits.h"
+#include "../time.h"
 
-#define MS UINT64_C(1000000)
 /* Between two steps, however eager. */
 #define STEP_NS	      (100 * MS)
 /* After a look around that has found nobody: looking at a large book takes half a millisecond, and

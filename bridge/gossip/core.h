@@ -7,11 +7,11 @@
 #include "../id.h"
 #include "../keyed.h"
 #include "../random.h"
+#include "../time.h"
 #include "addr_info.h"
 #include "cache.h"
 #include "effects.h"
 
-#define MS UINT64_C(1000000)
 
 struct core {
 	struct id me;

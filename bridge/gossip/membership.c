@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "../backoff.h"
 #include "../error.h"
 #include "../memory.h"
 
@@ -421,8 +422,7 @@ static void shuffle_later(struct membership *membership, uint64_t now)
 	if (interval == SHUFFLE_INTERVAL)
 		return;
 	membership->shuffle_at += random_below(&membership->core->random, interval / 2);
-	membership->shuffle_interval =
-		interval * 2 > SHUFFLE_INTERVAL ? SHUFFLE_INTERVAL : interval * 2;
+	backoff_double(&membership->shuffle_interval, SHUFFLE_INTERVAL);
 }
 
 /* Whether peer is in the active view now. reply: tell it so. */

@@ -3,9 +3,9 @@
  * The driver on libuv's clock: the one file of it that knows what time it is and when the loop
  * turns. (tests/simulation puts virtual time in its place.)
  */
+#include "../time.h"
 #include "internal.h"
 
-#define MS UINT64_C(1000000)
 
 /* A clock that cannot be read is one that stands still: infos are numbered on. */
 static uint64_t wall_us(void)

@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include <utlist.h>
 
+#include "../backoff.h"
 #include "../error.h"
 #include "../keyed.h"
 
@@ -520,9 +521,10 @@ static void finish(struct store *store, bool written)
 		store->backoff_ns = 0;
 		return;
 	}
-	store->backoff_ns = store->backoff_ns == 0 ? RETRY_FIRST_NS : 2 * store->backoff_ns;
-	if (store->backoff_ns > RETRY_MOST_NS)
-		store->backoff_ns = RETRY_MOST_NS;
+	if (store->backoff_ns == 0)
+		store->backoff_ns = RETRY_FIRST_NS;
+	else
+		backoff_double(&store->backoff_ns, RETRY_MOST_NS);
 	store->retry_ns = uv_hrtime() + store->backoff_ns;
 	tell(store, sqlite3_errstr(store->failure), lost);
 }

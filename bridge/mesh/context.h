@@ -24,10 +24,9 @@
 #include "../peers/dialer.h"
 #include "../peers/joiner.h"
 #include "../peers/link.h"
+#include "../time.h"
 #include "../waiting.h"
 #include "mesh.h"
-
-#define MS UINT64_C(1000000)
 
 #define FAILURE_SIZE 96
 #define FAILURES     4

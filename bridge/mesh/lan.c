@@ -4,8 +4,6 @@
 #include "../error.h"
 #include "infos.h"
 
-#define SECOND_NS (1000 * MS)
-
 int lan_make(struct mesh *mesh, enum node_mdns mode)
 {
 	return mdns_new(&mesh->me, mode == NODE_MDNS_ACTIVE ? MDNS_ACTIVE : MDNS_PASSIVE,
@@ -48,7 +46,7 @@ static enum address_scope scope_of_network(const struct mesh *mesh)
 
 static void on_found(struct mesh *mesh, const struct id *node, struct info *info)
 {
-	uint64_t second = mesh->now / SECOND_NS;
+	uint64_t second = mesh->now / S;
 	struct info_time time = info->time;
 	const struct info *known;
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 #include "neighbours.h"
 
+#include "../backoff.h"
 #include "overlays.h"
 
 #define HEAL_FIRST_NS (500 * MS)
@@ -192,7 +193,7 @@ static void settle(struct mesh *mesh, struct overlay *overlay, uint64_t now)
 
 static void heal(struct mesh *mesh, struct overlay *overlay, uint64_t now)
 {
-	uint64_t half = overlay->heal_backoff / 2, due;
+	uint64_t due;
 
 	overlay->heal_due = UINT64_MAX;
 	if (!is_alone(mesh, overlay)) {
@@ -206,11 +207,8 @@ static void heal(struct mesh *mesh, struct overlay *overlay, uint64_t now)
 	if (fill(mesh, overlay) == 0)
 		return;
 	/* Together with other overlays: a thousand of them are not to wake us one by one. */
-	due = now + half + random_below(&mesh->random, half + 1);
+	due = now + backoff_next(&mesh->random, &overlay->heal_backoff, HEAL_MOST_NS);
 	heal_at(mesh, overlay, (due / HEAL_GRAIN_NS + 1) * HEAL_GRAIN_NS);
-	overlay->heal_backoff = overlay->heal_backoff * 2 > HEAL_MOST_NS
-					? HEAL_MOST_NS
-					: overlay->heal_backoff * 2;
 }
 
 /* ---- those that are away ---- */
@@ -219,7 +217,7 @@ static void expect_back(struct mesh *mesh)
 {
 	uint64_t due = mesh->now + AWAY_FIRST_NS;
 
-	mesh->away_backoff = AWAY_FIRST_NS;
+	mesh->away_backoff = 2 * AWAY_FIRST_NS;
 	if (due < mesh->away_due)
 		mesh->away_due = due;
 }
@@ -241,17 +239,12 @@ static size_t try_away(struct mesh *mesh, uint64_t now, bool recently)
 
 static void look_for_those_away(struct mesh *mesh, uint64_t now)
 {
-	uint64_t half;
-
 	if (now < mesh->away_due)
 		return;
 	mesh->away_due = UINT64_MAX;
 	if (!mesh->overlays || try_away(mesh, now, true) + try_away(mesh, now, false) == 0)
 		return;
-	mesh->away_backoff = mesh->away_backoff * 2 > AWAY_MOST_NS ? AWAY_MOST_NS
-								       : mesh->away_backoff * 2;
-	half = mesh->away_backoff / 2;
-	mesh->away_due = now + half + random_below(&mesh->random, half + 1);
+	mesh->away_due = now + backoff_next(&mesh->random, &mesh->away_backoff, AWAY_MOST_NS);
 }
 
 void neighbours_lost(struct mesh *mesh, const struct id *node)

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../backoff.h"
 #include "../error.h"
 #include "neighbours.h"
 
@@ -133,9 +134,7 @@ void self_resolved(struct mesh *mesh, const struct address *addresses,
 
 	if (failure[0]) {
 		self->due = now + self->backoff;
-		self->backoff = self->backoff * 2 > LOOK_UP_MOST_NS
-					     ? LOOK_UP_MOST_NS
-					     : self->backoff * 2;
+		backoff_double(&self->backoff, LOOK_UP_MOST_NS);
 	} else {
 		self->due = self->has_names ? now + LOOK_UP_AGAIN_NS : UINT64_MAX;
 		self->backoff = LOOK_UP_FIRST_NS;

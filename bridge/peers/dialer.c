@@ -3,12 +3,12 @@
 
 #include <utlist.h>
 
+#include "../backoff.h"
 #include "../error.h"
 #include "../keyed.h"
 #include "../limits.h"
+#include "../time.h"
 
-#define MS		 UINT64_C(1000000)
-#define SECOND_NS	 (1000 * MS)
 #define NEXT_ADDRESS_NS	 (250 * MS)
 #define BACKOFF_FIRST_NS (250 * MS)
 #define BACKOFF_MOST_NS	 (4000 * MS)
@@ -260,11 +260,8 @@ void dialer_unwant(struct dialer *dialer, const struct id *node)
 
 static void back_off(struct dialer *dialer, uint64_t now, struct target *target)
 {
-	uint64_t half = target->backoff / 2;
-
-	wait_until(dialer, target, now + half + random_below(&dialer->random, half + 1));
-	target->backoff =
-		target->backoff * 2 > BACKOFF_MOST_NS ? BACKOFF_MOST_NS : target->backoff * 2;
+	wait_until(dialer, target,
+		now + backoff_next(&dialer->random, &target->backoff, BACKOFF_MOST_NS));
 }
 
 /* A round has ended without a link. */
@@ -400,7 +397,7 @@ void dialer_addresses(struct dialer *dialer, uint64_t now, const struct id *node
 
 uint64_t dialer_deadline(const struct dialer *dialer)
 {
-	uint64_t next_second = dialer->window_start + SECOND_NS, due;
+	uint64_t next_second = dialer->window_start + S, due;
 
 	if (dialer->told)
 		return dialer->told_due;
@@ -478,12 +475,12 @@ static bool is_granted(struct dialer *dialer, uint64_t now, struct target *targe
 		put_off(dialer, target, known->due);
 		return false;
 	}
-	if (now >= budget->second + SECOND_NS) {
+	if (now >= budget->second + S) {
 		budget->second = now;
 		budget->spent = 0;
 	}
 	if (budget->spent >= LIMIT_UNPROVEN_DIALS) {
-		put_off(dialer, target, budget->second + SECOND_NS);
+		put_off(dialer, target, budget->second + S);
 		return false;
 	}
 	budget->spent++;
@@ -511,7 +508,7 @@ bool dialer_effect(struct dialer *dialer, uint64_t now, struct dialer_effect *ou
 {
 	struct target *target;
 
-	if (now >= dialer->window_start + SECOND_NS) {
+	if (now >= dialer->window_start + S) {
 		dialer->window_start = now;
 		dialer->spent = 0;
 	}

@@ -3,12 +3,12 @@
 
 #include <utlist.h>
 
+#include "../backoff.h"
 #include "../error.h"
 #include "../keyed.h"
 #include "../limits.h"
+#include "../time.h"
 
-#define MS	  UINT64_C(1000000)
-#define SECOND_NS (1000 * MS)
 
 #define ASK_FIRST_NS (500 * MS)
 #define ASK_MOST_NS  (8000 * MS)
@@ -525,7 +525,7 @@ void joiner_down(struct joiner *joiner, uint64_t now, const struct id *topic_id,
 
 uint64_t joiner_deadline(const struct joiner *joiner)
 {
-	uint64_t next_second = joiner->window_start + SECOND_NS;
+	uint64_t next_second = joiner->window_start + S;
 	uint64_t due = joiner->heap_count > 0 ? joiner->heap[0]->due : UINT64_MAX;
 
 	return joiner->spent >= LIMIT_JOINS_PER_SECOND && due < next_second ? next_second : due;
@@ -559,11 +559,9 @@ static struct wish *choose(struct topic *topic, uint64_t now)
 
 static void ask_again_later(struct joiner *joiner, uint64_t now, struct wish *wish)
 {
-	uint64_t half = wish->backoff / 2, most = wish->shown ? ASK_MOST_NS : UNSHOWN_MOST_NS;
-
 	wish->asked++;
-	wish->due = now + half + random_below(&joiner->random, half + 1);
-	wish->backoff = wish->backoff * 2 > most ? most : wish->backoff * 2;
+	wish->due = now + backoff_next(&joiner->random, &wish->backoff,
+				  wish->shown ? ASK_MOST_NS : UNSHOWN_MOST_NS);
 }
 
 static void ask(struct joiner *joiner, uint64_t now, struct topic *topic, struct wish *wish,
@@ -630,7 +628,7 @@ bool joiner_effect(struct joiner *joiner, uint64_t now, struct joiner_effect *ou
 	struct topic *topic;
 	struct wish *wish;
 
-	if (now >= joiner->window_start + SECOND_NS) {
+	if (now >= joiner->window_start + S) {
 		joiner->window_start = now;
 		joiner->spent = 0;
 	}

@@ -11,10 +11,10 @@
 #include "../error.h"
 #include "../keyed.h"
 #include "../limits.h"
+#include "../time.h"
 #include "../timers.h"
 #include "link.h"
 
-#define MS UINT64_C(1000000)
 
 struct stream_out {
 	struct link *link;
