@@ -17,7 +17,7 @@ static int parse_port(const char *text, uint16_t *port)
 	if (at == text || *at || value > UINT16_MAX)
 		return ERROR_INVALID;
 	*port = (uint16_t)value;
-	return 0;
+	return ERROR_NONE;
 }
 
 int address_parse(const char *text, struct address *out)
@@ -39,7 +39,7 @@ int address_parse(const char *text, struct address *out)
 	if (parse_port(end + 1, &address.port))
 		return ERROR_INVALID;
 	*out = address;
-	return 0;
+	return ERROR_NONE;
 }
 
 bool address_literal(const char *host, uint16_t port, struct address *out)

@@ -53,7 +53,7 @@ static int identity_from_key(EVP_PKEY *key, struct identity *out)
 		return ERROR_TLS;
 	}
 	out->key = key;
-	return 0;
+	return ERROR_NONE;
 }
 
 int identity_from_secret(const uint8_t secret[IDENTITY_SECRET_SIZE], struct identity *out)
@@ -374,7 +374,7 @@ int identity_derive(const struct identity *identity, const char *purpose, uint8_
 	blake3_hasher_finalize(&hasher, out, size);
 	OPENSSL_cleanse(&hasher, sizeof hasher);
 	OPENSSL_cleanse(secret, sizeof secret);
-	return 0;
+	return ERROR_NONE;
 }
 
 /* -x^2 + y^2 = 1 + d x^2 y^2, so x^2 = (y^2 - 1) / (d y^2 + 1); the quotient of two numbers

@@ -12,7 +12,7 @@ int timers_reserve(struct timers *timers, size_t count)
 	struct timer **heap;
 
 	if (count <= timers->capacity)
-		return 0;
+		return ERROR_NONE;
 	while (capacity < count)
 		capacity *= 2;
 	heap = memory_realloc(timers->heap, capacity * sizeof *heap);
@@ -20,7 +20,7 @@ int timers_reserve(struct timers *timers, size_t count)
 		return ERROR_NOMEM;
 	timers->heap = heap;
 	timers->capacity = capacity;
-	return 0;
+	return ERROR_NONE;
 }
 
 static void place(struct timers *timers, size_t i, struct timer *timer)

@@ -214,7 +214,7 @@ static int begin_head(struct cbor_scan *scan, uint8_t byte)
 		scan->value = 0;
 		scan->head = (uint8_t)(1 << (information - 24));
 	}
-	return 0;
+	return ERROR_NONE;
 }
 
 /* An item has come to its end, and so have the containers whose last one it was. */
@@ -231,7 +231,7 @@ static int end_head(struct cbor_scan *scan)
 
 	if (scan->head_only) {
 		scan->done = true;
-		return 0;
+		return ERROR_NONE;
 	}
 	switch (scan->major) {
 	case 2:
@@ -257,7 +257,7 @@ static int end_head(struct cbor_scan *scan)
 	} else if (scan->content == 0) {
 		end_item(scan);
 	}
-	return 0;
+	return ERROR_NONE;
 }
 
 static int scan_byte(struct cbor_scan *scan, uint8_t byte)

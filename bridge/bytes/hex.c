@@ -35,5 +35,5 @@ int hex_decode(const char *text, uint8_t *out, size_t size)
 			return ERROR_INVALID;
 		out[i] = (uint8_t)(high << 4 | low);
 	}
-	return 0;
+	return ERROR_NONE;
 }

@@ -105,7 +105,7 @@ static int id_of(const struct dialect_reader *reader, struct id *id)
 	if (!bytes || size != ID_SIZE)
 		return ERROR_INVALID;
 	memcpy(id->bytes, bytes, ID_SIZE);
-	return 0;
+	return ERROR_NONE;
 }
 
 static void next_element(struct dialect_reader *reader)

@@ -119,13 +119,13 @@ static int begin_transport(struct dialect_reader *reader, uint64_t type)
 	switch (type) {
 	case TRANSPORT_RELAY:
 		go_to(reader, STRING_LENGTH, 0);
-		return 0;
+		return ERROR_NONE;
 	case TRANSPORT_IP:
 		go_to(reader, FAMILY, 0);
-		return 0;
+		return ERROR_NONE;
 	case TRANSPORT_CUSTOM:
 		go_to(reader, CUSTOM, 0);
-		return 0;
+		return ERROR_NONE;
 	default:
 		return ERROR_INVALID;
 	}
@@ -142,7 +142,7 @@ static int take_frame_length(struct dialect_reader *reader)
 	reader->frame_left = length;
 	begin_element(reader);
 	go_to(reader, TYPE, 0);
-	return 0;
+	return ERROR_NONE;
 }
 
 /* A step of bytes has all of them. 1: it is a piece. */
@@ -264,7 +264,7 @@ static int complete_value(struct dialect_reader *reader, uint64_t value)
 	default:
 		break;
 	}
-	return 0;
+	return ERROR_NONE;
 }
 
 /* Takes so many bytes off data, into the element. */

@@ -81,7 +81,7 @@ static int finish(const struct parts *parts, int error, struct info **out)
 	info->order = parts->order;
 	memcpy(info->signature, parts->signature, sizeof info->signature);
 	*out = info;
-	return 0;
+	return ERROR_NONE;
 }
 
 static void begin(struct parts *parts)

@@ -46,7 +46,7 @@ static int add(struct psi *psi, struct expected *item)
 	unsigned value = keyed_hash(&psi->keyed, &item->hash, sizeof item->hash);
 
 	if (find(psi, &item->hash, value))
-		return 0; /* a topic that was given twice */
+		return ERROR_NONE; /* a topic that was given twice */
 	HASH_ADD_KEYPTR_BYHASHVALUE(hh, psi->table, &item->hash, sizeof item->hash, value, item);
 	return item->hh.tbl ? 0 : ERROR_NOMEM;
 }

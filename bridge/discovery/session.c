@@ -80,7 +80,7 @@ static int push(struct session *session, const struct session_effect *effect)
 	else
 		session->first = added;
 	session->last = added;
-	return 0;
+	return ERROR_NONE;
 }
 
 static int send_frame(struct session *session, struct frame *frame)
@@ -110,7 +110,7 @@ static int body_begin(struct body *body, size_t size)
 	struct frame *block;
 
 	if (body->last && (size_t)(body->writer.end - body->writer.at) >= size)
-		return 0;
+		return ERROR_NONE;
 	block = frame_new(BLOCK_SIZE);
 	if (!block)
 		return ERROR_NOMEM;
@@ -121,7 +121,7 @@ static int body_begin(struct body *body, size_t size)
 		body->first = block;
 	body->last = block;
 	writer_init(&body->writer, block->head, BLOCK_SIZE);
-	return 0;
+	return ERROR_NONE;
 }
 
 /* before: the writer's size then. */
@@ -407,7 +407,7 @@ static int recognise_codec(struct session *session, uint8_t first)
 	else
 		return ERROR_INVALID;
 	await(session, PSI_ALICE_SALT_HALF);
-	return 0;
+	return ERROR_NONE;
 }
 
 static int receive(struct session *session, const uint8_t *data, size_t size, bool fin)

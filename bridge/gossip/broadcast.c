@@ -466,7 +466,7 @@ int broadcast_publish(
 	lazy_push(broadcast, now, id, 0, NULL);
 	if (neighbours)
 		*neighbours = pushed;
-	return 0;
+	return ERROR_NONE;
 }
 
 /* The timer of a missing message has run out: ask the next who has it. "This second

@@ -177,7 +177,7 @@ int cache_add(struct cache *cache, uint64_t now, const struct id *id, struct mes
 		forget_oldest(cache);
 		counters_add(cache->contents->counters, COUNTER_LIMIT_RECEIVED_IDS, 1);
 	}
-	return 0;
+	return ERROR_NONE;
 }
 
 bool cache_knows(const struct cache *cache, const struct id *id)

@@ -62,7 +62,7 @@ int effects_reserve(struct effects *effects, size_t n)
 	while (room - effects->count < n)
 		room *= 2;
 	if (room == effects->room)
-		return 0;
+		return ERROR_NONE;
 	ring = memory_alloc(room * sizeof *ring);
 	if (!ring)
 		return ERROR_NOMEM;
@@ -72,7 +72,7 @@ int effects_reserve(struct effects *effects, size_t n)
 	effects->ring = ring;
 	effects->room = room;
 	effects->first = 0;
-	return 0;
+	return ERROR_NONE;
 }
 
 static void give_back_room(struct effects *effects)

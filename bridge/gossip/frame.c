@@ -43,14 +43,14 @@ static int read_length(struct frame_reader *reader, const uint8_t **data, size_t
 
 	reader->have += take(reader->length + reader->have, LENGTH_SIZE - reader->have, data, size);
 	if (reader->have < LENGTH_SIZE)
-		return 0;
+		return ERROR_NONE;
 	reader_init(&length, reader->length, LENGTH_SIZE);
 	reader->size = reader_u32(&length);
 	if (reader->size > LIMIT_FRAME)
 		return ERROR_TOO_LARGE;
 	reader->in_body = true;
 	reader->have = 0;
-	return 0;
+	return ERROR_NONE;
 }
 
 /* Makes room in the body for what has come, and twice as much as before, so that a body in many
@@ -63,7 +63,7 @@ static int make_room(struct frame_reader *reader, size_t arrived)
 	if (wanted > reader->size)
 		wanted = reader->size;
 	if (wanted <= reader->room)
-		return 0;
+		return ERROR_NONE;
 	if (room < wanted)
 		room = wanted;
 	if (room > reader->size)
@@ -73,7 +73,7 @@ static int make_room(struct frame_reader *reader, size_t arrived)
 		return ERROR_NOMEM;
 	reader->body = body;
 	reader->room = room;
-	return 0;
+	return ERROR_NONE;
 }
 
 int frame_reader_next(struct frame_reader *reader, const uint8_t **data, size_t *size,
@@ -132,7 +132,7 @@ static int frame_of(const uint8_t *body, size_t size, struct frame **out)
 	writer_u32(&writer, (uint32_t)size);
 	writer_bytes(&writer, body, size);
 	*out = frame;
-	return 0;
+	return ERROR_NONE;
 }
 
 int frame_encode_header(const struct id *topic, struct frame **out)
@@ -187,5 +187,5 @@ int frame_encode_gossip(
 	frame->body = message_ref(message);
 	frame->droppable = true;
 	*out = frame;
-	return 0;
+	return ERROR_NONE;
 }

@@ -119,7 +119,7 @@ int gossip_new(const struct gossip_config *config, struct gossip **out)
 	contents_init(&gossip->core.contents, config->cache_bytes, config->counters);
 	gossip_set_addresses(gossip, NULL, 0);
 	*out = gossip;
-	return 0;
+	return ERROR_NONE;
 }
 
 /* Overlays that were left, as far as the allowance goes. */
@@ -166,13 +166,13 @@ static int reserve_heap(struct gossip *gossip)
 	struct overlay **heap;
 
 	if (gossip->heap_count < gossip->heap_room)
-		return 0;
+		return ERROR_NONE;
 	heap = memory_realloc(gossip->heap, room * sizeof *heap);
 	if (!heap)
 		return ERROR_NOMEM;
 	gossip->heap = heap;
 	gossip->heap_room = room;
-	return 0;
+	return ERROR_NONE;
 }
 
 int gossip_join(struct gossip *gossip, uint64_t now, const struct id *topic)
@@ -181,7 +181,7 @@ int gossip_join(struct gossip *gossip, uint64_t now, const struct id *topic)
 
 	(void)now;
 	if (find(gossip, topic))
-		return 0;
+		return ERROR_NONE;
 	if (HASH_COUNT(gossip->overlays) >= gossip->max_overlays)
 		return ERROR_LIMIT;
 	if (reserve_heap(gossip))
@@ -200,7 +200,7 @@ int gossip_join(struct gossip *gossip, uint64_t now, const struct id *topic)
 		return ERROR_NOMEM;
 	}
 	place(gossip, overlay, gossip->heap_count++);
-	return 0;
+	return ERROR_NONE;
 }
 
 int gossip_leave(struct gossip *gossip, uint64_t now, const struct id *topic)
@@ -215,7 +215,7 @@ int gossip_leave(struct gossip *gossip, uint64_t now, const struct id *topic)
 	gossip->free_due = now + FREE_AGAIN_NS;
 	/* Whoever did not get a farewell will find out: we answer no more. */
 	effects_take_error(&gossip->core.effects);
-	return 0;
+	return ERROR_NONE;
 }
 
 int gossip_ask(struct gossip *gossip, uint64_t now, const struct id *topic, const struct id *peer)
@@ -326,7 +326,7 @@ int gossip_receive(struct gossip *gossip, uint64_t now, const struct id *peer,
 	int error;
 
 	if (!overlay || id_equal(peer, &gossip->core.me))
-		return 0;
+		return ERROR_NONE;
 	error = wire_decode(body, size, &message);
 	if (!error)
 		error = check_nodes(gossip, now, overlay, &message);

@@ -26,6 +26,14 @@ struct unverified {
 	struct info *info;
 };
 
+/* One follows the other; it may be over (handle is NULL) from each of them. */
+enum state {
+	DIALLING,
+	OPEN, /* the handshake is complete */
+	DONE, /* all is said: a success */
+};
+
+/* One connection for one session. */
 struct discovery {
 	struct mesh *mesh;
 	struct discovery *prev, *next; /* of all */
@@ -39,11 +47,11 @@ struct discovery {
 	struct address address;
 	enum dialect dialect; /* of the session; Bob: UNKNOWN until it shows */
 	uint64_t due; /* when it is ended */
+	enum state state;
 	bool dialled;
-	bool connected;
 	bool walked; /* the walker waits for its end */
 	bool second; /* the other codec has been tried before */
-	bool done, fresh;
+	bool fresh;  /* it has brought something new */
 	struct verifying verifying; /* verified, or to be */
 	bool condemned; /* for what it has forged: it is being closed */
 	struct id *topics; /* ours, when the session began; sorted */
@@ -115,7 +123,7 @@ static void walk_on(struct discovery *discovery)
 		return;
 	if (discovery->walked)
 		walker_ended(discovery->mesh->walker, discovery->mesh->now, &discovery->peer,
-			!discovery->done	 ? WALK_FAILED
+			discovery->state != DONE	 ? WALK_FAILED
 			: discovery->fresh ? WALK_BROUGHT_NEWS
 				      : WALK_BROUGHT_NOTHING);
 	discovery->walked = false;
@@ -125,7 +133,7 @@ static void on_done(struct discovery *discovery)
 {
 	struct mesh *mesh = discovery->mesh;
 
-	discovery->done = true;
+	discovery->state = DONE;
 	mesh_count(mesh, COUNTER_DISCOVERED);
 	for (size_t i = 0; i < discovery->topics_count; i++)
 		/* A neighbour there has it, whatever it says. */
@@ -243,7 +251,7 @@ static void go_on(struct discovery *discovery)
 	}
 	if (discovery->unverified)
 		return;
-	if (discovery->done || !discovery->handle)
+	if (discovery->state == DONE || !discovery->handle)
 		walk_on(discovery);
 	if (!discovery->handle)
 		discovery_free(discovery);
@@ -383,7 +391,7 @@ static void close_other_dials(struct mesh *mesh, const struct discovery *discove
 	struct discovery *other;
 
 	DL_FOREACH (mesh->discoveries, other)
-		if (other != discovery && other->dialled && !other->connected &&
+		if (other != discovery && other->dialled && other->state == DIALLING &&
 			id_equal(&other->peer, &discovery->peer))
 			mesh->port.close(other->handle, 0, NULL);
 }
@@ -432,7 +440,7 @@ void discovery_made(struct mesh *mesh, void *handle, struct discovery *discovery
 		discovery = adopt(mesh, handle, peer, address);
 	if (!discovery)
 		return;
-	discovery->connected = true;
+	discovery->state = OPEN;
 	neighbours_reached(mesh, peer);
 	if (!discovery->dialled) {
 		/* Alice opens the stream. That she has dialled us proves nothing else. */
@@ -455,7 +463,7 @@ void discovery_data(struct discovery *discovery, void *stream, bool bidi, const 
 {
 	const struct mesh_port *port = &discovery->mesh->port;
 
-	if (discovery->done)
+	if (discovery->state == DONE)
 		return;
 	if (!discovery->session && !discovery->dialled && bidi &&
 		begin_session(discovery, stream)) {
@@ -475,7 +483,7 @@ void discovery_stream_closed(struct discovery *discovery, void *stream)
 	if (discovery->stream != stream)
 		return;
 	discovery->stream = NULL;
-	if (!discovery->done)
+	if (discovery->state != DONE)
 		discovery->mesh->port.close(discovery->handle, 1, NULL);
 }
 
@@ -507,16 +515,16 @@ void discovery_closed(struct discovery *discovery, const struct closing *closing
 {
 	struct mesh *mesh = discovery->mesh;
 
-	if (!discovery->connected) {
+	if (discovery->state == DIALLING) {
 		note_failure(discovery, closing);
-	} else if (!discovery->done && try_other_codec(discovery, closing)) {
+	} else if (discovery->state != DONE && try_other_codec(discovery, closing)) {
 		/* It goes on, in the other one: neither a failure nor the end for the walker. */
 		discovery_free(discovery);
 		return;
 	}
-	if (discovery->done)
+	if (discovery->state == DONE)
 		presence_reached(mesh, &discovery->peer, &discovery->address);
-	if (discovery->connected && !discovery->done) {
+	if (discovery->state == OPEN) {
 		mesh_count(mesh, COUNTER_DISCOVERY_FAILED);
 		mesh_log(mesh, NODE_LOG_DEBUG, "peer %s: discovery ended early: %s",
 			short_id(&discovery->peer).text, closing->text);

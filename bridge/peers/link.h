@@ -81,7 +81,7 @@ struct lane;   /* one connection */
 struct stream_out; /* one outgoing stream, from the first frame until it is closed */
 
 struct link_io {
-	/* Opens a stream for stream_out and says for which overlay it is.
+	/* Opens a stream for stream and says for which overlay it is.
 	 * ERROR_NO_STREAM_CREDIT, ERROR_CLOSED, ERROR_NOMEM. */
 	int (*open)(void *connection, const struct id *topic, struct stream_out *stream_out, void **stream);
 	/* On success the stream owns the frame. ERROR_FULL, ERROR_CLOSED (and the stream is

@@ -379,11 +379,29 @@ void channel_flush(struct links *links, uint64_t now, struct link *link, struct 
 	remove_if_done(links, link, channel);
 }
 
+/* Returns by which counter the frame is dropped, because too much waits or it would wait in vain;
+ * COUNTERS: it is taken. Control messages are repeated by their protocol, so they have room for
+ * longer; a farewell is always taken, for it ends the stream. */
+static enum counter admit(const struct channel *channel, uint64_t now, const struct frame *frame)
+{
+	bool is_starved = channel->no_credit && now >= channel->credit_due;
+
+	if (frame->last)
+		return COUNTERS;
+	if (is_starved && (frame->droppable || channel->waiting >= LINK_STARVED))
+		return COUNTER_DROPPED_NO_STREAM_CREDIT;
+	if (frame->droppable && channel->waiting >= LINK_WAITING)
+		return channel->no_credit ? COUNTER_DROPPED_NO_STREAM_CREDIT
+					  : COUNTER_DROPPED_PEER_SLOW;
+	return channel->waiting >= 2 * LINK_WAITING ? COUNTER_DROPPED_PEER_SLOW : COUNTERS;
+}
+
 void links_send(struct links *links, uint64_t now, const struct id *peer, const struct id *topic,
 	struct frame *frame, bool last)
 {
 	struct link *link = last ? links_find(links, peer) : links_find_or_add(links, peer);
 	struct channel *channel;
+	enum counter reason;
 
 	frame->last = last;
 	frame->number = ++links->number;
@@ -402,27 +420,13 @@ void links_send(struct links *links, uint64_t now, const struct id *peer, const 
 		drop(links, frame, COUNTER_DROPPED_NO_MEMORY_COPY);
 		return;
 	}
-	if (channel->no_credit && now >= channel->credit_due && !last &&
-		(frame->droppable || channel->waiting >= LINK_STARVED)) {
-		drop(links, frame, COUNTER_DROPPED_NO_STREAM_CREDIT);
+	reason = admit(channel, now, frame);
+	if (reason != COUNTERS) {
+		drop(links, frame, reason);
 		return;
 	}
-	if (channel->waiting >= LINK_WAITING && frame->droppable) {
-		drop(links, frame,
-			channel->no_credit ? COUNTER_DROPPED_NO_STREAM_CREDIT
-					   : COUNTER_DROPPED_PEER_SLOW);
-		return;
-	}
-	if (channel->waiting >= 2 * LINK_WAITING) {
-		/* Control messages are repeated by their protocol; but the farewell ends
-		 * the stream. */
-		if (last)
-			drop_waiting(links, channel, COUNTER_DROPPED_PEER_SLOW);
-		else {
-			drop(links, frame, COUNTER_DROPPED_PEER_SLOW);
-			return;
-		}
-	}
+	if (channel->waiting >= 2 * LINK_WAITING)
+		drop_waiting(links, channel, COUNTER_DROPPED_PEER_SLOW); /* for the farewell */
 	put_waiting(channel, frame);
 	channel->released = false;
 	if (last)

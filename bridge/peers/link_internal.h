@@ -97,13 +97,13 @@ void lane_note_quiet(struct links *links, uint64_t now, struct lane *lane);
 
 /* link_channel.c */
 
-/* Drops what waits and what is kept. It has no stream_out any more, or the link has no connection. */
+/* Drops what waits and what is kept. It has no stream any more, or the link has no connection. */
 void channel_remove(struct links *links, struct link *link, struct channel *channel);
 /* The same, but content stays, parked: there is no connection. */
 void channel_lose(struct links *links, uint64_t now, struct link *link, struct channel *channel);
 /* Drops all that is parked. */
 void channels_drop_parked(struct links *links, struct link *link);
-/* The channel's stream_out ends after what it holds. What comes later waits for its end,
+/* The channel's stream ends after what it holds. What comes later waits for its end,
  * because streams keep no order among each other; but only so long: one whose peer was
  * killed never ends before the connection times out. */
 void channel_end_stream(
@@ -111,7 +111,7 @@ void channel_end_stream(
 /* Sends what waits, as far as there is a connection, credit, and nothing of an older
  * stream under way. The channel may be gone afterwards. */
 void channel_flush(struct links *links, uint64_t now, struct link *link, struct channel *channel);
-/* Gives up waiting for streams_out that should have ended long ago. */
+/* Gives up waiting for streams that should have ended long ago. */
 void channels_tick_order(struct links *links, uint64_t now, struct link *link);
 /* Nothing is held without end. */
 void channels_tick_held(struct links *links, uint64_t now, struct link *link);

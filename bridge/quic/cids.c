@@ -20,7 +20,7 @@ int cids_add(struct cids *cids, struct cid **list, struct quic_connection *conne
 	struct cid *cid;
 
 	if (size > CID_MAX_SIZE || find(cids, bytes, size, hash))
-		return 0;
+		return ERROR_NONE;
 	cid = memory_zalloc(sizeof *cid);
 	if (!cid)
 		return ERROR_NOMEM;
@@ -34,7 +34,7 @@ int cids_add(struct cids *cids, struct cid **list, struct quic_connection *conne
 	}
 	cid->next = *list;
 	*list = cid;
-	return 0;
+	return ERROR_NONE;
 }
 
 static void drop(struct cids *cids, struct cid **at)

@@ -202,7 +202,7 @@ int connection_dial(struct quic_endpoint *endpoint, size_t protocol, const struc
 	}
 	ngtcp2_conn_set_tls_native_handle(connection->conn, connection->tls.context);
 	*out = connection;
-	return 0;
+	return ERROR_NONE;
 fail:
 	connection_free(connection);
 	return rv;
@@ -267,7 +267,7 @@ int connection_accept(struct quic_endpoint *endpoint, const ngtcp2_path *path,
 	}
 	ngtcp2_conn_set_tls_native_handle(connection->conn, connection->tls.context);
 	*out = connection;
-	return 0;
+	return ERROR_NONE;
 fail:
 	connection_free(connection);
 	return rv;

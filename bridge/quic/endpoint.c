@@ -458,7 +458,7 @@ int quic_endpoint_new(const struct quic_config *config, struct quic_endpoint **o
 	uv_check_start(&endpoint->after, after_poll);
 	uv_unref((uv_handle_t *)&endpoint->after);
 	*out = endpoint;
-	return 0;
+	return ERROR_NONE;
 }
 
 int quic_endpoint_bind(

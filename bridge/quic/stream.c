@@ -180,7 +180,7 @@ static int open_stream(struct quic_connection *connection, bool bidi, struct qui
 		return ERROR_NO_STREAM_CREDIT;
 	}
 	*out = stream;
-	return 0;
+	return ERROR_NONE;
 }
 
 int quic_stream_open(struct quic_connection *connection, struct quic_stream **out)
@@ -226,7 +226,7 @@ int quic_stream_send(struct quic_stream *stream, struct frame *frame)
 	connection->queued += size;
 	stream_ready(stream);
 	endpoint_mark(connection->endpoint, connection);
-	return 0;
+	return ERROR_NONE;
 }
 
 struct frame *quic_stream_take(struct quic_stream *stream)

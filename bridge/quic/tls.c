@@ -24,7 +24,7 @@ static int key_id(EVP_PKEY *key, struct id *id)
 	if (!key || EVP_PKEY_get_id(key) != EVP_PKEY_ED25519 ||
 		EVP_PKEY_get_raw_public_key(key, id->bytes, &size) != 1 || size != sizeof id->bytes)
 		return ERROR_TLS;
-	return 0;
+	return ERROR_NONE;
 }
 
 /* The peer has shown a key, but not yet proven to hold it: here only what can be said of
@@ -124,7 +124,7 @@ int tls_init(struct tls *tls, const struct quic_config *config,
 	}
 	SSL_CTX_set_options(tls->server, SSL_OP_NO_TICKET | SSL_OP_CIPHER_SERVER_PREFERENCE);
 	SSL_CTX_set_alpn_select_cb(tls->server, select_protocol, tls);
-	return 0;
+	return ERROR_NONE;
 }
 
 void tls_clear(struct tls *tls)
@@ -162,7 +162,7 @@ int tls_session_init(struct tls_session *session, const struct tls *tls, const s
 		goto fail;
 	if (!expected) {
 		SSL_set_accept_state(ssl);
-		return 0;
+		return ERROR_NONE;
 	}
 	SSL_set_connect_state(ssl);
 	identity_sni(expected, sni);
@@ -171,7 +171,7 @@ int tls_session_init(struct tls_session *session, const struct tls *tls, const s
 		SSL_set_alpn_protos(
 			ssl, tls->protocols[protocol], sizeof tls->protocols[protocol]) != 0)
 		goto fail;
-	return 0;
+	return ERROR_NONE;
 fail:
 	ERR_clear_error();
 	tls_session_detach(session);

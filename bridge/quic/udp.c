@@ -125,7 +125,7 @@ int udp_init(struct udp *udp)
 	if (!udp->read)
 		return ERROR_NOMEM;
 	udp->read->next = udp->read->count = 0;
-	return 0;
+	return ERROR_NONE;
 }
 
 void udp_clear(struct udp *udp)
@@ -521,7 +521,7 @@ int udp_open(struct udp *udp, const struct address *address, struct address *bou
 	udp->sockets = s;
 	if (bound)
 		*bound = udp_address(&s->local.sa);
-	return 0;
+	return ERROR_NONE;
 }
 
 size_t udp_close(struct udp *udp)
@@ -597,5 +597,5 @@ int udp_route(const struct udp *udp, const struct address *remote, ngtcp2_path_s
 		source.in6.sin6_port = best->local.in6.sin6_port;
 	ngtcp2_path_storage_init(
 		path, &source.sa, sockaddr_size(&source.sa), &to.sa, sockaddr_size(&to.sa), best);
-	return 0;
+	return ERROR_NONE;
 }
