@@ -111,8 +111,10 @@ static bool on_accept(void *context, const struct id *peer)
 {
 	struct driver *driver = context;
 	struct mesh_time time = clock_time(driver);
+	bool lets_in = mesh_lets_in(driver->mesh, &time, peer);
 
-	return mesh_lets_in(driver->mesh, &time, peer);
+	driver_drain(driver);
+	return lets_in;
 }
 
 static bool on_keep(void *context, const struct id *peer)
@@ -184,6 +186,7 @@ void mesh_quic_crowded(void *context, const struct address *source)
 	struct mesh_time time = clock_time(driver);
 
 	mesh_crowded(driver->mesh, &time, source);
+	driver_drain(driver);
 }
 
 const struct quic_callbacks mesh_quic_callbacks = {
