@@ -27,6 +27,9 @@
 	X(RECEIVED, "messages/received", "messages that arrived from an overlay") \
 	X(OUT, "messages/out", "messages handed to the broker") \
 	X(PROPERTIES, "messages/properties", "messages/in whose MQTT 5 properties stayed here") \
+	X(SIGNED, "messages/signed", "messages/sent that were signed for applications") \
+	X(PACED, "messages/paced", "signed messages that waited for signed_rate") \
+	X(UNSHOWN, "messages/unshown", "signed messages that a subscribed codec cannot show") \
 	X(DROPPED_MALFORMED_TOPIC, "dropped/malformed_topic", "published to no topic of ours") \
 	X(DROPPED_TOO_LARGE, "dropped/too_large", "content above 4057 bytes") \
 	X(DROPPED_REPEATED, "dropped/repeated", "same content within 90 s") \
@@ -46,6 +49,11 @@
 		"copies for a neighbour that was lost and not back in time") \
 	X(DROPPED_UNFORWARDABLE, "dropped/unforwardable", "not forwarded: frame limit") \
 	X(DROPPED_BROKER, "dropped/broker", "the broker refused to publish it") \
+	X(DROPPED_ENCODING, "dropped/encoding", "published payload that its codec cannot encode") \
+	X(DROPPED_RAW, "dropped/raw_among_signed", "plain publish refused: applications listen") \
+	X(DROPPED_UNSUITED, "dropped/unsuited", "arrived, but no subscribed codec can show it") \
+	X(BAD_SIGNATURE, "messages/bad_signatures", "signed messages whose signature is false") \
+	X(LIMIT_VERIFIED, "limits/verified", "signed messages not verified: rate") \
 	X(BAD_FRAME, "peers/bad_frames", "frames that could not be decoded") \
 	X(BAD_ID, "peers/bad_ids", "messages whose id is not their hash") \
 	X(LIMIT_MISSING, "limits/missing", "announced ids beyond the limit") \
@@ -103,12 +111,15 @@ enum counter {
 	X(DROPPED_QUEUE_LIMIT) \
 	X(DROPPED_QUEUE_AGE) \
 	X(DROPPED_LEFT) \
-	X(DROPPED_NO_MEMORY)
+	X(DROPPED_NO_MEMORY) \
+	X(DROPPED_ENCODING) \
+	X(DROPPED_RAW)
 
 #define COUNTERS_ARRIVING(X) \
 	X(DROPPED_EVENTS) \
 	X(DROPPED_NO_MEMORY_ARRIVING) \
-	X(DROPPED_BROKER)
+	X(DROPPED_BROKER) \
+	X(DROPPED_UNSUITED)
 
 struct counters {
 	_Atomic uint64_t values[COUNTERS];

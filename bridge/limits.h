@@ -53,6 +53,19 @@
 #define LIMIT_WAITING_BYTES (16u << 20)
 #define LIMIT_WAITING_AGE_S 30
 
+/* Signed messages of applications (bridge/messages). The body of one: what always fits into
+ * LIMIT_CONTENT, whatever its time is. */
+#define LIMIT_SIGNED_BODY 3937
+/* What an application can take at once, and each second (facts: it goes deaf for good otherwise);
+ * the option signed_rate. What comes faster waits: so many per overlay. */
+#define LIMIT_SIGNED_BURST  64
+#define LIMIT_SIGNED_RATE   1000
+#define LIMIT_SIGNED_PACED  16384
+/* Signatures of messages that are verified per second, 50 us each: over all overlays, and of what
+ * one neighbour brings. What comes faster is not shown to those who want it verified. */
+#define LIMIT_SIGNED_VERIFIED		   8000
+#define LIMIT_SIGNED_VERIFIED_PER_NEIGHBOUR 4000
+
 /* Unacknowledged bytes kept for one neighbour; a neighbour that is slower loses
  * messages (counted peer_slow), it does not stall the others. */
 #define LIMIT_PEER_QUEUE_BYTES (16u << 20)

@@ -23,6 +23,7 @@
 struct message {
 	_Atomic uint32_t references;
 	bool hashed;	  /* set by message_id; only the node's thread calls that */
+	bool paced;	  /* signed for applications: it goes out no faster than they can take */
 	struct id id;	  /* BLAKE3 of the content, once hashed */
 	size_t size;	  /* bytes of content */
 	uint8_t content[];

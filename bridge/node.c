@@ -12,7 +12,15 @@
 #include "mailbox.h"
 #include "memory.h"
 
-enum command_type { COMMAND_JOIN, COMMAND_LEAVE, COMMAND_PUBLISH, COMMAND_RECORD, COMMAND_STOP };
+enum command_type {
+	COMMAND_JOIN,
+	COMMAND_LEAVE,
+	COMMAND_PUBLISH,
+	COMMAND_SIGN,	  /* and publish; the body is the value */
+	COMMAND_VERIFY,	  /* or not */
+	COMMAND_RECORD,
+	COMMAND_STOP
+};
 
 struct command {
 	struct mail mail; /* first */
@@ -20,6 +28,7 @@ struct command {
 	struct id topic;
 	struct message *message;
 	struct command *prev, *next; /* of those that are owed */
+	bool verify;
 	size_t key_size, value_size; /* of a RECORD */
 	uint8_t record[];	     /* key, value */
 };
@@ -119,6 +128,16 @@ static void on_command(struct node *node, struct command *command)
 		break;
 	case COMMAND_PUBLISH:
 		publish(node, command);
+		break;
+	case COMMAND_SIGN:
+		if (find_owed(node, &command->topic))
+			counters_add(&node->counters, COUNTER_DROPPED_NO_MEMORY, 1);
+		else
+			driver_publish_signed(node->driver, &command->topic, command->record,
+				command->value_size);
+		break;
+	case COMMAND_VERIFY:
+		driver_verify(node->driver, &command->topic, command->verify);
 		break;
 	case COMMAND_RECORD:
 		driver_record(node->driver, command->record, command->key_size,
@@ -311,6 +330,35 @@ int node_publish(struct node *node, const struct id *topic, const void *content,
 		memory_free(made);
 	}
 	return error;
+}
+
+int node_publish_signed(
+	struct node *node, const struct id *topic, const void *body, size_t size)
+{
+	struct command *made;
+	int error;
+
+	if (size > LIMIT_SIGNED_BODY)
+		return ERROR_TOO_LARGE;
+	made = command_new(COMMAND_SIGN, topic, size);
+	if (!made)
+		return ERROR_NOMEM;
+	made->value_size = size;
+	memcpy(made->record, body, size);
+	error = post(node, made, false);
+	if (error)
+		memory_free(made);
+	return error;
+}
+
+int node_verify(struct node *node, const struct id *topic, bool verify)
+{
+	struct command *made = command_new(COMMAND_VERIFY, topic, 0);
+
+	if (!made)
+		return ERROR_NOMEM;
+	made->verify = verify;
+	return post(node, made, true);
 }
 
 int node_record(

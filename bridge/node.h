@@ -42,6 +42,15 @@ int node_leave(struct node *node, const struct id *topic);
  * ERROR_FULL (mailbox), ERROR_NOMEM: not accepted, the counter is the caller's. */
 int node_publish(struct node *node, const struct id *topic, const void *content, size_t size);
 
+/* The same for a body (one item of CBOR) in a message that this node signs for applications, see
+ * messages/signed.h. It leaves no faster than they can take (signed_rate). ERROR_TOO_LARGE
+ * (LIMIT_SIGNED_BODY). */
+int node_publish_signed(
+	struct node *node, const struct id *topic, const void *body, size_t size);
+/* Whether each signed message of this overlay is to be verified; else now and then one is. Until it
+ * is left. ERROR_NOMEM. */
+int node_verify(struct node *node, const struct id *topic, bool verify);
+
 /* Keeps a small record of the owner's on disk, or deletes it (value_size 0). Written soon;
  * keys and values are opaque bytes. ERROR_TOO_LARGE (LIMIT_RECORD), ERROR_FULL (mailbox;
  * never for a deletion), ERROR_NOMEM. */

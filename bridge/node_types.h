@@ -65,6 +65,8 @@ struct node_config {
 	size_t max_overlays;
 	size_t queue_limit;    /* messages that wait for a first neighbour, per overlay */
 	uint64_t queue_age_ns; /* how long they wait */
+	/* Signed messages that leave an overlay per second, on average; 0: as they come. */
+	unsigned signed_rate;
 	size_t cache_bytes;
 	/* The owner's records (node_record) as they were kept, during node_start; NULL: not
 	 * wanted. The bytes are valid during the call. */
@@ -99,6 +101,12 @@ struct node_event {
 	struct id topic;
 	struct id peer;
 	struct message *message;
+	/* NODE_MESSAGE: it is a signed one of an application's, and verified: */
+	bool is_signed;
+	struct id author;
+	uint64_t time_us;    /* of the author's clock, Unix */
+	const uint8_t *body; /* CBOR, within message */
+	size_t body_size;
 	enum counter reason;
 	uint64_t count;
 	enum node_log_level level;

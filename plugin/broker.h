@@ -56,8 +56,16 @@ struct broker_events {
  * the broker's error code, 0 for success. */
 int broker_register(void *identifier, const struct broker_events *events, void *context);
 
-/* Publishes; the bytes are copied. False if the broker refuses. */
-bool broker_publish(const char *topic, const void *payload, size_t size, uint8_t qos, bool retain);
+/* A user property of MQTT 5. */
+struct broker_property {
+	const char *name, *value;
+};
+
+/* Publishes, not retained; everything is copied. False if the broker refuses. */
+bool broker_publish(const char *topic, const void *payload, size_t size, uint8_t qos,
+	const struct broker_property *properties, size_t properties_count);
+/* The same, retained and without properties: a status. */
+bool broker_retain(const char *topic, const void *payload, size_t size);
 
 /* Whether the session of an offline client still exists, with subscriptions. Sessions that
  * the broker restores at its start are all there at the first tick, not before. */

@@ -155,9 +155,28 @@ int broker_register(void *identifier, const struct broker_events *events, void *
 	return MOSQ_ERR_SUCCESS;
 }
 
-bool broker_publish(const char *topic, const void *payload, size_t size, uint8_t qos, bool retain)
+bool broker_publish(const char *topic, const void *payload, size_t size, uint8_t qos,
+	const struct broker_property *properties, size_t properties_count)
 {
-	return mosquitto_broker_publish_copy(NULL, topic, (int)size, payload, qos, retain, NULL) ==
+	mosquitto_property *list = NULL;
+
+	for (size_t i = 0; i < properties_count; i++) {
+		if (mosquitto_property_add_string_pair(&list, MQTT_PROP_USER_PROPERTY,
+			    properties[i].name, properties[i].value) == MOSQ_ERR_SUCCESS)
+			continue;
+		mosquitto_property_free_all(&list);
+		return false;
+	}
+	if (mosquitto_broker_publish_copy(NULL, topic, (int)size, payload, qos, false, list) ==
+		MOSQ_ERR_SUCCESS)
+		return true; /* the list is the broker's */
+	mosquitto_property_free_all(&list);
+	return false;
+}
+
+bool broker_retain(const char *topic, const void *payload, size_t size)
+{
+	return mosquitto_broker_publish_copy(NULL, topic, (int)size, payload, 0, true, NULL) ==
 	       MOSQ_ERR_SUCCESS;
 }
 

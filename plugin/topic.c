@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 #include "topic.h"
 
+#include <blake3.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "../bridge/bytes/hex.h"
+
+static const char *const codecs[VIEWS] = {
+	[VIEW_JSON] = "json", [VIEW_TEXT] = "text", [VIEW_BYTES] = "bytes", [VIEW_CBOR] = "cbor"};
 
 static const char *without_share(const char *filter)
 {
@@ -16,23 +22,124 @@ static const char *without_share(const char *filter)
 	return group_end ? group_end + 1 : filter;
 }
 
-enum topic_kind topic_parse(const char *topic, struct id *out)
-{
-	const char *digits;
+/* One level of a topic. */
+struct level {
+	const char *text;
+	size_t size;
+	bool is_last;
+};
 
-	topic = without_share(topic);
-	if (strncmp(topic, TOPIC_PREFIX, sizeof TOPIC_PREFIX - 1) != 0)
-		return TOPIC_FOREIGN;
-	digits = topic + sizeof TOPIC_PREFIX - 1;
-	if (strlen(digits) == ID_HEX_SIZE && hex_decode(digits, out->bytes, ID_SIZE) == 0)
-		return TOPIC_OVERLAY;
-	return strpbrk(digits, "+#") ? TOPIC_WILDCARD : TOPIC_MALFORMED;
+static struct level level_at(const char *text)
+{
+	size_t size = strcspn(text, "/");
+
+	return (struct level){text, size, text[size] == '\0'};
 }
 
-char *topic_name(const struct id *id, char out[TOPIC_SIZE])
+static struct level next_level(const struct level *level)
 {
-	memcpy(out, TOPIC_PREFIX, sizeof TOPIC_PREFIX - 1);
-	hex_encode(id->bytes, ID_SIZE, out + sizeof TOPIC_PREFIX - 1);
+	return level_at(level->text + level->size + 1);
+}
+
+static bool is(const struct level *level, const char *text)
+{
+	return level->size == strlen(text) && memcmp(level->text, text, level->size) == 0;
+}
+
+static bool is_wildcard(const struct level *level)
+{
+	return is(level, "+") || is(level, "#");
+}
+
+static enum topic_kind nothing(const char *text)
+{
+	return strpbrk(text, "+#") ? TOPIC_WILDCARD : TOPIC_MALFORMED;
+}
+
+/* The level of the codec, the last one; 0: it is none. */
+static unsigned views_of_codec(const struct level *level)
+{
+	if (!level->is_last)
+		return 0;
+	if (is_wildcard(level))
+		return VIEW_BIT(VIEW_JSON);
+	for (unsigned view = VIEW_JSON; view < VIEWS; view++)
+		if (is(level, codecs[view]))
+			return VIEW_BIT(view);
+	return 0;
+}
+
+/* Of what follows the overlay's level. 0: no view of it. */
+static unsigned views_behind(const struct level *overlay)
+{
+	struct level level, codec;
+
+	if (overlay->is_last)
+		return VIEW_BIT(VIEW_RAW);
+	level = next_level(overlay);
+	if (is(&level, "#")) /* the level above it, too (MQTT 5, 4.7.1.2) */
+		return VIEW_BIT(VIEW_RAW) | VIEW_BIT(VIEW_JSON);
+	if (level.is_last || !(is(&level, "ephemeral") || is(&level, "+")))
+		return 0;
+	codec = next_level(&level);
+	return views_of_codec(&codec);
+}
+
+static bool take_name(const struct level *level, struct topic *out)
+{
+	blake3_hasher hasher;
+
+	if (level->size == 0 || level->size > TOPIC_NAME_SIZE || is_wildcard(level))
+		return false;
+	blake3_hasher_init(&hasher);
+	blake3_hasher_update(&hasher, level->text, level->size);
+	blake3_hasher_finalize(&hasher, out->overlay.bytes, ID_SIZE);
+	out->name = level->text;
+	out->name_size = level->size;
+	return true;
+}
+
+static bool take_digits(const struct level *level, struct topic *out)
+{
+	char digits[ID_HEX_SIZE + 1] = "";
+
+	if (level->size != ID_HEX_SIZE)
+		return false;
+	memcpy(digits, level->text, ID_HEX_SIZE);
+	return hex_decode(digits, out->overlay.bytes, ID_SIZE) == 0;
+}
+
+enum topic_kind topic_parse(const char *text, struct topic *out)
+{
+	struct level level;
+	bool is_overlay;
+
+	*out = (struct topic){0};
+	text = without_share(text);
+	if (strncmp(text, TOPIC_PREFIX, sizeof TOPIC_PREFIX - 1) != 0)
+		return TOPIC_FOREIGN;
+	text += sizeof TOPIC_PREFIX - 1;
+	level = level_at(text);
+	if (is(&level, "name") && !level.is_last) {
+		level = next_level(&level);
+		is_overlay = take_name(&level, out);
+	} else {
+		is_overlay = take_digits(&level, out);
+	}
+	out->views = is_overlay ? views_behind(&level) : 0;
+	return out->views ? TOPIC_OVERLAY : nothing(text);
+}
+
+char *topic_text(const struct id *overlay, const char *name, size_t name_size, enum view view,
+	char out[TOPIC_SIZE])
+{
+	char digits[ID_HEX_SIZE + 1];
+
+	if (!name)
+		hex_encode(overlay->bytes, ID_SIZE, digits);
+	snprintf(out, TOPIC_SIZE, TOPIC_PREFIX "%s%.*s%s%s", name ? TOPIC_NAMES : "",
+		(int)(name ? name_size : ID_HEX_SIZE), name ? name : digits,
+		codecs[view] ? TOPIC_SIGNED : "", codecs[view] ? codecs[view] : "");
 	return out;
 }
 

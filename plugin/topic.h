@@ -1,28 +1,61 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * MQTT topic names and overlays. "p2panda/" and exactly 64 lower-case hex digits is an
- * overlay; "$share/<group>/" before it makes no difference. Plain functions.
+ * MQTT topic names and overlays:
+ *
+ *   p2panda/<64 lower-case hex digits>   an overlay, its messages as they are
+ *   p2panda/name/<name>                  the overlay BLAKE3(name); name: one level, 1 to 200 bytes
+ *   <either>/ephemeral/<codec>           the same overlay's signed messages, as applications of the
+ *                                        crate p2panda send them; codec: json, text, bytes, cbor
+ *
+ * "$share/<group>/" before a filter makes no difference. Plain functions.
  */
 #ifndef PLUGIN_TOPIC_H
 #define PLUGIN_TOPIC_H
 
+#include <stddef.h>
+
 #include "../bridge/id.h"
 
-#define TOPIC_PREFIX "p2panda/"
-#define TOPIC_SIZE   (sizeof TOPIC_PREFIX + ID_HEX_SIZE) /* with the closing zero */
+/* How an overlay's messages are seen: as they are, or by a codec. */
+enum view { VIEW_RAW, VIEW_JSON, VIEW_TEXT, VIEW_BYTES, VIEW_CBOR, VIEWS };
+
+#define VIEW_BIT(view)	 (1U << (view))
+#define TOPIC_NAME_SIZE	 200
+#define TOPIC_PREFIX	 "p2panda/"
+#define TOPIC_NAMES	 "name/"
+#define TOPIC_SIGNED	 "/ephemeral/"
+#define TOPIC_CODEC_SIZE 5
+/* With the closing zero. */
+#define TOPIC_SIZE                                                                               \
+	(sizeof TOPIC_PREFIX TOPIC_NAMES TOPIC_SIGNED + TOPIC_NAME_SIZE + TOPIC_CODEC_SIZE)
 
 enum topic_kind {
 	TOPIC_FOREIGN,	 /* not below p2panda/ */
-	TOPIC_OVERLAY,	 /* an overlay: *out is set */
-	TOPIC_WILDCARD,	 /* a filter below p2panda/ with + or # */
+	TOPIC_OVERLAY,	 /* an overlay, or views of one: *out is set */
+	TOPIC_WILDCARD,	 /* a filter below p2panda/ with + or #, of no certain overlay */
 	TOPIC_MALFORMED, /* below p2panda/, but no overlay (also the reserved names) */
 };
 
-/* Of a topic name or a filter. */
-enum topic_kind topic_parse(const char *topic, struct id *out);
+struct topic {
+	struct id overlay;
+	/* A bit for each view that is meant: one, if it is a name; of a filter with a wildcard
+	 * those that it matches, where a wildcard in the place of the codec stands for json. */
+	unsigned views;
+	const char *name; /* within the text; NULL: it is told by its digits */
+	size_t name_size;
+};
 
-/* Writes "p2panda/<64 hex digits>"; returns out. */
-char *topic_name(const struct id *id, char out[TOPIC_SIZE]);
+/* Of a topic name or a filter. */
+enum topic_kind topic_parse(const char *text, struct topic *out);
+
+/* What topic_parse accepts, for a log. */
+#define TOPIC_ACCEPTED                                                                           \
+	"p2panda/<64 lower-case hex digits> or p2panda/name/<1 to 200 bytes>, both as they are "  \
+	"or with /ephemeral/<json, text, bytes or cbor> behind it"
+
+/* Writes the name of a view's topic, by name or (name NULL) by the overlay's digits; returns out. */
+char *topic_text(const struct id *overlay, const char *name, size_t name_size, enum view view,
+	char out[TOPIC_SIZE]);
 
 /* What logs and the status show of a topic: its first 10 digits. */
 struct topic_short {

@@ -136,6 +136,20 @@ void driver_publish(struct driver *driver, const struct id *topic, struct messag
 	driver_drain(driver);
 }
 
+void driver_publish_signed(
+	struct driver *driver, const struct id *topic, const void *body, size_t size)
+{
+	struct mesh_time time = clock_time(driver);
+
+	mesh_publish_signed(driver->mesh, &time, topic, body, size);
+	driver_drain(driver);
+}
+
+void driver_verify(struct driver *driver, const struct id *topic, bool verify)
+{
+	mesh_verify(driver->mesh, topic, verify);
+}
+
 void driver_record(struct driver *driver, const void *key, size_t key_size, const void *value,
 	size_t value_size)
 {

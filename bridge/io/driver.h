@@ -41,6 +41,9 @@ int driver_join(struct driver *driver, const struct id *topic);
 void driver_leave(struct driver *driver, const struct id *topic);
 /* Takes the reference. */
 void driver_publish(struct driver *driver, const struct id *topic, struct message *message);
+void driver_publish_signed(
+	struct driver *driver, const struct id *topic, const void *body, size_t size);
+void driver_verify(struct driver *driver, const struct id *topic, bool verify);
 void driver_record(struct driver *driver, const void *key, size_t key_size, const void *value,
 	size_t value_size);
 /* Whether this turn of the loop has taken its time: what can wait is for the next one, after the

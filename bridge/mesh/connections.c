@@ -76,13 +76,21 @@ const struct connection *connections_to(const struct mesh *mesh, const struct id
 
 /* ---- streams of overlays that are not joined ---- */
 
+struct guest *connections_guest(const struct mesh *mesh, const struct id *peer)
+{
+	struct guest *guest;
+
+	HASH_FIND_BYHASHVALUE(hh, mesh->guests, peer, sizeof *peer,
+		keyed_hash(&mesh->keyed, peer, sizeof *peer), guest);
+	return guest;
+}
+
 static int add_guest(struct connection *connection)
 {
 	struct mesh *mesh = connection->mesh;
 	unsigned hash = keyed_hash(&mesh->keyed, &connection->peer, sizeof connection->peer);
-	struct guest *guest;
+	struct guest *guest = connections_guest(mesh, &connection->peer);
 
-	HASH_FIND_BYHASHVALUE(hh, mesh->guests, &connection->peer, sizeof connection->peer, hash, guest);
 	if (!guest) {
 		guest = memory_zalloc(sizeof *guest);
 		if (!guest)

@@ -11,6 +11,7 @@ struct guest {
 	struct id peer;
 	size_t connections;
 	size_t foreign; /* streams of overlays that are not joined, on all of them */
+	struct allowance verified; /* signatures of what it has brought */
 	UT_hash_handle hh;
 };
 
@@ -52,6 +53,9 @@ struct link_io connections_io(const struct mesh *mesh);
 void connections_dial(struct mesh *mesh, const struct id *peer, const struct address *address);
 /* Where the newest connection to peer goes, and who has dialled; NULL: there is none. */
 const struct connection *connections_to(const struct mesh *mesh, const struct id *peer);
+
+/* NULL: peer is not connected. */
+struct guest *connections_guest(const struct mesh *mesh, const struct id *peer);
 
 /* From the port. */
 void connections_made(struct mesh *mesh, void *handle, struct connection *connection,

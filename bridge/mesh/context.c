@@ -11,6 +11,8 @@
 
 /* Rate limit for log lines that remote peers can trigger. */
 #define REMARK_EVERY_NS (10000 * MS)
+/* And of each kind of lines that tell single events so many in that time. */
+#define LINES 16
 
 struct short_id short_id(const struct id *id)
 {
@@ -232,6 +234,24 @@ void mesh_remark_crowded(struct mesh *mesh, const struct address *source)
 			"more since the last such line)",
 			LIMIT_CONNECTIONS, LIMIT_CONNECTIONS_PER_ADDRESS,
 			address_format(source, text), (unsigned long long)unsaid);
+}
+
+bool mesh_may_say(struct mesh *mesh, struct quota *quota, const char *about)
+{
+	uint64_t unsaid = quota->unsaid;
+
+	if (mesh->now >= quota->until) {
+		*quota = (struct quota){.until = mesh->now + REMARK_EVERY_NS};
+		if (unsaid > 0)
+			mesh_log(mesh, NODE_LOG_INFO, "%llu more lines about %s not shown",
+				(unsigned long long)unsaid, about);
+	}
+	if (quota->said == LINES) {
+		quota->unsaid++;
+		return false;
+	}
+	quota->said++;
+	return true;
 }
 
 /* ---- the configuration ---- */

@@ -19,6 +19,7 @@
 #include "../gossip/gossip.h"
 #include "../keyed.h"
 #include "../memory.h"
+#include "../messages/signed.h"
 #include "../peers/access.h"
 #include "../peers/book.h"
 #include "../peers/dialer.h"
@@ -135,10 +136,14 @@ struct mesh {
 	struct self self;
 
 	struct overlay *overlays;
-	struct waiting_room room;
+	struct waiting_room room, paced;
+	unsigned signed_rate; /* per second; 0: as they come */
+	struct signed_clock clock;
+	struct allowance verified; /* signatures of messages */
+	struct quota slow; /* lines about overlays that are too fast */
 	struct node_event dropped; /* not told yet; count 0: nothing */
 	size_t lacking; /* overlays with fewer neighbours than they have places for */
-	uint64_t waiting_due, heal_due;
+	uint64_t waiting_due, pace_due, heal_due;
 	/* When nodes that could not be reached are tried again. */
 	uint64_t away_due, away_backoff;
 
@@ -189,6 +194,9 @@ bool mesh_is_news(char last[FAILURE_SIZE], const char *failure);
 void mesh_remark_denied(struct mesh *mesh, const struct id *peer, const char *what);
 void mesh_remark_own_id(struct mesh *mesh, const char *where);
 void mesh_remark_crowded(struct mesh *mesh, const struct address *source);
+
+/* Whether one more line of this kind (about these) may be said now. */
+bool mesh_may_say(struct mesh *mesh, struct quota *quota, const char *about);
 
 /* Whether this node may be dialled; a dial that is not made is counted. */
 bool mesh_may_dial(struct mesh *mesh, const struct id *peer);

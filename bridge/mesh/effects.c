@@ -2,6 +2,7 @@
 #include "effects.h"
 
 #include "../error.h"
+#include "arrivals.h"
 #include "connections.h"
 #include "neighbours.h"
 #include "overlays.h"
@@ -90,8 +91,7 @@ bool effects_gossip(struct mesh *mesh)
 				effect.frame, effect.last);
 			break;
 		case GOSSIP_DELIVER:
-			mesh_tell(
-				mesh, NODE_MESSAGE, &effect.topic, &effect.peer, effect.message);
+			arrival(mesh, &effect.topic, &effect.peer, effect.message);
 			break;
 		case GOSSIP_NEIGHBOUR_UP:
 			on_neighbour_up(mesh, &effect.topic, &effect.peer);

@@ -82,13 +82,23 @@ int mesh_new(const struct mesh_config *config, struct mesh **out)
 	mesh->me = config->identity->id;
 	mesh->random = config->random;
 	mesh->counters = config->counters;
-	mesh->waiting_due = mesh->heal_due = mesh->away_due = UINT64_MAX;
+	mesh->signed_rate = node->signed_rate;
+	mesh->waiting_due = mesh->pace_due = mesh->heal_due = mesh->away_due = UINT64_MAX;
 	mesh->room = (struct waiting_room){
 		.limit = node->queue_limit,
 		.age_ns = node->queue_age_ns,
 		.max_bytes = LIMIT_WAITING_BYTES,
 		.counters = config->counters,
 		.gave_way = overlay_gave_way,
+		.context = mesh,
+	};
+	/* It is always the same few seconds: nothing waits here for too long. */
+	mesh->paced = (struct waiting_room){
+		.limit = LIMIT_SIGNED_PACED,
+		.age_ns = UINT64_C(1) << 62,
+		.max_bytes = LIMIT_WAITING_BYTES,
+		.counters = config->counters,
+		.gave_way = overlay_paced_gave_way,
 		.context = mesh,
 	};
 	keyed_init(&mesh->keyed, &mesh->random);

@@ -110,6 +110,22 @@ void mesh_publish(struct mesh *mesh, const struct mesh_time *time, const struct 
 	pump(mesh);
 }
 
+void mesh_publish_signed(struct mesh *mesh, const struct mesh_time *time, const struct id *topic,
+	const void *body, size_t size)
+{
+	enter(mesh, time);
+	overlay_publish_signed(mesh, topic, body, size);
+	pump(mesh);
+}
+
+void mesh_verify(struct mesh *mesh, const struct id *topic, bool verify)
+{
+	struct overlay *overlay = overlay_find(mesh, topic);
+
+	if (overlay)
+		overlay->verify = verify;
+}
+
 void mesh_stop(struct mesh *mesh, const struct mesh_time *time)
 {
 	struct overlay *overlay, *next;
@@ -300,6 +316,7 @@ void mesh_tick(struct mesh *mesh, const struct mesh_time *time)
 			break;
 	}
 	overlays_expire_waiting(mesh);
+	overlays_pace(mesh);
 	sessions_tick(mesh);
 	connections_expire(mesh);
 	if (!mesh->stopping)
@@ -331,7 +348,7 @@ uint64_t mesh_deadline(const struct mesh *mesh)
 		sessions_deadline(mesh),
 		connections_deadline(mesh),
 		lan_deadline(mesh),
-		mesh->waiting_due,
+		overlays_deadline(mesh),
 		neighbours_deadline(mesh),
 		self_deadline(mesh),
 	};
@@ -359,6 +376,6 @@ struct mesh_figures mesh_figures(const struct mesh *mesh)
 {
 	struct mesh_figures figures = mesh->figures;
 
-	figures.waiting = mesh->room.count;
+	figures.waiting = mesh->room.count + mesh->paced.count;
 	return figures;
 }

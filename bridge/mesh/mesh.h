@@ -127,6 +127,11 @@ void mesh_leave(struct mesh *mesh, const struct mesh_time *time, const struct id
 /* Takes the reference. */
 void mesh_publish(struct mesh *mesh, const struct mesh_time *time, const struct id *topic,
 	struct message *message);
+/* The same for a body that is signed here; and whether all signed messages of an overlay are
+ * verified (node.h). */
+void mesh_publish_signed(struct mesh *mesh, const struct mesh_time *time, const struct id *topic,
+	const void *body, size_t size);
+void mesh_verify(struct mesh *mesh, const struct id *topic, bool verify);
 /* Leaves every overlay with a farewell; mesh_is_over within LIMIT_FAREWELL_MS. */
 void mesh_stop(struct mesh *mesh, const struct mesh_time *time);
 /* Everything is said: the transport may close. From then on nothing more is wanted. */

@@ -57,6 +57,8 @@ static void broadcast(struct mesh *mesh, const struct id *topic, struct message 
 	switch (gossip_publish(mesh->gossip, mesh->now, topic, message, &neighbours)) {
 	case ERROR_NONE:
 		mesh_count(mesh, COUNTER_SENT);
+		if (message->paced)
+			mesh_count(mesh, COUNTER_SIGNED);
 		break;
 	case ERROR_REPEATED:
 		drop(mesh, topic, COUNTER_DROPPED_REPEATED);
@@ -73,13 +75,133 @@ static void broadcast(struct mesh *mesh, const struct id *topic, struct message 
 	}
 }
 
+static void wait_for_neighbour(
+	struct mesh *mesh, struct overlay *overlay, struct message *message)
+{
+	struct waiting *waiting = &overlay->waiting;
+	size_t before = waiting->count;
+	int error = waiting_push(&mesh->room, waiting, mesh->now, message);
+
+	if (error == ERROR_NOMEM)
+		note_dropped(mesh, &overlay->topic, COUNTER_DROPPED_NO_MEMORY, 1);
+	else
+		note_dropped(mesh, &overlay->topic, COUNTER_DROPPED_QUEUE_LIMIT,
+			before + 1 - waiting->count);
+	if (!error && mesh->now + mesh->room.age_ns < mesh->waiting_due)
+		mesh->waiting_due = mesh->now + mesh->room.age_ns;
+}
+
+/* ---- signed messages in their turn ---- */
+
+static uint64_t pace_interval(const struct mesh *mesh)
+{
+	return S / mesh->signed_rate;
+}
+
+/* Whether one more signed message may leave now: at most LIMIT_SIGNED_BURST at once, and
+ * signed_rate per second. */
+static bool take_turn(const struct mesh *mesh, struct overlay *overlay)
+{
+	uint64_t interval;
+
+	if (mesh->signed_rate == 0)
+		return true;
+	interval = pace_interval(mesh);
+	if (overlay->pace < mesh->now)
+		overlay->pace = mesh->now;
+	if (overlay->pace - mesh->now + interval > LIMIT_SIGNED_BURST * interval)
+		return false;
+	overlay->pace += interval;
+	return true;
+}
+
+/* The first one that waits has its turn then. */
+static void pace_by(struct mesh *mesh, const struct overlay *overlay)
+{
+	uint64_t due = overlay->pace - (LIMIT_SIGNED_BURST - 1) * pace_interval(mesh);
+
+	if (due < mesh->pace_due)
+		mesh->pace_due = due;
+}
+
+static void wait_for_turn(struct mesh *mesh, struct overlay *overlay, struct message *message)
+{
+	size_t before = overlay->paced.count;
+	int error = waiting_push(&mesh->paced, &overlay->paced, mesh->now, message);
+
+	if (before == 0 && mesh_may_say(mesh, &mesh->slow, "signed messages that wait"))
+		mesh_log(mesh, NODE_LOG_NOTICE,
+			"overlay %s: signed messages come faster than signed_rate (%u a second): "
+			"they wait for their turn",
+			short_id(&overlay->topic).text, mesh->signed_rate);
+	if (error == ERROR_NOMEM) {
+		note_dropped(mesh, &overlay->topic, COUNTER_DROPPED_NO_MEMORY, 1);
+		return;
+	}
+	note_dropped(mesh, &overlay->topic, COUNTER_DROPPED_QUEUE_LIMIT,
+		before + 1 - overlay->paced.count);
+	if (error)
+		return;
+	mesh_count(mesh, COUNTER_PACED);
+	pace_by(mesh, overlay);
+}
+
+/* There is a neighbour. */
+static void send(struct mesh *mesh, struct overlay *overlay, struct message *message)
+{
+	if (message->paced && (overlay->paced.count > 0 || !take_turn(mesh, overlay)))
+		wait_for_turn(mesh, overlay, message);
+	else
+		broadcast(mesh, &overlay->topic, message);
+}
+
+/* Those whose turn it is; without a neighbour they wait for one. */
+static void pace(struct mesh *mesh, struct overlay *overlay)
+{
+	bool is_alone = gossip_neighbours(mesh->gossip, &overlay->topic) == 0;
+	struct message *message;
+
+	while (overlay->paced.count > 0 && (is_alone || take_turn(mesh, overlay))) {
+		message = waiting_pop(&mesh->paced, &overlay->paced);
+		if (is_alone)
+			wait_for_neighbour(mesh, overlay, message);
+		else
+			broadcast(mesh, &overlay->topic, message);
+		message_unref(message);
+	}
+	if (overlay->paced.count > 0)
+		pace_by(mesh, overlay);
+}
+
+void overlays_pace(struct mesh *mesh)
+{
+	struct overlay *overlay, *next;
+
+	if (mesh->now < mesh->pace_due)
+		return;
+	mesh->pace_due = UINT64_MAX;
+	HASH_ITER (hh, mesh->overlays, overlay, next)
+		if (overlay->paced.count > 0)
+			pace(mesh, overlay);
+}
+
+void overlay_paced_gave_way(void *context, struct waiting *waiting)
+{
+	const struct overlay *overlay = (const struct overlay *)((const char *)waiting -
+		offsetof(struct overlay, paced));
+
+	note_dropped(context, &overlay->topic, COUNTER_DROPPED_QUEUE_LIMIT, 1);
+}
+
+/* ---- out ---- */
+
 void overlay_send_waiting(struct mesh *mesh, const struct id *topic)
 {
 	struct overlay *overlay = overlay_find(mesh, topic);
 	struct message *message;
 
 	while (overlay && (message = waiting_pop(&mesh->room, &overlay->waiting))) {
-		broadcast(mesh, topic, message);
+		send(mesh, overlay, message);
 		message_unref(message);
 	}
 }
@@ -117,22 +239,6 @@ void overlay_gave_way(void *context, struct waiting *waiting)
 	note_dropped(context, &overlay->topic, COUNTER_DROPPED_QUEUE_LIMIT, 1);
 }
 
-static void wait_for_neighbour(
-	struct mesh *mesh, struct overlay *overlay, struct message *message)
-{
-	struct waiting *waiting = &overlay->waiting;
-	size_t before = waiting->count;
-	int error = waiting_push(&mesh->room, waiting, mesh->now, message);
-
-	if (error == ERROR_NOMEM)
-		note_dropped(mesh, &overlay->topic, COUNTER_DROPPED_NO_MEMORY, 1);
-	else
-		note_dropped(mesh, &overlay->topic, COUNTER_DROPPED_QUEUE_LIMIT,
-			before + 1 - waiting->count);
-	if (!error && mesh->now + mesh->room.age_ns < mesh->waiting_due)
-		mesh->waiting_due = mesh->now + mesh->room.age_ns;
-}
-
 void overlay_publish(struct mesh *mesh, const struct id *topic, struct message *message)
 {
 	struct overlay *overlay = overlay_find(mesh, topic);
@@ -144,11 +250,34 @@ void overlay_publish(struct mesh *mesh, const struct id *topic, struct message *
 	} else if (gossip_neighbours(mesh->gossip, topic) > 0) {
 		/* The neighbour may be so new that the pump has not come to it. */
 		overlay_send_waiting(mesh, topic);
-		broadcast(mesh, topic, message);
+		send(mesh, overlay, message);
 	} else {
 		wait_for_neighbour(mesh, overlay, message);
 	}
 	message_unref(message);
+}
+
+void overlay_publish_signed(
+	struct mesh *mesh, const struct id *topic, const void *body, size_t size)
+{
+	struct message *message;
+	int error;
+
+	signed_clock_next(&mesh->clock, mesh->wall);
+	error = signed_encode(mesh->identity, mesh->clock.time_us, mesh->clock.counter, body, size,
+		&message);
+	if (error) {
+		drop(mesh, topic, error == ERROR_NOMEM ? COUNTER_DROPPED_NO_MEMORY
+						       : COUNTER_DROPPED_ENCODING);
+		return;
+	}
+	message->paced = true;
+	overlay_publish(mesh, topic, message);
+}
+
+uint64_t overlays_deadline(const struct mesh *mesh)
+{
+	return mesh->waiting_due < mesh->pace_due ? mesh->waiting_due : mesh->pace_due;
 }
 
 /* ---- joining and leaving ---- */
@@ -198,8 +327,10 @@ void overlay_leave(struct mesh *mesh, struct overlay *overlay)
 {
 	struct id topic = overlay->topic;
 
+	pace(mesh, overlay);
 	note_dropped(mesh, &topic, COUNTER_DROPPED_LEFT,
-		waiting_drop(&mesh->room, &overlay->waiting, COUNTER_DROPPED_LEFT));
+		waiting_drop(&mesh->room, &overlay->waiting, COUNTER_DROPPED_LEFT) +
+			waiting_drop(&mesh->paced, &overlay->paced, COUNTER_DROPPED_LEFT));
 	if (!overlay->refused) {
 		mesh->figures.overlays--;
 		if (overlay->lacking)
@@ -218,6 +349,7 @@ void overlays_free(struct mesh *mesh)
 
 	HASH_ITER (hh, mesh->overlays, overlay, next) {
 		waiting_drop(&mesh->room, &overlay->waiting, COUNTER_DROPPED_LEFT);
+		waiting_drop(&mesh->paced, &overlay->paced, COUNTER_DROPPED_LEFT);
 		forget(mesh, overlay);
 	}
 }

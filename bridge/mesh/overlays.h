@@ -10,7 +10,11 @@ struct overlay {
 	bool refused; /* over max_overlays: kept so that a leave finds it */
 	bool joined;  /* there is a neighbour, and that was said */
 	bool lacking; /* there are places for more */
-	struct waiting waiting;
+	struct waiting waiting; /* for a first neighbour */
+	struct waiting paced;	/* signed messages, for their turn */
+	uint64_t pace;		/* when all that was sent is taken, at signed_rate */
+	bool verify;		/* each signed message that comes */
+	uint64_t signed_due;	/* when one is verified all the same */
 	uint64_t heal_due; /* when nodes of the book are wanted again; UINT64_MAX: no need */
 	uint64_t heal_backoff;
 	/* When one more node is asked to tie parts together; UINT64_MAX: never. */
@@ -31,11 +35,18 @@ void overlay_leave(struct mesh *mesh, struct overlay *overlay);
 
 /* Takes the reference. */
 void overlay_publish(struct mesh *mesh, const struct id *topic, struct message *message);
+/* Signs a body and publishes it. */
+void overlay_publish_signed(
+	struct mesh *mesh, const struct id *topic, const void *body, size_t size);
 /* Sends what has waited for the overlay's first neighbour. */
 void overlay_send_waiting(struct mesh *mesh, const struct id *topic);
 void overlays_expire_waiting(struct mesh *mesh);
+/* Sends those signed messages whose turn it is. */
+void overlays_pace(struct mesh *mesh);
+uint64_t overlays_deadline(const struct mesh *mesh);
 /* A waiting message of this overlay's has given way to another overlay's. context: the mesh. */
 void overlay_gave_way(void *context, struct waiting *waiting);
+void overlay_paced_gave_way(void *context, struct waiting *waiting);
 /* Tells the owner what was not carried. */
 void overlays_tell_dropped(struct mesh *mesh);
 void overlays_free(struct mesh *mesh);

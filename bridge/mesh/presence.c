@@ -4,10 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Others bring these lines about, as often as they like: so many of them in so long, of each kind. */
-#define LINES	     16
-#define LINES_EVERY_NS (10000 * MS)
-
 /* One node that is a neighbour in at least one overlay. */
 struct companion {
 	struct id id;
@@ -17,32 +13,12 @@ struct companion {
 	UT_hash_handle hh;
 };
 
-/* Whether one more line of this kind may be said. */
-static bool may_say(struct mesh *mesh, struct quota *quota)
-{
-	uint64_t now = mesh->now, unsaid = quota->unsaid;
-
-	if (now >= quota->until) {
-		*quota = (struct quota){.until = now + LINES_EVERY_NS};
-		if (unsaid > 0)
-			mesh_log(mesh, NODE_LOG_INFO, "%llu more lines about %s not shown",
-				(unsigned long long)unsaid,
-				quota == &mesh->alone ? "overlays" : "neighbours");
-	}
-	if (quota->said == LINES) {
-		quota->unsaid++;
-		return false;
-	}
-	quota->said++;
-	return true;
-}
-
 static void say(struct mesh *mesh, const struct companion *companion, const char *what)
 {
 	char text[ADDRESS_TEXT_SIZE];
 
 	/* Of those that the administrator has named there are only so many. */
-	if (!mesh_configured(mesh, &companion->id) && !may_say(mesh, &mesh->comings))
+	if (!mesh_configured(mesh, &companion->id) && !mesh_may_say(mesh, &mesh->comings, "neighbours"))
 		return;
 	mesh_log(mesh, NODE_LOG_INFO, "neighbour %s at %s: %s (%s)",
 		short_id(&companion->id).text,
@@ -107,7 +83,7 @@ void presence_down(
 
 	if (companion)
 		less(mesh, companion);
-	if (left == 0 && !mesh->stopping && may_say(mesh, &mesh->alone))
+	if (left == 0 && !mesh->stopping && mesh_may_say(mesh, &mesh->alone, "overlays"))
 		mesh_log(mesh, NODE_LOG_INFO, "overlay %s: alone, its last neighbour is gone",
 			short_id(topic).text);
 }
@@ -217,7 +193,7 @@ void presence_stranger(struct mesh *mesh, const struct address *address, const c
 {
 	char text[ADDRESS_TEXT_SIZE];
 
-	if (may_say(mesh, &mesh->foreigners))
+	if (mesh_may_say(mesh, &mesh->foreigners, "nodes refused"))
 		mesh_log(mesh, NODE_LOG_NOTICE, "refused a node at %s: %s",
 			address_format(address, text), why);
 }

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Messages that have come, on their way to the owner: what is an application's is verified. */
+#ifndef BRIDGE_MESH_ARRIVALS_H
+#define BRIDGE_MESH_ARRIVALS_H
+
+#include "context.h"
+
+/* A message has come from a neighbour (its reference is taken). */
+void arrival(struct mesh *mesh, const struct id *topic, const struct id *neighbour,
+	struct message *message);
+
+#endif
