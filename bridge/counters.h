@@ -46,6 +46,8 @@
 		"copies for a neighbour that was lost and not back in time") \
 	X(DROPPED_UNFORWARDABLE, "dropped/unforwardable", "not forwarded: frame limit") \
 	X(DROPPED_BROKER, "dropped/broker", "the broker refused to publish it") \
+	X(DENIED, "subscriptions/denied", \
+		"subscriptions that hold no overlay: the broker does not let their client read there") \
 	X(BAD_FRAME, "peers/bad_frames", "frames that could not be decoded") \
 	X(BAD_ID, "peers/bad_ids", "messages whose id is not their hash") \
 	X(LIMIT_MISSING, "limits/missing", "announced ids beyond the limit") \
@@ -82,6 +84,8 @@
 		"dials put off: addresses that have not worked yet, per second") \
 	X(LIMIT_JOINS, "limits/joins", "nodes asked later: joins per second") \
 	X(LIMIT_MDNS, "limits/mdns", "mDNS answers not sent: rate") \
+	X(LIMIT_OFFLINE, "limits/offline", \
+		"subscriptions of offline sessions that gave way to connected ones: limit") \
 	X(LIMIT_RECORDS, "limits/records", "subscriptions not kept for a restart: limit") \
 	X(STORE_FAILED, "store/failed", "writes to state_dir that failed, each is tried again") \
 	X(STORE_LOST, "store/lost", "rows not written to state_dir: too many waited")
