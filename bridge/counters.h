@@ -73,6 +73,7 @@
 	X(DISCOVERY_FAILED, "discovery/failed", "discovery sessions that did not") \
 	X(INFOS, "discovery/infos", "transport infos that were new and are believed") \
 	X(BAD_INFO, "discovery/bad_infos", "transport infos refused: signature, time, our own id") \
+	X(TWIN, "discovery/own_id", "transport infos that another node with our key has signed") \
 	X(MDNS_FOUND, "discovery/mdns_found", "nodes' announcements on the local network") \
 	X(BAD_PACKET, "discovery/bad_packets", \
 		"mDNS packets of the service that could not be decoded") \

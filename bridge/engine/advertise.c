@@ -49,6 +49,7 @@ static void sign(struct engine *engine, const struct address *addresses, size_t 
 		info_free(advertise->infos[i]);
 		advertise->infos[i] = info;
 	}
+	twin_signed(&engine->twin, advertise->time, time);
 	advertise->time = time;
 	writer_init(&writer, bytes, sizeof bytes);
 	writer_u64(&writer, time.us);

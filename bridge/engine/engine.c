@@ -8,7 +8,8 @@
 #include "../bytes/hex.h"
 
 /* Lines about what others can bring about as often as they like. */
-#define REMARK_EVERY_NS (10000 * MS)
+#define REMARK_EVERY_NS	   (10000 * MS)
+#define TWIN_SAID_EVERY_NS (600000 * MS)
 
 struct short_id short_id(const struct id *id)
 {
@@ -107,6 +108,21 @@ void engine_remark_own_id(struct engine *engine, const char *where)
 			"a peer%s shows our own node id: two nodes must not share an identity file "
 			"(was a volume cloned?)",
 			where);
+}
+
+void engine_remark_twin(struct engine *engine, const struct id *source)
+{
+	uint64_t unsaid;
+
+	if (!may_remark(engine, &engine->twin_said, &unsaid))
+		return;
+	/* It goes on until somebody does something about it. */
+	engine->twin_said.not_before = engine_now(engine) + TWIN_SAID_EVERY_NS;
+	engine_log(engine, NODE_LOG_ERROR,
+		"another node has this node's id, and its key (peer %s knows it): each of the two "
+		"gets only some of what is sent. Give one of them an identity file of its own: "
+		"stop it, delete the copied one, and start it again (was a volume cloned?)",
+		short_id(source).text);
 }
 
 void engine_remark_crowded(struct engine *engine, const struct address *source)
@@ -300,6 +316,8 @@ static uint64_t deadline(const struct engine *engine)
 		due = engine->away_due;
 	if (engine->advertise.due < due)
 		due = engine->advertise.due;
+	if (twin_deadline(&engine->twin) < due)
+		due = twin_deadline(&engine->twin);
 	if (store_deadline(engine->store) < due)
 		due = store_deadline(engine->store);
 	return due;
@@ -321,6 +339,7 @@ void engine_tick(struct engine *engine)
 	routes_expire(engine, now);
 	if (!engine->stopping)
 		nodes_heal(engine, now);
+	twins_tick(engine, now);
 	if (now >= engine->advertise.due) {
 		engine->advertise.due = UINT64_MAX;
 		resolution_start(engine->advertise.resolution);

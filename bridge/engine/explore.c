@@ -51,16 +51,17 @@ struct talk {
 /* ---- what comes out of a session ---- */
 
 /* Everybody is told everybody's, so that our own comes back. One that is newer than ours is of
- * an earlier life, whose state is lost, unless it is a lie. */
-static void take_own(struct engine *engine, struct info *info, struct verifying *verifying)
+ * an earlier life, whose state is lost, or of another node with our key, unless it is a lie. */
+static void take_own(struct engine *engine, const struct id *source, struct info *info,
+	struct verifying *verifying)
 {
 	if (info->time.us > engine_wall(engine) + LIMIT_FUTURE_US) {
 		engine_count(engine, COUNTER_BAD_INFO);
 	} else if (info_verify(info, &engine->me, info->order) != ERROR_NONE) {
 		engine_count(engine, COUNTER_BAD_INFO);
 		verifying->forged++;
-	} else if (info_time_compare(info->time, engine->advertise.time) > 0) {
-		advertise_newer(engine, info->time);
+	} else {
+		twins_verified(engine, source, info);
 	}
 	info_free(info);
 }
@@ -68,10 +69,12 @@ static void take_own(struct engine *engine, struct info *info, struct verifying 
 /* Whether it may bring anything, so that it has to be verified, which takes 0.1 to 0.3 ms, and
  * whether there is effort left for that; counts those on this source's behalf. */
 static bool is_worth_verifying(struct engine *engine, const struct id *node,
-	const struct info *info, struct verifying *verifying)
+	const struct id *source, const struct info *info, struct verifying *verifying)
 {
 	bool is_own = id_equal(node, &engine->me);
 
+	if (is_own)
+		twins_heard(engine, source, info);
 	if (is_own && info_time_compare(info->time, engine->advertise.time) <= 0)
 		return false;
 	if (!is_own && (!access_grants(engine->access, node) ||
@@ -94,7 +97,7 @@ static bool take_info(struct engine *engine, const struct id *node, const struct
 	bool fresh = false;
 
 	if (id_equal(node, &engine->me)) {
-		take_own(engine, info, verifying);
+		take_own(engine, source, info, verifying);
 		return false;
 	}
 	if (info_verify(info, node, info->order) != ERROR_NONE) {
@@ -116,7 +119,7 @@ static bool take_info(struct engine *engine, const struct id *node, const struct
 bool explore_info(struct engine *engine, const struct id *node, const struct id *source,
 	enum address_scope scope, struct info *info, struct verifying *verifying)
 {
-	if (is_worth_verifying(engine, node, info, verifying))
+	if (is_worth_verifying(engine, node, source, info, verifying))
 		return take_info(engine, node, source, scope, info, verifying);
 	info_free(info);
 	return false;
@@ -128,7 +131,7 @@ static void on_info(struct talk *talk, const struct id *node, struct info *info)
 	struct unverified *unverified = NULL;
 
 	if (!talk->condemned &&
-		is_worth_verifying(talk->engine, node, info, &talk->verifying))
+		is_worth_verifying(talk->engine, node, &talk->peer, info, &talk->verifying))
 		unverified = memory_alloc(sizeof *unverified);
 	if (!unverified) {
 		info_free(info);

@@ -24,6 +24,7 @@
 #include "../peers/dialer.h"
 #include "../peers/joiner.h"
 #include "../peers/link.h"
+#include "../peers/twin.h"
 #include "../quic/quic.h"
 #include "../resolver.h"
 #include "../store.h"
@@ -187,7 +188,8 @@ struct engine {
 	struct verifying local;
 	struct access *access;
 	struct advertise advertise;
-	struct remark denied, own_id, crowded;
+	struct remark denied, own_id, crowded, twin_said;
+	struct twin twin;
 	struct companion *companions;
 	struct quota comings, alone, foreigners;
 	struct unjoined unjoined[UNJOINED];
@@ -241,6 +243,7 @@ void engine_emit(struct engine *engine, enum node_event_type type, const struct 
 void engine_count(struct engine *engine, enum counter counter);
 void engine_remark_denied(struct engine *engine, const struct id *peer, const char *what);
 void engine_remark_own_id(struct engine *engine, const char *where);
+void engine_remark_twin(struct engine *engine, const struct id *source);
 void engine_remark_crowded(struct engine *engine, const struct address *source);
 /* Whether this node may be dialled; a dial that is not made is counted. */
 bool engine_may_dial(struct engine *engine, const struct id *peer);
@@ -377,6 +380,17 @@ void explore_dial(struct engine *engine, const struct id *node, const struct add
  * source's behalf. Whether it was new and is believed. */
 bool explore_info(struct engine *engine, const struct id *node, const struct id *source,
 	enum address_scope scope, struct info *info, struct verifying *verifying);
+
+/* twins.c: another node with our key */
+
+/* source has told of an info of ours, not verified yet. */
+void twins_heard(struct engine *engine, const struct id *source, const struct info *info);
+/* It is one, verified. */
+void twins_verified(struct engine *engine, const struct id *source, const struct info *info);
+/* A stream of the peer's for an overlay has ended. */
+void twins_stream_ended(struct engine *engine, const struct id *peer, const struct id *topic);
+/* What is due. */
+void twins_tick(struct engine *engine, uint64_t now);
 
 /* local.c */
 

@@ -458,7 +458,7 @@ static void on_stream_closed(void *context, struct quic_stream *stream)
 {
 	struct engine *engine = context;
 	struct route *route = quic_connection_data(quic_stream_connection(stream));
-	struct inlet *inlet;
+	struct inlet *inlet, ended;
 	struct outlet *outlet;
 
 	if (!quic_stream_incoming(stream)) {
@@ -473,12 +473,15 @@ static void on_stream_closed(void *context, struct quic_stream *stream)
 	inlet = quic_stream_data(stream);
 	if (!inlet)
 		return;
+	ended = *inlet;
 	set_joined(inlet, false);
 	count_foreign(inlet->route, false);
 	links_inbound(engine->links, engine_now(engine), inlet->route->lane, false);
 	DL_DELETE(engine->inlets, inlet);
 	frame_reader_clear(&inlet->reader);
 	memory_free(inlet);
+	if (ended.has_topic)
+		twins_stream_ended(engine, &route->peer, &ended.topic);
 }
 
 static void on_stream_credit(void *context, struct quic_connection *connection)
