@@ -46,6 +46,8 @@
 		"copies for a neighbour that was lost and not back in time") \
 	X(DROPPED_UNFORWARDABLE, "dropped/unforwardable", "not forwarded: frame limit") \
 	X(DROPPED_BROKER, "dropped/broker", "the broker refused to publish it") \
+	X(DENIED, "subscriptions/denied", \
+		"subscriptions that hold no overlay: the broker does not let their client read there") \
 	X(BAD_FRAME, "peers/bad_frames", "frames that could not be decoded") \
 	X(BAD_ID, "peers/bad_ids", "messages whose id is not their hash") \
 	X(LIMIT_MISSING, "limits/missing", "announced ids beyond the limit") \
@@ -71,6 +73,7 @@
 	X(DISCOVERY_FAILED, "discovery/failed", "discovery sessions that did not") \
 	X(INFOS, "discovery/infos", "transport infos that were new and are believed") \
 	X(BAD_INFO, "discovery/bad_infos", "transport infos refused: signature, time, our own id") \
+	X(TWIN, "discovery/own_id", "transport infos that another node with our key has signed") \
 	X(MDNS_FOUND, "discovery/mdns_found", "nodes' announcements on the local network") \
 	X(BAD_PACKET, "discovery/bad_packets", \
 		"mDNS packets of the service that could not be decoded") \
@@ -82,6 +85,8 @@
 		"dials put off: addresses that have not worked yet, per second") \
 	X(LIMIT_JOINS, "limits/joins", "nodes asked later: joins per second") \
 	X(LIMIT_MDNS, "limits/mdns", "mDNS answers not sent: rate") \
+	X(LIMIT_OFFLINE, "limits/offline", \
+		"subscriptions of offline sessions that gave way to connected ones: limit") \
 	X(LIMIT_RECORDS, "limits/records", "subscriptions not kept for a restart: limit") \
 	X(STORE_FAILED, "store/failed", "writes to state_dir that failed, each is tried again") \
 	X(STORE_LOST, "store/lost", "rows not written to state_dir: too many waited")

@@ -33,7 +33,7 @@ struct broker_message {
 /* What happens in the broker. Strings are valid during the call. */
 struct broker_events {
 	/* A filter was subscribed (the raw filter, $share/<group>/ included), the ACL has
-	 * agreed; again for every re-subscribe. lasting: the session may outlive its connection
+	 * agreed, which says little (see broker_may_read); again for every re-subscribe. lasting: the session may outlive its connection
 	 * (of MQTT 5 the broker does not say). */
 	void (*subscribed)(void *context, const char *client, const char *filter, uint8_t qos,
 		bool lasting);
@@ -62,6 +62,17 @@ bool broker_publish(const char *topic, const void *payload, size_t size, uint8_t
 /* Whether the session of an offline client still exists, with subscriptions. Sessions that
  * the broker restores at its start are all there at the first tick, not before. */
 bool broker_has_session(const char *client);
+
+/* Whether the broker lets a client with a session read a topic by the filter that it has
+ * subscribed; true also where the broker does not say (see broker_21.c). */
+bool broker_may_read(const char *client, const char *filter, const char *topic);
+/* Whether the broker can be asked that at all. */
+bool broker_tells_rights(void);
+
+/* By what name and from where a client with a session is or was connected; NULL: not known. Valid
+ * until the next event. */
+const char *broker_user(const char *client);
+const char *broker_address(const char *client);
 
 /* Where the broker keeps its database, NULL if nowhere. */
 const char *broker_persistence_location(void);

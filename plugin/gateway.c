@@ -119,7 +119,8 @@ static enum broker_verdict on_message(void *context, const struct broker_message
 
 static void on_reloaded(void *context)
 {
-	(void)context;
+	/* Its access control is read after this. */
+	interest_rights_changed(((struct gateway *)context)->interest);
 	broker_log(BROKER_NOTICE, "reloading leaves the plugin as it is: its options are read when "
 				  "the broker starts");
 }
@@ -186,9 +187,46 @@ static void forget(void *context, const char *client, const char *filter)
 	sessions_forget(((struct gateway *)context)->node, client, filter);
 }
 
+static bool allowed(void *context, const char *client, const char *filter, const struct id *topic)
+{
+	char name[TOPIC_SIZE];
+
+	return broker_may_read(client, filter, topic_name(topic, name));
+}
+
+static struct interest_owner owner(void *context, const char *client)
+{
+	return (struct interest_owner){broker_user(client), broker_address(client)};
+}
+
+static void denied(void *context, const char *client, const struct id *topic)
+{
+	struct gateway *gateway = context;
+
+	counters_add(node_counters(gateway->node), COUNTER_DENIED, 1);
+	if (remark_may(&gateway->remarks, now_ns(), REMARK_DENIED))
+		broker_log(BROKER_NOTICE,
+			"overlay %s: not joined for client %.*s: the broker does not let it read "
+			"there",
+			topic_short(topic).text, REMARK_CLIENT, client);
+}
+
 static void limited(void *context, const char *client, const struct id *topic)
 {
-	log_local(context, client, topic, "over max_overlays or max_overlays_per_client");
+	log_local(context, client, topic,
+		"over max_overlays or max_overlays_per_client, _user or _address");
+}
+
+static void gave_way(void *context, const char *client, const struct id *topic)
+{
+	struct gateway *gateway = context;
+
+	counters_add(node_counters(gateway->node), COUNTER_LIMIT_OFFLINE, 1);
+	if (remark_may(&gateway->remarks, now_ns(), REMARK_GAVE_WAY))
+		broker_log(BROKER_WARNING,
+			"overlay %s: client %.*s, which is offline, gives way to one that is not, "
+			"until it is back: over max_overlays or max_overlays_per_user or _address",
+			topic_short(topic).text, REMARK_CLIENT, client);
 }
 
 static void unrecorded(void *context, const char *client, const struct id *topic)
@@ -341,10 +379,14 @@ static bool make_interest(struct gateway *gateway, const struct options *options
 	struct interest_actions actions = {
 		.join = join,
 		.leave = leave,
+		.allowed = allowed,
+		.owner = owner,
 		.has_session = has_session,
 		.remember = remember,
 		.forget = forget,
+		.denied = denied,
 		.limited = limited,
+		.gave_way = gave_way,
 		.unrecorded = unrecorded,
 		.context = gateway,
 	};
@@ -352,7 +394,10 @@ static bool make_interest(struct gateway *gateway, const struct options *options
 		.linger_ns = options->publish_linger * SECOND_NS,
 		.max_overlays = options->max_overlays,
 		.max_overlays_per_client = options->max_overlays_per_client,
+		.max_overlays_per_user = options->max_overlays_per_user,
+		.max_overlays_per_address = options->max_overlays_per_address,
 		.max_records = LIMIT_RECORDS,
+		.max_denied = INTEREST_DENIED,
 		.offline_leave = options->offline_leave,
 	};
 	struct random random = random_system();
@@ -390,6 +435,9 @@ static bool register_events(struct gateway *gateway, void *identifier)
 	};
 	int status = broker_register(identifier, &events, gateway);
 
+	if (!broker_tells_rights())
+		broker_log(BROKER_NOTICE, "this broker does not tell plugins what its clients may "
+					  "read: who may subscribe holds overlays");
 	if (status)
 		broker_log(
 			BROKER_ERROR, "the broker refuses the plugin's events (error %d)", status);

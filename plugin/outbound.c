@@ -25,7 +25,8 @@ static enum broker_verdict carry(struct outbound *outbound, uint64_t now_ns, con
 
 	if (error == ERROR_LIMIT)
 		return refuse(outbound, now_ns, message, COUNTER_DROPPED_MAX_OVERLAYS,
-			REMARK_MAX_OVERLAYS, "over max_overlays or max_overlays_per_client",
+			REMARK_MAX_OVERLAYS,
+			"over max_overlays or max_overlays_per_client, _user or _address",
 			BROKER_REFUSE_QUOTA);
 	if (message->has_properties)
 		counters_add(counters, COUNTER_PROPERTIES, 1);

@@ -53,6 +53,9 @@ void connections_dial(struct mesh *mesh, const struct id *peer, const struct add
 /* Where the newest connection to peer goes, and who has dialled; NULL: there is none. */
 const struct connection *connections_to(const struct mesh *mesh, const struct id *peer);
 
+/* Whether peer has a stream for this overlay to us. */
+bool connections_has_stream(const struct mesh *mesh, const struct id *peer, const struct id *topic);
+
 /* From the port. */
 void connections_made(struct mesh *mesh, void *handle, struct connection *connection,
 	const struct id *peer, const struct address *address);

@@ -67,7 +67,8 @@ static void on_info(struct discovery *discovery, const struct id *node, struct i
 	struct unverified *unverified = NULL;
 
 	if (!discovery->condemned &&
-		infos_are_worth_it(discovery->mesh, node, info, &discovery->verifying))
+		infos_are_worth_it(
+			discovery->mesh, node, &discovery->peer, info, &discovery->verifying))
 		unverified = memory_alloc(sizeof *unverified);
 	if (!unverified) {
 		info_free(info);

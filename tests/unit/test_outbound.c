@@ -94,6 +94,17 @@ static int on_leave(void *context, const struct id *topic)
 	return node_leave(world.node, topic);
 }
 
+static bool is_allowed(
+	void *context, const char *client, const char *filter, const struct id *topic)
+{
+	return true;
+}
+
+static struct interest_owner nobody(void *context, const char *client)
+{
+	return (struct interest_owner){NULL, NULL};
+}
+
 static bool has_session(void *context, const char *client)
 {
 	return true;
@@ -128,7 +139,18 @@ static int setup(void **state)
 	static const struct address bind = {.family = 4, .ip = {127, 0, 0, 1}};
 	static const uint8_t secret[IDENTITY_SECRET_SIZE] = {1};
 	static const struct interest_actions actions = {
-		on_join, on_leave, has_session, on_remember, on_forget, on_limited, on_limited, NULL};
+		.allowed = is_allowed,
+		.owner = nobody,
+		.join = on_join,
+		.leave = on_leave,
+		.has_session = has_session,
+		.remember = on_remember,
+		.forget = on_forget,
+		.denied = on_limited,
+		.limited = on_limited,
+		.gave_way = on_limited,
+		.unrecorded = on_limited,
+	};
 	static const struct interest_config limits = {
 		.linger_ns = 30 * S, .max_overlays = 2, .max_overlays_per_client = 1};
 	const struct random random = random_system();
