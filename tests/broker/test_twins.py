@@ -122,7 +122,7 @@ def test_restarts_without_what_it_knew(net, brokers, tmp_path, offset):
             file.unlink()
         clock.set(offset)
     alone.start()
-    alone.check_silent(8)  # it looks more than once
+    alone.check_silent(5)  # it looks more than once
 
 
 @pytest.mark.slow
