@@ -41,6 +41,18 @@ PRINTED = 3000
 LIMITS = [f"-timeout={INPUT_SECONDS}", f"-rss_limit_mb={INPUT_MEGABYTES}"]
 
 
+def named(line: str) -> str:
+    """A frame of a stack with its function, file and line: clang's symbolizer is a package of
+    its own, and addr2line is there."""
+    frame = re.match(r"^ *#\d+ 0x[0-9a-f]+ +\((\S+)\+(0x[0-9a-f]+)\)", line)
+    if not frame:
+        return line
+    done = subprocess.run(
+        ["addr2line", "-sfpe", frame[1], frame[2]], capture_output=True, text=True, check=False
+    )
+    return f"{line.split('(')[0]}{done.stdout.strip()}" if done.returncode == 0 else line
+
+
 class Target:
     def __init__(self, name: str, options: argparse.Namespace):
         self.name = name
@@ -133,7 +145,7 @@ class Target:
     def _show(self, path: pathlib.Path | None, said: str, why: str):
         at = re.search(r"^.*(==\d+==\s*ERROR|ERROR: libFuzzer|runtime error|Assertion)", said, re.M)
         lines = said[at.start() :].splitlines()[:60] if at else said.splitlines()[-40:]
-        self.lines += [f"{self.name}: FAILED: {why} (log: {self.log})", *(f"    {one}" for one in lines)]
+        self.lines += [f"{self.name}: FAILED: {why} (log: {self.log})", *(f"    {named(one)}" for one in lines)]
         if path is None:
             return
         data = path.read_bytes()
