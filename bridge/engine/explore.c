@@ -664,7 +664,8 @@ static bool random_node(void *context, bool (*wanted)(void *walker, const struct
 {
 	struct engine *engine = context;
 
-	return book_random(engine->book, wanted, walker, out);
+	return book_random_fair(engine->book, wanted, walker, out) ||
+	       book_random(engine->book, wanted, walker, out);
 }
 
 static bool may_visit(void *context, const struct id *node)

@@ -106,14 +106,13 @@ def test_one_host_s_addresses(net, brokers, case):
         topics = [random_topic() for _ in range(4)]
         for topic in topics:
             c.client(overlay(topic))
-        # The lie names the overlays too: the nodes there are wanted as neighbours.
         told = ",".join(written(*place) for place in places)
         raw.serve(nodes=f"good {scaled(NODES)} {told}")
         begun = time.monotonic()
         a.client(overlay(random_topic()))
         raw.wait_served(1)
         a.wait_number("discovery/infos", scaled(NODES) // 2)
-        slowest = 0.0
+        took: list[float] = []
         for number, topic in enumerate(topics):
             time.sleep(max(begun + number * SECONDS / len(topics) - time.monotonic(), 0))
             since = time.monotonic()
@@ -121,13 +120,14 @@ def test_one_host_s_addresses(net, brokers, case):
             a.wait_joined(topic, within(REACHED))
             c.client().publish(overlay(topic), b"hello")
             near.wait_message(overlay(topic), b"hello", within(REACHED))
-            slowest = max(slowest, time.monotonic() - since)
+            took.append(time.monotonic() - since)
         time.sleep(max(begun + SECONDS - time.monotonic(), 0))
         heard = seen.heard_of(believer)
         status = a.status()
 
     print(f"{case}: {dials(heard)} dials and {len(heard)} datagrams there in {SECONDS} s, ")
-    print(f"{status['limits/unproven']} dials put off; an honest node in {slowest:.1f} s at most")
+    print(f"{status['limits/unproven']} dials put off; an honest node in ", end="")
+    print(", ".join(f"{one:.1f} s" for one in took))
     if not believed:
         assert not heard
         return
