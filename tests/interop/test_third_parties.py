@@ -23,7 +23,7 @@ MOST_DIALS = 8 + 1 + 8
 # A dial that nobody answers says the same three times more in its 5 s, in one or two datagrams.
 MOST_DATAGRAMS = MOST_DIALS * 8
 # How long it takes to reach an honest node.
-REACHED = 5.0
+REACHED = 3.0
 
 
 class Victim:
