@@ -115,15 +115,10 @@ enum address_scope address_scope(const struct address *address)
 
 struct address address_host(const struct address *address)
 {
-	const uint8_t *v4 = as_v4(address);
 	struct address host = *address;
 
 	host.port = 0;
-	if (!v4) {
+	if (!as_v4(address))
 		memset(host.ip + 8, 0, 8);
-	} else if (address->family == 6) {
-		host = (struct address){.family = 4};
-		memcpy(host.ip, v4, 4);
-	}
 	return host;
 }

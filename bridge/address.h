@@ -44,8 +44,7 @@ enum address_scope {
 	ADDRESS_LOOPBACK,
 };
 enum address_scope address_scope(const struct address *address);
-/* The host that an address belongs to, without a port: in IPv6 a whole /64 is one host's, and an
- * IPv4-mapped address is that of IPv4. */
+/* The host that an address belongs to, without a port: in IPv6 a whole /64 is one host's. */
 struct address address_host(const struct address *address);
 
 #endif

@@ -119,7 +119,7 @@ static void scopes_and_hosts(void **state)
 		{"[fe80::1]:1", "[fe80::]:0", ADDRESS_PRIVATE},
 		{"[fec0::1]:1", "[fec0::]:0", ADDRESS_GLOBAL},
 		{"[::1]:1", "[::]:0", ADDRESS_LOOPBACK},
-		{"[::ffff:10.0.0.1]:1", "10.0.0.1:0", ADDRESS_PRIVATE},
+		{"[::ffff:10.0.0.1]:1", "[::ffff:10.0.0.1]:0", ADDRESS_PRIVATE},
 	};
 
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
