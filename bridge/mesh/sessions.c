@@ -592,7 +592,8 @@ static bool random_node(void *context, bool (*wanted)(void *walker, const struct
 {
 	struct mesh *mesh = context;
 
-	return book_random(mesh->book, wanted, walker, out);
+	return book_random_fair(mesh->book, wanted, walker, out) ||
+	       book_random(mesh->book, wanted, walker, out);
 }
 
 static bool may_visit(void *context, const struct id *node)
