@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 #include "interest.h"
 
+#include <stddef.h>
 #include <string.h>
 #include <utlist.h>
 
 #include "../bridge/error.h"
 #include "../bridge/keyed.h"
+#include "../bridge/timers.h"
 
 /* How often offline sessions are looked at: leaving is to be seen within a second. */
 #define SESSIONS_NS UINT64_C(250000000)
@@ -19,6 +21,7 @@ struct overlay {
 	bool fixed;
 	bool had_holder;	  /* since it was joined: its last one's going ends it */
 	uint64_t linger_until;	  /* 0: no publisher holds it */
+	struct timer linger;	  /* when that is looked at: not later than linger_until */
 	struct client *publisher; /* who has had it joined by publishing; counts it */
 	bool looked;		  /* on the list of those that TICK looks at */
 	struct overlay *prev, *next;
@@ -61,7 +64,7 @@ struct interest {
 	 * what has changed, not what there is. */
 	struct overlay *looked_overlays;
 	struct client *looked_clients;
-	uint64_t linger_next;	/* when the first linger ends; may be too early */
+	struct timers lingers;	/* has room for all overlays */
 	uint64_t sessions_next; /* when offline sessions are looked at */
 };
 
@@ -74,7 +77,6 @@ int interest_new(const struct interest_actions *actions, const struct interest_c
 		return ERROR_NOMEM;
 	interest->actions = *actions;
 	interest->config = *config;
-	interest->linger_next = UINT64_MAX;
 	keyed_init(&interest->keyed, random);
 	*out = interest;
 	return ERROR_NONE;
@@ -179,6 +181,7 @@ void interest_free(struct interest *interest)
 		HASH_DELETE(hh, interest->overlays, overlay);
 		memory_free(overlay);
 	}
+	timers_clear(&interest->lingers);
 	memory_free(interest);
 }
 
@@ -216,6 +219,8 @@ static struct overlay *find_or_add_overlay(struct interest *interest, const stru
 
 	if (overlay)
 		return overlay;
+	if (timers_reserve(&interest->lingers, HASH_COUNT(interest->overlays) + 1))
+		return NULL;
 	overlay = memory_zalloc(sizeof *overlay);
 	if (!overlay)
 		return NULL;
@@ -548,8 +553,9 @@ int interest_published(
 		client->published++;
 	}
 	overlay->linger_until = now_ns + interest->config.linger_ns;
-	if (overlay->linger_until < interest->linger_next)
-		interest->linger_next = overlay->linger_until;
+	/* A timer that is set is moved when it is due, not by each publish. */
+	if (overlay->linger.index == 0)
+		timers_set(&interest->lingers, &overlay->linger, overlay->linger_until);
 	return ERROR_NONE;
 }
 
@@ -613,28 +619,29 @@ static void leave(struct interest *interest, struct overlay *overlay)
 	overlay->joined = false;
 	overlay->had_holder = false;
 	overlay->linger_until = 0;
+	timers_set(&interest->lingers, &overlay->linger, TIMER_NEVER);
 	unpublish(interest, overlay);
 	if (overlay->subscriptions > 0)
 		return; /* of sessions that are offline: they may come back */
 	HASH_DELETE(hh, interest->overlays, overlay);
 	memory_free(overlay);
+	if (!interest->overlays)
+		timers_clear(&interest->lingers);
 }
 
 /* Those whose publisher's time is over. */
 static void expire_lingers(struct interest *interest, uint64_t now_ns)
 {
-	struct overlay *overlay, *next;
+	struct timer *first;
 
-	if (now_ns < interest->linger_next)
-		return;
-	interest->linger_next = UINT64_MAX;
-	HASH_ITER (hh, interest->overlays, overlay, next) {
-		if (overlay->linger_until == 0)
-			continue;
-		if (overlay->linger_until <= now_ns)
+	while ((first = timers_first(&interest->lingers)) && first->at <= now_ns) {
+		struct overlay *overlay =
+			(struct overlay *)((char *)first - offsetof(struct overlay, linger));
+		bool is_over = overlay->linger_until <= now_ns;
+
+		timers_set(&interest->lingers, first, is_over ? TIMER_NEVER : overlay->linger_until);
+		if (is_over)
 			look_at_overlay(interest, overlay);
-		else if (overlay->linger_until < interest->linger_next)
-			interest->linger_next = overlay->linger_until;
 	}
 }
 

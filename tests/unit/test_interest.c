@@ -526,6 +526,37 @@ static void several_linger(void **state)
 	assert_false(world.joined[1]);
 }
 
+/* Each to its own end, however often it is published to and whatever comes before. */
+static void many_linger(void **state)
+{
+	uint64_t ends[4], begun = world.now;
+
+	for (size_t i = 0; i < 4; i++) {
+		ends[i] = world.now + LINGER;
+		publish(i);
+		pass(S);
+	}
+	/* Two of them again, the younger first. */
+	for (size_t i = 4; i > 0; i -= 2) {
+		ends[i - 2] = world.now + LINGER;
+		publish(i - 2);
+		pass(S);
+	}
+	while (world.now < begun + 2 * LINGER) {
+		for (size_t i = 0; i < 4; i++)
+			assert_int_equal(world.joined[i], world.now < ends[i]);
+		world.now += S / 10;
+		tick();
+	}
+	/* What is over is over, and begins anew. */
+	publish(1);
+	pass(LINGER - S);
+	assert_true(world.joined[1]);
+	pass(S);
+	assert_false(world.joined[1]);
+	assert_int_equal(world.joins[0] + world.joins[1] + world.joins[2] + world.joins[3], 5);
+}
+
 static void no_linger_at_all(void **state)
 {
 	begin(&(struct interest_config){.max_overlays = 1, .max_overlays_per_client = 1});
@@ -856,6 +887,62 @@ static double cost_of_subscribing(void)
 	}
 	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ended);
 	return (double)(ended.tv_sec - begun.tv_sec) + (double)(ended.tv_nsec - begun.tv_nsec) / 1e9;
+}
+
+static size_t lingering;
+
+static int on_lingering(void *context, const struct id *id)
+{
+	(void)id;
+	lingering++;
+	return ERROR_NONE;
+}
+
+static int on_lingered(void *context, const struct id *id)
+{
+	(void)id;
+	lingering--;
+	return ERROR_NONE;
+}
+
+/* Seconds in which so many publishers' times run out in so many TICKs. */
+static double cost_of_lingering(size_t overlays, size_t ticks)
+{
+	const struct interest_actions uncounted = {.join = on_lingering, .leave = on_lingered};
+	struct interest_config config = plain;
+	struct timespec begun, ended;
+	struct id id = {{0}};
+
+	config.max_overlays = config.max_overlays_per_client = overlays;
+	interest_free(world.interest);
+	assert_int_equal(
+		interest_new(&uncounted, &config, &world.random, &world.interest), 0);
+	for (uint64_t i = 0; i < overlays; i++) {
+		memcpy(id.bytes, &i, sizeof i);
+		assert_int_equal(interest_published(world.interest,
+					 world.now + i * ticks / overlays, "c0", &id),
+			0);
+	}
+	tick();
+	assert_int_equal(lingering, overlays);
+	world.now += LINGER;
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &begun);
+	for (size_t i = 0; i < ticks; i++, world.now++) {
+		tick();
+		assert_int_equal(lingering, overlays - (i + 1) * (overlays / ticks));
+	}
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ended);
+	return (double)(ended.tv_sec - begun.tv_sec) + (double)(ended.tv_nsec - begun.tv_nsec) / 1e9;
+}
+
+/* What a TICK costs goes by whose time is over, not by how many linger. */
+static void others_linger_costs_nothing(void **state)
+{
+	double at_once = cost_of_lingering(50000, 1), by_and_by = cost_of_lingering(50000, 1000);
+
+	print_message("50,000 lingers end: %.1f ms in one TICK, %.1f ms in a thousand\n",
+		at_once * 1e3, by_and_by * 1e3);
+	assert_true(by_and_by < 10 * at_once);
 }
 
 static void others_filters_cost_nothing(void **state)
@@ -1199,6 +1286,7 @@ int main(void)
 		TEST(an_expired_session_that_held_nothing),
 		TEST(publishing_lingers),
 		TEST(several_linger),
+		TEST(many_linger),
 		TEST(no_linger_at_all),
 		TEST(the_last_subscriber_ends_the_linger),
 		TEST(a_subscriber_outlasts_the_linger),
@@ -1214,6 +1302,7 @@ int main(void)
 		TEST(what_ends_with_its_connection),
 		TEST(a_limit_on_filters),
 		TEST(others_filters_cost_nothing),
+		TEST(others_linger_costs_nothing),
 		TEST(offline_sessions_may_have_to_let_go),
 		TEST(a_limit_in_all),
 		TEST(a_limit_on_those_that_come_back),
