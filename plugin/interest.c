@@ -23,6 +23,8 @@ struct overlay {
 	uint64_t linger_until;	  /* 0: no publisher holds it */
 	struct timer linger;	  /* when that is looked at: not later than linger_until */
 	struct client *publisher; /* who has had it joined by publishing; counts it */
+	struct client *witness;	  /* who is sent what is published there; NULL: nobody is known */
+	uint64_t witness_number;
 	bool looked;		  /* on the list of those that TICK looks at */
 	struct overlay *prev, *next;
 	UT_hash_handle hh;
@@ -60,6 +62,7 @@ struct interest {
 	struct client *clients;
 	size_t offline_clients;
 	size_t records;
+	uint64_t witnesses; /* that there have been */
 	/* Where something may have to be left, joined, forgotten or remembered: a TICK costs
 	 * what has changed, not what there is. */
 	struct overlay *looked_overlays;
@@ -98,6 +101,12 @@ static void look_at_client(struct interest *interest, struct client *client)
 	DL_APPEND(interest->looked_clients, client);
 }
 
+static void forget_witness(struct subscription *subscription, const struct client *client)
+{
+	if (subscription->overlay->witness == client)
+		subscription->overlay->witness = NULL;
+}
+
 /* Whether one of the client's subscriptions is for this overlay. */
 static bool subscribes(const struct client *client, const struct overlay *overlay)
 {
@@ -115,6 +124,7 @@ static void free_subscription(
 	if (subscription->holds)
 		subscription->overlay->holders--;
 	subscription->overlay->subscriptions--;
+	forget_witness(subscription, client);
 	HASH_DELETE(hh, client->subscriptions, subscription);
 	if (!subscription->stale && !subscribes(client, subscription->overlay))
 		client->overlays--;
@@ -481,10 +491,15 @@ void interest_unsubscribed(struct interest *interest, const char *client_id, con
 
 static void set_offline(struct interest *interest, struct client *client, bool offline)
 {
+	struct subscription *subscription, *next;
+
 	if (client->offline != offline) {
 		client->offline = offline;
 		interest->offline_clients += offline ? 1 : (size_t)-1;
 	}
+	if (offline)
+		HASH_ITER (hh, client->subscriptions, subscription, next)
+			forget_witness(subscription, client);
 	recount_all(interest, client);
 }
 
@@ -492,8 +507,10 @@ static void make_stale(struct interest *interest, struct client *client)
 {
 	struct subscription *subscription, *next;
 
-	HASH_ITER (hh, client->subscriptions, subscription, next)
+	HASH_ITER (hh, client->subscriptions, subscription, next) {
 		subscription->stale = true;
+		forget_witness(subscription, client);
+	}
 	client->overlays = 0;
 	look_at_client(interest, client);
 }
@@ -524,6 +541,30 @@ void interest_gone(struct interest *interest, const char *client_id)
 
 	if (client)
 		make_stale(interest, client);
+}
+
+void interest_heard(struct interest *interest, const char *client_id, const char *filter,
+	const struct id *topic)
+{
+	struct overlay *overlay = find_overlay(interest, topic);
+	struct subscription *subscription;
+	struct client *client;
+
+	if (!overlay || overlay->holders == 0 || overlay->witness)
+		return;
+	client = find_client(interest, client_id);
+	subscription = client ? find_subscription(interest, client, filter) : NULL;
+	if (!subscription || subscription->stale || client->offline)
+		return;
+	overlay->witness = client;
+	overlay->witness_number = ++interest->witnesses;
+}
+
+uint64_t interest_witness(struct interest *interest, const struct id *topic)
+{
+	const struct overlay *overlay = find_overlay(interest, topic);
+
+	return overlay && overlay->witness ? overlay->witness_number : 0;
 }
 
 int interest_published(

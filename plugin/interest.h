@@ -73,6 +73,14 @@ void interest_connected(struct interest *interest, const char *client, bool kept
 void interest_offline(struct interest *interest, const char *client);
 void interest_gone(struct interest *interest, const char *client);
 
+/* The client, connected, is sent something that was published there. */
+void interest_heard(struct interest *interest, const char *client, const char *filter,
+	const struct id *topic);
+/* Not 0: there is a client that subscribes the topic itself, is connected, and was sent something
+ * of it; the same number as long as it has been the same one without a break. So what the broker
+ * hands to subscribers is heard of. */
+uint64_t interest_witness(struct interest *interest, const struct id *topic);
+
 /* The client is about to publish there. ERROR_NOMEM, ERROR_LIMIT: not joined for it. */
 int interest_published(
 	struct interest *interest, uint64_t now_ns, const char *client, const struct id *topic);

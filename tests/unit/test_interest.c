@@ -935,6 +935,74 @@ static double cost_of_lingering(size_t overlays, size_t ticks)
 	return (double)(ended.tv_sec - begun.tv_sec) + (double)(ended.tv_nsec - begun.tv_nsec) / 1e9;
 }
 
+static void hear(const char *client, size_t topic, const char *before)
+{
+	struct id id = topic_id(topic);
+
+	interest_heard(world.interest, client, filter_of(topic, before), &id);
+}
+
+static uint64_t witness(size_t topic)
+{
+	struct id id = topic_id(topic);
+
+	return interest_witness(world.interest, &id);
+}
+
+/* Whoever subscribes a topic itself and is sent what is published there, until something might
+ * have been missed. */
+static void witnesses(void **state)
+{
+	uint64_t first, second;
+
+	hear("c0", 0, "p2panda/");
+	assert_true(witness(0) == 0);
+	subscribe("c0", 0, 1);
+	subscribe("c0", 1, 1);
+	subscribe("c1", 0, 0);
+	assert_true(witness(0) == 0);
+	hear("c2", 0, "p2panda/");
+	assert_true(witness(0) == 0);
+	hear("c0", 0, "p2panda/");
+	first = witness(0);
+	assert_true(first != 0 && witness(1) == 0);
+	/* It stays the same one. */
+	hear("c1", 0, "p2panda/");
+	unsubscribe("c1", 0);
+	unsubscribe("c0", 1);
+	subscribe("c0", 0, 2);
+	interest_connected(world.interest, "c0", true); /* taken over */
+	tick();
+	assert_true(witness(0) == first);
+
+	/* Offline it is sent nothing; later it is another one. */
+	interest_offline(world.interest, "c0");
+	assert_true(witness(0) == 0);
+	hear("c0", 0, "p2panda/");
+	assert_true(witness(0) == 0);
+	interest_connected(world.interest, "c0", true);
+	assert_true(witness(0) == 0);
+	hear("c0", 0, "p2panda/");
+	second = witness(0);
+	assert_true(second != 0 && second != first);
+	unsubscribe("c0", 0);
+	assert_true(witness(0) == 0);
+
+	for (int i = 0; i < 2; i++) {
+		subscribe("c0", 0, 2);
+		hear("c0", 0, "p2panda/");
+		assert_true(witness(0) != 0);
+		if (i == 0)
+			interest_gone(world.interest, "c0");
+		else
+			interest_connected(world.interest, "c0", false);
+		assert_true(witness(0) == 0);
+		hear("c0", 0, "p2panda/");
+		assert_true(witness(0) == 0);
+		tick();
+	}
+}
+
 /* What a TICK costs goes by whose time is over, not by how many linger. */
 static void others_linger_costs_nothing(void **state)
 {
@@ -1303,6 +1371,7 @@ int main(void)
 		TEST(a_limit_on_filters),
 		TEST(others_filters_cost_nothing),
 		TEST(others_linger_costs_nothing),
+		TEST(witnesses),
 		TEST(offline_sessions_may_have_to_let_go),
 		TEST(a_limit_in_all),
 		TEST(a_limit_on_those_that_come_back),
