@@ -30,6 +30,8 @@
 	X(DROPPED_MALFORMED_TOPIC, "dropped/malformed_topic", "published to no topic of ours") \
 	X(DROPPED_TOO_LARGE, "dropped/too_large", "content above 4057 bytes") \
 	X(DROPPED_REPEATED, "dropped/repeated", "same content within 90 s") \
+	X(DROPPED_RESENT, "dropped/resent", \
+		"QoS 2 publishes that a client has sent again on a new connection") \
 	X(DROPPED_MAX_OVERLAYS, "dropped/max_overlays", "over a limit on overlays") \
 	X(DROPPED_MAILBOX, "dropped/mailbox_full", "queue to the node thread full") \
 	X(DROPPED_EVENTS, "dropped/events_full", "queue to the broker thread full") \
@@ -87,6 +89,8 @@
 	X(LIMIT_MDNS, "limits/mdns", "mDNS answers not sent: rate") \
 	X(LIMIT_OFFLINE, "limits/offline", \
 		"subscriptions of offline sessions that gave way to connected ones: limit") \
+	X(LIMIT_UNRELEASED, "limits/unreleased", \
+		"QoS 2 publishes that would not be known as sent again: limit") \
 	X(LIMIT_RECORDS, "limits/records", "subscriptions not kept for a restart: limit") \
 	X(STORE_FAILED, "store/failed", "writes to state_dir that failed, each is tried again") \
 	X(STORE_LOST, "store/lost", "rows not written to state_dir: too many waited")

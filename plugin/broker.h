@@ -27,6 +27,7 @@ struct broker_message {
 	size_t size;
 	uint8_t qos;
 	bool retain;
+	bool lasting; /* the client's session may outlive its connection, as in subscribed below */
 	bool has_properties; /* of MQTT 5, but for topic alias and expiry, which are not told */
 };
 
@@ -39,13 +40,17 @@ struct broker_events {
 		bool lasting);
 	/* Also for a filter that was never subscribed. */
 	void (*unsubscribed)(void *context, const char *client, const char *filter);
-	/* A session begins or goes on; kept: with the subscriptions it had. */
-	void (*connected)(void *context, const char *client, bool kept);
+	/* A session begins or goes on; anew: the client has asked for a new one. kept: with the
+	 * subscriptions it had. */
+	void (*connected)(void *context, const char *client, bool anew, bool kept);
 	/* The client is gone, its session and subscriptions stay. */
 	void (*offline)(void *context, const char *client);
 	/* The session is gone with its subscriptions. */
 	void (*gone)(void *context, const char *client);
 	enum broker_verdict (*message)(void *context, const struct broker_message *message);
+	/* A client is sent a message. For every message of every client: has to be quick. */
+	void (*sent)(void *context, const char *client, const char *topic, const void *payload,
+		size_t size);
 	/* The broker reads its configuration again; the plugin is not given its options. */
 	void (*reloaded)(void *context);
 	/* Once per turn of the broker's loop, at least ten times per second. */
@@ -62,6 +67,8 @@ bool broker_publish(const char *topic, const void *payload, size_t size, uint8_t
 /* Whether the session of an offline client still exists, with subscriptions. Sessions that
  * the broker restores at its start are all there at the first tick, not before. */
 bool broker_has_session(const char *client);
+/* The same with or without subscriptions. */
+bool broker_knows(const char *client);
 
 /* Whether the broker lets a client with a session read a topic by the filter that it has
  * subscribed; true also where the broker does not say (see broker_21.c). */

@@ -6,6 +6,9 @@
  * - DISCONNECT means that the session is gone, but for reason 142 (taken over), which is
  *   followed by CONNECT without any SUBSCRIBE; there, the client's count of subscriptions
  *   tells whether it has kept its session. CLIENT_OFFLINE means a session that is kept.
+ * - MESSAGE_IN comes before the broker looks at the packet id of a QoS 2 message: again, and no
+ *   different, for one that was sent again. Nothing tells of its PUBREL but that MESSAGE_OUT
+ *   comes for each connected subscriber, which is told neither from where nor with which id.
  * - A client pointer is reused at once: the client id is the name of a session.
  * - acl_file agrees to every SUBSCRIBE and keeps what arrives from who may not read it;
  *   dynamic-security takes $share/<group>/<topic> for another topic than <topic>.
@@ -96,8 +99,9 @@ static int on_connect(int event, void *data, void *userdata)
 	const char *client = mosquitto_client_id(connect->client);
 
 	if (client)
-		handlers.connected(
-			handlers_context, client, mosquitto_client_sub_count(connect->client) > 0);
+		handlers.connected(handlers_context, client,
+			mosquitto_client_clean_session(connect->client),
+			mosquitto_client_sub_count(connect->client) > 0);
 	return MOSQ_ERR_SUCCESS;
 }
 
@@ -132,6 +136,7 @@ static int on_message(int event, void *data, void *userdata)
 		.size = evt->payloadlen,
 		.qos = evt->qos,
 		.retain = evt->retain,
+		.lasting = evt->client && may_outlive(evt->client),
 		.has_properties = evt->properties != NULL,
 	};
 
@@ -144,6 +149,16 @@ static int on_message(int event, void *data, void *userdata)
 		break;
 	}
 	return MOSQ_ERR_SUCCESS;
+}
+
+static int on_sent(int event, void *data, void *userdata)
+{
+	const struct mosquitto_evt_message *evt = data;
+	const char *client = evt->client ? mosquitto_client_id(evt->client) : NULL;
+
+	if (client && evt->topic)
+		handlers.sent(handlers_context, client, evt->topic, evt->payload, evt->payloadlen);
+	return MOSQ_ERR_SUCCESS; /* anything else keeps it from the client */
 }
 
 static int on_reload(int event, void *data, void *userdata)
@@ -177,6 +192,7 @@ int broker_register(void *identifier, const struct broker_events *events, void *
 		{MOSQ_EVT_DISCONNECT, on_disconnect},
 		{MOSQ_EVT_CLIENT_OFFLINE, on_offline},
 		{MOSQ_EVT_MESSAGE_IN, on_message},
+		{MOSQ_EVT_MESSAGE_OUT, on_sent},
 		{MOSQ_EVT_RELOAD, on_reload},
 		{MOSQ_EVT_TICK, on_tick},
 	};
@@ -234,6 +250,11 @@ const char *broker_user(const char *client)
 const char *broker_address(const char *client)
 {
 	return mosquitto_client_address(mosquitto_client(client));
+}
+
+bool broker_knows(const char *client)
+{
+	return mosquitto_client(client) != NULL;
 }
 
 const char *broker_persistence_location(void)

@@ -19,6 +19,7 @@
 #include "sessions.h"
 #include "status.h"
 #include "topic.h"
+#include "unreleased.h"
 #include "waker.h"
 
 #define SECOND_NS UINT64_C(1000000000)
@@ -28,6 +29,7 @@ struct gateway {
 	struct node *node;
 	struct waker *waker;
 	struct interest *interest;
+	struct unreleased *unreleased;
 	struct outbound outbound;
 	struct status status;
 	bool has_status;
@@ -97,24 +99,45 @@ static void on_unsubscribed(void *context, const char *client, const char *filte
 	interest_unsubscribed(((struct gateway *)context)->interest, client, filter);
 }
 
-static void on_connected(void *context, const char *client, bool kept)
+static void on_connected(void *context, const char *client, bool anew, bool kept)
 {
-	interest_connected(((struct gateway *)context)->interest, client, kept);
+	struct gateway *gateway = context;
+
+	interest_connected(gateway->interest, client, kept);
+	unreleased_connected(gateway->unreleased, client, !anew);
 }
 
 static void on_offline(void *context, const char *client)
 {
-	interest_offline(((struct gateway *)context)->interest, client);
+	struct gateway *gateway = context;
+
+	interest_offline(gateway->interest, client);
+	unreleased_offline(gateway->unreleased, client);
 }
 
 static void on_gone(void *context, const char *client)
 {
-	interest_gone(((struct gateway *)context)->interest, client);
+	struct gateway *gateway = context;
+
+	interest_gone(gateway->interest, client);
+	unreleased_gone(gateway->unreleased, client);
 }
 
 static enum broker_verdict on_message(void *context, const struct broker_message *message)
 {
 	return outbound_message(&((struct gateway *)context)->outbound, now_ns(), message);
+}
+
+static void on_sent(void *context, const char *client, const char *filter, const void *payload,
+	size_t size)
+{
+	struct gateway *gateway = context;
+	struct id topic;
+
+	if (topic_parse(filter, &topic) != TOPIC_OVERLAY)
+		return;
+	interest_heard(gateway->interest, client, filter, &topic);
+	unreleased_released(gateway->unreleased, &topic, payload, size);
 }
 
 static void on_reloaded(void *context)
@@ -147,6 +170,7 @@ static void on_tick(void *context)
 	look_at_clock(gateway, now);
 	waker_heard(gateway->waker);
 	interest_tick(gateway->interest, now);
+	unreleased_tick(gateway->unreleased, now, broker_knows);
 	drained = inbound_drain(gateway->node, now, gateway->delivery_qos, &gateway->remarks);
 	if (!gateway->has_status) {
 		/* Publishing is possible from the first TICK on. */
@@ -408,6 +432,16 @@ static bool make_interest(struct gateway *gateway, const struct options *options
 	return !error;
 }
 
+static bool make_unreleased(struct gateway *gateway)
+{
+	struct random random = random_system();
+	int error = unreleased_new(node_counters(gateway->node), &random, &gateway->unreleased);
+
+	if (error)
+		broker_log(BROKER_ERROR, "%s", error_text(error));
+	return !error;
+}
+
 static bool fix_topics(struct gateway *gateway, const struct options *options)
 {
 	int error = ERROR_NONE;
@@ -430,6 +464,7 @@ static bool register_events(struct gateway *gateway, void *identifier)
 		on_offline,
 		on_gone,
 		on_message,
+		on_sent,
 		on_reloaded,
 		on_tick,
 	};
@@ -473,13 +508,14 @@ bool gateway_start(void *identifier, const struct options *options, struct gatew
 	if (!make_state_dir(options->state_dir) || !lock_state_dir(gateway, options->state_dir) ||
 		!load_identity(gateway, options) ||
 		!make_waker(gateway) || !make_interest(gateway, options) ||
-		!start_node(gateway, options) || !fix_topics(gateway, options) ||
-		!register_events(gateway, identifier)) {
+		!start_node(gateway, options) || !make_unreleased(gateway) ||
+		!fix_topics(gateway, options) || !register_events(gateway, identifier)) {
 		gateway_stop(gateway);
 		return false;
 	}
 	gateway->outbound = (struct outbound){.node = gateway->node,
 		.interest = gateway->interest,
+		.unreleased = gateway->unreleased,
 		.remarks = &gateway->remarks};
 	*out = gateway;
 	return true;
@@ -492,6 +528,7 @@ void gateway_stop(struct gateway *gateway)
 	node_stop(gateway->node);
 	waker_free(gateway->waker);
 	interest_free(gateway->interest);
+	unreleased_free(gateway->unreleased);
 	identity_clear(&gateway->identity);
 	if (gateway->lock >= 0)
 		close(gateway->lock);

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 #include "interest.h"
 
+#include <stddef.h>
 #include <string.h>
 #include <utlist.h>
 
 #include "../bridge/error.h"
 #include "../bridge/keyed.h"
 #include "accounts.h"
+#include "../bridge/timers.h"
 
 /* How often offline sessions are looked at: leaving is to be seen within a second. */
 #define SESSIONS_NS UINT64_C(250000000)
@@ -24,8 +26,11 @@ struct overlay {
 	bool fixed;
 	bool had_holder;	  /* since it was joined: its last one's going ends it */
 	uint64_t linger_until;	  /* 0: no publisher holds it */
+	struct timer linger;	  /* when that is looked at: not later than linger_until */
 	struct client *publisher; /* who has had it joined by publishing; counts it */
 	struct subscription *all; /* all of them, holding or not */
+	struct client *witness;	  /* who is sent what is published there; NULL: nobody is known */
+	uint64_t witness_number;
 	bool looked;		  /* on the list of those that TICK looks at */
 	struct overlay *prev, *next;
 	UT_hash_handle hh;
@@ -73,11 +78,12 @@ struct interest {
 	size_t records;
 	size_t denied;
 	struct accounts *accounts;
+	uint64_t witnesses; /* that there have been */
 	/* Where something may have to be left, joined, forgotten or remembered: a TICK costs
 	 * what has changed, not what there is. */
 	struct overlay *looked_overlays;
 	struct client *looked_clients;
-	uint64_t linger_next;	/* when the first linger ends; may be too early */
+	struct timers lingers;	/* has room for all overlays */
 	uint64_t sessions_next; /* when offline sessions are looked at */
 	/* All subscriptions, those whose right was asked for longest ago at first. */
 	struct subscription *asked;
@@ -100,7 +106,6 @@ int interest_new(const struct interest_actions *actions, const struct interest_c
 	}
 	interest->actions = *actions;
 	interest->config = *config;
-	interest->linger_next = UINT64_MAX;
 	keyed_init(&interest->keyed, random);
 	*out = interest;
 	return ERROR_NONE;
@@ -120,6 +125,12 @@ static void look_at_client(struct interest *interest, struct client *client)
 		return;
 	client->looked = true;
 	DL_APPEND(interest->looked_clients, client);
+}
+
+static void forget_witness(struct subscription *subscription, const struct client *client)
+{
+	if (subscription->overlay->witness == client)
+		subscription->overlay->witness = NULL;
 }
 
 /* Whether one of the client's subscriptions is for this overlay, not looking at that one. */
@@ -177,6 +188,7 @@ static void free_subscription(
 	subscription->overlay->subscriptions--;
 	DL_DELETE(subscription->overlay->all, subscription);
 	DL_DELETE2(interest->asked, subscription, asked_prev, asked_next);
+	forget_witness(subscription, client);
 	HASH_DELETE(hh, client->subscriptions, subscription);
 	if (!subscription->stale && !subscription->denied &&
 		!subscribes(client, subscription->overlay, NULL))
@@ -248,6 +260,7 @@ void interest_free(struct interest *interest)
 		memory_free(overlay);
 	}
 	accounts_free(interest->accounts);
+	timers_clear(&interest->lingers);
 	memory_free(interest);
 }
 
@@ -285,6 +298,8 @@ static struct overlay *find_or_add_overlay(struct interest *interest, const stru
 
 	if (overlay)
 		return overlay;
+	if (timers_reserve(&interest->lingers, HASH_COUNT(interest->overlays) + 1))
+		return NULL;
 	overlay = memory_zalloc(sizeof *overlay);
 	if (!overlay)
 		return NULL;
@@ -438,11 +453,14 @@ static void leave(struct interest *interest, struct overlay *overlay)
 	overlay->joined = false;
 	overlay->had_holder = false;
 	overlay->linger_until = 0;
+	timers_set(&interest->lingers, &overlay->linger, TIMER_NEVER);
 	unpublish(interest, overlay);
 	if (overlay->subscriptions > 0)
 		return; /* of sessions that are offline: they may come back */
 	HASH_DELETE(hh, interest->overlays, overlay);
 	memory_free(overlay);
+	if (!interest->overlays)
+		timers_clear(&interest->lingers);
 }
 
 /* Whether only clients that are offline have the overlay held; of an account's holds, if one is
@@ -704,10 +722,15 @@ void interest_unsubscribed(struct interest *interest, const char *client_id, con
 
 static void set_offline(struct interest *interest, struct client *client, bool offline)
 {
+	struct subscription *subscription, *next;
+
 	if (client->offline != offline) {
 		client->offline = offline;
 		interest->offline_clients += offline ? 1 : (size_t)-1;
 	}
+	if (offline)
+		HASH_ITER (hh, client->subscriptions, subscription, next)
+			forget_witness(subscription, client);
 	recount_all(interest, client);
 }
 
@@ -715,8 +738,10 @@ static void make_stale(struct interest *interest, struct client *client)
 {
 	struct subscription *subscription, *next;
 
-	HASH_ITER (hh, client->subscriptions, subscription, next)
+	HASH_ITER (hh, client->subscriptions, subscription, next) {
 		subscription->stale = true;
+		forget_witness(subscription, client);
+	}
 	client->overlays = 0;
 	look_at_client(interest, client);
 }
@@ -793,6 +818,30 @@ static bool may_publish(const struct interest *interest, const struct client *cl
 	return client->overlays + client->published < interest->config.max_overlays_per_client;
 }
 
+void interest_heard(struct interest *interest, const char *client_id, const char *filter,
+	const struct id *topic)
+{
+	struct overlay *overlay = find_overlay(interest, topic);
+	struct subscription *subscription;
+	struct client *client;
+
+	if (!overlay || overlay->holders == 0 || overlay->witness)
+		return;
+	client = find_client(interest, client_id);
+	subscription = client ? find_subscription(interest, client, filter) : NULL;
+	if (!subscription || subscription->stale || client->offline)
+		return;
+	overlay->witness = client;
+	overlay->witness_number = ++interest->witnesses;
+}
+
+uint64_t interest_witness(struct interest *interest, const struct id *topic)
+{
+	const struct overlay *overlay = find_overlay(interest, topic);
+
+	return overlay && overlay->witness ? overlay->witness_number : 0;
+}
+
 int interest_published(
 	struct interest *interest, uint64_t now_ns, const char *client_id, const struct id *topic)
 {
@@ -819,8 +868,9 @@ int interest_published(
 		charge(interest, client, overlay);
 	}
 	overlay->linger_until = now_ns + interest->config.linger_ns;
-	if (overlay->linger_until < interest->linger_next)
-		interest->linger_next = overlay->linger_until;
+	/* A timer that is set is moved when it is due, not by each publish. */
+	if (overlay->linger.index == 0)
+		timers_set(&interest->lingers, &overlay->linger, overlay->linger_until);
 	return ERROR_NONE;
 }
 
@@ -905,18 +955,16 @@ static bool is_held(const struct overlay *overlay, uint64_t now_ns)
 /* Those whose publisher's time is over. */
 static void expire_lingers(struct interest *interest, uint64_t now_ns)
 {
-	struct overlay *overlay, *next;
+	struct timer *first;
 
-	if (now_ns < interest->linger_next)
-		return;
-	interest->linger_next = UINT64_MAX;
-	HASH_ITER (hh, interest->overlays, overlay, next) {
-		if (overlay->linger_until == 0)
-			continue;
-		if (overlay->linger_until <= now_ns)
+	while ((first = timers_first(&interest->lingers)) && first->at <= now_ns) {
+		struct overlay *overlay =
+			(struct overlay *)((char *)first - offsetof(struct overlay, linger));
+		bool is_over = overlay->linger_until <= now_ns;
+
+		timers_set(&interest->lingers, first, is_over ? TIMER_NEVER : overlay->linger_until);
+		if (is_over)
 			look_at_overlay(interest, overlay);
-		else if (overlay->linger_until < interest->linger_next)
-			interest->linger_next = overlay->linger_until;
 	}
 }
 

@@ -102,6 +102,13 @@ void interest_gone(struct interest *interest, const char *client);
 
 /* The broker may answer otherwise now when it is asked what is allowed. */
 void interest_rights_changed(struct interest *interest);
+/* The client, connected, is sent something that was published there. */
+void interest_heard(struct interest *interest, const char *client, const char *filter,
+	const struct id *topic);
+/* Not 0: there is a client that subscribes the topic itself, is connected, and was sent something
+ * of it; the same number as long as it has been the same one without a break. So what the broker
+ * hands to subscribers is heard of. */
+uint64_t interest_witness(struct interest *interest, const struct id *topic);
 
 /* The client is about to publish there. ERROR_NOMEM, ERROR_LIMIT: not joined for it. */
 int interest_published(

@@ -564,6 +564,37 @@ static void several_linger(void **state)
 	assert_false(world.joined[1]);
 }
 
+/* Each to its own end, however often it is published to and whatever comes before. */
+static void many_linger(void **state)
+{
+	uint64_t ends[4], begun = world.now;
+
+	for (size_t i = 0; i < 4; i++) {
+		ends[i] = world.now + LINGER;
+		publish(i);
+		pass(S);
+	}
+	/* Two of them again, the younger first. */
+	for (size_t i = 4; i > 0; i -= 2) {
+		ends[i - 2] = world.now + LINGER;
+		publish(i - 2);
+		pass(S);
+	}
+	while (world.now < begun + 2 * LINGER) {
+		for (size_t i = 0; i < 4; i++)
+			assert_int_equal(world.joined[i], world.now < ends[i]);
+		world.now += S / 10;
+		tick();
+	}
+	/* What is over is over, and begins anew. */
+	publish(1);
+	pass(LINGER - S);
+	assert_true(world.joined[1]);
+	pass(S);
+	assert_false(world.joined[1]);
+	assert_int_equal(world.joins[0] + world.joins[1] + world.joins[2] + world.joins[3], 5);
+}
+
 static void no_linger_at_all(void **state)
 {
 	begin(&(struct interest_config){.max_overlays = 1, .max_overlays_per_client = 1});
@@ -894,6 +925,133 @@ static double cost_of_subscribing(void)
 	}
 	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ended);
 	return (double)(ended.tv_sec - begun.tv_sec) + (double)(ended.tv_nsec - begun.tv_nsec) / 1e9;
+}
+
+static size_t lingering;
+
+static int on_lingering(void *context, const struct id *id)
+{
+	(void)id;
+	lingering++;
+	return ERROR_NONE;
+}
+
+static int on_lingered(void *context, const struct id *id)
+{
+	(void)id;
+	lingering--;
+	return ERROR_NONE;
+}
+
+/* Seconds in which so many publishers' times run out in so many TICKs. */
+static double cost_of_lingering(size_t overlays, size_t ticks)
+{
+	struct interest_actions uncounted = actions;
+	struct interest_config config = plain;
+	struct timespec begun, ended;
+	struct id id = {{0}};
+
+	uncounted.join = on_lingering;
+	uncounted.leave = on_lingered;
+	config.max_overlays = config.max_overlays_per_client = overlays;
+	config.max_overlays_per_user = config.max_overlays_per_address = overlays;
+	interest_free(world.interest);
+	assert_int_equal(
+		interest_new(&uncounted, &config, &world.random, &world.interest), 0);
+	for (uint64_t i = 0; i < overlays; i++) {
+		memcpy(id.bytes, &i, sizeof i);
+		assert_int_equal(interest_published(world.interest,
+					 world.now + i * ticks / overlays, "c0", &id),
+			0);
+	}
+	tick();
+	assert_int_equal(lingering, overlays);
+	world.now += LINGER;
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &begun);
+	for (size_t i = 0; i < ticks; i++, world.now++) {
+		tick();
+		assert_int_equal(lingering, overlays - (i + 1) * (overlays / ticks));
+	}
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ended);
+	return (double)(ended.tv_sec - begun.tv_sec) + (double)(ended.tv_nsec - begun.tv_nsec) / 1e9;
+}
+
+static void hear(const char *client, size_t topic, const char *before)
+{
+	struct id id = topic_id(topic);
+
+	interest_heard(world.interest, client, filter_of(topic, before), &id);
+}
+
+static uint64_t witness(size_t topic)
+{
+	struct id id = topic_id(topic);
+
+	return interest_witness(world.interest, &id);
+}
+
+/* Whoever subscribes a topic itself and is sent what is published there, until something might
+ * have been missed. */
+static void witnesses(void **state)
+{
+	uint64_t first, second;
+
+	hear("c0", 0, "p2panda/");
+	assert_true(witness(0) == 0);
+	subscribe("c0", 0, 1);
+	subscribe("c0", 1, 1);
+	subscribe("c1", 0, 0);
+	assert_true(witness(0) == 0);
+	hear("c2", 0, "p2panda/");
+	assert_true(witness(0) == 0);
+	hear("c0", 0, "p2panda/");
+	first = witness(0);
+	assert_true(first != 0 && witness(1) == 0);
+	/* It stays the same one. */
+	hear("c1", 0, "p2panda/");
+	unsubscribe("c1", 0);
+	unsubscribe("c0", 1);
+	subscribe("c0", 0, 2);
+	interest_connected(world.interest, "c0", true); /* taken over */
+	tick();
+	assert_true(witness(0) == first);
+
+	/* Offline it is sent nothing; later it is another one. */
+	interest_offline(world.interest, "c0");
+	assert_true(witness(0) == 0);
+	hear("c0", 0, "p2panda/");
+	assert_true(witness(0) == 0);
+	interest_connected(world.interest, "c0", true);
+	assert_true(witness(0) == 0);
+	hear("c0", 0, "p2panda/");
+	second = witness(0);
+	assert_true(second != 0 && second != first);
+	unsubscribe("c0", 0);
+	assert_true(witness(0) == 0);
+
+	for (int i = 0; i < 2; i++) {
+		subscribe("c0", 0, 2);
+		hear("c0", 0, "p2panda/");
+		assert_true(witness(0) != 0);
+		if (i == 0)
+			interest_gone(world.interest, "c0");
+		else
+			interest_connected(world.interest, "c0", false);
+		assert_true(witness(0) == 0);
+		hear("c0", 0, "p2panda/");
+		assert_true(witness(0) == 0);
+		tick();
+	}
+}
+
+/* What a TICK costs goes by whose time is over, not by how many linger. */
+static void others_linger_costs_nothing(void **state)
+{
+	double at_once = cost_of_lingering(50000, 1), by_and_by = cost_of_lingering(50000, 1000);
+
+	print_message("50,000 lingers end: %.1f ms in one TICK, %.1f ms in a thousand\n",
+		at_once * 1e3, by_and_by * 1e3);
+	assert_true(by_and_by < 10 * at_once);
 }
 
 static void others_filters_cost_nothing(void **state)
@@ -1478,6 +1636,7 @@ int main(void)
 		TEST(an_expired_session_that_held_nothing),
 		TEST(publishing_lingers),
 		TEST(several_linger),
+		TEST(many_linger),
 		TEST(no_linger_at_all),
 		TEST(the_last_subscriber_ends_the_linger),
 		TEST(a_subscriber_outlasts_the_linger),
@@ -1493,6 +1652,8 @@ int main(void)
 		TEST(what_ends_with_its_connection),
 		TEST(a_limit_on_filters),
 		TEST(others_filters_cost_nothing),
+		TEST(others_linger_costs_nothing),
+		TEST(witnesses),
 		TEST(offline_sessions_may_have_to_let_go),
 		TEST(a_limit_in_all),
 		TEST(a_limit_on_those_that_come_back),
