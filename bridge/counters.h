@@ -33,6 +33,8 @@
 	X(DROPPED_MALFORMED_TOPIC, "dropped/malformed_topic", "published to no topic of ours") \
 	X(DROPPED_TOO_LARGE, "dropped/too_large", "content above 4057 bytes") \
 	X(DROPPED_REPEATED, "dropped/repeated", "same content within 90 s") \
+	X(DROPPED_RESENT, "dropped/resent", \
+		"QoS 2 publishes that a client has sent again on a new connection") \
 	X(DROPPED_MAX_OVERLAYS, "dropped/max_overlays", "over a limit on overlays") \
 	X(DROPPED_MAILBOX, "dropped/mailbox_full", "queue to the node thread full") \
 	X(DROPPED_EVENTS, "dropped/events_full", "queue to the broker thread full") \
@@ -54,6 +56,8 @@
 	X(DROPPED_UNSUITED, "dropped/unsuited", "arrived, but no subscribed codec can show it") \
 	X(BAD_SIGNATURE, "messages/bad_signatures", "signed messages whose signature is false") \
 	X(LIMIT_VERIFIED, "limits/verified", "signed messages not verified: rate") \
+	X(DENIED, "subscriptions/denied", \
+		"subscriptions that hold no overlay: the broker does not let their client read there") \
 	X(BAD_FRAME, "peers/bad_frames", "frames that could not be decoded") \
 	X(BAD_ID, "peers/bad_ids", "messages whose id is not their hash") \
 	X(LIMIT_MISSING, "limits/missing", "announced ids beyond the limit") \
@@ -79,6 +83,7 @@
 	X(DISCOVERY_FAILED, "discovery/failed", "discovery sessions that did not") \
 	X(INFOS, "discovery/infos", "transport infos that were new and are believed") \
 	X(BAD_INFO, "discovery/bad_infos", "transport infos refused: signature, time, our own id") \
+	X(TWIN, "discovery/own_id", "transport infos that another node with our key has signed") \
 	X(MDNS_FOUND, "discovery/mdns_found", "nodes' announcements on the local network") \
 	X(BAD_PACKET, "discovery/bad_packets", \
 		"mDNS packets of the service that could not be decoded") \
@@ -90,6 +95,10 @@
 		"dials put off: addresses that have not worked yet, per second") \
 	X(LIMIT_JOINS, "limits/joins", "nodes asked later: joins per second") \
 	X(LIMIT_MDNS, "limits/mdns", "mDNS answers not sent: rate") \
+	X(LIMIT_OFFLINE, "limits/offline", \
+		"subscriptions of offline sessions that gave way to connected ones: limit") \
+	X(LIMIT_UNRELEASED, "limits/unreleased", \
+		"QoS 2 publishes that would not be known as sent again: limit") \
 	X(LIMIT_RECORDS, "limits/records", "subscriptions not kept for a restart: limit") \
 	X(STORE_FAILED, "store/failed", "writes to state_dir that failed, each is tried again") \
 	X(STORE_LOST, "store/lost", "rows not written to state_dir: too many waited")

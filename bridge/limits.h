@@ -26,15 +26,19 @@
  * list is ignored. Upstream sends 3 + 4 + 1. */
 #define LIMIT_SHUFFLE_NODES 64
 
-/* Missing messages tracked per overlay, and announcers kept for each: what a
- * peer announces beyond it is not asked for. */
-#define LIMIT_MISSING	 4096
-#define LIMIT_ANNOUNCERS 8
+/* Missing messages tracked per overlay and in all (170 bytes each: 11 MB), and announcers kept for
+ * each: what a peer announces beyond it is not asked for. */
+#define LIMIT_MISSING	     4096
+#define LIMIT_MISSING_IN_ALL 65536
+#define LIMIT_ANNOUNCERS     8
 
-/* IHAVE ids queued per lazy neighbour between two dispatches (5 ms). */
-#define LIMIT_LAZY_QUEUE 4096
+/* IHAVE ids queued between two dispatches (5 ms) per lazy neighbour, and in all (34 bytes each, in
+ * arrays that double: 36 MB at most). */
+#define LIMIT_LAZY_QUEUE	4096
+#define LIMIT_LAZY_QUEUE_IN_ALL 524288
 
-/* Message ids remembered (90 s) per overlay. */
+/* Message ids remembered (90 s) in all, 150 bytes each: 11,650 messages per second all the time,
+ * or the last seconds of what is faster. */
 #define LIMIT_RECEIVED_IDS 1048576
 
 /* Content kept for GRAFT (30 s) in all; the option cache_bytes. */
@@ -69,6 +73,13 @@
 /* Unacknowledged bytes kept for one neighbour; a neighbour that is slower loses
  * messages (counted peer_slow), it does not stall the others. */
 #define LIMIT_PEER_QUEUE_BYTES (16u << 20)
+
+/* The same over all connections: each may have half of what is left of it, and always
+ * LIMIT_QUEUE_LEAST_BYTES. Six that stand still with full queues leave the seventh ten MiB, and
+ * a thousand have 256 MiB. (Copies for several neighbours share their content, and are counted
+ * each.) */
+#define LIMIT_QUEUES_BYTES	(128u << 20)
+#define LIMIT_QUEUE_LEAST_BYTES (128u << 10)
 
 /* Content that came back from connections that have ended and waits for the next one
  * (peers/link.h), over all peers: four that were lost with full queues. For one peer it is
@@ -166,6 +177,10 @@
  * be much longer in theory. Records in all: some 20 MB on disk at most. */
 #define LIMIT_RECORD  1024
 #define LIMIT_RECORDS 20000
+
+/* QoS 2 publishes that are not released, of sessions that may send them again: 200 bytes each, and
+ * their client ids. A client has up to 20 at a time (max_inflight_messages), mostly for a moment. */
+#define LIMIT_UNRELEASED 1024
 
 /* Leaving and stopping take at most this long. */
 #define LIMIT_FAREWELL_MS 1000

@@ -27,25 +27,30 @@ struct broker_message {
 	size_t size;
 	uint8_t qos;
 	bool retain;
+	bool lasting; /* the client's session may outlive its connection, as in subscribed below */
 	bool has_properties; /* of MQTT 5, but for topic alias and expiry, which are not told */
 };
 
 /* What happens in the broker. Strings are valid during the call. */
 struct broker_events {
 	/* A filter was subscribed (the raw filter, $share/<group>/ included), the ACL has
-	 * agreed; again for every re-subscribe. lasting: the session may outlive its connection
+	 * agreed, which says little (see broker_may_read); again for every re-subscribe. lasting: the session may outlive its connection
 	 * (of MQTT 5 the broker does not say). */
 	void (*subscribed)(void *context, const char *client, const char *filter, uint8_t qos,
 		bool lasting);
 	/* Also for a filter that was never subscribed. */
 	void (*unsubscribed)(void *context, const char *client, const char *filter);
-	/* A session begins or goes on; kept: with the subscriptions it had. */
-	void (*connected)(void *context, const char *client, bool kept);
+	/* A session begins or goes on; anew: the client has asked for a new one. kept: with the
+	 * subscriptions it had. */
+	void (*connected)(void *context, const char *client, bool anew, bool kept);
 	/* The client is gone, its session and subscriptions stay. */
 	void (*offline)(void *context, const char *client);
 	/* The session is gone with its subscriptions. */
 	void (*gone)(void *context, const char *client);
 	enum broker_verdict (*message)(void *context, const struct broker_message *message);
+	/* A client is sent a message. For every message of every client: has to be quick. */
+	void (*sent)(void *context, const char *client, const char *topic, const void *payload,
+		size_t size);
 	/* The broker reads its configuration again; the plugin is not given its options. */
 	void (*reloaded)(void *context);
 	/* Once per turn of the broker's loop, at least ten times per second. */
@@ -70,6 +75,19 @@ bool broker_retain(const char *topic, const void *payload, size_t size);
 /* Whether the session of an offline client still exists, with subscriptions. Sessions that
  * the broker restores at its start are all there at the first tick, not before. */
 bool broker_has_session(const char *client);
+/* The same with or without subscriptions. */
+bool broker_knows(const char *client);
+
+/* Whether the broker lets a client with a session read a topic by the filter that it has
+ * subscribed; true also where the broker does not say (see broker_21.c). */
+bool broker_may_read(const char *client, const char *filter, const char *topic);
+/* Whether the broker can be asked that at all. */
+bool broker_tells_rights(void);
+
+/* By what name and from where a client with a session is or was connected; NULL: not known. Valid
+ * until the next event. */
+const char *broker_user(const char *client);
+const char *broker_address(const char *client);
 
 /* Where the broker keeps its database, NULL if nowhere. */
 const char *broker_persistence_location(void);

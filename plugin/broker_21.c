@@ -6,7 +6,12 @@
  * - DISCONNECT means that the session is gone, but for reason 142 (taken over), which is
  *   followed by CONNECT without any SUBSCRIBE; there, the client's count of subscriptions
  *   tells whether it has kept its session. CLIENT_OFFLINE means a session that is kept.
+ * - MESSAGE_IN comes before the broker looks at the packet id of a QoS 2 message: again, and no
+ *   different, for one that was sent again. Nothing tells of its PUBREL but that MESSAGE_OUT
+ *   comes for each connected subscriber, which is told neither from where nor with which id.
  * - A client pointer is reused at once: the client id is the name of a session.
+ * - acl_file agrees to every SUBSCRIBE and keeps what arrives from who may not read it;
+ *   dynamic-security takes $share/<group>/<topic> for another topic than <topic>.
  * - The time of the next TICK is that of this one by the wall clock, as the event says it
  *   when the callback returns, and next_s, next_ms.
  */
@@ -20,6 +25,24 @@
 #define REASON_TAKEN_OVER 142
 #define MQTT_5		  5 /* as the broker numbers protocols */
 
+/*
+ * What the broker itself asks before it lets a client subscribe and before it hands a message to a
+ * client (src/plugin_acl_check.c). It is in no installed header and not among the symbols that
+ * src/linker.syms exports: 2.1 has no public way to ask. But whatever was built with CMake exports
+ * it all the same (ENABLE_EXPORTS), and so Debian's. NULL elsewhere. The last argument but one is
+ * new in 2.1.
+ */
+#if LIBMOSQUITTO_MAJOR == 2 && LIBMOSQUITTO_MINOR == 1
+__attribute__((weak)) int mosquitto_acl_check(struct mosquitto *client, const char *topic,
+	uint32_t payloadlen, void *payload, uint8_t qos, bool retain,
+	mosquitto_property *properties, int access);
+#define ACL_CHECK mosquitto_acl_check
+#else
+#define ACL_CHECK ((int (*)(struct mosquitto *, const char *, uint32_t, void *, uint8_t, bool, \
+	mosquitto_property *, int))NULL)
+#endif
+
+static bool acl_check_lies;
 static struct broker_events handlers;
 static void *handlers_context;
 static enum broker_level log_from = BROKER_INFO;
@@ -31,14 +54,32 @@ static bool may_outlive(const struct mosquitto *client)
 	       !mosquitto_client_clean_session(client);
 }
 
+static bool is_denied(struct mosquitto *client, const char *topic, int access)
+{
+	return ACL_CHECK(client, topic, 0, NULL, 0, false, NULL, access) == MOSQ_ERR_ACL_DENIED;
+}
+
+/* The broker has just agreed to the filter: who asks it should hear the same, or it is not asked as
+ * it wants to be. */
+static void try_acl_check(struct mosquitto *client, const char *filter)
+{
+	if (!broker_tells_rights() || !is_denied(client, filter, MOSQ_ACL_SUBSCRIBE))
+		return;
+	acl_check_lies = true;
+	broker_log(BROKER_WARNING, "the broker denies what it has just allowed: what its clients "
+				   "may read is not asked any more");
+}
+
 static int on_subscribe(int event, void *data, void *userdata)
 {
 	const struct mosquitto_evt_subscribe *subscribe = data;
 	const char *client = mosquitto_client_id(subscribe->client);
 
-	if (client && subscribe->data.topic_filter)
+	if (client && subscribe->data.topic_filter) {
+		try_acl_check(subscribe->client, subscribe->data.topic_filter);
 		handlers.subscribed(handlers_context, client, subscribe->data.topic_filter,
 			subscribe->data.options & 0x03, may_outlive(subscribe->client));
+	}
 	return MOSQ_ERR_SUCCESS;
 }
 
@@ -58,8 +99,9 @@ static int on_connect(int event, void *data, void *userdata)
 	const char *client = mosquitto_client_id(connect->client);
 
 	if (client)
-		handlers.connected(
-			handlers_context, client, mosquitto_client_sub_count(connect->client) > 0);
+		handlers.connected(handlers_context, client,
+			mosquitto_client_clean_session(connect->client),
+			mosquitto_client_sub_count(connect->client) > 0);
 	return MOSQ_ERR_SUCCESS;
 }
 
@@ -94,6 +136,7 @@ static int on_message(int event, void *data, void *userdata)
 		.size = evt->payloadlen,
 		.qos = evt->qos,
 		.retain = evt->retain,
+		.lasting = evt->client && may_outlive(evt->client),
 		.has_properties = evt->properties != NULL,
 	};
 
@@ -106,6 +149,16 @@ static int on_message(int event, void *data, void *userdata)
 		break;
 	}
 	return MOSQ_ERR_SUCCESS;
+}
+
+static int on_sent(int event, void *data, void *userdata)
+{
+	const struct mosquitto_evt_message *evt = data;
+	const char *client = evt->client ? mosquitto_client_id(evt->client) : NULL;
+
+	if (client && evt->topic)
+		handlers.sent(handlers_context, client, evt->topic, evt->payload, evt->payloadlen);
+	return MOSQ_ERR_SUCCESS; /* anything else keeps it from the client */
 }
 
 static int on_reload(int event, void *data, void *userdata)
@@ -139,6 +192,7 @@ int broker_register(void *identifier, const struct broker_events *events, void *
 		{MOSQ_EVT_DISCONNECT, on_disconnect},
 		{MOSQ_EVT_CLIENT_OFFLINE, on_offline},
 		{MOSQ_EVT_MESSAGE_IN, on_message},
+		{MOSQ_EVT_MESSAGE_OUT, on_sent},
 		{MOSQ_EVT_RELOAD, on_reload},
 		{MOSQ_EVT_TICK, on_tick},
 	};
@@ -185,6 +239,41 @@ bool broker_has_session(const char *client)
 	const struct mosquitto *session = mosquitto_client(client);
 
 	return session && mosquitto_client_sub_count(session) > 0;
+}
+
+bool broker_tells_rights(void)
+{
+	return ACL_CHECK && !acl_check_lies;
+}
+
+bool broker_may_read(const char *client, const char *filter, const char *topic)
+{
+	struct mosquitto *session = broker_tells_rights() ? mosquitto_client(client) : NULL;
+
+	if (!session)
+		return true;
+	/* A session from before the restart that has not been back has no listener, and with
+	 * per_listener_settings that is a reason to deny everything. */
+	if (!mosquitto_client_address(session))
+		return true;
+	return !is_denied(session, topic, MOSQ_ACL_READ) &&
+	       !is_denied(session, topic, MOSQ_ACL_SUBSCRIBE) &&
+	       !is_denied(session, filter, MOSQ_ACL_SUBSCRIBE);
+}
+
+const char *broker_user(const char *client)
+{
+	return mosquitto_client_username(mosquitto_client(client));
+}
+
+const char *broker_address(const char *client)
+{
+	return mosquitto_client_address(mosquitto_client(client));
+}
+
+bool broker_knows(const char *client)
+{
+	return mosquitto_client(client) != NULL;
 }
 
 const char *broker_persistence_location(void)

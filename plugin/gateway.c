@@ -19,6 +19,7 @@
 #include "sessions.h"
 #include "status.h"
 #include "topic.h"
+#include "unreleased.h"
 #include "waker.h"
 
 #define SECOND_NS UINT64_C(1000000000)
@@ -28,6 +29,7 @@ struct gateway {
 	struct node *node;
 	struct waker *waker;
 	struct interest *interest;
+	struct unreleased *unreleased;
 	struct outbound outbound;
 	struct status status;
 	bool has_status;
@@ -97,19 +99,28 @@ static void on_unsubscribed(void *context, const char *client, const char *filte
 	interest_unsubscribed(((struct gateway *)context)->interest, client, filter);
 }
 
-static void on_connected(void *context, const char *client, bool kept)
+static void on_connected(void *context, const char *client, bool anew, bool kept)
 {
-	interest_connected(((struct gateway *)context)->interest, client, kept);
+	struct gateway *gateway = context;
+
+	interest_connected(gateway->interest, client, kept);
+	unreleased_connected(gateway->unreleased, client, !anew);
 }
 
 static void on_offline(void *context, const char *client)
 {
-	interest_offline(((struct gateway *)context)->interest, client);
+	struct gateway *gateway = context;
+
+	interest_offline(gateway->interest, client);
+	unreleased_offline(gateway->unreleased, client);
 }
 
 static void on_gone(void *context, const char *client)
 {
-	interest_gone(((struct gateway *)context)->interest, client);
+	struct gateway *gateway = context;
+
+	interest_gone(gateway->interest, client);
+	unreleased_gone(gateway->unreleased, client);
 }
 
 static enum broker_verdict on_message(void *context, const struct broker_message *message)
@@ -117,9 +128,22 @@ static enum broker_verdict on_message(void *context, const struct broker_message
 	return outbound_message(&((struct gateway *)context)->outbound, now_ns(), message);
 }
 
+static void on_sent(void *context, const char *client, const char *filter, const void *payload,
+	size_t size)
+{
+	struct gateway *gateway = context;
+	struct id topic;
+
+	if (topic_parse(filter, &topic) != TOPIC_OVERLAY)
+		return;
+	interest_heard(gateway->interest, client, filter, &topic);
+	unreleased_released(gateway->unreleased, &topic, payload, size);
+}
+
 static void on_reloaded(void *context)
 {
-	(void)context;
+	/* Its access control is read after this. */
+	interest_rights_changed(((struct gateway *)context)->interest);
 	broker_log(BROKER_NOTICE, "reloading leaves the plugin as it is: its options are read when "
 				  "the broker starts");
 }
@@ -146,6 +170,7 @@ static void on_tick(void *context)
 	look_at_clock(gateway, now);
 	waker_heard(gateway->waker);
 	interest_tick(gateway->interest, now);
+	unreleased_tick(gateway->unreleased, now, broker_knows);
 	drained = inbound_drain(gateway->node, now, gateway->delivery_qos, &gateway->remarks);
 	if (!gateway->has_status) {
 		/* Publishing is possible from the first TICK on. */
@@ -186,9 +211,46 @@ static void forget(void *context, const char *client, const char *filter)
 	sessions_forget(((struct gateway *)context)->node, client, filter);
 }
 
+static bool allowed(void *context, const char *client, const char *filter, const struct id *topic)
+{
+	char name[TOPIC_SIZE];
+
+	return broker_may_read(client, filter, topic_name(topic, name));
+}
+
+static struct interest_owner owner(void *context, const char *client)
+{
+	return (struct interest_owner){broker_user(client), broker_address(client)};
+}
+
+static void denied(void *context, const char *client, const struct id *topic)
+{
+	struct gateway *gateway = context;
+
+	counters_add(node_counters(gateway->node), COUNTER_DENIED, 1);
+	if (remark_may(&gateway->remarks, now_ns(), REMARK_DENIED))
+		broker_log(BROKER_NOTICE,
+			"overlay %s: not joined for client %.*s: the broker does not let it read "
+			"there",
+			topic_short(topic).text, REMARK_CLIENT, client);
+}
+
 static void limited(void *context, const char *client, const struct id *topic)
 {
-	log_local(context, client, topic, "over max_overlays or max_overlays_per_client");
+	log_local(context, client, topic,
+		"over max_overlays or max_overlays_per_client, _user or _address");
+}
+
+static void gave_way(void *context, const char *client, const struct id *topic)
+{
+	struct gateway *gateway = context;
+
+	counters_add(node_counters(gateway->node), COUNTER_LIMIT_OFFLINE, 1);
+	if (remark_may(&gateway->remarks, now_ns(), REMARK_GAVE_WAY))
+		broker_log(BROKER_WARNING,
+			"overlay %s: client %.*s, which is offline, gives way to one that is not, "
+			"until it is back: over max_overlays or max_overlays_per_user or _address",
+			topic_short(topic).text, REMARK_CLIENT, client);
 }
 
 static void unrecorded(void *context, const char *client, const struct id *topic)
@@ -341,10 +403,14 @@ static bool make_interest(struct gateway *gateway, const struct options *options
 	struct interest_actions actions = {
 		.join = join,
 		.leave = leave,
+		.allowed = allowed,
+		.owner = owner,
 		.has_session = has_session,
 		.remember = remember,
 		.forget = forget,
+		.denied = denied,
 		.limited = limited,
+		.gave_way = gave_way,
 		.unrecorded = unrecorded,
 		.context = gateway,
 	};
@@ -352,11 +418,24 @@ static bool make_interest(struct gateway *gateway, const struct options *options
 		.linger_ns = options->publish_linger * SECOND_NS,
 		.max_overlays = options->max_overlays,
 		.max_overlays_per_client = options->max_overlays_per_client,
+		.max_overlays_per_user = options->max_overlays_per_user,
+		.max_overlays_per_address = options->max_overlays_per_address,
 		.max_records = LIMIT_RECORDS,
+		.max_denied = INTEREST_DENIED,
 		.offline_leave = options->offline_leave,
 	};
 	struct random random = random_system();
 	int error = interest_new(&actions, &config, &random, &gateway->interest);
+
+	if (error)
+		broker_log(BROKER_ERROR, "%s", error_text(error));
+	return !error;
+}
+
+static bool make_unreleased(struct gateway *gateway)
+{
+	struct random random = random_system();
+	int error = unreleased_new(node_counters(gateway->node), &random, &gateway->unreleased);
 
 	if (error)
 		broker_log(BROKER_ERROR, "%s", error_text(error));
@@ -385,11 +464,15 @@ static bool register_events(struct gateway *gateway, void *identifier)
 		on_offline,
 		on_gone,
 		on_message,
+		on_sent,
 		on_reloaded,
 		on_tick,
 	};
 	int status = broker_register(identifier, &events, gateway);
 
+	if (!broker_tells_rights())
+		broker_log(BROKER_NOTICE, "this broker does not tell plugins what its clients may "
+					  "read: who may subscribe holds overlays");
 	if (status)
 		broker_log(
 			BROKER_ERROR, "the broker refuses the plugin's events (error %d)", status);
@@ -425,13 +508,14 @@ bool gateway_start(void *identifier, const struct options *options, struct gatew
 	if (!make_state_dir(options->state_dir) || !lock_state_dir(gateway, options->state_dir) ||
 		!load_identity(gateway, options) ||
 		!make_waker(gateway) || !make_interest(gateway, options) ||
-		!start_node(gateway, options) || !fix_topics(gateway, options) ||
-		!register_events(gateway, identifier)) {
+		!start_node(gateway, options) || !make_unreleased(gateway) ||
+		!fix_topics(gateway, options) || !register_events(gateway, identifier)) {
 		gateway_stop(gateway);
 		return false;
 	}
 	gateway->outbound = (struct outbound){.node = gateway->node,
 		.interest = gateway->interest,
+		.unreleased = gateway->unreleased,
 		.remarks = &gateway->remarks};
 	*out = gateway;
 	return true;
@@ -444,6 +528,7 @@ void gateway_stop(struct gateway *gateway)
 	node_stop(gateway->node);
 	waker_free(gateway->waker);
 	interest_free(gateway->interest);
+	unreleased_free(gateway->unreleased);
 	identity_clear(&gateway->identity);
 	if (gateway->lock >= 0)
 		close(gateway->lock);

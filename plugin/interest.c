@@ -1,14 +1,21 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 #include "interest.h"
 
+#include <stddef.h>
 #include <string.h>
 #include <utlist.h>
 
 #include "../bridge/error.h"
 #include "../bridge/keyed.h"
+#include "accounts.h"
+#include "../bridge/timers.h"
 
 /* How often offline sessions are looked at: leaving is to be seen within a second. */
 #define SESSIONS_NS UINT64_C(250000000)
+/* How often all rights are asked for again, and how many of them at one TICK: what answers may be
+ * a long list, or a plugin with a database. */
+#define RIGHTS_NS	UINT64_C(60000000000)
+#define RIGHTS_PER_TICK 32
 
 /* Stays as long as a subscription names it, even one that does not hold it. */
 struct overlay {
@@ -19,7 +26,11 @@ struct overlay {
 	bool fixed;
 	bool had_holder;	  /* since it was joined: its last one's going ends it */
 	uint64_t linger_until;	  /* 0: no publisher holds it */
+	struct timer linger;	  /* when that is looked at: not later than linger_until */
 	struct client *publisher; /* who has had it joined by publishing; counts it */
+	struct subscription *all; /* all of them, holding or not */
+	struct client *witness;	  /* who is sent what is published there; NULL: nobody is known */
+	uint64_t witness_number;
 	bool looked;		  /* on the list of those that TICK looks at */
 	struct overlay *prev, *next;
 	UT_hash_handle hh;
@@ -27,19 +38,27 @@ struct overlay {
 
 struct subscription {
 	struct overlay *overlay;
+	struct client *client;
 	uint8_t qos;
 	bool stale; /* its session is gone; forgotten at TICK if not renewed until then */
 	bool holds; /* counted in overlay->holders */
 	bool recorded; /* counted in interest->records; known after a restart */
 	bool owed;     /* not recorded as it is now: tried again at TICK */
+	bool denied;   /* its client may not read there */
+	bool lasting;  /* its session may outlive the connection */
+	bool gave_way; /* it holds nothing until its client is back */
+	unsigned asked; /* the round in which its right was asked for */
+	struct subscription *prev, *next;	      /* in overlay->all */
+	struct subscription *asked_prev, *asked_next; /* in interest->asked */
 	UT_hash_handle hh;
 	char filter[];
 };
 
 struct client {
 	struct subscription *subscriptions;
-	size_t overlays;  /* that it subscribes, each counted once; not the stale ones */
+	size_t overlays;  /* that it subscribes, each counted once; not the stale or denied ones */
 	size_t published; /* overlays whose publisher it is */
+	struct account *accounts[ACCOUNT_KINDS]; /* that it holds them for; NULL: none */
 	bool offline;
 	bool restored; /* from before the restart: not confirmed by the broker yet */
 	bool looked;   /* on the list of those that TICK looks at */
@@ -57,24 +76,36 @@ struct interest {
 	struct client *clients;
 	size_t offline_clients;
 	size_t records;
+	size_t denied;
+	struct accounts *accounts;
+	uint64_t witnesses; /* that there have been */
 	/* Where something may have to be left, joined, forgotten or remembered: a TICK costs
 	 * what has changed, not what there is. */
 	struct overlay *looked_overlays;
 	struct client *looked_clients;
-	uint64_t linger_next;	/* when the first linger ends; may be too early */
+	struct timers lingers;	/* has room for all overlays */
 	uint64_t sessions_next; /* when offline sessions are looked at */
+	/* All subscriptions, those whose right was asked for longest ago at first. */
+	struct subscription *asked;
+	unsigned round;	      /* of asking */
+	uint64_t rights_next; /* when the next round begins */
 };
 
 int interest_new(const struct interest_actions *actions, const struct interest_config *config,
 	const struct random *random, struct interest **out)
 {
 	struct interest *interest = memory_zalloc(sizeof *interest);
+	const size_t limits[ACCOUNT_KINDS] = {
+		[ACCOUNT_USER] = config->max_overlays_per_user,
+		[ACCOUNT_ADDRESS] = config->max_overlays_per_address,
+	};
 
-	if (!interest)
+	if (!interest || accounts_new(limits, random, &interest->accounts)) {
+		memory_free(interest);
 		return ERROR_NOMEM;
+	}
 	interest->actions = *actions;
 	interest->config = *config;
-	interest->linger_next = UINT64_MAX;
 	keyed_init(&interest->keyed, random);
 	*out = interest;
 	return ERROR_NONE;
@@ -96,27 +127,74 @@ static void look_at_client(struct interest *interest, struct client *client)
 	DL_APPEND(interest->looked_clients, client);
 }
 
-/* Whether one of the client's subscriptions is for this overlay. */
-static bool subscribes(const struct client *client, const struct overlay *overlay)
+static void forget_witness(struct subscription *subscription, const struct client *client)
+{
+	if (subscription->overlay->witness == client)
+		subscription->overlay->witness = NULL;
+}
+
+/* Whether one of the client's subscriptions is for this overlay, not looking at that one. */
+static bool subscribes(const struct client *client, const struct overlay *overlay,
+	const struct subscription *without)
 {
 	struct subscription *subscription, *next;
 
 	HASH_ITER (hh, client->subscriptions, subscription, next)
-		if (subscription->overlay == overlay && !subscription->stale)
+		if (subscription != without && subscription->overlay == overlay &&
+			!subscription->stale && !subscription->denied)
 			return true;
 	return false;
+}
+
+/* ---- who holds ---- */
+
+/* One more reason for the client to have the overlay held. */
+static void charge(
+	struct interest *interest, const struct client *client, const struct overlay *overlay)
+{
+	for (size_t i = 0; i < ACCOUNT_KINDS; i++)
+		accounts_hold(interest->accounts, client->accounts[i], overlay);
+}
+
+static void discharge(
+	struct interest *interest, const struct client *client, const struct overlay *overlay)
+{
+	for (size_t i = 0; i < ACCOUNT_KINDS; i++)
+		accounts_let_go(interest->accounts, client->accounts[i], overlay);
+}
+
+static bool belongs(const struct client *client, const struct account *account)
+{
+	for (size_t i = 0; i < ACCOUNT_KINDS; i++)
+		if (client->accounts[i] == account)
+			return true;
+	return false;
+}
+
+static void let_go(struct interest *interest, struct subscription *subscription)
+{
+	if (!subscription->holds)
+		return;
+	subscription->holds = false;
+	subscription->overlay->holders--;
+	discharge(interest, subscription->client, subscription->overlay);
+	look_at_overlay(interest, subscription->overlay);
 }
 
 static void free_subscription(
 	struct interest *interest, struct client *client, struct subscription *subscription)
 {
-	if (subscription->holds)
-		subscription->overlay->holders--;
+	let_go(interest, subscription);
 	subscription->overlay->subscriptions--;
+	DL_DELETE(subscription->overlay->all, subscription);
+	DL_DELETE2(interest->asked, subscription, asked_prev, asked_next);
+	forget_witness(subscription, client);
 	HASH_DELETE(hh, client->subscriptions, subscription);
-	if (!subscription->stale && !subscribes(client, subscription->overlay))
+	if (!subscription->stale && !subscription->denied &&
+		!subscribes(client, subscription->overlay, NULL))
 		client->overlays--;
 	interest->records -= subscription->recorded;
+	interest->denied -= subscription->denied;
 	look_at_overlay(interest, subscription->overlay);
 	memory_free(subscription);
 }
@@ -142,6 +220,8 @@ static void free_client(struct interest *interest, struct client *client)
 		interest->offline_clients--;
 	if (client->looked)
 		DL_DELETE(interest->looked_clients, client);
+	for (size_t i = 0; i < ACCOUNT_KINDS; i++)
+		accounts_give_back(interest->accounts, client->accounts[i]);
 	HASH_DELETE(hh, interest->clients, client);
 	memory_free(client);
 }
@@ -179,6 +259,8 @@ void interest_free(struct interest *interest)
 		HASH_DELETE(hh, interest->overlays, overlay);
 		memory_free(overlay);
 	}
+	accounts_free(interest->accounts);
+	timers_clear(&interest->lingers);
 	memory_free(interest);
 }
 
@@ -216,6 +298,8 @@ static struct overlay *find_or_add_overlay(struct interest *interest, const stru
 
 	if (overlay)
 		return overlay;
+	if (timers_reserve(&interest->lingers, HASH_COUNT(interest->overlays) + 1))
+		return NULL;
 	overlay = memory_zalloc(sizeof *overlay);
 	if (!overlay)
 		return NULL;
@@ -241,6 +325,16 @@ static struct client *find_client(struct interest *interest, const char *id)
 	return client;
 }
 
+/* Whose it is, which is known while it is connected, and may be another one each time. */
+static void take_accounts(
+	struct interest *interest, const char *client_id, struct account *out[ACCOUNT_KINDS])
+{
+	struct interest_owner owner = interest->actions.owner(interest->actions.context, client_id);
+
+	out[ACCOUNT_USER] = accounts_take(interest->accounts, ACCOUNT_USER, owner.user);
+	out[ACCOUNT_ADDRESS] = accounts_take(interest->accounts, ACCOUNT_ADDRESS, owner.address);
+}
+
 static struct client *find_or_add_client(struct interest *interest, const char *id)
 {
 	struct client *client = find_client(interest, id);
@@ -258,6 +352,7 @@ static struct client *find_or_add_client(struct interest *interest, const char *
 		memory_free(client);
 		return NULL;
 	}
+	take_accounts(interest, id, client->accounts);
 	return client;
 }
 
@@ -283,7 +378,9 @@ static struct subscription *add_subscription(struct interest *interest, struct c
 		return NULL;
 	memcpy(subscription->filter, filter, size + 1);
 	subscription->overlay = overlay;
+	subscription->client = client;
 	subscription->stale = true;
+	subscription->asked = interest->round;
 	HASH_ADD_KEYPTR_BYHASHVALUE(hh, client->subscriptions, subscription->filter, size,
 		keyed_hash(&interest->keyed, filter, size), subscription);
 	if (!subscription->hh.tbl) {
@@ -291,6 +388,8 @@ static struct subscription *add_subscription(struct interest *interest, struct c
 		return NULL;
 	}
 	overlay->subscriptions++;
+	DL_APPEND(overlay->all, subscription);
+	DL_APPEND2(interest->asked, subscription, asked_prev, asked_next);
 	return subscription;
 }
 
@@ -299,6 +398,7 @@ static void unpublish(struct interest *interest, struct overlay *overlay)
 {
 	if (!overlay->publisher)
 		return;
+	discharge(interest, overlay->publisher, overlay);
 	overlay->publisher->published--;
 	look_at_client(interest, overlay->publisher); /* it may have nothing else here */
 	overlay->publisher = NULL;
@@ -330,7 +430,7 @@ static int add(struct interest *interest, const char *client_id, const char *fil
 	}
 	if (overlay->publisher == *client)
 		unpublish(interest, overlay);
-	(*client)->overlays += !subscribes(*client, overlay);
+	(*client)->overlays += !(*subscription)->denied && !subscribes(*client, overlay, NULL);
 	*before = (*subscription)->qos;
 	(*subscription)->qos = qos;
 	(*subscription)->stale = false;
@@ -342,31 +442,129 @@ static bool is_over(const struct interest *interest, const struct client *client
 	return client->overlays + client->published > interest->config.max_overlays_per_client;
 }
 
+static void leave(struct interest *interest, struct overlay *overlay)
+{
+	if (overlay->joined &&
+		interest->actions.leave(interest->actions.context, &overlay->topic) != ERROR_NONE) {
+		look_at_overlay(interest, overlay);
+		return;
+	}
+	interest->joined -= overlay->joined;
+	overlay->joined = false;
+	overlay->had_holder = false;
+	overlay->linger_until = 0;
+	timers_set(&interest->lingers, &overlay->linger, TIMER_NEVER);
+	unpublish(interest, overlay);
+	if (overlay->subscriptions > 0)
+		return; /* of sessions that are offline: they may come back */
+	HASH_DELETE(hh, interest->overlays, overlay);
+	memory_free(overlay);
+	if (!interest->overlays)
+		timers_clear(&interest->lingers);
+}
+
+/* Whether only clients that are offline have the overlay held; of an account's holds, if one is
+ * given. 0: no; else how many overlays the one of them has that has the fewest. */
+static size_t spare(const struct overlay *overlay, const struct account *account)
+{
+	const struct subscription *subscription;
+	size_t fewest = SIZE_MAX;
+
+	if (!overlay->joined || (overlay->fixed && !account))
+		return 0;
+	DL_FOREACH (overlay->all, subscription) {
+		const struct client *client = subscription->client;
+
+		if (!subscription->holds || (account && !belongs(client, account)))
+			continue;
+		if (!client->offline)
+			return 0;
+		if (client->overlays < fewest)
+			fewest = client->overlays;
+	}
+	return fewest == SIZE_MAX ? 0 : fewest;
+}
+
+/* Makes room for one overlay of a client that is connected: in all, or of an account. */
+static bool give_way(struct interest *interest, const struct account *account)
+{
+	struct overlay *overlay, *next, *found = NULL;
+	struct subscription *subscription;
+	size_t most = 0, has;
+
+	if (interest->offline_clients == 0)
+		return false;
+	HASH_ITER (hh, interest->overlays, overlay, next) {
+		has = spare(overlay, account);
+		if (has <= most)
+			continue;
+		most = has;
+		found = overlay;
+	}
+	if (!found)
+		return false;
+	DL_FOREACH (found->all, subscription) {
+		if (!subscription->holds || (account && !belongs(subscription->client, account)))
+			continue;
+		subscription->gave_way = true;
+		let_go(interest, subscription);
+		interest->actions.gave_way(
+			interest->actions.context, subscription->client->id, &found->topic);
+	}
+	if (found->holders == 0 && !found->fixed)
+		leave(interest, found);
+	return true;
+}
+
+/* Room for the client's holding that overlay. */
+static bool has_room(
+	struct interest *interest, const struct client *client, const struct overlay *overlay)
+{
+	const struct account *account;
+
+	for (size_t i = 0; i < ACCOUNT_KINDS; i++) {
+		account = client->accounts[i];
+		if (accounts_is_full(interest->accounts, account, overlay) &&
+			(client->offline || !give_way(interest, account)))
+			return false;
+	}
+	return overlay->joined || interest->joined < interest->config.max_overlays ||
+	       (!client->offline && give_way(interest, NULL));
+}
+
 /* Counts the subscription as a holder, or not any more, by what is known now. False: it is
  * over a limit, stays local from now on and is forgotten here. */
 static bool recount(
 	struct interest *interest, struct client *client, struct subscription *subscription)
 {
 	struct overlay *overlay = subscription->overlay;
-	bool waits = subscription->qos >= 1 && !interest->config.offline_leave;
-	bool holds = !subscription->stale && !client->restored && (!client->offline || waits);
+	bool waits = subscription->qos >= 1 && !interest->config.offline_leave &&
+		     !subscription->gave_way;
+	bool holds = !subscription->stale && !subscription->denied && !client->restored &&
+		     (!client->offline || waits);
+	bool over;
 
 	if (holds == subscription->holds)
 		return true;
 	if (!holds) {
-		subscription->holds = false;
-		overlay->holders--;
-		look_at_overlay(interest, overlay);
+		let_go(interest, subscription);
 		return true;
 	}
-	if (is_over(interest, client) || join(interest, overlay) == ERROR_LIMIT) {
+	over = is_over(interest, client);
+	if (over || !has_room(interest, client, overlay) ||
+		join(interest, overlay) == ERROR_LIMIT) {
 		interest->actions.limited(interest->actions.context, client->id, &overlay->topic);
+		/* Once it is back, others give way to it. */
+		subscription->gave_way = client->offline && !over;
+		if (subscription->gave_way)
+			return true;
 		forget_subscription(interest, client, subscription);
 		return false;
 	}
 	subscription->holds = true;
 	overlay->holders++;
 	overlay->had_holder = true;
+	charge(interest, client, overlay);
 	unpublish(interest, overlay);
 	return true;
 }
@@ -423,6 +621,49 @@ static void disown(
 	subscription->recorded = false;
 }
 
+/* What the broker says now of the client's reading there. False: it is denied and forgotten, for
+ * there are too many like that. */
+static bool judge(
+	struct interest *interest, struct client *client, struct subscription *subscription)
+{
+	bool denied = !interest->actions.allowed(interest->actions.context, client->id,
+		subscription->filter, &subscription->overlay->topic);
+
+	subscription->asked = interest->round;
+	DL_DELETE2(interest->asked, subscription, asked_prev, asked_next);
+	DL_APPEND2(interest->asked, subscription, asked_prev, asked_next);
+	if (denied == subscription->denied)
+		return true;
+	if (denied)
+		interest->actions.denied(
+			interest->actions.context, client->id, &subscription->overlay->topic);
+	if (denied && interest->denied >= interest->config.max_denied) {
+		forget_subscription(interest, client, subscription);
+		return false;
+	}
+	if (!subscription->stale &&
+		!subscribes(client, subscription->overlay, subscription))
+		client->overlays += denied ? (size_t)-1 : 1;
+	subscription->denied = denied;
+	interest->denied += denied ? 1 : (size_t)-1;
+	if (denied) {
+		/* Nor is there a place in the record for what anybody can bring about. */
+		disown(interest, client, subscription);
+	} else if (subscription->lasting) {
+		subscription->owed = true;
+		look_at_client(interest, client);
+	}
+	return true;
+}
+
+static void judge_all(struct interest *interest, struct client *client)
+{
+	struct subscription *subscription, *next;
+
+	HASH_ITER (hh, client->subscriptions, subscription, next)
+		judge(interest, client, subscription);
+}
+
 int interest_subscribed(struct interest *interest, const char *client_id, const char *filter,
 	const struct id *topic, uint8_t qos, bool lasting)
 {
@@ -433,11 +674,15 @@ int interest_subscribed(struct interest *interest, const char *client_id, const 
 
 	if (error)
 		return error;
-	if (!recount(interest, client, subscription))
+	if (!judge(interest, client, subscription) || !recount(interest, client, subscription)) {
 		free_unused_client(interest, client);
-	else if (!lasting)
+		return ERROR_NONE;
+	}
+	subscription->lasting = lasting;
+	if (!lasting)
 		disown(interest, client, subscription);
-	else if (!(subscription->recorded && before == qos && !subscription->owed))
+	else if (!subscription->denied &&
+		 !(subscription->recorded && before == qos && !subscription->owed))
 		remember(interest, client, subscription);
 	return ERROR_NONE;
 }
@@ -454,6 +699,7 @@ int interest_restore(struct interest *interest, const char *client_id, const cha
 		return error;
 	interest->records += !subscription->recorded;
 	subscription->recorded = true;
+	subscription->lasting = true;
 	if (!client->offline) {
 		client->offline = true;
 		client->restored = true;
@@ -476,10 +722,15 @@ void interest_unsubscribed(struct interest *interest, const char *client_id, con
 
 static void set_offline(struct interest *interest, struct client *client, bool offline)
 {
+	struct subscription *subscription, *next;
+
 	if (client->offline != offline) {
 		client->offline = offline;
 		interest->offline_clients += offline ? 1 : (size_t)-1;
 	}
+	if (offline)
+		HASH_ITER (hh, client->subscriptions, subscription, next)
+			forget_witness(subscription, client);
 	recount_all(interest, client);
 }
 
@@ -487,22 +738,59 @@ static void make_stale(struct interest *interest, struct client *client)
 {
 	struct subscription *subscription, *next;
 
-	HASH_ITER (hh, client->subscriptions, subscription, next)
+	HASH_ITER (hh, client->subscriptions, subscription, next) {
 		subscription->stale = true;
+		forget_witness(subscription, client);
+	}
 	client->overlays = 0;
 	look_at_client(interest, client);
+}
+
+/* Its overlays are counted for whom it belongs to now: what it subscribes holds nothing until it
+ * is counted again, what it has joined by publishing is counted whatever the limit. */
+static void change_accounts(struct interest *interest, struct client *client)
+{
+	struct account *now[ACCOUNT_KINDS];
+	struct subscription *subscription, *next;
+	struct overlay *overlay, *next_overlay;
+	bool changed;
+
+	take_accounts(interest, client->id, now);
+	changed = memcmp(now, client->accounts, sizeof now) != 0;
+	if (changed)
+		HASH_ITER (hh, client->subscriptions, subscription, next)
+			let_go(interest, subscription);
+	if (changed && client->published > 0)
+		HASH_ITER (hh, interest->overlays, overlay, next_overlay)
+			if (overlay->publisher == client)
+				discharge(interest, client, overlay);
+	for (size_t i = 0; i < ACCOUNT_KINDS; i++) {
+		accounts_give_back(interest->accounts, client->accounts[i]);
+		client->accounts[i] = now[i];
+	}
+	if (changed && client->published > 0)
+		HASH_ITER (hh, interest->overlays, overlay, next_overlay)
+			if (overlay->publisher == client)
+				charge(interest, client, overlay);
 }
 
 void interest_connected(struct interest *interest, const char *client_id, bool kept)
 {
 	struct client *client = find_client(interest, client_id);
+	struct subscription *subscription, *next;
 
 	if (!client)
 		return;
 	if (!kept)
 		make_stale(interest, client);
 	client->restored = false;
+	change_accounts(interest, client);
+	if (kept)
+		judge_all(interest, client);
+	HASH_ITER (hh, client->subscriptions, subscription, next)
+		subscription->gave_way = false;
 	set_offline(interest, client, false);
+	look_at_client(interest, client); /* it may have nothing any more */
 }
 
 void interest_offline(struct interest *interest, const char *client_id)
@@ -521,6 +809,39 @@ void interest_gone(struct interest *interest, const char *client_id)
 		make_stale(interest, client);
 }
 
+static bool may_publish(const struct interest *interest, const struct client *client,
+	const struct overlay *overlay)
+{
+	for (size_t i = 0; i < ACCOUNT_KINDS; i++)
+		if (accounts_is_full(interest->accounts, client->accounts[i], overlay))
+			return false;
+	return client->overlays + client->published < interest->config.max_overlays_per_client;
+}
+
+void interest_heard(struct interest *interest, const char *client_id, const char *filter,
+	const struct id *topic)
+{
+	struct overlay *overlay = find_overlay(interest, topic);
+	struct subscription *subscription;
+	struct client *client;
+
+	if (!overlay || overlay->holders == 0 || overlay->witness)
+		return;
+	client = find_client(interest, client_id);
+	subscription = client ? find_subscription(interest, client, filter) : NULL;
+	if (!subscription || subscription->stale || client->offline)
+		return;
+	overlay->witness = client;
+	overlay->witness_number = ++interest->witnesses;
+}
+
+uint64_t interest_witness(struct interest *interest, const struct id *topic)
+{
+	const struct overlay *overlay = find_overlay(interest, topic);
+
+	return overlay && overlay->witness ? overlay->witness_number : 0;
+}
+
 int interest_published(
 	struct interest *interest, uint64_t now_ns, const char *client_id, const struct id *topic)
 {
@@ -536,20 +857,20 @@ int interest_published(
 		client = find_or_add_client(interest, client_id);
 		if (!client)
 			return ERROR_NOMEM;
-		error = client->overlays + client->published >=
-					interest->config.max_overlays_per_client
-				? ERROR_LIMIT
-				: join(interest, overlay);
+		error = may_publish(interest, client, overlay) ? join(interest, overlay)
+							       : ERROR_LIMIT;
 		if (error) {
 			free_unused_client(interest, client);
 			return error;
 		}
 		overlay->publisher = client;
 		client->published++;
+		charge(interest, client, overlay);
 	}
 	overlay->linger_until = now_ns + interest->config.linger_ns;
-	if (overlay->linger_until < interest->linger_next)
-		interest->linger_next = overlay->linger_until;
+	/* A timer that is set is moved when it is due, not by each publish. */
+	if (overlay->linger.index == 0)
+		timers_set(&interest->lingers, &overlay->linger, overlay->linger_until);
 	return ERROR_NONE;
 }
 
@@ -569,8 +890,37 @@ static void look_at_sessions(struct interest *interest, uint64_t now_ns)
 			forget_subscriptions(interest, client);
 		} else if (client->restored) {
 			client->restored = false;
+			change_accounts(interest, client);
+			judge_all(interest, client);
 			recount_all(interest, client);
+			look_at_client(interest, client);
 		}
+	}
+}
+
+void interest_rights_changed(struct interest *interest)
+{
+	interest->round++;
+}
+
+/* Rights change without a word to us. */
+static void look_at_rights(struct interest *interest, uint64_t now_ns)
+{
+	struct subscription *subscription;
+	struct client *client;
+
+	if (now_ns >= interest->rights_next) {
+		interest->round += interest->rights_next > 0;
+		interest->rights_next = now_ns + RIGHTS_NS;
+	}
+	for (size_t i = 0; i < RIGHTS_PER_TICK; i++) {
+		subscription = interest->asked;
+		if (!subscription || subscription->asked == interest->round)
+			break;
+		client = subscription->client;
+		if (!judge(interest, client, subscription) ||
+			!recount(interest, client, subscription))
+			free_unused_client(interest, client);
 	}
 }
 
@@ -602,39 +952,19 @@ static bool is_held(const struct overlay *overlay, uint64_t now_ns)
 	return !overlay->had_holder && overlay->linger_until > now_ns;
 }
 
-static void leave(struct interest *interest, struct overlay *overlay)
-{
-	if (overlay->joined &&
-		interest->actions.leave(interest->actions.context, &overlay->topic) != ERROR_NONE) {
-		look_at_overlay(interest, overlay);
-		return;
-	}
-	interest->joined -= overlay->joined;
-	overlay->joined = false;
-	overlay->had_holder = false;
-	overlay->linger_until = 0;
-	unpublish(interest, overlay);
-	if (overlay->subscriptions > 0)
-		return; /* of sessions that are offline: they may come back */
-	HASH_DELETE(hh, interest->overlays, overlay);
-	memory_free(overlay);
-}
-
 /* Those whose publisher's time is over. */
 static void expire_lingers(struct interest *interest, uint64_t now_ns)
 {
-	struct overlay *overlay, *next;
+	struct timer *first;
 
-	if (now_ns < interest->linger_next)
-		return;
-	interest->linger_next = UINT64_MAX;
-	HASH_ITER (hh, interest->overlays, overlay, next) {
-		if (overlay->linger_until == 0)
-			continue;
-		if (overlay->linger_until <= now_ns)
+	while ((first = timers_first(&interest->lingers)) && first->at <= now_ns) {
+		struct overlay *overlay =
+			(struct overlay *)((char *)first - offsetof(struct overlay, linger));
+		bool is_over = overlay->linger_until <= now_ns;
+
+		timers_set(&interest->lingers, first, is_over ? TIMER_NEVER : overlay->linger_until);
+		if (is_over)
 			look_at_overlay(interest, overlay);
-		else if (overlay->linger_until < interest->linger_next)
-			interest->linger_next = overlay->linger_until;
 	}
 }
 
@@ -656,6 +986,7 @@ static void settle_overlays(struct interest *interest, uint64_t now_ns)
 void interest_tick(struct interest *interest, uint64_t now_ns)
 {
 	look_at_sessions(interest, now_ns);
+	look_at_rights(interest, now_ns);
 	expire_lingers(interest, now_ns);
 	settle_clients(interest);
 	settle_overlays(interest, now_ns);

@@ -5,6 +5,11 @@
  * 'topic' holds for good, a publisher without subscribers for publish_linger seconds.
  *
  * Joining happens at once, leaving is decided at TICK, so that a take-over does not flap.
+ *
+ * A subscription of somebody who may not read there holds nothing. Rights are asked for when
+ * somebody subscribes or comes back, and again once in a while. Where a limit is reached, the
+ * subscriptions of clients that are offline give way to those of clients that are not, first
+ * those of clients that have the most.
  * Knows neither broker nor node: what is to be done goes through struct interest_actions.
  * The broker's thread.
  */
@@ -20,7 +25,16 @@
 
 struct interest;
 
+struct interest_owner {
+	const char *user, *address;
+};
+
 struct interest_actions {
+	/* Whether the broker lets the client read there by this filter; true if it does not say. */
+	bool (*allowed)(void *context, const char *client, const char *filter,
+		const struct id *topic);
+	/* Whose client it is: NULL if the broker does not say. Valid until the next call. */
+	struct interest_owner (*owner)(void *context, const char *client);
 	/* An error: tried again at the next TICK. */
 	int (*join)(void *context, const struct id *topic);
 	int (*leave)(void *context, const struct id *topic);
@@ -32,8 +46,14 @@ struct interest_actions {
 	 * other errors: tried again at the next TICK. */
 	int (*remember)(void *context, const char *client, const char *filter, uint8_t qos);
 	void (*forget)(void *context, const char *client, const char *filter);
-	/* A subscription is over a limit: it stays local until it is subscribed again. */
+	/* A subscription holds nothing as its client is not allowed to read there. */
+	void (*denied)(void *context, const char *client, const struct id *topic);
+	/* A subscription is over a limit: it stays local until it is subscribed again, or, of a
+	 * client that is offline, until that is back. */
 	void (*limited)(void *context, const char *client, const struct id *topic);
+	/* One of a client that is offline holds nothing until that is back: another one had need
+	 * of the place. */
+	void (*gave_way)(void *context, const char *client, const struct id *topic);
 	/* It is too large to be remembered, or there are too many. */
 	void (*unrecorded)(void *context, const char *client, const struct id *topic);
 	void *context;
@@ -43,11 +63,18 @@ struct interest_actions {
  * max_overlays_per_client times that in all. */
 #define INTEREST_FILTERS_PER_OVERLAY 4
 
+/* So many subscriptions of clients that may not read there are known, to hold their overlays when
+ * that changes. */
+#define INTEREST_DENIED 10000
+
 struct interest_config {
 	uint64_t linger_ns; /* how long a publish alone holds an overlay */
 	size_t max_overlays;
 	size_t max_overlays_per_client; /* those it subscribes and those it alone publishes to */
+	size_t max_overlays_per_user;	 /* all clients of one user name together */
+	size_t max_overlays_per_address; /* all clients of one address */
 	size_t max_records; /* subscriptions that are remembered */
+	size_t max_denied;  /* subscriptions that may become allowed; others are forgotten */
 	bool offline_leave;		/* a session lets go of everything while it is offline */
 };
 
@@ -72,6 +99,16 @@ void interest_unsubscribed(struct interest *interest, const char *client, const 
 void interest_connected(struct interest *interest, const char *client, bool kept);
 void interest_offline(struct interest *interest, const char *client);
 void interest_gone(struct interest *interest, const char *client);
+
+/* The broker may answer otherwise now when it is asked what is allowed. */
+void interest_rights_changed(struct interest *interest);
+/* The client, connected, is sent something that was published there. */
+void interest_heard(struct interest *interest, const char *client, const char *filter,
+	const struct id *topic);
+/* Not 0: there is a client that subscribes the topic itself, is connected, and was sent something
+ * of it; the same number as long as it has been the same one without a break. So what the broker
+ * hands to subscribers is heard of. */
+uint64_t interest_witness(struct interest *interest, const struct id *topic);
 
 /* The client is about to publish there. ERROR_NOMEM, ERROR_LIMIT: not joined for it. */
 int interest_published(

@@ -279,6 +279,8 @@ static const struct option table[] = {
 	NUMBER(queue_age, 1, 3600, LIMIT_WAITING_AGE_S, "seconds"),
 	NUMBER(max_overlays, 1, 100000, LIMIT_OVERLAYS, "a number"),
 	NUMBER(max_overlays_per_client, 1, 100000, 100, "a number"),
+	NUMBER(max_overlays_per_user, 1, 100000, 0, "a number"),
+	NUMBER(max_overlays_per_address, 1, 100000, 0, "a number"),
 	NUMBER(cache_bytes, 0, 1073741824, LIMIT_CACHE_BYTES, "bytes"),
 };
 
@@ -405,6 +407,19 @@ static bool check_access(const struct options *options, char reason[OPTIONS_REAS
 		       options->bootstraps_count, reason);
 }
 
+/* No user name and no address has all of them, unless that is wanted. */
+static void fill_in_shares(struct options *options)
+{
+	uint64_t half = options->max_overlays / 2;
+	uint64_t share = half > options->max_overlays_per_client ? half
+								  : options->max_overlays_per_client;
+
+	if (options->max_overlays_per_user == 0)
+		options->max_overlays_per_user = share;
+	if (options->max_overlays_per_address == 0)
+		options->max_overlays_per_address = share;
+}
+
 static bool fill_in(
 	struct options *options, const char *persistence_location, char reason[OPTIONS_REASON_SIZE])
 {
@@ -427,6 +442,7 @@ static bool fill_in(
 		snprintf(reason, OPTIONS_REASON_SIZE, "plugin_opt_state_dir is too long");
 		return false;
 	}
+	fill_in_shares(options);
 	if (options->binds_count == 0) {
 		options->binds[0] = (struct address){.family = 4, .port = OPTIONS_DEFAULT_PORT};
 		options->binds[1] = (struct address){.family = 6, .port = OPTIONS_DEFAULT_PORT};

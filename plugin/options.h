@@ -41,6 +41,8 @@ struct options {
 	uint64_t queue_age;   /* s */
 	uint64_t max_overlays;
 	uint64_t max_overlays_per_client;
+	uint64_t max_overlays_per_user;
+	uint64_t max_overlays_per_address;
 	bool offline_leave;
 	uint64_t cache_bytes;
 };

@@ -17,15 +17,31 @@ static enum broker_verdict refuse(struct outbound *outbound, uint64_t now_ns,
 	return verdict;
 }
 
+/* What may be sent again, and whether the broker would know that. */
+static bool may_come_again(const struct broker_message *message)
+{
+	return message->qos == 2 && message->lasting;
+}
+
 static enum broker_verdict carry(struct outbound *outbound, uint64_t now_ns, const struct id *topic,
 	const struct broker_message *message)
 {
 	struct counters *counters = node_counters(outbound->node);
-	int error = interest_published(outbound->interest, now_ns, message->client, topic);
+	uint64_t witness =
+		may_come_again(message) ? interest_witness(outbound->interest, topic) : 0;
+	int error;
 
+	if (unreleased_knows(outbound->unreleased, message->client, topic, message->payload,
+		    message->size, witness)) {
+		counters_add(counters, COUNTER_IN, 1);
+		counters_add(counters, COUNTER_DROPPED_RESENT, 1);
+		return BROKER_CARRY_ON;
+	}
+	error = interest_published(outbound->interest, now_ns, message->client, topic);
 	if (error == ERROR_LIMIT)
 		return refuse(outbound, now_ns, message, COUNTER_DROPPED_MAX_OVERLAYS,
-			REMARK_MAX_OVERLAYS, "over max_overlays or max_overlays_per_client",
+			REMARK_MAX_OVERLAYS,
+			"over max_overlays or max_overlays_per_client, _user or _address",
 			BROKER_REFUSE_QUOTA);
 	if (message->has_properties)
 		counters_add(counters, COUNTER_PROPERTIES, 1);
@@ -36,6 +52,9 @@ static enum broker_verdict carry(struct outbound *outbound, uint64_t now_ns, con
 		counters_add(counters, COUNTER_DROPPED_MAILBOX, 1);
 	else if (error)
 		counters_add(counters, COUNTER_DROPPED_NO_MEMORY, 1);
+	else
+		unreleased_add(outbound->unreleased, message->client, topic, message->payload,
+			message->size, witness);
 	return BROKER_CARRY_ON;
 }
 

@@ -11,10 +11,12 @@
 #include "broker.h"
 #include "interest.h"
 #include "remark.h"
+#include "unreleased.h"
 
 struct outbound {
 	struct node *node;
 	struct interest *interest;
+	struct unreleased *unreleased;
 	struct remarks *remarks;
 };
 

@@ -15,6 +15,8 @@ static const struct {
 } kinds[REMARKS] = {
 	[REMARK_MALFORMED_FILTER] = {10, SECOND_NS, "subscriptions that are no overlay"},
 	[REMARK_LOCAL] = {20, SECOND_NS, "subscriptions that stay local"},
+	[REMARK_DENIED] = {5, 10 * SECOND_NS, "subscriptions of who may not read there"},
+	[REMARK_GAVE_WAY] = {5, 10 * SECOND_NS, "clients offline that gave way"},
 	[REMARK_UNRECORDED] = {5, SECOND_NS, "subscriptions not kept for a restart"},
 	[REMARK_MALFORMED_TOPIC] = {1, SECOND_NS, "messages refused: no overlay"},
 	[REMARK_TOO_LARGE] = {1, SECOND_NS, "messages refused: too large"},

@@ -3,7 +3,7 @@
 set -eu
 
 all="unit vectors simulation fuzz rest scale broker interop sanitizers"
-by_name="interop07 bench soak worlds"
+by_name="interop07 bench soak worlds fuzzing"
 usage() {
 	cat <<EOF
 usage: tests/run.sh [suite...]
@@ -15,7 +15,8 @@ unit, vectors  cmocka programs, built with ASan and UBSan
 simulation     under virtual time: a thousand nodes' gossip, likewise; overlays of 2 to 100
                whole nodes (a part of it likewise, the rest without sanitizers, beside the
                suites after it)
-fuzz           every libFuzzer target over its corpus
+fuzz           every libFuzzer target over its corpus; then each looks for more for a minute,
+               beside the suites after it, from where the last run has come (in the cache)
 rest           idle overlays of 7 to 40 real nodes, watched for P2PANDA_REST_SECONDS (30):
                prints what they do; runs beside the suites after it
 scale          a thousand overlays, ten thousand nodes, a million remembered messages: how long
@@ -29,6 +30,7 @@ worlds         (only by name) the same with 2 to 60, 100, 300 and 1000 nodes, te
                more than an hour
 bench          (only by name) what it costs, as ratios to the native bridge: the README's
                table; the machine should have nothing else to do
+fuzzing        (only by name) the same for P2PANDA_FUZZ_SECONDS (600) with each target
 soak           (only by name) three brokers and two Rust peers with everything at once for
                P2PANDA_SOAK_SECONDS (600), with ASan: nothing lost, nothing twice, no growth
 
@@ -38,7 +40,7 @@ Debian, in a private root of Debian forky. The last line is 'N passed, N failed'
 the exit status is 0 when nothing failed. What is skipped has failed.
 
 Environment: P2PANDA_TEST_MODE    native, docker or root: only that one
-             P2PANDA_TEST_CACHE   downloads, Rust builds, private roots
+             P2PANDA_TEST_CACHE   downloads, Rust builds, private roots, what fuzzing has found
                                   (default: \${XDG_CACHE_HOME:-~/.cache}/mosquitto-p2panda)
 
 To remove what it leaves: build/, that cache folder, and the images named
@@ -98,7 +100,7 @@ missing_here() {
 		esac
 	done
 	case " $suites " in
-	*" fuzz "*) command -v clang >/dev/null 2>&1 || echo clang ;;
+	*" fuzz "* | *" fuzzing "*) command -v clang >/dev/null 2>&1 || echo clang ;;
 	esac
 	case " $suites " in
 	*" broker "* | *" interop"* | *" sanitizers "* | *" bench "* | *" soak "*)
@@ -191,7 +193,7 @@ run() {
 out=
 prepare() {
 	out=$tree/build/tests/$1
-	mkdir -p "$out" "$cache/cargo" "$cache/rust-$1"
+	mkdir -p "$out" "$cache/cargo" "$cache/rust-$1" "$cache/fuzz"
 	rm -f "$out/results"
 }
 
@@ -199,6 +201,7 @@ run_native() {
 	say "suites:$suites, on this machine"
 	prepare native
 	export P2PANDA_TEST_OUT="$out" CARGO_TARGET_DIR="$cache/rust-native"
+	export P2PANDA_FUZZ_KEPT="$cache/fuzz"
 	# shellcheck disable=SC2086 # names without blanks
 	run bash "$tree/tests/suites.sh" $suites
 }
@@ -249,6 +252,7 @@ EOF
 		--mount "type=bind,src=$tree,dst=$tree" --mount "type=bind,src=$cache,dst=$cache" \
 		"${options[@]}" -w "$tree" -e HOME=/tmp -e LANG=C.UTF-8 \
 		-e P2PANDA_TEST_OUT="$out" -e P2PANDA_SOAK_SECONDS -e P2PANDA_REST_SECONDS \
+		-e P2PANDA_FUZZ_SECONDS -e P2PANDA_FUZZ_KEPT="$cache/fuzz" \
 		-e CARGO_HOME="$cache/cargo" -e CARGO_TARGET_DIR="$cache/rust-forky" \
 		"$image" "${user[@]}" bash "$tree/tests/suites.sh" $suites
 }
@@ -267,7 +271,7 @@ run_root() {
 		mv "$root.new" "$root"
 		say "made it in $((SECONDS - begun)) s"
 	fi
-	for name in $proxies P2PANDA_SOAK_SECONDS P2PANDA_REST_SECONDS; do
+	for name in $proxies P2PANDA_SOAK_SECONDS P2PANDA_REST_SECONDS P2PANDA_FUZZ_SECONDS; do
 		[ -z "${!name:-}" ] || environment+=("$name=${!name}")
 	done
 	ca=$(ca_bundle)
@@ -293,6 +297,7 @@ run_root() {
 		' root "$root" "$tree" "$cache" "$ca" "$ca_inside" \
 		PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp LANG=C.UTF-8 \
 		"${environment[@]}" P2PANDA_TEST_OUT="$out" CARGO_HOME="$cache/cargo" \
+		P2PANDA_FUZZ_KEPT="$cache/fuzz" \
 		CARGO_TARGET_DIR="$cache/rust-forky" bash "$tree/tests/suites.sh" $suites
 }
 

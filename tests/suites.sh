@@ -6,6 +6,7 @@
 #
 #   P2PANDA_TEST_OUT   folder for builds and logs
 #   CARGO_TARGET_DIR   where the Rust peers are built
+#   P2PANDA_FUZZ_KEPT  folder of what fuzzing has found, which stays from run to run
 #
 # Each suite appends `<suite> <passed> <failed>` to $P2PANDA_TEST_OUT/results.
 set -u -o pipefail
@@ -208,7 +209,52 @@ suite_worlds() {
 	result worlds $passed $failed
 }
 
-suite_fuzz() { ctest_suite fuzz fuzz; }
+# fuzzing <seconds for each target>: ends with 'N passed, N failed'
+fuzzing() {
+	ASAN_OPTIONS=$asan_options UBSAN_OPTIONS=$ubsan_options \
+		nice -n 19 python3 "$tree/tests/fuzz/fuzz.py" --build "$out/fuzz" --seconds "$1" \
+		--kept "$P2PANDA_FUZZ_KEPT" --out "$out/fuzzing" --jobs "$(nproc)"
+}
+
+# The corpus now; then each target looks for more for a minute, beside all that comes meanwhile
+# and waits, and is judged at the end.
+fuzzing_pid=
+suite_fuzz() {
+	ctest_suite fuzz fuzz
+	[ "${built[fuzz]}" = yes ] || return
+	mkdir -p "$out/fuzzing"
+	fuzzing 60 >"$out/fuzzing/all.log" 2>&1 &
+	fuzzing_pid=$!
+}
+
+# count_fuzzing <suite>
+count_fuzzing() {
+	local sums
+	sums=$(sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' "$out/fuzzing/all.log")
+	# shellcheck disable=SC2086 # two numbers
+	result "$1" ${sums:-0 1}
+}
+
+end_fuzzing() {
+	[ -n "$fuzzing_pid" ] || return
+	say "fuzzing, which ran beside the others"
+	wait "$fuzzing_pid"
+	cat "$out/fuzzing/all.log"
+	count_fuzzing fuzz
+	sum_up fuzz
+}
+
+# The same for long.
+suite_fuzzing() {
+	build fuzz || { broken fuzzing "its build failed"; return; }
+	if [ -n "$fuzzing_pid" ]; then # both would write the same files
+		end_fuzzing
+		fuzzing_pid=
+	fi
+	mkdir -p "$out/fuzzing"
+	fuzzing "${P2PANDA_FUZZ_SECONDS:-600}" 2>&1 | tee "$out/fuzzing/all.log"
+	count_fuzzing fuzzing
+}
 
 # Two tests of the broker suite wait for minutes: beside all that comes meanwhile. (They are in
 # network namespaces of their own, so their ports are nobody else's.)
@@ -363,4 +409,5 @@ end_worlds
 end_rest
 end_scale
 end_once
+end_fuzzing
 exit 0

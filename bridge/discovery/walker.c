@@ -25,6 +25,12 @@ struct visit {
 	UT_hash_handle hh;
 };
 
+/* A session that was begun. */
+struct run {
+	struct id node;
+	uint64_t since;
+};
+
 struct walker {
 	struct random random;
 	struct keyed keyed;
@@ -32,7 +38,7 @@ struct walker {
 	struct id *configured;
 	size_t configured_count;
 	struct visit *visited; /* in this walk */
-	struct id running[WALKER_AT_ONCE];
+	struct run running[WALKER_MOST]; /* oldest first */
 	size_t running_count;
 	struct id prompted[WALKER_PROMPTED];
 	size_t prompted_count;
@@ -172,7 +178,7 @@ void walker_found(struct walker *walker, uint64_t now)
 static bool is_running(const struct walker *walker, const struct id *node)
 {
 	for (size_t i = 0; i < walker->running_count; i++)
-		if (id_equal(&walker->running[i], node))
+		if (id_equal(&walker->running[i].node, node))
 			return true;
 	return false;
 }
@@ -180,9 +186,11 @@ static bool is_running(const struct walker *walker, const struct id *node)
 void walker_ended(struct walker *walker, uint64_t now, const struct id *node, enum walk walk)
 {
 	for (size_t i = 0; i < walker->running_count; i++) {
-		if (!id_equal(&walker->running[i], node))
+		if (!id_equal(&walker->running[i].node, node))
 			continue;
-		walker->running[i] = walker->running[--walker->running_count];
+		walker->running_count--;
+		memmove(&walker->running[i], &walker->running[i + 1],
+			(walker->running_count - i) * sizeof *walker->running);
 		break;
 	}
 	walker->lonely = walk == WALK_FAILED && walker->lonely;
@@ -286,7 +294,15 @@ static uint64_t keep_pace(struct walker *walker)
 
 uint64_t walker_deadline(const struct walker *walker)
 {
-	return walker->running_count < WALKER_AT_ONCE ? walker->due : UINT64_MAX;
+	size_t count = walker->running_count;
+	uint64_t free;
+
+	if (count < WALKER_AT_ONCE)
+		return walker->due;
+	if (count == WALKER_MOST)
+		return UINT64_MAX;
+	free = walker->running[count - WALKER_AT_ONCE].since + WALKER_SLOW_MS * MS;
+	return walker->due > free ? walker->due : free;
 }
 
 bool walker_effect(struct walker *walker, uint64_t now, struct id *node)
@@ -304,7 +320,7 @@ bool walker_effect(struct walker *walker, uint64_t now, struct id *node)
 		return false;
 	}
 	note_visit(walker, node);
-	walker->running[walker->running_count++] = *node;
+	walker->running[walker->running_count++] = (struct run){*node, now};
 	walker->last = now;
 	walker->due = now + keep_pace(walker);
 	return true;

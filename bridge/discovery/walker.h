@@ -13,7 +13,8 @@
  *
  * Other than upstream, where a walker waits for its session, steps do not wait for one
  * another: up to WALKER_AT_ONCE sessions run side by side, so that a node that is dead, slow
- * or lying delays nobody else.
+ * or lying delays nobody else. One that takes longer than WALKER_SLOW_MS (a dial that nobody
+ * answers takes five seconds) is none of them any more, up to WALKER_MOST in all.
  *
  * sans-IO; times are monotonic nanoseconds; one thread.
  */
@@ -28,6 +29,8 @@
 #include "../random.h"
 
 #define WALKER_AT_ONCE 4
+#define WALKER_SLOW_MS 1000
+#define WALKER_MOST    12
 /* Steps that follow quickly after a change. */
 #define WALKER_EAGER 8
 /* The same for a search, since something has changed or it was begun anew. */

@@ -43,7 +43,7 @@ static_assert(LIMIT_ANNOUNCERS >= LIMIT_ACTIVE_VIEW, "every neighbour may announ
 void broadcast_init(struct broadcast *broadcast, struct core *core, const struct id *topic)
 {
 	*broadcast = (struct broadcast){.core = core, .topic = *topic, .dispatch_at = UINT64_MAX};
-	cache_init(&broadcast->cache, &core->contents, &core->keyed, LIMIT_RECEIVED_IDS);
+	cache_init(&broadcast->cache, &core->contents, &core->census, &core->keyed);
 }
 
 static void forget_missing(struct broadcast *broadcast, struct missing *missing)
@@ -54,16 +54,24 @@ static void forget_missing(struct broadcast *broadcast, struct missing *missing)
 		DL_DELETE(broadcast->announced, missing);
 	HASH_DELETE(hh, broadcast->missing, missing);
 	memory_free(missing);
+	broadcast->core->missing--;
+}
+
+static void free_queue(struct broadcast *broadcast, struct neighbour *neighbour)
+{
+	broadcast->core->lazy -= neighbour->queued;
+	neighbour->queued = 0;
+	neighbour->room = 0;
+	memory_free(neighbour->queue);
+	neighbour->queue = NULL;
 }
 
 bool broadcast_clear_some(struct broadcast *broadcast, size_t *allowance)
 {
 	for (; broadcast->missing && *allowance > 0; --*allowance)
 		forget_missing(broadcast, broadcast->missing);
-	for (size_t i = 0; i < LIMIT_ACTIVE_VIEW; i++) {
-		memory_free(broadcast->neighbours[i].queue);
-		broadcast->neighbours[i].queue = NULL;
-	}
+	for (size_t i = 0; i < LIMIT_ACTIVE_VIEW; i++)
+		free_queue(broadcast, &broadcast->neighbours[i]);
 	return cache_clear_some(&broadcast->cache, allowance) && !broadcast->missing;
 }
 
@@ -133,7 +141,7 @@ void broadcast_neighbour_down(struct broadcast *broadcast, const struct id *peer
 		if (missing->announcers_count == 0)
 			forget_missing(broadcast, missing);
 	}
-	memory_free(neighbour->queue);
+	free_queue(broadcast, neighbour);
 	*neighbour = (struct neighbour){0};
 }
 
@@ -184,7 +192,7 @@ static void enqueue(
 {
 	struct core *core = broadcast->core;
 
-	if (neighbour->queued == LIMIT_LAZY_QUEUE) {
+	if (neighbour->queued == LIMIT_LAZY_QUEUE || core->lazy == LIMIT_LAZY_QUEUE_IN_ALL) {
 		counters_add(core->counters, COUNTER_LIMIT_LAZY_QUEUE, 1);
 		return;
 	}
@@ -200,6 +208,7 @@ static void enqueue(
 		neighbour->room = room;
 	}
 	neighbour->queue[neighbour->queued++] = *ihave;
+	core->lazy++;
 }
 
 static void lazy_push(struct broadcast *broadcast, uint64_t now, const struct id *id,
@@ -235,12 +244,10 @@ static void dispatch(struct broadcast *broadcast)
 				message.ihave.count * sizeof *message.ihave.items);
 			send(broadcast, &neighbour->id, &message);
 		}
+		if (neighbour->room > QUEUE_KEPT)
+			free_queue(broadcast, neighbour);
+		broadcast->core->lazy -= neighbour->queued;
 		neighbour->queued = 0;
-		if (neighbour->room > QUEUE_KEPT) {
-			memory_free(neighbour->queue);
-			neighbour->queue = NULL;
-			neighbour->room = 0;
-		}
 	}
 }
 
@@ -358,7 +365,8 @@ static void announce(
 	struct missing *missing = find_missing(broadcast, &ihave->id);
 
 	if (!missing) {
-		if (HASH_COUNT(broadcast->missing) >= LIMIT_MISSING) {
+		if (HASH_COUNT(broadcast->missing) >= LIMIT_MISSING ||
+			core->missing >= LIMIT_MISSING_IN_ALL) {
 			counters_add(core->counters, COUNTER_LIMIT_MISSING, 1);
 			return;
 		}
@@ -377,6 +385,7 @@ static void announce(
 			return;
 		}
 		DL_APPEND(broadcast->announced, missing);
+		core->missing++;
 	}
 	for (size_t i = 0; i < missing->announcers_count; i++) {
 		if (missing->announcers[i].slot == slot)

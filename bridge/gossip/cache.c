@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 #include "cache.h"
 
+#include <assert.h>
 #include <utlist.h>
 
 #include "../error.h"
@@ -77,11 +78,53 @@ void contents_evict(struct contents *contents, uint64_t now)
 									  : UINT64_MAX;
 }
 
-void cache_init(
-	struct cache *cache, struct contents *contents, const struct keyed *keyed, size_t limit)
+void census_init(struct census *census, size_t limit)
+{
+	*census = (struct census){.limit = limit};
+}
+
+/* 1 to 7, then four to each doubling. */
+static unsigned rank_of(size_t count)
+{
+	unsigned doublings = 0;
+
+	if (count > UINT32_MAX)
+		count = UINT32_MAX;
+	while (count >> doublings > 7)
+		doublings++;
+	return 4 * doublings + (unsigned)(count >> doublings);
+}
+
+static_assert(CACHE_RANKS > 4 * 29 + 7, "a rank for each number of 32 bits");
+
+/* Its number of ids has changed by one. */
+static void rank(struct cache *cache)
+{
+	unsigned now = rank_of(cache->count);
+
+	if (now == cache->rank)
+		return;
+	if (cache->rank > 0)
+		DL_DELETE(cache->census->ranks[cache->rank], cache);
+	cache->rank = now;
+	if (now > 0)
+		DL_APPEND(cache->census->ranks[now], cache);
+}
+
+static struct cache *largest(const struct census *census)
+{
+	for (size_t i = CACHE_RANKS; i-- > 1;) {
+		if (census->ranks[i])
+			return census->ranks[i];
+	}
+	return NULL;
+}
+
+void cache_init(struct cache *cache, struct contents *contents, struct census *census,
+	const struct keyed *keyed)
 {
 	*cache = (struct cache){
-		.again = UINT64_MAX, .contents = contents, .keyed = keyed, .limit = limit};
+		.again = UINT64_MAX, .contents = contents, .census = census, .keyed = keyed};
 }
 
 /* By the upper half of the hash: uthash chooses its buckets by the lower. */
@@ -112,7 +155,10 @@ static void forget_oldest(struct cache *cache)
 		HASH_DELETE(hh, cache->first, entry);
 	cache->oldest = entry->younger;
 	memory_free(entry);
-	if (--cache->count > 0)
+	cache->count--;
+	cache->census->ids--;
+	rank(cache);
+	if (cache->count > 0)
 		return;
 	cache->youngest = NULL;
 	memory_free(cache->shards);
@@ -171,10 +217,12 @@ int cache_add(struct cache *cache, uint64_t now, const struct id *id, struct mes
 		cache->oldest = entry;
 	cache->youngest = entry;
 	cache->count++;
+	cache->census->ids++;
+	rank(cache);
 	if (message)
 		keep_content(cache->contents, entry, message);
-	if (cache->count > cache->limit) {
-		forget_oldest(cache);
+	if (cache->census->ids > cache->census->limit) {
+		forget_oldest(largest(cache->census));
 		counters_add(cache->contents->counters, COUNTER_LIMIT_RECEIVED_IDS, 1);
 	}
 	return ERROR_NONE;

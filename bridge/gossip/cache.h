@@ -6,7 +6,9 @@
  *
  * Both times are constant, so the oldest entry is always the first to go: no heap.
  * The content of all overlays shares one budget of bytes; when it is used up the
- * oldest content of any overlay gives way early, which is counted.
+ * oldest content of any overlay gives way early, which is counted. Their ids share one
+ * budget likewise; there the oldest of the overlay that holds most gives way, so that a
+ * busy one does not make quiet ones forget.
  *
  * No call but cache_clear takes long because there are a million ids: they are in tables of
  * some thousands each, as doubling a table is one step, and are forgotten in slices.
@@ -38,6 +40,11 @@
 #define CACHE_FIRST  8192
 #define CACHE_SHARDS 128
 
+/* Overlays are ranked by how many ids they hold, four ranks to each doubling: which of them
+ * holds most is known to a fourth part, at the price of a step on one list now and then. */
+#define CACHE_RANKS 128
+
+struct cache;
 struct cache_entry;
 
 /* Shared by all overlays of a node. */
@@ -49,6 +56,13 @@ struct contents {
 	struct counters *counters;
 };
 
+/* Likewise. */
+struct census {
+	size_t ids; /* in all overlays, those included that were left and are not freed yet */
+	size_t limit;
+	struct cache *ranks[CACHE_RANKS]; /* lists */
+};
+
 struct cache {
 	struct cache_entry *first;   /* a table by id */
 	struct cache_entry **shards; /* CACHE_SHARDS more; NULL: none is needed */
@@ -56,23 +70,30 @@ struct cache {
 	struct cache_entry *oldest, *youngest; /* in order of insertion */
 	uint64_t again;			       /* as above */
 	struct contents *contents;
+	struct census *census;
 	const struct keyed *keyed;
-	size_t limit; /* ids; LIMIT_RECEIVED_IDS */
+	unsigned rank;		   /* on which list; 0: none, there are no ids */
+	struct cache *prev, *next; /* there */
 };
 
 void contents_init(struct contents *contents, size_t limit, struct counters *counters);
 uint64_t contents_deadline(const struct contents *contents);
 void contents_evict(struct contents *contents, uint64_t now);
 
-void cache_init(
-	struct cache *cache, struct contents *contents, const struct keyed *keyed, size_t limit);
+/* limit: ids; LIMIT_RECEIVED_IDS. */
+void census_init(struct census *census, size_t limit);
+
+/* Must stay where it is while there are ids in it. */
+void cache_init(struct cache *cache, struct contents *contents, struct census *census,
+	const struct keyed *keyed);
 void cache_clear(struct cache *cache);
 /* The same in slices: at most so many now, by which *allowance is lessened. Whether none is
  * left. */
 bool cache_clear_some(struct cache *cache, size_t *allowance);
 
 /* Remembers an id that is not known yet, and a reference to its message with the
- * round at which it is sent on; message may be NULL for the id alone. ERROR_NOMEM. */
+ * round at which it is sent on; message may be NULL for the id alone. When that is one
+ * id too many over all overlays, another one is forgotten. ERROR_NOMEM. */
 int cache_add(struct cache *cache, uint64_t now, const struct id *id, struct message *message,
 	uint16_t round);
 

@@ -20,6 +20,9 @@ struct core {
 	struct keyed keyed;
 	struct effects effects;
 	struct contents contents;
+	struct census census;
+	size_t missing; /* messages, over all overlays */
+	size_t lazy;	/* announcements that are queued, likewise */
 	/* Our own peer data. */
 	size_t data_size;
 	uint8_t data[ADDR_INFO_SIZE];

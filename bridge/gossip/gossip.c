@@ -117,6 +117,7 @@ int gossip_new(const struct gossip_config *config, struct gossip **out)
 	gossip->is_key = config->is_key;
 	keyed_init(&gossip->core.keyed, &gossip->core.random);
 	contents_init(&gossip->core.contents, config->cache_bytes, config->counters);
+	census_init(&gossip->core.census, LIMIT_RECEIVED_IDS);
 	gossip_set_addresses(gossip, NULL, 0);
 	*out = gossip;
 	return ERROR_NONE;

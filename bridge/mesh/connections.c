@@ -433,8 +433,23 @@ void connections_data(struct connection *connection, void *stream, struct stream
 	mesh->port.close(connection->handle, 1, NULL);
 }
 
+bool connections_has_stream(const struct mesh *mesh, const struct id *peer, const struct id *topic)
+{
+	const struct stream_in *stream_in;
+
+	DL_FOREACH (mesh->streams_in, stream_in)
+		if (stream_in->has_topic && id_equal(&stream_in->topic, topic) &&
+			id_equal(&stream_in->connection->peer, peer))
+			return true;
+	return false;
+}
+
 static void stream_in_closed(struct mesh *mesh, struct stream_in *stream_in)
 {
+	/* There may be thousands: whether it means anything is looked at for one of them. */
+	if (stream_in->has_topic)
+		twin_stream_ended(&mesh->twin, mesh->now, &stream_in->connection->peer,
+			&stream_in->topic);
 	set_joined(stream_in, false);
 	count_foreign(stream_in->connection, false);
 	links_inbound(mesh->links, mesh->now, stream_in->connection->lane, false);

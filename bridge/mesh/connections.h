@@ -56,6 +56,8 @@ const struct connection *connections_to(const struct mesh *mesh, const struct id
 
 /* NULL: peer is not connected. */
 struct guest *connections_guest(const struct mesh *mesh, const struct id *peer);
+/* Whether peer has a stream for this overlay to us. */
+bool connections_has_stream(const struct mesh *mesh, const struct id *peer, const struct id *topic);
 
 /* From the port. */
 void connections_made(struct mesh *mesh, void *handle, struct connection *connection,

@@ -10,7 +10,8 @@
 #include "../error.h"
 
 /* Rate limit for log lines that remote peers can trigger. */
-#define REMARK_EVERY_NS (10000 * MS)
+#define REMARK_EVERY_NS	   (10 * S)
+#define TWIN_SAID_EVERY_NS (600 * S)
 /* And of each kind of lines that tell single events so many in that time. */
 #define LINES 16
 
@@ -220,6 +221,20 @@ void mesh_remark_own_id(struct mesh *mesh, const char *where)
 			"a peer%s shows our own node id: two nodes must not share an identity file "
 			"(was a volume cloned?)",
 			where);
+}
+
+void mesh_remark_twin(struct mesh *mesh, const struct id *source)
+{
+	uint64_t unsaid;
+
+	if (!may_remark(mesh, &mesh->twin_said, &unsaid))
+		return;
+	mesh->twin_said.not_before = mesh->now + TWIN_SAID_EVERY_NS;
+	mesh_log(mesh, NODE_LOG_ERROR,
+		"another node has this node's id, and its key (peer %s knows it): each of the two "
+		"gets only some of what is sent. Give one of them an identity file of its own: "
+		"stop it, delete the copied one, and start it again (was a volume cloned?)",
+		short_id(source).text);
 }
 
 void mesh_remark_crowded(struct mesh *mesh, const struct address *source)

@@ -3,7 +3,7 @@
  * What the files of the mesh have in common: the cores, the time, what is told to the owner. Who
  * calls whom, downwards only:
  *
- *   mesh.c, effects.c, make.c      entry points, the pump, what the cores want, the beginning
+ *   mesh.c, effects.c, make.c, twins.c   entry points, the pump, what the cores want, the beginning
  *   sessions.c lan.c connections.c self.c    discovery, mDNS, gossip's streams, where we are
  *   infos.c neighbours.c           what is believed of others; who is asked to be a neighbour
  *   overlays.c                     what is joined, what waits there
@@ -25,6 +25,7 @@
 #include "../peers/dialer.h"
 #include "../peers/joiner.h"
 #include "../peers/link.h"
+#include "../peers/twin.h"
 #include "../time.h"
 #include "../waiting.h"
 #include "mesh.h"
@@ -159,7 +160,8 @@ struct mesh {
 	uint64_t lan_second; /* the one of lan */
 	struct verifying lan;
 
-	struct remark denied, own_id, crowded;
+	struct remark denied, own_id, crowded, twin_said;
+	struct twin twin; /* another node with our key */
 	struct companion *companions;
 	struct quota comings, alone, foreigners;
 	struct unjoined unjoined[UNJOINED];
@@ -194,6 +196,8 @@ bool mesh_is_news(char last[FAILURE_SIZE], const char *failure);
 void mesh_remark_denied(struct mesh *mesh, const struct id *peer, const char *what);
 void mesh_remark_own_id(struct mesh *mesh, const char *where);
 void mesh_remark_crowded(struct mesh *mesh, const struct address *source);
+/* The same, but once in ten minutes: it goes on until somebody does something about it. */
+void mesh_remark_twin(struct mesh *mesh, const struct id *source);
 
 /* Whether one more line of this kind (about these) may be said now. */
 bool mesh_may_say(struct mesh *mesh, struct quota *quota, const char *about);

@@ -11,8 +11,9 @@ static bool is_newer(const struct mesh *mesh, const struct info *info)
 }
 
 /* Everybody is told everybody's, so that our own comes back. One that is newer than ours is of
- * an earlier life, whose state is lost, unless it is a lie. */
-static void take_own(struct mesh *mesh, struct info *info, struct verifying *verifying)
+ * an earlier life, whose state is lost, or of another node with our key, unless it is a lie. */
+static void take_own(struct mesh *mesh, const struct id *source, struct info *info,
+	struct verifying *verifying)
 {
 	if (info->time.us > mesh->wall + LIMIT_FUTURE_US) {
 		mesh_count(mesh, COUNTER_BAD_INFO);
@@ -20,16 +21,23 @@ static void take_own(struct mesh *mesh, struct info *info, struct verifying *ver
 		mesh_count(mesh, COUNTER_BAD_INFO);
 		verifying->forged++;
 	} else if (is_newer(mesh, info)) {
-		mesh->self.newer = info->time;
+		if (twin_verified(&mesh->twin, mesh->now, source, info->time)) {
+			mesh_count(mesh, COUNTER_TWIN);
+			mesh_remark_twin(mesh, source);
+		}
+		if (twin_answer(&mesh->twin, mesh->now))
+			mesh->self.newer = info->time;
 	}
 	info_free(info);
 }
 
-bool infos_are_worth_it(struct mesh *mesh, const struct id *node,
+bool infos_are_worth_it(struct mesh *mesh, const struct id *node, const struct id *source,
 	const struct info *info, struct verifying *verifying)
 {
 	bool is_own = id_equal(node, &mesh->me);
 
+	if (is_own)
+		twin_heard(&mesh->twin, mesh->now, source, info->time);
 	if (is_own && !is_newer(mesh, info))
 		return false;
 	if (!is_own && (!access_grants(mesh->access, node) ||
@@ -51,7 +59,7 @@ bool infos_verify(struct mesh *mesh, const struct id *node, const struct id *sou
 	bool fresh = false;
 
 	if (id_equal(node, &mesh->me)) {
-		take_own(mesh, info, verifying);
+		take_own(mesh, source, info, verifying);
 		return false;
 	}
 	if (info_verify(info, node, info->order) != ERROR_NONE) {
@@ -73,7 +81,7 @@ bool infos_verify(struct mesh *mesh, const struct id *node, const struct id *sou
 bool infos_take(struct mesh *mesh, const struct id *node, const struct id *source,
 	enum address_scope scope, struct info *info, struct verifying *verifying)
 {
-	if (infos_are_worth_it(mesh, node, info, verifying))
+	if (infos_are_worth_it(mesh, node, source, info, verifying))
 		return infos_verify(mesh, node, source, scope, info, verifying);
 	info_free(info);
 	return false;

@@ -8,8 +8,8 @@
 
 /* Whether it may bring anything, and whether there is effort left for that; counts it on this
  * source's behalf. */
-bool infos_are_worth_it(struct mesh *mesh, const struct id *node, const struct info *info,
-	struct verifying *verifying);
+bool infos_are_worth_it(struct mesh *mesh, const struct id *node, const struct id *source,
+	const struct info *info, struct verifying *verifying);
 /* Verifies an info that claims to be node's, and takes it (ownership passes). source: who has told
  * it, scope: over what kind of network. Whether it was new and is believed. */
 bool infos_verify(struct mesh *mesh, const struct id *node, const struct id *source,

@@ -13,6 +13,7 @@
 #include "presence.h"
 #include "self.h"
 #include "sessions.h"
+#include "twins.h"
 
 static void enter(struct mesh *mesh, const struct mesh_time *time)
 {
@@ -321,6 +322,7 @@ void mesh_tick(struct mesh *mesh, const struct mesh_time *time)
 	connections_expire(mesh);
 	if (!mesh->stopping)
 		neighbours_heal(mesh);
+	twins_tick(mesh);
 	self_tick(mesh);
 	pump(mesh);
 }
@@ -351,6 +353,7 @@ uint64_t mesh_deadline(const struct mesh *mesh)
 		overlays_deadline(mesh),
 		neighbours_deadline(mesh),
 		self_deadline(mesh),
+		twin_deadline(&mesh->twin),
 	};
 	const uint64_t *all = mesh->stopping ? stopping : living;
 	size_t count = mesh->stopping ? sizeof stopping / sizeof *stopping

@@ -51,6 +51,7 @@ static void sign(struct mesh *mesh, const struct address *addresses, size_t coun
 		info_free(self->infos[i]);
 		self->infos[i] = info;
 	}
+	twin_signed(&mesh->twin, self->time, time);
 	self->time = time;
 	self->unsaved = true;
 }

@@ -67,7 +67,8 @@ static void on_info(struct discovery *discovery, const struct id *node, struct i
 	struct unverified *unverified = NULL;
 
 	if (!discovery->condemned &&
-		infos_are_worth_it(discovery->mesh, node, info, &discovery->verifying))
+		infos_are_worth_it(
+			discovery->mesh, node, &discovery->peer, info, &discovery->verifying))
 		unverified = memory_alloc(sizeof *unverified);
 	if (!unverified) {
 		info_free(info);
@@ -591,7 +592,8 @@ static bool random_node(void *context, bool (*wanted)(void *walker, const struct
 {
 	struct mesh *mesh = context;
 
-	return book_random(mesh->book, wanted, walker, out);
+	return book_random_fair(mesh->book, wanted, walker, out) ||
+	       book_random(mesh->book, wanted, walker, out);
 }
 
 static bool may_visit(void *context, const struct id *node)

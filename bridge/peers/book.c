@@ -7,15 +7,17 @@
 #define ROW_AGE_US (UINT64_C(600) * 1000000)
 /* Nodes that a random walk looks at. */
 #define RANDOM_TRIES 64
+#define FAIR_TRIES   32
 
 /* ---- tables ---- */
 
-static bool has_room(struct book_table *table)
+/* For one more than count of them. */
+static bool has_room(struct book_table *table, size_t count)
 {
 	struct book_node **items;
 	size_t room = table->room ? 2 * table->room : 16;
 
-	if (table->count < table->room)
+	if (count < table->room)
 		return true;
 	items = memory_realloc(table->items, room * sizeof *items);
 	if (!items)
@@ -53,6 +55,16 @@ static void table_swap(struct book *book, enum book_table_name name, size_t a, s
 	table_set(book, name, b, node);
 }
 
+/* Whether it is in the table of those that no other node has brought. There is room in that for
+ * all that are in the book. */
+static void set_own(struct book *book, struct book_node *node, bool own)
+{
+	if (node->own == own)
+		return;
+	node->own = own;
+	(own ? table_add : table_remove)(book, BOOK_OWN, node);
+}
+
 /* ---- who is to go first ---- */
 
 static struct book_source *find_source(const struct book *book, const struct id *id)
@@ -71,9 +83,11 @@ static void leave_source(struct book *book, struct book_node *node)
 	if (!source)
 		return;
 	node->source = NULL;
+	set_own(book, node, true);
 	DL_DELETE2(source->nodes, node, source_prev, source_next);
 	if (--source->count > 0)
 		return;
+	DL_DELETE(book->turns, source);
 	HASH_DELETE(hh, book->sources, source);
 	memory_free(source);
 }
@@ -93,6 +107,7 @@ static int join_source(struct book *book, struct book_node *node, const struct i
 			memory_free(source);
 			return ERROR_NOMEM;
 		}
+		DL_APPEND(book->turns, source);
 	}
 	node->source = source;
 	source->count++;
@@ -203,6 +218,7 @@ void book_forget_node(struct book *book, struct book_node *node)
 		node->infos[order] = NULL;
 	}
 	table_remove(book, BOOK_ALL, node);
+	set_own(book, node, false);
 	node->gone = true;
 	if (node->on_disk) {
 		book_note_change(book, node);
@@ -279,7 +295,8 @@ int book_add_node(struct book *book, const struct id *id, const struct id *sourc
 	}
 	if ((over || full) && !give_way(book, over ? source : NULL) && making_room != BOOK_ANYHOW)
 		return ERROR_LIMIT;
-	if (!has_room(&book->tables[BOOK_ALL]))
+	if (!has_room(&book->tables[BOOK_ALL], book->tables[BOOK_ALL].count) ||
+		!has_room(&book->tables[BOOK_OWN], book->tables[BOOK_ALL].count))
 		return ERROR_NOMEM;
 	node = obtain_node(book, id);
 	if (!node)
@@ -291,6 +308,7 @@ int book_add_node(struct book *book, const struct id *id, const struct id *sourc
 	}
 	node->gone = false;
 	table_add(book, BOOK_ALL, node);
+	set_own(book, node, !node->source);
 	book_enlist_node(book, node);
 	*out = node;
 	return ERROR_NONE;
@@ -498,7 +516,9 @@ int book_keep_info(struct book *book, struct book_node *node, struct info *info,
 	enum address_scope scope)
 {
 	if (!node->infos[info->order]) {
-		if (!has_room(&book->tables[BOOK_WITH_INFO + info->order]))
+		struct book_table *table = &book->tables[BOOK_WITH_INFO + info->order];
+
+		if (!has_room(table, table->count))
 			return ERROR_NOMEM;
 		table_add(book, BOOK_WITH_INFO + info->order, node);
 	}
@@ -760,17 +780,53 @@ size_t book_candidates(const struct book *book, const struct id *id,
 	return candidates.count;
 }
 
-bool book_random(struct book *book, book_wanted *wanted, void *context, struct id *out)
+/* The beginning of a shuffle (Fisher and Yates): nobody is asked twice. */
+static bool random_of(struct book *book, enum book_table_name name, size_t tries,
+	book_wanted *wanted, void *context, struct id *out)
 {
-	struct book_table *table = &book->tables[BOOK_ALL];
+	struct book_table *table = &book->tables[name];
 
-	/* The beginning of a shuffle (Fisher and Yates): nobody is asked twice. */
-	for (size_t i = 0; i < table->count && i < RANDOM_TRIES; i++) {
-		table_swap(book, BOOK_ALL, i, i + random_below(&book->random, table->count - i));
+	for (size_t i = 0; i < table->count && i < tries; i++) {
+		table_swap(book, name, i, i + random_below(&book->random, table->count - i));
 		if (wanted(context, &table->items[i]->id)) {
 			*out = table->items[i]->id;
 			return true;
 		}
 	}
 	return false;
+}
+
+bool book_random(struct book *book, book_wanted *wanted, void *context, struct id *out)
+{
+	return random_of(book, BOOK_ALL, RANDOM_TRIES, wanted, context, out);
+}
+
+/* Of what the sources have brought, one of each in its turn, and of its own a random one. */
+static bool next_brought(struct book *book, book_wanted *wanted, void *context, struct id *out)
+{
+	size_t sources = HASH_COUNT(book->sources);
+
+	for (size_t i = 0; i < FAIR_TRIES && i < sources; i++) {
+		struct book_source *source = book->turns;
+		struct book_node *node = source->nodes;
+
+		DL_DELETE(book->turns, source);
+		DL_APPEND(book->turns, source);
+		for (uint64_t at = random_below(&book->random, source->count); at > 0; at--)
+			node = node->source_next;
+		if (wanted(context, &node->id)) {
+			*out = node->id;
+			return true;
+		}
+	}
+	return false;
+}
+
+bool book_random_fair(struct book *book, book_wanted *wanted, void *context, struct id *out)
+{
+	bool own_first = random_below(&book->random, 2) == 0;
+
+	return (own_first && random_of(book, BOOK_OWN, FAIR_TRIES, wanted, context, out)) ||
+	       next_brought(book, wanted, context, out) ||
+	       (!own_first && random_of(book, BOOK_OWN, FAIR_TRIES, wanted, context, out));
 }

@@ -136,6 +136,11 @@ size_t book_size(const struct book *book);
  * For walks through the network. */
 typedef bool book_wanted(void *context, const struct id *node);
 bool book_random(struct book *book, book_wanted *wanted, void *context, struct id *out);
+/* The same, but every other time one that no other node has brought (it has spoken for itself, was
+ * reached, is configured or linked), and else one that the source whose turn it is has: who invents
+ * nodes by the hundred is one voice among others. Of each at most 32 are asked; false does not say
+ * that there is none. */
+bool book_random_fair(struct book *book, book_wanted *wanted, void *context, struct id *out);
 
 /* ---- surviving a restart ---- */
 

@@ -26,8 +26,9 @@ enum book_away { BOOK_HERE, BOOK_AWAY_RECENTLY, BOOK_AWAY_LONG };
 /* Tries (book_next_away) after which a node has been away for long. */
 #define BOOK_AWAY_TRIES 20
 
-/* Where nodes are to be found by number: all of them, and those with an info of an order. */
-enum book_table_name { BOOK_ALL, BOOK_WITH_INFO, BOOK_TABLES = BOOK_WITH_INFO + ORDERS };
+/* Where nodes are to be found by number: all of them, those that no other node has brought (source
+ * is NULL), and those with an info of an order. */
+enum book_table_name { BOOK_ALL, BOOK_OWN, BOOK_WITH_INFO, BOOK_TABLES = BOOK_WITH_INFO + ORDERS };
 
 struct book_table {
 	struct book_node **items;
@@ -44,6 +45,7 @@ struct book_source {
 	struct id id;
 	struct book_node *nodes; /* heard of longest ago first */
 	size_t count;		 /* > 0 */
+	struct book_source *prev, *next; /* book->turns */
 	UT_hash_handle hh;
 };
 
@@ -60,6 +62,7 @@ struct book_node {
 	/* Could not be reached, and has not been there since: on book->away[away - 1]. */
 	enum book_away away;
 	uint16_t away_tries;
+	bool own; /* in the table of those that no other node has brought */
 	enum dialect dialect;
 	struct address good;			       /* the last one that worked */
 	struct book_addresses *configured[BOOK_ROLES]; /* NULL: none */
@@ -106,6 +109,7 @@ struct book {
 	struct book_table tables[BOOK_TABLES];
 	struct book_node *lists[BOOK_LISTS];
 	struct book_source *sources;
+	struct book_source *turns; /* the same, the one whose turn it is first */
 	struct book_node *changes; /* oldest first */
 	struct book_node *away[BOOK_AWAYS]; /* the one whose turn it is first */
 	struct book_topic *topics;

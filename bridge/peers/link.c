@@ -195,7 +195,7 @@ void links_closed(struct links *links, uint64_t now, struct lane *lane)
 		if (channel->released || (channel->last && channel->last->last))
 			channel_lose(links, now, link, channel);
 		else
-			channel->held = channel->kept != NULL;
+			channel->held = channel->unseen = channel->kept != NULL;
 	}
 	link->held_due = UINT64_MAX;
 	link->flapped = !link->told_up;

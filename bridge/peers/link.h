@@ -27,11 +27,12 @@
  * next one, in the order in which it was given to links_send. (A receiver that has it drops it by
  * its id.) Only content does; control frames are of their time, and their protocol repeats them.
  * The peer may have been restarted, and what comes before it has joined the overlay again goes
- * nowhere. So the overlay's content, new content too, waits for a sign that it has: links_resume,
- * or LINK_HOLD_MS on the new connection, should the sign fail to come. When the peer is lost,
- * content stays for LINK_KEPT_MS after it first came back, and only the sign sends it out. Bounded
- * in bytes (LIMIT_PEER_QUEUE_BYTES, LIMIT_KEPT_BYTES), the oldest of the overlay gives way; each copy that is not sent again is counted as peer_lost, once. Nobody is
- * dialled for it, and stopping does not wait for it.
+ * nowhere. So the overlay's content waits for a sign that it has: links_resume. (A peer that has
+ * joined gives it at once: it answers the Neighbor that it is reminded with.) New content waits for
+ * no longer than LINK_HOLD_MS on the new connection; what came back, until LINK_KEPT_MS after it
+ * first did so, also when the peer was lost in between. Bounded in bytes (LIMIT_PEER_QUEUE_BYTES,
+ * LIMIT_KEPT_BYTES), the oldest of the overlay gives way; each copy that is not sent again is counted
+ * as peer_lost, once. Nobody is dialled for it, and stopping does not wait for it.
  *
  * sans-IO: connections and streams are the caller's, reached through struct link_io.
  * Times are monotonic nanoseconds; one thread.
@@ -67,8 +68,8 @@
  * (CACHE_CONTENT_NS), and with the idle timeout before well within the time for which receivers
  * remember what they have (CACHE_ID_NS). */
 #define LINK_KEPT_MS 30000
-/* So long after the connection is back content waits for a sign of the peer's, where content has
- * come back. */
+/* So long after the connection is back new content waits for a sign of the peer's, where content
+ * has come back. */
 #define LINK_HOLD_MS 5000
 /* So long after a connection has ended beside others the other side may notice it: an idle
  * timeout. */

@@ -303,13 +303,19 @@ static void remove_if_done(struct links *links, struct link *link, struct channe
 		channel_remove(links, link, channel);
 }
 
+/* Whether what is kept goes out, before all else. */
+static bool sends_kept(const struct channel *channel)
+{
+	return channel->kept && !channel->held && !channel->unseen;
+}
+
 /* Whether there is something that may be sent now. */
 static bool has_sendable(const struct channel *channel)
 {
 	const struct frame *frame = channel->first;
 
 	if (!channel->held)
-		return channel->kept || frame;
+		return sends_kept(channel) || frame;
 	while (frame && frame->droppable)
 		frame = frame->next;
 	return frame != NULL;
@@ -319,7 +325,7 @@ static bool has_sendable(const struct channel *channel)
  * waits for another one. */
 static int send_one(struct links *links, uint64_t now, struct link *link, struct channel *channel)
 {
-	bool again = !channel->held && channel->kept;
+	bool again = sends_kept(channel);
 	struct frame *frame;
 	bool last;
 	int error;
@@ -430,7 +436,7 @@ void links_send(struct links *links, uint64_t now, const struct id *peer, const 
 	put_waiting(channel, frame);
 	channel->released = false;
 	if (last)
-		channel->held = false; /* it comes after the content */
+		channel->held = channel->unseen = false; /* it comes after the content */
 	if (!link->lanes) {
 		link->wanted = true;
 		link_soon(links, link, now);
@@ -444,7 +450,7 @@ void links_resume(struct links *links, uint64_t now, const struct id *peer, cons
 	struct channel *parked = link ? parked_find(links, link, topic) : NULL;
 	struct channel *channel = link ? channel_find(links, link, topic) : NULL;
 
-	if (!parked && !(channel && channel->held))
+	if (!parked && !(channel && (channel->held || channel->unseen)))
 		return;
 	if (!channel)
 		channel = channel_find_or_add(links, link, topic);
@@ -455,7 +461,7 @@ void links_resume(struct links *links, uint64_t now, const struct id *peer, cons
 	link_soon(links, link, now);
 	if (!channel)
 		return;
-	channel->held = false;
+	channel->held = channel->unseen = false;
 	link->wanted = !link->lanes;
 	channel_flush(links, now, link, channel);
 }
@@ -467,8 +473,8 @@ void links_release(struct links *links, uint64_t now, const struct id *peer, con
 
 	if (!channel)
 		return;
-	if (channel->held) { /* and therefore not released before */
-		channel->held = false;
+	if (channel->held || channel->unseen) { /* and therefore not released before */
+		channel->held = channel->unseen = false;
 		channel_flush(links, now, link, channel);
 	}
 	channel->released = true;
@@ -608,7 +614,8 @@ void channels_tick_kept(struct links *links, uint64_t now, struct link *link)
 		return;
 	link->kept_due = UINT64_MAX;
 	HASH_ITER (hh, link->channels, channel, next) {
-		expire_kept(links, now, link, channel);
+		if (expire_kept(links, now, link, channel))
+			channel->unseen = false;
 		remove_if_done(links, link, channel);
 	}
 	HASH_ITER (hh, link->parked, channel, next)

@@ -34,6 +34,7 @@ struct channel {
 	unsigned endings;      /* earlier streams_out that are not closed yet */
 	bool released;	       /* the overlay does not need it: gone when all is sent */
 	bool held;	       /* control frames only, until the peer is seen in the overlay */
+	bool unseen;	       /* likewise, but longer: nothing of what is kept */
 	bool no_credit;
 	uint64_t credit_due; /* no_credit: content is dropped from then on */
 	struct frame *kept;    /* content that came back, in order, before all that waits */

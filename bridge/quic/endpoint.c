@@ -6,6 +6,7 @@
 #include <utlist.h>
 
 #include "../error.h"
+#include "../limits.h"
 #include "../memory.h"
 #include "internal.h"
 
@@ -410,6 +411,7 @@ static void set_limits(struct quic_endpoint *endpoint)
 	endpoint->beginnings = (struct rate){
 		.interval = NGTCP2_SECONDS / QUIC_UNPROVEN_PER_SECOND, .slack = NGTCP2_SECONDS};
 	endpoint->max_unproven = QUIC_MAX_UNPROVEN;
+	endpoint->max_queued = LIMIT_QUEUES_BYTES;
 	endpoint->token_lifetime = QUIC_TOKEN_LIFETIME;
 	endpoint->handshake_timeout = QUIC_HANDSHAKE_TIMEOUT;
 	endpoint->pings_from = uv_hrtime();

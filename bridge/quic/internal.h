@@ -203,9 +203,11 @@ struct quic_endpoint {
 	size_t places, protocol_places[QUIC_PROTOCOLS];
 	size_t max_connections; /* of all protocols together */
 	uint64_t windows;	/* what all peers together may send that is not read */
+	size_t queued;		/* of all connections, see quic_connection_queued */
 	/* From the constants above; tests set others. */
 	struct rate answers, retries, beginnings;
 	size_t max_unproven;
+	size_t max_queued;
 	uint64_t token_lifetime, handshake_timeout;
 	uint64_t pings_from; /* ns: a moment of its grid of pings, see vigil.c */
 	bool closing;

@@ -92,7 +92,9 @@ struct quic_config {
 	const struct identity *identity;		/* must outlive the endpoint */
 	size_t protocols_count;				/* at least 1 */
 	struct quic_protocol protocols[QUIC_PROTOCOLS]; /* other ALPNs get alert 120 */
-	size_t max_queue; /* bytes queued per connection before quic_stream_send says FULL */
+	/* Bytes queued per connection before quic_stream_send says FULL; fewer when much is
+	 * queued on all of them together (LIMIT_QUEUES_BYTES). */
+	size_t max_queue;
 	/* A connection from source was refused, or another gave way to it: there is no place
 	 * left. Calls nothing of this interface. NULL: nobody wants to know. */
 	void (*crowded)(void *context, const struct address *source);

@@ -2,6 +2,7 @@
 #include <utlist.h>
 
 #include "../error.h"
+#include "../limits.h"
 #include "../memory.h"
 #include "internal.h"
 
@@ -20,6 +21,18 @@ struct quic_stream *stream_new(
 	return stream;
 }
 
+static void count_queued(struct quic_connection *connection, size_t size)
+{
+	connection->queued += size;
+	connection->endpoint->queued += size;
+}
+
+static void uncount_queued(struct quic_connection *connection, size_t size)
+{
+	connection->queued -= size;
+	connection->endpoint->queued -= size;
+}
+
 /* Frees frames of the connection that nobody has acknowledged. */
 static void drop(struct quic_connection *connection, struct frame *frames)
 {
@@ -30,7 +43,7 @@ static void drop(struct quic_connection *connection, struct frame *frames)
 		if (frame->droppable)
 			counters_add(connection->endpoint->config.counters,
 				COUNTER_DROPPED_PEER_LOST, 1);
-		connection->queued -= frame_size(frame);
+		uncount_queued(connection, frame_size(frame));
 		frame_free(frame);
 	}
 }
@@ -115,7 +128,7 @@ void stream_acked(struct quic_stream *stream, uint64_t size)
 
 		stream->first = frame->next;
 		stream->first_acked -= frame_size(frame);
-		stream->connection->queued -= frame_size(frame);
+		uncount_queued(stream->connection, frame_size(frame));
 		frame_free(frame);
 	}
 	if (!stream->first)
@@ -193,19 +206,40 @@ int quic_bidi_open(struct quic_connection *connection, struct quic_stream **out)
 	return open_stream(connection, true, out);
 }
 
+/* How much may wait on one connection, by what waits on all of them. */
+static size_t queue_limit(const struct quic_endpoint *endpoint)
+{
+	size_t all = endpoint->max_queued, limit = endpoint->config.max_queue;
+	size_t part = endpoint->queued < all ? (all - endpoint->queued) / 2 : 0;
+
+	if (part < LIMIT_QUEUE_LEAST_BYTES)
+		part = LIMIT_QUEUE_LEAST_BYTES;
+	return part < limit ? part : limit;
+}
+
+/* Whether even what is not content is too much. */
+static bool is_flooded(const struct quic_connection *connection)
+{
+	const struct quic_endpoint *endpoint = connection->endpoint;
+
+	return connection->queued / 2 > endpoint->config.max_queue ||
+	       (endpoint->queued / 2 > endpoint->max_queued &&
+		       connection->queued / 2 > LIMIT_QUEUE_LEAST_BYTES);
+}
+
 int quic_stream_send(struct quic_stream *stream, struct frame *frame)
 {
 	struct quic_connection *connection = stream->connection;
-	size_t size = frame_size(frame), limit = connection->endpoint->config.max_queue;
+	size_t size = frame_size(frame);
 
 	if (connection->state >= CONNECTION_ENDED || !is_outlet(stream) || stream->shut ||
 		stream->finish)
 		return ERROR_CLOSED;
-	if (frame->droppable && connection->queued + size > limit)
+	if (frame->droppable && connection->queued + size > queue_limit(connection->endpoint))
 		return ERROR_FULL;
 	/* Control frames are not refused, but a peer that makes us answer and never reads
 	 * is not to fill our memory with them. */
-	if (connection->queued / 2 > limit) {
+	if (is_flooded(connection)) {
 		struct closing close = {.application = true, .text = "peer does not read"};
 
 		connection_end(connection, &close, FAREWELL_APPLICATION);
@@ -223,7 +257,7 @@ int quic_stream_send(struct quic_stream *stream, struct frame *frame)
 	}
 	if (connection->queued == 0)
 		connection->acked_at = uv_hrtime();
-	connection->queued += size;
+	count_queued(connection, size);
 	stream_ready(stream);
 	endpoint_mark(connection->endpoint, connection);
 	return ERROR_NONE;
@@ -238,7 +272,7 @@ struct frame *quic_stream_take(struct quic_stream *stream)
 		return NULL;
 	stream->first = stream->last = stream->unsent = NULL;
 	for (frame = frames; frame; frame = frame->next)
-		stream->connection->queued -= frame_size(frame);
+		uncount_queued(stream->connection, frame_size(frame));
 	return frames;
 }
 

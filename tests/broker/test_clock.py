@@ -1,33 +1,14 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """A broker whose wall clock is set while it runs: boards without a battery, NTP at boot."""
 
-import pathlib
 import time
 
 import pytest
 
-from compile import shared_library
+from clock import Clock
 from identity import overlay, random_topic
 
-SHIM = pathlib.Path(__file__).with_name("clock_preload.c")
 HOUR = 3600
-
-
-class Clock:
-    """How many seconds a broker's wall clock is off."""
-
-    def __init__(self, folder: pathlib.Path, offset: int):
-        self.path = folder / "clock"
-        self.set(offset)
-        self.options = {
-            "preload": [shared_library(SHIM, folder)],
-            "environment": {"TEST_CLOCK": str(self.path)},
-        }
-
-    def set(self, offset: int):
-        # In place: it is mapped by the broker.
-        with open(self.path, "r+b" if self.path.exists() else "wb") as file:
-            file.write(offset.to_bytes(8, "little", signed=True))
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,8 @@ OPTIONS = {
     "queue_limit": number("a number of messages from 0 to 65536", ["65537", "-1"]),
     "queue_age": number("seconds from 1 to 3600", ["0", "3601", "99999999999999999999"]),
     "max_overlays": number("a number from 1 to 100000", ["0", "100001"]),
+    "max_overlays_per_user": number("a number from 1 to 100000", ["0", "100001"]),
+    "max_overlays_per_address": number("a number from 1 to 100000", ["0", "100001"]),
     "max_overlays_per_client": number("a number from 1 to 100000", ["0", "100001"]),
     "offline_sessions": Option("hold or leave", ["stay", "Hold"], ["both"], "leave"),
     "cache_bytes": number("bytes from 0 to 1073741824", ["1073741825", "-1"]),

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Writes the seeds of some of the fuzzers, made from the vectors of the real crates.
 
-Run it from anywhere; it writes corpus/{wire,frame,addr_info,gossip,book_row,mdns,info,session}
-beside itself.
+Run it from anywhere; it writes corpus/{wire,frame,addr_info,gossip,book_row,mdns,info,session,
+record,store,identity,link} beside itself.
 """
 
 import json
@@ -163,3 +163,64 @@ plain = b"\xa1\x66Custom\xa2\x62id\x01\x64data\x42ab"
 for name, address in {"inline": inline, "plain": plain}.items():
     write("info", f"cbor_custom_{name}", bytes([CBOR]) + bytes.fromhex(first["info_cbor"])[:-1] + b"\x81" + address)
 write("info", "postcard_custom", bytes([POSTCARD]) + bytes.fromhex(first["info_postcard"])[:-1] + b"\x01\x02\x01\x02ab")
+
+
+# Subscriptions from before a restart, a key and a value each.
+HEX = "00112233445566778899aabbccddeeff0123456789abcdef0123456789abcdef"
+
+
+def record(client, filter, value=b"\1"):
+    key = client + b"\0" + filter + b"\0"
+    return struct.pack(">HB", len(key), len(value)) + key + value
+
+
+plain, shared = f"p2panda/{HEX}".encode(), f"$share/group/p2panda/{HEX}".encode()
+write("record", "plain", record(b"client", plain))
+write("record", "shared", record(b"client", shared, b"\2") + record(b"", plain, b"\0"))
+write("record", "wrong", record(b"a", plain, b"\3") + record(b"b", b"p2panda/+") + record(b"c", plain[:-1], b""))
+write("record", "many", b"".join(record(b"%d" % (n % 3), plain[:-1] + b"%x" % n) for n in range(12)))
+
+# Rows of the database: the table and the columns' types (0 to 3: blob, text, integer, zeros).
+NODE, RECORD, OWN, NEIGHBOUR = range(4)
+
+
+def table_row(table, *columns):
+    types = sum(kind << 2 * number for number, (kind, _) in enumerate(columns))
+    return bytes([table | types << 2]) + b"".join(bytes([len(data)]) + data for _, data in columns)
+
+
+ADDRESS = b"\x04\xc0\0\2\1" + bytes(12) + b"\3\xe9"
+rows = {
+    "node": table_row(NODE, (0, bytes([1] * 32)), (0, row(1, 1, 0, good=V4))),
+    "record": table_row(RECORD, (0, b"client\0" + plain + b"\0"), (0, b"\1")),
+    "own": table_row(OWN, (1, b"info_time"), (0, bytes(8))),
+    "neighbour": table_row(NEIGHBOUR, (0, bytes([2] * 32)), (0, bytes([3] * 32)), (0, 2 * ADDRESS)),
+    "types": table_row(NODE, (2, bytes(8)), (3, b"123")) + table_row(OWN, (0, b"a\0b"), (1, b"text")),
+}
+for name, data in rows.items():
+    write("store", name, data)
+write("store", "all", b"".join(rows.values()))
+
+# RFC 8410, section 10.3: a key without and one with attributes.
+KEYS = {
+    "plain": "MC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC",
+    "attributes": "MHICAQEwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n"
+    "oB8wHQYKKoZIhvcNAQkJFDEPDA1DdXJkbGUgQ2hhaXJzgSEAGb9ECWmEzf6FQbrB\n"
+    "Z9w7lshQhqowtrbLDFw4rXAxZuE=",
+}
+for name, key in KEYS.items():
+    write("identity", name, f"-----BEGIN PRIVATE KEY-----\n{key}\n-----END PRIVATE KEY-----\n".encode())
+write("identity", "another", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+
+# Links: what is done (below), with whom, and how much.
+SEND, CONTROL, RELEASE, RESUME, CONNECT, CUT, ACKNOWLEDGE, END, BEGUN, OVER, CREDIT, PASS = range(12)
+
+
+def links(*steps):
+    return b"".join(bytes([what | whom << 4, much]) for what, whom, much in steps)
+
+
+write("link", "to_and_fro", links((CONNECT, 0, 9), (SEND, 0, 3), (ACKNOWLEDGE, 0, 2), (PASS, 0, 9), (RELEASE, 0, 0), (END, 0, 0)))
+write("link", "cut", links((CONNECT, 1, 9), (SEND, 1, 7), (ACKNOWLEDGE, 0, 2), (CUT, 0, 0), (PASS, 0, 50), (CONNECT, 1, 9), (PASS, 0, 5), (RESUME, 1, 0), (ACKNOWLEDGE, 0, 15)))
+write("link", "no_credit", links((CONNECT, 2, 0), (SEND, 2, 7), (SEND, 5, 7), (PASS, 0, 40), (CREDIT, 0, 1), (PASS, 0, 80)))
+write("link", "two", links((CONNECT, 0, 2), (SEND, 0, 1), (CONNECT, 0, 2), (SEND, 0, 1), (BEGUN, 1, 0), (PASS, 0, 99), (OVER, 1, 0), (CUT, 1, 0), (PASS, 0, 120)))

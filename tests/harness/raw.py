@@ -9,7 +9,7 @@ import struct
 
 from settings import PATIENCE
 
-PUBACK, PUBREC, SUBACK, UNSUBACK = 0x40, 0x50, 0x90, 0xB0
+PUBACK, PUBREC, PUBCOMP, SUBACK, UNSUBACK = 0x40, 0x50, 0x70, 0x90, 0xB0
 
 
 def _text(text: str) -> bytes:
@@ -26,20 +26,31 @@ def packet(kind: int, body: bytes) -> bytes:
 
 
 class RawClient:
-    """A client of MQTT 3.1.1 (version 4) or 5 with a clean session. It sends no PINGREQ: with
-    a keepalive it dies of it."""
+    """A client of MQTT 3.1.1 (version 4) or 5 with a clean session, or one that lasts. It sends
+    no PINGREQ: with a keepalive it dies of it."""
 
-    def __init__(self, port: int, client_id: str, keepalive: int = 0, version: int = 4):
+    def __init__(
+        self,
+        port: int,
+        client_id: str,
+        keepalive: int = 0,
+        version: int = 4,
+        lasting: bool = False,
+    ):
         self.id = client_id
         self._no_properties = b"\0" if version == 5 else b""
         self._numbers = itertools.cycle(range(1, 65536))
         self.socket = socket.create_connection(("127.0.0.1", port), PATIENCE)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._file = self.socket.makefile("rb")
-        head = _text("MQTT") + struct.pack("!BBH", version, 2, keepalive) + self._no_properties
+        # A session of MQTT 5 lasts as long as it says: here for an hour.
+        properties = b"\5\x11" + struct.pack("!I", 3600) if lasting else b"\0"
+        head = _text("MQTT") + struct.pack("!BBH", version, 0 if lasting else 2, keepalive)
+        head += properties if version == 5 else b""
         self.socket.sendall(packet(0x10, head + _text(client_id)))
         kind, body = self.read()
-        assert kind == 0x20 and body[:2] == b"\0\0", (kind, body)
+        assert kind == 0x20 and body[1] == 0 and body[0] <= lasting, (kind, body)
+        self.session_present = bool(body[0])
 
     def read(self) -> tuple[int, bytes]:
         """The next packet: its first byte and its body."""
@@ -80,6 +91,19 @@ class RawClient:
             return 0
         answer = self.wait(PUBACK if qos == 1 else PUBREC)
         return answer[2] if len(answer) > 2 else 0
+
+    def publish_as(self, number: int, topic: str, payload: bytes, dup: bool = False):
+        """The first half of a QoS 2 publish, with this packet id."""
+        head = struct.pack("!H", number) + self._no_properties
+        first = 0x3C if dup else 0x34
+        self.socket.sendall(packet(first, _text(topic) + head + payload))
+        answer = self.wait(PUBREC)
+        assert answer in (head[:2], head[:2] + b"\0"), answer
+
+    def release(self, number: int):
+        """The second half."""
+        self.socket.sendall(packet(0x62, struct.pack("!H", number)))
+        self.wait(PUBCOMP)
 
     def reset(self):
         """Ends the connection with a TCP reset."""

@@ -93,6 +93,7 @@ class RawNode:
         self._lines: list[str] = []
         self._sending = threading.Lock()
         self._asking = threading.Lock()
+        self._dialling = threading.Lock()
         self._serving: dict[str, Any] | None = None
         self.served = 0  # sessions that were answered as Bob, to their end
         self._told: list[int] = []  # connections on which Nodes was sent as Bob
@@ -125,7 +126,7 @@ class RawNode:
             self.connections[int(words[0])] = Connection(int(words[0]), *words[1:])
         elif word == "stream":
             self.streams[int(words[0])] = Stream(int(words[0]), int(words[1]), words[2])
-        elif word == "opened":
+        elif word == "opened" and words[0] != "0":
             self.streams[int(words[0])] = Stream(int(words[0]), int(words[1]), "ours")
         elif word == "closed":
             number, _, why = rest.partition(" ")
@@ -184,22 +185,24 @@ class RawNode:
             what = f"{start!r} after {words[0]}"
             return self.wait(lambda: self._line(start, after), timeout, what).removeprefix(start)
 
-    def dial(self, broker, protocol: str) -> Connection:
+    def dial(self, broker, protocol: str, timeout: float | None = None) -> Connection:
         """Connects."""
-        with self._changed:
-            known = set(self.connections)
-        self.send("dial", protocol, broker.id, broker.address())
-        return self.wait(
-            lambda: next(
-                (
-                    one
-                    for number, one in self.connections.items()
-                    if number not in known and one.way == "out" and one.node == broker.id
+        with self._dialling:
+            with self._changed:
+                known = set(self.connections)
+            self.send("dial", protocol, broker.id, broker.address())
+            return self.wait(
+                lambda: next(
+                    (
+                        one
+                        for number, one in self.connections.items()
+                        if number not in known and one.way == "out" and one.node == broker.id
+                    ),
+                    None,
                 ),
-                None,
-            ),
-            what=f"connection to {broker.name}",
-        )
+                timeout,
+                f"connection to {broker.name}",
+            )
 
     def hash(self, data: bytes) -> bytes:
         return bytes.fromhex(self._ask("hash ", "hash", data.hex()))
@@ -212,19 +215,20 @@ class RawNode:
         self,
         broker,
         topics: Iterable[str] = (),
-        nodes: str | None = None,
+        nodes: str | int | None = None,
         salt: bytes | None = None,
         timeout: float | None = None,
     ) -> Session:
         """A session as Alice.
 
         topics  that are shared
-        nodes   what Nodes tells: the arguments of raw_discovery.c's command "make"
+        nodes   what Nodes tells: the arguments of raw_discovery.c's command "make", or what
+                make() has returned
         salt    Alice's half
         """
         salt = salt or secrets.token_bytes(32)
-        message = self._make(nodes)
-        connection = self.dial(broker, "discovery")
+        message = nodes if isinstance(nodes, int) else self.make(nodes)
+        connection = self.dial(broker, "discovery", timeout)
         stream = self._open(connection)
         self.send("send", stream.number, frame(b"\0" + salt).hex())
         answer = self._wait_frame(connection, stream, timeout)
@@ -239,8 +243,9 @@ class RawNode:
         return Session(hashes_in(answer, 33), told, connection.close)
 
     def _open(self, connection: Connection) -> Stream:
-        number = self._ask("opened ", "open", connection.number, "bidi").split()[0]
-        return self.streams[int(number)]
+        number = int(self._ask("opened ", "open", connection.number, "bidi").split()[0])
+        assert number, f"the connection ended: {connection.close}"
+        return self.streams[number]
 
     def _wait_frame(self, connection: Connection, stream: Stream, timeout: float | None) -> bytes:
         waiting: list[bytes] = []
@@ -254,7 +259,7 @@ class RawNode:
         assert len(waiting) == 1, "more than one message"
         return waiting[0]
 
-    def _make(self, nodes: str | None) -> int:
+    def make(self, nodes: str | None) -> int:
         """The number of a Nodes message that is ready to be sent; 0: of the empty one."""
         if nodes is None:
             return 0
@@ -268,7 +273,7 @@ class RawNode:
 
     def serve(self, topics: Iterable[str] = (), nodes: str | None = None):
         """From now on every session that others begin is answered as Bob would."""
-        serving = {"topics": list(topics), "message": self._make(nodes)}
+        serving = {"topics": list(topics), "message": self.make(nodes)}
         with self._changed:
             self._serving = serving
 
@@ -303,6 +308,10 @@ class RawNode:
 
     def wait_served(self, count: int, timeout: float | None = None):
         self.wait(lambda: self.served >= count, timeout, f"{count} sessions")
+
+    def runs(self) -> bool:
+        """Whether its process has not given up."""
+        return self._process.poll() is None
 
     def close(self):
         self._process.kill()

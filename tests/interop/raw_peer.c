@@ -9,11 +9,13 @@
  *   join <topic>           opens a stream with its header and sends Neighbor(High) on it
  *   gossip <round> <hex>   a message of this content on the last stream
  *   frame <hex>            any frame, without its length
+ *   shuffles <count>       from now on so many Shuffles a second on the last stream, each of 64
+ *                          nodes that nobody knows and that could exist; 0: no more
  *   connect                another connection, which is used from then on
  *   close                  ends the one before it
  *
  * Lines on stdout: `id <node id>`, `connected` for each connection, `frame <topic> <size>` for each
- * frame that arrives, `ended <why>` (and it ends).
+ * frame that arrives, `shuffles` for each such command, `ended <why>` (and it ends).
  */
 #include <openssl/rand.h>
 #include <stdio.h>
@@ -28,9 +30,15 @@
 #include "bridge/memory.h"
 #include "bridge/quic/quic.h"
 
+#define SHUFFLE_MS 10
+#define STRANGERS  4096
+
 #define LINE_SIZE (4 * LIMIT_FRAME + 64)
 
 static struct quic_endpoint *endpoint;
+static struct identity identity;
+static uv_timer_t shuffle_timer;
+static size_t shuffles; /* each time */
 static struct id peer;
 static struct address peer_address;
 static struct quic_connection *connection, *before, *ending;
@@ -107,20 +115,29 @@ static void on_credit(void *context, struct quic_connection *granted)
 {
 }
 
-static void send_frame(const uint8_t *body, size_t size)
+static int try_frame(const uint8_t *body, size_t size)
 {
 	struct frame *frame = frame_new(4 + size);
+	int error;
 
 	if (!stream || !frame)
 		die("no stream, or no memory");
 	for (int i = 0; i < 4; i++)
 		frame->head[i] = (uint8_t)(size >> (24 - 8 * i));
 	memcpy(frame->head + 4, body, size);
-	if (quic_stream_send(stream, frame))
+	error = quic_stream_send(stream, frame);
+	if (error)
+		frame_free(frame);
+	return error;
+}
+
+static void send_frame(const uint8_t *body, size_t size)
+{
+	if (try_frame(body, size))
 		die("the stream takes no frame");
 }
 
-static void send_message(const struct wire_message *message)
+static int try_message(const struct wire_message *message)
 {
 	/* Not frame_encode: that refuses what is too large. */
 	static uint8_t body[2 * LIMIT_FRAME];
@@ -129,7 +146,13 @@ static void send_message(const struct wire_message *message)
 	writer_init(&writer, body, sizeof body);
 	if (wire_encode(message, &writer))
 		die("a message too large even for here");
-	send_frame(body, writer_size(&writer));
+	return try_frame(body, writer_size(&writer));
+}
+
+static void send_message(const struct wire_message *message)
+{
+	if (try_message(message))
+		die("the stream takes no message");
 }
 
 static void join(const uint8_t *topic, size_t size)
@@ -157,6 +180,47 @@ static void gossip(const uint8_t *content, size_t size, uint16_t round)
 	gossip.gossip.round = round;
 	send_message(&gossip);
 	message_unref(message);
+}
+
+/* An id that somebody has to look at closely: it is a point of the curve. */
+static struct id stranger(void)
+{
+	static struct id strangers[STRANGERS];
+	static size_t count, next;
+
+	while (count < STRANGERS) {
+		if (RAND_bytes(strangers[count].bytes, ID_SIZE) != 1)
+			die("no randomness");
+		if (identity_is_key(&strangers[count]))
+			count++;
+	}
+	return strangers[next++ % STRANGERS];
+}
+
+static void on_shuffle(uv_timer_t *timer)
+{
+	static struct wire_message message = {.type = WIRE_SHUFFLE};
+	static unsigned sent;
+
+	for (size_t i = 0; i < shuffles; i++) {
+		message.shuffle.origin = identity.id;
+		message.shuffle.ttl = ++sent % 2 ? 0 : 6;
+		message.shuffle.nodes.count = LIMIT_SHUFFLE_NODES;
+		for (size_t node = 0; node < LIMIT_SHUFFLE_NODES; node++)
+			message.shuffle.nodes.items[node].id = stranger();
+		/* A full stream is as fast as it can be. */
+		if (try_message(&message))
+			return;
+	}
+}
+
+static void shuffle(unsigned long per_second)
+{
+	shuffles = per_second * SHUFFLE_MS / 1000;
+	if (shuffles == 0)
+		uv_timer_stop(&shuffle_timer);
+	else
+		uv_timer_start(&shuffle_timer, on_shuffle, 0, SHUFFLE_MS);
 }
 
 static void connect_again(void)
@@ -194,6 +258,11 @@ static void on_command(char *line)
 		return;
 	}
 
+	if (strcmp(word, "shuffles") == 0 && hex) {
+		shuffle(strtoul(hex, NULL, 10));
+		puts("shuffles");
+		return;
+	}
 	if (more) {
 		round = strtol(hex, NULL, 10);
 		hex = more;
@@ -234,7 +303,6 @@ int main(int argc, char **argv)
 {
 	struct address bind = {.family = 4, .ip = {127, 0, 0, 1}};
 	uint8_t secret[IDENTITY_SECRET_SIZE];
-	struct identity identity;
 	struct counters counters = {0};
 	uv_poll_t input;
 	uv_loop_t loop;
@@ -268,6 +336,7 @@ int main(int argc, char **argv)
 		quic_connect(endpoint, 0, &peer, &peer_address, &connection))
 		die("cannot begin");
 	printf("id %s\n", hex_encode(identity.id.bytes, ID_SIZE, id));
+	uv_timer_init(&loop, &shuffle_timer);
 	uv_poll_init(&loop, &input, 0);
 	uv_poll_start(&input, UV_READABLE, on_input);
 	uv_run(&loop, UV_RUN_DEFAULT);

@@ -59,6 +59,12 @@ class RawPeer:
         """Any frame there, without its length."""
         self.send("frame", body.hex())
 
+    def shuffles(self, per_second: int):
+        """From now on Shuffles there, each of 64 nodes that nobody knows; 0: no more."""
+        told = sum(line == "shuffles" for line in self.lines())
+        self.send("shuffles", str(per_second))
+        self.wait("shuffles", told + 1)
+
     def connect(self):
         """Another connection, from now on beside the last one."""
         self.send("connect")

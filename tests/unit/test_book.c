@@ -1077,6 +1077,46 @@ static void some_node_at_random(void **state)
 	assert_int_equal(wish.asked, 64);
 }
 
+/* Who has brought hundreds of nodes is one voice of three, and those that have spoken for themselves
+ * or were reached are as many again. */
+static void some_node_fairly(void **state)
+{
+	unsigned of_liar = 0, of_others = 0, own = 0;
+	struct wish wish;
+	struct id id;
+
+	renew(LIMIT_NODES);
+	assert_false(book_random_fair(book, any, NULL, &id));
+	for (uint32_t node = 0; node < 500; node++)
+		assert_int_equal(invent(1000000, node), 0);
+	assert_int_equal(invent(1000001, 500), 0);
+	assert_int_equal(invent(1000002, 501), 0);
+	assert_int_equal(invent(502, 502), 0);
+	assert_int_equal(invent(1000000, 503), 0);
+	worked(503);
+	for (int i = 0; i < 6000; i++) {
+		assert_true(book_random_fair(book, any, NULL, &id));
+		of_liar += number_of(&id) < 500;
+		of_others += number_of(&id) == 500 || number_of(&id) == 501;
+		own += number_of(&id) >= 502;
+	}
+	assert_uint_in_range(own, 2800, 3200);
+	assert_uint_in_range(of_liar, 900, 1100);
+	assert_uint_in_range(of_others, 1800, 2200);
+	for (uint32_t node = 500; node < 504; node++) {
+		wish = (struct wish){.wanted = node};
+		assert_true(book_random_fair(book, is_wanted, &wish, &id));
+		assert_int_equal(number_of(&id), node);
+	}
+	/* They are found where they are until they go: a small book lets the liar's go. */
+	renew(4);
+	for (uint32_t node = 0; node < 40; node++) {
+		assert_int_equal(invent(node % 3 ? 1000000 + node % 3 : node, node), 0);
+		assert_true(book_random_fair(book, any, NULL, &id));
+		assert_true(book_knows(book, &id));
+	}
+}
+
 /* ---- the disk ---- */
 
 static void a_row_for_each_change(void **state)
@@ -1731,6 +1771,7 @@ int main(void)
 		TEST(topics_of_one_node),
 		TEST(topics_in_all),
 		TEST(some_node_at_random),
+		TEST(some_node_fairly),
 		TEST(a_row_for_each_change),
 		TEST(time_alone_is_no_storm),
 		TEST(rows_of_those_who_are_gone),

@@ -101,6 +101,7 @@ static int setup(void **state)
 	done[0] = '\0';
 	assert_int_equal(effects_init(&core.effects, &counters), 0);
 	contents_init(&core.contents, 1u << 20, &counters);
+	census_init(&core.census, LIMIT_RECEIVED_IDS);
 	broadcast_init(&broadcast, &core, &topic);
 	for (size_t i = 1; i <= 3; i++) {
 		struct id peer = id_of(i);
@@ -113,6 +114,8 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	broadcast_clear(&broadcast);
+	assert_int_equal(core.missing, 0);
+	assert_int_equal(core.lazy, 0);
 	effects_clear(&core.effects);
 	heap_end();
 	return 0;
@@ -398,6 +401,74 @@ static void what_is_missing_is_bounded(void **state)
 	assert_true(broadcast_deadline(&broadcast) == UINT64_MAX);
 }
 
+/* However many overlays there are. */
+static void what_is_missing_is_bounded_in_sum(void **state)
+{
+	const uint32_t overlays = LIMIT_MISSING_IN_ALL / 1000 + 1;
+	struct broadcast *others = calloc(overlays, sizeof *others);
+	struct id topic = id_of(201), peer = id_of(1);
+	static struct wire_message message;
+
+	assert_non_null(others);
+	message.type = WIRE_IHAVE;
+	message.ihave.count = 1;
+	for (uint32_t i = 0; i < overlays; i++) {
+		broadcast_init(&others[i], &core, &topic);
+		broadcast_neighbour_up(&others[i], &peer);
+		for (uint32_t j = 0; j < 1000; j++) {
+			memcpy(message.ihave.items[0].id.bytes, &j, sizeof j);
+			broadcast_receive(&others[i], now, &peer, &message);
+		}
+	}
+	assert_int_equal(core.missing, LIMIT_MISSING_IN_ALL);
+	assert_int_equal(counters_get(&counters, COUNTER_LIMIT_MISSING),
+		overlays * 1000 - LIMIT_MISSING_IN_ALL);
+	/* There is room again when one of them is left. */
+	broadcast_clear(&others[0]);
+	receive_ihave(1, "a", 0);
+	assert_int_equal(core.missing, LIMIT_MISSING_IN_ALL - 1000 + 1);
+	for (uint32_t i = 1; i < overlays; i++)
+		broadcast_clear(&others[i]);
+	free(others);
+}
+
+static void announcements_are_bounded_in_sum(void **state)
+{
+	const uint32_t overlays = LIMIT_LAZY_QUEUE_IN_ALL / LIMIT_LAZY_QUEUE;
+	struct broadcast *others = calloc(overlays, sizeof *others);
+	struct id topic = id_of(201), peer = id_of(1);
+	static struct wire_message prune = {.type = WIRE_PRUNE};
+	uint32_t number = 0;
+
+	assert_non_null(others);
+	for (uint32_t i = 0; i < overlays; i++) {
+		broadcast_init(&others[i], &core, &topic);
+		broadcast_neighbour_up(&others[i], &peer);
+		broadcast_receive(&others[i], now, &peer, &prune);
+		for (size_t j = 0; j < LIMIT_LAZY_QUEUE; j++, number++) {
+			struct message *message = message_new(&number, sizeof number);
+
+			assert_int_equal(broadcast_publish(&others[i], now, message, NULL), 0);
+			message_unref(message);
+		}
+	}
+	assert_int_equal(core.lazy, LIMIT_LAZY_QUEUE_IN_ALL);
+	assert_int_equal(counters_get(&counters, COUNTER_LIMIT_LAZY_QUEUE), 0);
+	receive_prune(1);
+	assert_int_equal(publish("a", NULL), 0);
+	assert_int_equal(counters_get(&counters, COUNTER_LIMIT_LAZY_QUEUE), 1);
+	/* A dispatch makes room, and so does a neighbour that goes. */
+	broadcast_tick(&others[0], now + 5 * MS);
+	broadcast_neighbour_down(&others[1], &peer);
+	assert_int_equal(core.lazy, LIMIT_LAZY_QUEUE_IN_ALL - 2 * LIMIT_LAZY_QUEUE);
+	assert_int_equal(publish("b", NULL), 0);
+	assert_int_equal(counters_get(&counters, COUNTER_LIMIT_LAZY_QUEUE), 1);
+	assert_done(NULL);
+	for (uint32_t i = 0; i < overlays; i++)
+		broadcast_clear(&others[i]);
+	free(others);
+}
+
 /* Asks for what is missing, and returns for how many. */
 static size_t count_grafts(void)
 {
@@ -463,6 +534,8 @@ int main(void)
 		TEST(a_false_id_is_counted_and_nothing_else),
 		TEST(the_message_is_shared),
 		TEST(what_is_missing_is_bounded),
+		TEST(what_is_missing_is_bounded_in_sum),
+		TEST(announcements_are_bounded_in_sum),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

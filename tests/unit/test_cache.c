@@ -16,6 +16,7 @@
 static struct counters counters;
 static struct keyed keyed;
 static struct contents contents;
+static struct census census;
 static struct cache cache;
 
 static int setup(void **state)
@@ -23,7 +24,8 @@ static int setup(void **state)
 	memset(&counters, 0, sizeof counters);
 	heap_begin();
 	contents_init(&contents, 100000, &counters);
-	cache_init(&cache, &contents, &keyed, 1000);
+	census_init(&census, 1000);
+	cache_init(&cache, &contents, &census, &keyed);
 	return 0;
 }
 
@@ -32,6 +34,9 @@ static int teardown(void **state)
 	cache_clear(&cache);
 	assert_int_equal(contents.bytes, 0);
 	assert_null(contents.oldest);
+	assert_int_equal(census.ids, 0);
+	for (size_t i = 0; i < CACHE_RANKS; i++)
+		assert_null(census.ranks[i]);
 	heap_end();
 	return 0;
 }
@@ -110,7 +115,7 @@ static void overlays_share_the_bytes(void **state)
 	struct cache other;
 	size_t each;
 
-	cache_init(&other, &contents, &keyed, 1000);
+	cache_init(&other, &contents, &census, &keyed);
 	assert_int_equal(add(&cache, 1, 1, 1000), 0);
 	each = contents.bytes;
 	contents.limit = 3 * each;
@@ -139,6 +144,45 @@ static void the_oldest_id_gives_way(void **state)
 	assert_true(!knows(&cache, 499) && knows(&cache, 500) && knows(&cache, 1499));
 }
 
+/* A busy overlay does not make quiet ones forget, nor does a new one that becomes busy; two that
+ * are equally busy give way by turns, to a fourth part. */
+static void the_oldest_of_the_largest_overlay_gives_way(void **state)
+{
+	enum { QUIET = 20, EACH = 5 };
+	struct cache quiet[QUIET], second;
+	uint64_t number = 0, busy = 1000 - QUIET * EACH;
+
+	for (size_t i = 0; i < QUIET; i++) {
+		cache_init(&quiet[i], &contents, &census, &keyed);
+		for (size_t j = 0; j < EACH; j++)
+			assert_int_equal(add(&quiet[i], number, number, 0), 0), number++;
+	}
+	for (uint64_t i = 0; i < 5000; i++)
+		assert_int_equal(add(&cache, number, number, 0), 0), number++;
+	assert_int_equal(census.ids, 1000);
+	assert_int_equal(cache.count, busy);
+	assert_true(!knows(&cache, number - busy - 1) && knows(&cache, number - busy));
+	assert_int_equal(counters_get(&counters, COUNTER_LIMIT_RECEIVED_IDS), 5000 - busy);
+
+	cache_init(&second, &contents, &census, &keyed);
+	for (uint64_t i = 0; i < 5000; i++)
+		assert_int_equal(add(&second, number, number, 0), 0), number++;
+	assert_int_equal(census.ids, 1000);
+	assert_int_equal(cache.count + second.count, busy);
+	assert_true(4 * cache.count >= 3 * second.count && 4 * second.count >= 3 * cache.count);
+	for (uint64_t i = 0; i < QUIET * EACH; i++)
+		assert_true(knows(&quiet[i / EACH], i));
+
+	/* What is forgotten in time makes room for others. */
+	cache_clear(&cache);
+	for (size_t i = 0; i < QUIET; i++)
+		cache_clear(&quiet[i]);
+	for (uint64_t i = 0; i < 1000 - busy / 2; i++)
+		assert_int_equal(add(&second, number, number, 0), 0), number++;
+	assert_true(second.count > 900);
+	cache_clear(&second);
+}
+
 /* As many as there may be: each is found, the oldest goes first whatever table it is in, and no
  * table is so large that doubling it would take long. */
 static void a_million_ids_are_in_small_tables(void **state)
@@ -148,7 +192,8 @@ static void a_million_ids_are_in_small_tables(void **state)
 
 	heap_end(); /* begun by setup */
 	heap_begin();
-	cache_init(&large, &contents, &keyed, n);
+	census.limit = n;
+	cache_init(&large, &contents, &census, &keyed);
 	for (uint64_t i = 0; i < n; i++)
 		assert_int_equal(add(&large, i, i, 0), 0);
 	assert_int_equal(large.count, n);
@@ -185,7 +230,8 @@ static void tables_change_unnoticed(void **state)
 	bool first_was_empty = false;
 	struct cache large;
 
-	cache_init(&large, &contents, &keyed, LIMIT_RECEIVED_IDS);
+	census.limit = LIMIT_RECEIVED_IDS;
+	cache_init(&large, &contents, &census, &keyed);
 	for (uint64_t i = 0; i < n; i++) {
 		/* One pause, in which most of them are forgotten. */
 		now += i == n / 2 ? CACHE_ID_NS * 5 / 6 : step;
@@ -213,7 +259,8 @@ static void what_is_due_is_removed_in_slices(void **state)
 	uint64_t n = 3 * CACHE_EVICT_MOST, now = CACHE_CONTENT_NS;
 	struct cache large;
 
-	cache_init(&large, &contents, &keyed, n);
+	census.limit = n;
+	cache_init(&large, &contents, &census, &keyed);
 	contents.limit = SIZE_MAX;
 	for (uint64_t i = 0; i < n; i++)
 		assert_int_equal(add(&large, 0, i, 1), 0);
@@ -256,7 +303,7 @@ static void no_memory_leaves_it_as_it_was(void **state)
 {
 	uint64_t added = 0, known = 0;
 
-	cache.limit = 2 * CACHE_FIRST;
+	census.limit = 2 * CACHE_FIRST;
 	for (uint64_t i = 0; i < CACHE_FIRST + 1000; i++) {
 		int error;
 
@@ -279,6 +326,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(content_goes_before_ids, setup, teardown),
 		cmocka_unit_test_setup_teardown(overlays_share_the_bytes, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_oldest_id_gives_way, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			the_oldest_of_the_largest_overlay_gives_way, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_million_ids_are_in_small_tables, setup, teardown),
 		cmocka_unit_test_setup_teardown(tables_change_unnoticed, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_due_is_removed_in_slices, setup, teardown),

@@ -25,6 +25,9 @@ static struct {
 	unsigned asked; /* has_session */
 	bool fails;	/* join and leave do */
 	bool has_session[CLIENTS];
+	bool forbidden[CLIENTS][TOPICS];
+	struct interest_owner owners[CLIENTS];
+	unsigned rights_asked, denied, gave_way[CLIENTS];
 	/* What is to be known after a restart: QoS + 1 of "p2panda/<topic>". */
 	unsigned recorded[CLIENTS][TOPICS];
 	unsigned remembered, forgotten, limited, unrecorded;
@@ -116,22 +119,57 @@ static void on_unrecorded(void *context, const char *client, const struct id *id
 	world.unrecorded++;
 }
 
+static bool is_allowed(void *context, const char *client, const char *filter, const struct id *id)
+{
+	size_t topic = topic_of(context, id);
+
+	assert_int_equal(client[0], 'c');
+	assert_int_equal(filter[strlen(filter) - 1], '0' + (int)topic);
+	world.rights_asked++;
+	return !world.forbidden[client[1] - '0'][topic];
+}
+
+static struct interest_owner owner_of(void *context, const char *client)
+{
+	assert_ptr_equal(context, &world);
+	return world.owners[client[1] - '0'];
+}
+
+static void on_denied(void *context, const char *client, const struct id *id)
+{
+	topic_of(context, id);
+	world.denied++;
+}
+
+static void on_gave_way(void *context, const char *client, const struct id *id)
+{
+	topic_of(context, id);
+	world.gave_way[client[1] - '0']++;
+}
+
 static const struct interest_actions actions = {
-	on_join,
-	on_leave,
-	has_session,
-	on_remember,
-	on_forget,
-	on_limited,
-	on_unrecorded,
-	&world,
+	.allowed = is_allowed,
+	.owner = owner_of,
+	.join = on_join,
+	.leave = on_leave,
+	.has_session = has_session,
+	.remember = on_remember,
+	.forget = on_forget,
+	.denied = on_denied,
+	.limited = on_limited,
+	.gave_way = on_gave_way,
+	.unrecorded = on_unrecorded,
+	.context = &world,
 };
 
 static const struct interest_config plain = {
 	.linger_ns = LINGER,
 	.max_overlays = 100,
 	.max_overlays_per_client = 100,
-	.max_records = 100000};
+	.max_overlays_per_user = 100,
+	.max_overlays_per_address = 100,
+	.max_records = 100000,
+	.max_denied = 100};
 
 /* Begins anew with this configuration, as after a restart. */
 static void begin(const struct interest_config *config)
@@ -526,6 +564,37 @@ static void several_linger(void **state)
 	assert_false(world.joined[1]);
 }
 
+/* Each to its own end, however often it is published to and whatever comes before. */
+static void many_linger(void **state)
+{
+	uint64_t ends[4], begun = world.now;
+
+	for (size_t i = 0; i < 4; i++) {
+		ends[i] = world.now + LINGER;
+		publish(i);
+		pass(S);
+	}
+	/* Two of them again, the younger first. */
+	for (size_t i = 4; i > 0; i -= 2) {
+		ends[i - 2] = world.now + LINGER;
+		publish(i - 2);
+		pass(S);
+	}
+	while (world.now < begun + 2 * LINGER) {
+		for (size_t i = 0; i < 4; i++)
+			assert_int_equal(world.joined[i], world.now < ends[i]);
+		world.now += S / 10;
+		tick();
+	}
+	/* What is over is over, and begins anew. */
+	publish(1);
+	pass(LINGER - S);
+	assert_true(world.joined[1]);
+	pass(S);
+	assert_false(world.joined[1]);
+	assert_int_equal(world.joins[0] + world.joins[1] + world.joins[2] + world.joins[3], 5);
+}
+
 static void no_linger_at_all(void **state)
 {
 	begin(&(struct interest_config){.max_overlays = 1, .max_overlays_per_client = 1});
@@ -858,6 +927,133 @@ static double cost_of_subscribing(void)
 	return (double)(ended.tv_sec - begun.tv_sec) + (double)(ended.tv_nsec - begun.tv_nsec) / 1e9;
 }
 
+static size_t lingering;
+
+static int on_lingering(void *context, const struct id *id)
+{
+	(void)id;
+	lingering++;
+	return ERROR_NONE;
+}
+
+static int on_lingered(void *context, const struct id *id)
+{
+	(void)id;
+	lingering--;
+	return ERROR_NONE;
+}
+
+/* Seconds in which so many publishers' times run out in so many TICKs. */
+static double cost_of_lingering(size_t overlays, size_t ticks)
+{
+	struct interest_actions uncounted = actions;
+	struct interest_config config = plain;
+	struct timespec begun, ended;
+	struct id id = {{0}};
+
+	uncounted.join = on_lingering;
+	uncounted.leave = on_lingered;
+	config.max_overlays = config.max_overlays_per_client = overlays;
+	config.max_overlays_per_user = config.max_overlays_per_address = overlays;
+	interest_free(world.interest);
+	assert_int_equal(
+		interest_new(&uncounted, &config, &world.random, &world.interest), 0);
+	for (uint64_t i = 0; i < overlays; i++) {
+		memcpy(id.bytes, &i, sizeof i);
+		assert_int_equal(interest_published(world.interest,
+					 world.now + i * ticks / overlays, "c0", &id),
+			0);
+	}
+	tick();
+	assert_int_equal(lingering, overlays);
+	world.now += LINGER;
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &begun);
+	for (size_t i = 0; i < ticks; i++, world.now++) {
+		tick();
+		assert_int_equal(lingering, overlays - (i + 1) * (overlays / ticks));
+	}
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ended);
+	return (double)(ended.tv_sec - begun.tv_sec) + (double)(ended.tv_nsec - begun.tv_nsec) / 1e9;
+}
+
+static void hear(const char *client, size_t topic, const char *before)
+{
+	struct id id = topic_id(topic);
+
+	interest_heard(world.interest, client, filter_of(topic, before), &id);
+}
+
+static uint64_t witness(size_t topic)
+{
+	struct id id = topic_id(topic);
+
+	return interest_witness(world.interest, &id);
+}
+
+/* Whoever subscribes a topic itself and is sent what is published there, until something might
+ * have been missed. */
+static void witnesses(void **state)
+{
+	uint64_t first, second;
+
+	hear("c0", 0, "p2panda/");
+	assert_true(witness(0) == 0);
+	subscribe("c0", 0, 1);
+	subscribe("c0", 1, 1);
+	subscribe("c1", 0, 0);
+	assert_true(witness(0) == 0);
+	hear("c2", 0, "p2panda/");
+	assert_true(witness(0) == 0);
+	hear("c0", 0, "p2panda/");
+	first = witness(0);
+	assert_true(first != 0 && witness(1) == 0);
+	/* It stays the same one. */
+	hear("c1", 0, "p2panda/");
+	unsubscribe("c1", 0);
+	unsubscribe("c0", 1);
+	subscribe("c0", 0, 2);
+	interest_connected(world.interest, "c0", true); /* taken over */
+	tick();
+	assert_true(witness(0) == first);
+
+	/* Offline it is sent nothing; later it is another one. */
+	interest_offline(world.interest, "c0");
+	assert_true(witness(0) == 0);
+	hear("c0", 0, "p2panda/");
+	assert_true(witness(0) == 0);
+	interest_connected(world.interest, "c0", true);
+	assert_true(witness(0) == 0);
+	hear("c0", 0, "p2panda/");
+	second = witness(0);
+	assert_true(second != 0 && second != first);
+	unsubscribe("c0", 0);
+	assert_true(witness(0) == 0);
+
+	for (int i = 0; i < 2; i++) {
+		subscribe("c0", 0, 2);
+		hear("c0", 0, "p2panda/");
+		assert_true(witness(0) != 0);
+		if (i == 0)
+			interest_gone(world.interest, "c0");
+		else
+			interest_connected(world.interest, "c0", false);
+		assert_true(witness(0) == 0);
+		hear("c0", 0, "p2panda/");
+		assert_true(witness(0) == 0);
+		tick();
+	}
+}
+
+/* What a TICK costs goes by whose time is over, not by how many linger. */
+static void others_linger_costs_nothing(void **state)
+{
+	double at_once = cost_of_lingering(50000, 1), by_and_by = cost_of_lingering(50000, 1000);
+
+	print_message("50,000 lingers end: %.1f ms in one TICK, %.1f ms in a thousand\n",
+		at_once * 1e3, by_and_by * 1e3);
+	assert_true(by_and_by < 10 * at_once);
+}
+
 static void others_filters_cost_nothing(void **state)
 {
 	struct interest_config config = plain;
@@ -1054,6 +1250,242 @@ static void a_limit_for_publishers(void **state)
 	assert_int_equal(publish_as("c0", 2), ERROR_LIMIT);
 }
 
+/* ---- rights ---- */
+
+static void change_right(size_t client, size_t topic, bool forbidden)
+{
+	world.forbidden[client][topic] = forbidden;
+	interest_rights_changed(world.interest);
+	tick();
+}
+
+static void who_may_not_read_holds_nothing(void **state)
+{
+	world.forbidden[0][0] = true;
+	subscribe("c0", 0, 1);
+	subscribe_as("c0", 0, "$share/a/p2panda/", 1);
+	tick();
+	assert_int_equal(world.joins[0], 0);
+	assert_int_equal(world.denied, 2);
+	assert_int_equal(world.remembered, 0);
+	/* Once it may, and once it may not any more. */
+	change_right(0, 0, false);
+	assert_true(world.joined[0]);
+	assert_int_equal(world.recorded[0][0], 2);
+	change_right(0, 0, true);
+	assert_false(world.joined[0]);
+	assert_int_equal(world.denied, 4);
+	assert_int_equal(world.recorded[0][0], 0);
+	/* Others may. */
+	subscribe("c1", 0, 0);
+	assert_true(world.joined[0]);
+	unsubscribe("c1", 0);
+	unsubscribe("c0", 0);
+	tick();
+	assert_false(world.joined[0]);
+	change_right(0, 0, false);
+	assert_true(world.joined[0]); /* for the shared one is still there */
+}
+
+static void rights_change_without_a_word(void **state)
+{
+	subscribe("c0", 0, 1);
+	subscribe("c0", 1, 1);
+	interest_offline(world.interest, "c0");
+	world.forbidden[0][0] = true;
+	pass(59 * S);
+	assert_true(world.joined[0]);
+	pass(2 * S);
+	assert_true(!world.joined[0] && world.joined[1]);
+	/* Who comes back is asked for at once. */
+	world.forbidden[0][0] = false;
+	world.forbidden[0][1] = true;
+	interest_connected(world.interest, "c0", true);
+	tick();
+	assert_true(world.joined[0] && !world.joined[1]);
+}
+
+static void denied_ones_are_known_up_to_a_limit(void **state)
+{
+	struct interest_config config = plain;
+
+	config.max_overlays_per_client = 1;
+	config.max_denied = 2;
+	begin(&config);
+	for (size_t topic = 0; topic < 3; topic++) {
+		world.forbidden[0][topic] = true;
+		subscribe("c0", topic, 1);
+	}
+	/* They do not count for its limit. */
+	subscribe("c0", 3, 1);
+	assert_true(world.joined[3]);
+	unsubscribe("c0", 3);
+	tick();
+	memset(world.forbidden, 0, sizeof world.forbidden);
+	interest_rights_changed(world.interest);
+	tick();
+	assert_true(world.joined[0] && !world.joined[1] && !world.joined[2]);
+	assert_int_equal(world.limited, 1); /* the second one; the third one is forgotten */
+}
+
+static void restored_sessions_need_the_right_too(void **state)
+{
+	world.forbidden[0][0] = true;
+	restore("c0", 0, 1);
+	restore("c1", 1, 1);
+	tick();
+	assert_true(!world.joined[0] && world.joined[1]);
+	assert_int_equal(world.joins[0], 0);
+}
+
+static void rights_are_asked_for_in_slices(void **state)
+{
+	struct id id = topic_id(0);
+	char filter[32];
+	unsigned before, most = 0;
+
+	for (int i = 0; i < 300; i++) {
+		snprintf(filter, sizeof filter, "$share/%d/p2panda/0", i);
+		assert_int_equal(
+			interest_subscribed(world.interest, "c0", filter, &id, 1, true), 0);
+	}
+	assert_int_equal(world.rights_asked, 300);
+	world.forbidden[0][0] = true;
+	interest_rights_changed(world.interest);
+	for (int i = 0; i < 20; i++) {
+		before = world.rights_asked;
+		tick();
+		if (world.rights_asked - before > most)
+			most = world.rights_asked - before;
+	}
+	assert_uint_in_range(most, 1, 50);
+	assert_int_equal(world.rights_asked, 600); /* each once */
+	assert_false(world.joined[0]);
+	assert_int_equal(world.denied, 300);
+}
+
+/* ---- limits that clients share ---- */
+
+static void a_limit_for_each_user(void **state)
+{
+	struct interest_config config = plain;
+
+	config.max_overlays_per_user = 2;
+	begin(&config);
+	for (size_t client = 0; client < 3; client++)
+		world.owners[client].user = "one";
+	world.owners[3].user = "other";
+	subscribe("c0", 0, 1);
+	subscribe("c1", 1, 1);
+	subscribe("c2", 1, 1); /* one overlay counts once */
+	subscribe("c2", 2, 1);
+	assert_int_equal(world.limited, 1);
+	assert_int_equal(publish_as("c2", 2), ERROR_LIMIT);
+	subscribe("c3", 2, 1);
+	assert_true(world.joined[2]);
+	/* It is another one's now, who takes what it holds along. */
+	world.owners[0].user = "other";
+	interest_connected(world.interest, "c0", true);
+	tick();
+	assert_true(world.joined[0] && world.joined[1] && world.joined[2]);
+	assert_int_equal(world.leaves[0], 0);
+	subscribe("c3", 3, 1);
+	assert_int_equal(world.limited, 2);
+	subscribe("c1", 3, 1);
+	assert_true(world.joined[3]);
+}
+
+static void a_limit_for_each_address(void **state)
+{
+	struct interest_config config = plain;
+
+	config.max_overlays_per_address = 1;
+	begin(&config);
+	world.owners[0].address = "2001:db8::1";
+	world.owners[1].address = "2001:db8::ffff:1"; /* in the same /64 */
+	world.owners[2].address = "192.0.2.1";
+	subscribe("c0", 0, 1);
+	subscribe("c1", 1, 1);
+	assert_false(world.joined[1]);
+	assert_int_equal(publish_as("c1", 1), ERROR_LIMIT);
+	subscribe("c2", 1, 1);
+	assert_true(world.joined[1]);
+	/* Who has none, as on a Unix socket, is not limited so. */
+	subscribe("c3", 2, 1);
+	subscribe("c3", 3, 1);
+	assert_int_equal(world.limited, 1);
+	/* What is published counts as long as it lingers. */
+	unsubscribe("c0", 0);
+	tick();
+	assert_int_equal(publish_as("c1", 0), 0);
+	subscribe("c0", 2, 1);
+	assert_int_equal(world.limited, 2);
+	pass(LINGER + S);
+	subscribe("c0", 2, 1);
+	assert_int_equal(world.limited, 2);
+}
+
+static void who_is_offline_gives_way(void **state)
+{
+	struct interest_config config = plain;
+
+	config.max_overlays = 3;
+	begin(&config);
+	subscribe("c0", 0, 1);
+	subscribe("c1", 1, 1);
+	subscribe("c1", 2, 1);
+	subscribe("c2", 3, 1);
+	assert_int_equal(world.limited, 1); /* nobody is offline */
+	interest_offline(world.interest, "c0");
+	interest_offline(world.interest, "c1");
+	subscribe("c2", 3, 1);
+	/* Of who has more, one. */
+	assert_true(world.joined[0] && world.joined[3]);
+	assert_int_equal(world.joined[1] + world.joined[2], 1);
+	assert_int_equal(world.gave_way[0], 0);
+	assert_int_equal(world.gave_way[1], 1);
+	tick();
+	/* It comes back, and so others give way to it. */
+	interest_connected(world.interest, "c1", true);
+	assert_true(world.joined[1] && world.joined[2]);
+	assert_int_equal(world.gave_way[0], 1);
+	assert_int_equal(world.recorded[0][0], 2); /* known for when it is back */
+	/* A publisher has no such right, nor who is offline itself. */
+	interest_offline(world.interest, "c1");
+	assert_int_equal(publish_as("c2", 0), ERROR_LIMIT);
+	begin(&config);
+	for (size_t topic = 0; topic < 4; topic++)
+		restore("c0", topic, 1);
+	tick();
+	assert_int_equal(world.joined[0] + world.joined[1] + world.joined[2] + world.joined[3], 3);
+	assert_int_equal(world.limited, 2);
+	unsubscribe("c0", 0);
+	unsubscribe("c0", 1);
+	tick();
+	interest_connected(world.interest, "c0", true);
+	tick();
+	assert_true(world.joined[2] && world.joined[3]);
+}
+
+static void who_is_offline_gives_way_to_its_own(void **state)
+{
+	struct interest_config config = plain;
+
+	config.max_overlays_per_user = 1;
+	begin(&config);
+	world.owners[0].user = world.owners[1].user = "one";
+	world.owners[2].user = "other";
+	subscribe("c0", 0, 1);
+	subscribe("c2", 0, 1);
+	interest_offline(world.interest, "c0");
+	interest_offline(world.interest, "c2");
+	subscribe("c1", 1, 1);
+	tick();
+	assert_true(world.joined[0] && world.joined[1]); /* the other one still has it held */
+	assert_int_equal(world.gave_way[0], 1);
+	assert_int_equal(world.gave_way[2], 0);
+}
+
 static void nothing_grows(void **state)
 {
 	struct interest_config config = plain;
@@ -1089,7 +1521,7 @@ static struct {
 static bool is_held(size_t topic)
 {
 	for (size_t client = 0; client < CLIENTS; client++)
-		if (model.subscribed[client][topic] &&
+		if (model.subscribed[client][topic] && !world.forbidden[client][topic] &&
 			(!model.offline[client] || model.qos[client][topic] > 0))
 			return true;
 	return false;
@@ -1097,7 +1529,9 @@ static bool is_held(size_t topic)
 
 static unsigned recorded(size_t client, size_t topic)
 {
-	return model.subscribed[client][topic] ? model.qos[client][topic] + 1u : 0;
+	return model.subscribed[client][topic] && !world.forbidden[client][topic]
+		       ? model.qos[client][topic] + 1u
+		       : 0;
 }
 
 static void random_event(void)
@@ -1108,7 +1542,7 @@ static void random_event(void)
 	char name[4] = {'c', (char)('0' + client)};
 	bool kept = random_below(&world.random, 2);
 
-	switch (random_below(&world.random, 8)) {
+	switch (random_below(&world.random, 9)) {
 	case 0:
 	case 1:
 	case 2:
@@ -1147,6 +1581,9 @@ static void random_event(void)
 		world.has_session[client] = true;
 		if (model.offline[client])
 			memset(model.subscribed[client], 0, sizeof model.subscribed[client]);
+		break;
+	case 8:
+		change_right(client, topic, !world.forbidden[client][topic]);
 		break;
 	}
 }
@@ -1199,6 +1636,7 @@ int main(void)
 		TEST(an_expired_session_that_held_nothing),
 		TEST(publishing_lingers),
 		TEST(several_linger),
+		TEST(many_linger),
 		TEST(no_linger_at_all),
 		TEST(the_last_subscriber_ends_the_linger),
 		TEST(a_subscriber_outlasts_the_linger),
@@ -1214,11 +1652,22 @@ int main(void)
 		TEST(what_ends_with_its_connection),
 		TEST(a_limit_on_filters),
 		TEST(others_filters_cost_nothing),
+		TEST(others_linger_costs_nothing),
+		TEST(witnesses),
 		TEST(offline_sessions_may_have_to_let_go),
 		TEST(a_limit_in_all),
 		TEST(a_limit_on_those_that_come_back),
 		TEST(a_limit_for_each_client),
 		TEST(a_limit_for_publishers),
+		TEST(who_may_not_read_holds_nothing),
+		TEST(rights_change_without_a_word),
+		TEST(denied_ones_are_known_up_to_a_limit),
+		TEST(restored_sessions_need_the_right_too),
+		TEST(rights_are_asked_for_in_slices),
+		TEST(a_limit_for_each_user),
+		TEST(a_limit_for_each_address),
+		TEST(who_is_offline_gives_way),
+		TEST(who_is_offline_gives_way_to_its_own),
 		TEST(nothing_grows),
 		TEST(each_allocation_fails),
 		TEST(anything_in_any_order),

@@ -1331,7 +1331,37 @@ static void what_was_not_acknowledged_goes_out_again(void **state)
 	assert_int_equal(dropped(), 0);
 }
 
-/* It may have been restarted, and is asked to join again. */
+/* It may have been restarted, and take its time to join again: what came back waits for that. */
+static void it_waits_for_a_sign(void **state)
+{
+	struct connection *connection = connect_to(0);
+
+	world.holds = true;
+	for (int i = 0; i < 3; i++)
+		send_frame(0, 0, false);
+	close_connection(connection);
+	connection = connect_to(0);
+	send_control(0, 0);
+	pass((LINK_HOLD_MS + 3000) * MS);
+	assert_int_equal(waiting(), 3);
+	assert_int_equal(stream_of(connection, 0)->frames, 1);
+	/* Another one that comes and goes is no sign. */
+	close_connection(connect_to(0));
+	pass(1 * S);
+	assert_int_equal(waiting(), 3);
+	assert_int_equal(world.handed, 1); /* the control frame */
+	resume(0, 0);
+	assert_int_equal(world.handed, 4);
+	send_frame(0, 0, false);
+	assert_int_equal(waiting(), 0);
+	/* And from now on nothing is held. */
+	close_connection(connection);
+	connection = connect_to(0);
+	resume(0, 0);
+	assert_int_equal(stream_of(connection, 0)->frames, 4);
+	assert_int_equal(dropped(), 0);
+}
+
 static void it_waits_for_a_sign_but_not_for_ever(void **state)
 {
 	struct connection *connection = connect_to(0);
@@ -1350,9 +1380,16 @@ static void it_waits_for_a_sign_but_not_for_ever(void **state)
 	assert_int_equal(stream_of(connection, 1)->frames, 1);
 	pass(LINK_HOLD_MS * MS - 1);
 	assert_int_equal(waiting(), 3);
+	/* What is new goes, as long as it can be that the sign alone is missing. */
 	pass(1);
-	assert_int_equal(stream_of(connection, 0)->frames, 5);
+	assert_int_equal(stream_of(connection, 0)->frames, 4);
 	send_frame(0, 0, false);
+	assert_int_equal(stream_of(connection, 0)->frames, 5);
+	assert_int_equal(waiting(), 1);
+	pass((LINK_KEPT_MS - LINK_HOLD_MS) * MS - 1);
+	assert_int_equal(dropped(), 0);
+	pass(1);
+	assert_int_equal(counted(COUNTER_DROPPED_PEER_LOST), 1);
 	assert_int_equal(waiting(), 0);
 	/* Nor for a farewell, which it goes before. */
 	close_connection(connection);
@@ -1360,12 +1397,12 @@ static void it_waits_for_a_sign_but_not_for_ever(void **state)
 	assert_null(connection->streams);
 	send_frame(0, 0, true);
 	release(0, 1);
-	assert_int_equal(stream_of(connection, 0)->frames, 5);
+	assert_int_equal(stream_of(connection, 0)->frames, 4);
 	assert_int_equal(stream_of(connection, 1)->frames, 1);
 	close_stream(stream_of(connection, 0));
 	close_stream(stream_of(connection, 1));
 	assert_false(links_sending(world.links));
-	assert_int_equal(dropped(), 0);
+	assert_int_equal(dropped(), 1);
 }
 
 static void for_a_lost_peer_it_waits_until_that_is_a_neighbour(void **state)
@@ -1956,6 +1993,7 @@ int main(void)
 		TEST(many_links_are_told_of_in_order),
 		TEST(freed_with_everything_open),
 		TEST(what_was_not_acknowledged_goes_out_again),
+		TEST(it_waits_for_a_sign),
 		TEST(it_waits_for_a_sign_but_not_for_ever),
 		TEST(for_a_lost_peer_it_waits_until_that_is_a_neighbour),
 		TEST(what_comes_back_is_not_kept_for_ever),

@@ -105,6 +105,7 @@ static int setup(void **state)
 	core.counters = &counters;
 	assert_int_equal(effects_init(&core.effects, &counters), 0);
 	contents_init(&core.contents, 1000, &counters);
+	census_init(&core.census, LIMIT_RECEIVED_IDS);
 	broadcast_init(&broadcast, &core, &topic);
 	membership_init(&membership, &core, &broadcast, &topic);
 	return 0;

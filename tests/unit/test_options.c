@@ -77,7 +77,27 @@ static void defaults(void **state)
 	assert_int_equal(options.queue_limit, 128);
 	assert_int_equal(options.queue_age, 30);
 	assert_int_equal(options.max_overlays, 1000);
+	assert_int_equal(options.max_overlays_per_client, 100);
+	assert_int_equal(options.max_overlays_per_user, 500);
+	assert_int_equal(options.max_overlays_per_address, 500);
 	assert_int_equal(options.cache_bytes, 32 << 20);
+	options_clear(&options);
+}
+
+static void shares_of_the_overlays(void **state)
+{
+	static const struct option_text few[] = {{"max_overlays", "20"}};
+	static const struct option_text many[] = {{"max_overlays_per_user", "3"},
+		{"max_overlays", "4000"}, {"max_overlays_per_client", "3000"}};
+
+	/* Whatever is there, one client may have what one client may have. */
+	assert_true(parse(few, 1));
+	assert_int_equal(options.max_overlays_per_user, 100);
+	assert_int_equal(options.max_overlays_per_address, 100);
+	options_clear(&options);
+	assert_true(parse(many, 3));
+	assert_int_equal(options.max_overlays_per_user, 3);
+	assert_int_equal(options.max_overlays_per_address, 3000);
 	options_clear(&options);
 }
 
@@ -278,6 +298,8 @@ static void bad_values(void **state)
 		{"queue_age", "3601", "seconds from 1 to 3600"},
 		{"max_overlays", "0", "a number from 1 to 100000"},
 		{"max_overlays", "100001", "a number from 1 to 100000"},
+		{"max_overlays_per_user", "0", "a number from 1 to 100000"},
+		{"max_overlays_per_address", "100001", "a number from 1 to 100000"},
 		{"cache_bytes", "1073741825", "bytes from 0 to 1073741824"},
 	};
 
@@ -428,6 +450,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(defaults),
+		TEST(shares_of_the_overlays),
 		TEST(the_place_for_the_state),
 		TEST(all_of_them),
 		TEST(good_values),

@@ -11,6 +11,7 @@
 
 #include "bridge/memory.h"
 #include "plugin/outbound.h"
+#include "plugin/topic.h"
 
 #define S     UINT64_C(1000000000)
 #define HEX   "00112233445566778899aabbccddeeff0123456789abcdef0123456789abcdef"
@@ -20,6 +21,7 @@ static struct {
 	struct identity identity;
 	struct node *node;
 	struct interest *interest;
+	struct unreleased *unreleased;
 	struct outbound outbound;
 	struct remarks remarks;
 	uint64_t now;
@@ -94,6 +96,17 @@ static int on_leave(void *context, const struct id *topic)
 	return node_leave(world.node, topic);
 }
 
+static bool is_allowed(
+	void *context, const char *client, const char *filter, const struct id *topic)
+{
+	return true;
+}
+
+static struct interest_owner nobody(void *context, const char *client)
+{
+	return (struct interest_owner){NULL, NULL};
+}
+
 static bool has_session(void *context, const char *client)
 {
 	return true;
@@ -128,7 +141,18 @@ static int setup(void **state)
 	static const struct address bind = {.family = 4, .ip = {127, 0, 0, 1}};
 	static const uint8_t secret[IDENTITY_SECRET_SIZE] = {1};
 	static const struct interest_actions actions = {
-		on_join, on_leave, has_session, on_remember, on_forget, on_limited, on_limited, NULL};
+		.allowed = is_allowed,
+		.owner = nobody,
+		.join = on_join,
+		.leave = on_leave,
+		.has_session = has_session,
+		.remember = on_remember,
+		.forget = on_forget,
+		.denied = on_limited,
+		.limited = on_limited,
+		.gave_way = on_limited,
+		.unrecorded = on_limited,
+	};
 	static const struct interest_config limits = {
 		.linger_ns = 30 * S, .max_overlays = 2, .max_overlays_per_client = 1};
 	const struct random random = random_system();
@@ -153,8 +177,12 @@ static int setup(void **state)
 	assert_int_equal(identity_from_secret(secret, &world.identity), 0);
 	assert_int_equal(node_start(&config, &world.node, reason), 0);
 	assert_int_equal(interest_new(&actions, &limits, &random, &world.interest), 0);
-	world.outbound = (struct outbound){
-		.node = world.node, .interest = world.interest, .remarks = &world.remarks};
+	assert_int_equal(
+		unreleased_new(node_counters(world.node), &random, &world.unreleased), 0);
+	world.outbound = (struct outbound){.node = world.node,
+		.interest = world.interest,
+		.unreleased = world.unreleased,
+		.remarks = &world.remarks};
 	return 0;
 }
 
@@ -162,6 +190,7 @@ static int teardown(void **state)
 {
 	node_stop(world.node);
 	interest_free(world.interest);
+	unreleased_free(world.unreleased);
 	identity_clear(&world.identity);
 	sem_destroy(&world.held);
 	sem_destroy(&world.released);
@@ -388,6 +417,44 @@ static void the_queue_is_full(void **state)
 		node_event_clear(&event);
 }
 
+static enum broker_verdict say_exactly(const char *content, uint8_t qos, bool lasting)
+{
+	const struct broker_message message = {.client = "lamp",
+		.topic = TOPIC,
+		.payload = content,
+		.size = strlen(content),
+		.qos = qos,
+		.lasting = lasting};
+
+	return outbound_message(&world.outbound, world.now, &message);
+}
+
+/* Of QoS 2, in a session that lasts, beside a subscriber that would have been sent it. */
+static void sent_again(void **state)
+{
+	struct id topic;
+
+	assert_int_equal(topic_parse(TOPIC, &topic), TOPIC_OVERLAY);
+	assert_int_equal(
+		interest_subscribed(world.interest, "ear", TOPIC, &topic, 0, false), 0);
+	say_exactly("before", 2, true);
+	interest_heard(world.interest, "ear", TOPIC, &topic);
+	say_exactly("a", 2, true);
+	say_exactly("b", 2, true);
+	say_exactly("c", 2, false);
+	say_exactly("d", 1, true);
+	unreleased_released(world.unreleased, &topic, "b", 1);
+	unreleased_connected(world.unreleased, "lamp", true);
+	say_exactly("before", 2, true);
+	say_exactly("b", 2, true);
+	say_exactly("c", 2, true);
+	say_exactly("d", 2, true);
+	assert_int_equal(counted(COUNTER_DROPPED_RESENT), 0);
+	assert_int_equal(say_exactly("a", 2, true), BROKER_CARRY_ON);
+	assert_int_equal(counted(COUNTER_DROPPED_RESENT), 1);
+	assert_int_equal(counted(COUNTER_IN), 10);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -402,6 +469,7 @@ int main(void)
 		TEST(clearing_what_is_retained),
 		TEST(out_of_memory),
 		TEST(the_queue_is_full),
+		TEST(sent_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

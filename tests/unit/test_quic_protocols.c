@@ -20,6 +20,7 @@
 #include <utlist.h>
 
 #include "bridge/error.h"
+#include "bridge/limits.h"
 #include "bridge/quic/internal.h"
 
 #define MILLISECONDS NGTCP2_MILLISECONDS
@@ -100,13 +101,14 @@ static struct track *track_of(struct quic_stream *stream)
 	return quic_stream_data(stream);
 }
 
-static int send_bytes(struct quic_stream *stream, size_t size)
+static int send_frame(struct quic_stream *stream, size_t size, bool droppable)
 {
 	struct track *track = track_of(stream);
 	struct frame *frame = frame_new(size);
 	int rv;
 
 	assert_non_null(frame);
+	frame->droppable = droppable;
 	for (size_t i = 0; i < size; i++)
 		frame->head[i] = pattern(track->sent + i);
 	rv = quic_stream_send(stream, frame);
@@ -115,6 +117,11 @@ static int send_bytes(struct quic_stream *stream, size_t size)
 	else
 		track->sent += size;
 	return rv;
+}
+
+static int send_bytes(struct quic_stream *stream, size_t size)
+{
+	return send_frame(stream, size, false);
 }
 
 /* --- Callbacks --- */
@@ -575,6 +582,55 @@ static void windows_are_bounded_in_sum(void **state)
 	assert_true(comes(test->b.endpoint->windows == 0, 3000));
 }
 
+/* As many frames as are taken; returns why the next one was not. */
+static int fill(struct quic_connection *connection, bool droppable)
+{
+	struct quic_stream *stream;
+	int rv;
+
+	assert_int_equal(quic_stream_open(connection, &stream), 0);
+	do
+		rv = send_frame(stream, 4096, droppable);
+	while (rv == 0);
+	return rv;
+}
+
+/* Peers that stand still leave others less and less room, but always some. Whoever makes us answer
+ * in such times and does not read goes sooner. */
+static void queues_are_bounded_in_sum(void **state)
+{
+	const size_t all = 4 << 20, least = LIMIT_QUEUE_LEAST_BYTES;
+	struct test *test = *state;
+	struct quic_connection *connection, *last = NULL;
+	struct quic_stream *stream;
+	size_t part, sum = 0;
+
+	for (int i = 0; i < 12; i++)
+		connect_both(test, GOSSIP);
+	test->a.endpoint->max_queued = all;
+	/* The loop does not run, so nothing leaves. */
+	DL_FOREACH (test->a.endpoint->connections, connection) {
+		assert_int_equal(fill(connection, true), ERROR_FULL);
+		part = sum < all ? (all - sum) / 3 : 0;
+		if (part < least)
+			part = least;
+		assert_true(quic_connection_queued(connection) <= part + 4096);
+		assert_true(quic_connection_queued(connection) > part - 2 * 4096);
+		sum += quic_connection_queued(connection);
+		assert_int_equal(test->a.endpoint->queued, sum);
+		last = connection;
+	}
+	assert_true(sum < all + 12 * least);
+	assert_int_equal(fill(last, false), ERROR_CLOSED);
+	assert_uint_in_range(test->a.endpoint->queued, 2 * all, 2 * all + 8192);
+	assert_int_equal(quic_stream_open(last->prev, &stream), 0);
+	assert_int_equal(send_bytes(stream, 4096), 0);
+	assert_true(comes(test->a.endpoint->queued == 0, 20000));
+	assert_int_equal(test->a.closed[GOSSIP], 1);
+	assert_string_equal(test->a.closes[0].text, "peer does not read");
+	assert_true(test->b.received > sum - 2 * least && !test->b.damaged);
+}
+
 /* The lower time-out of both sides counts, for each protocol of its own. */
 static void idle_timeouts(void **state)
 {
@@ -1030,6 +1086,7 @@ int main(int argc, char **argv)
 		TEST(strangers_give_way),
 		TEST(an_address_has_its_share),
 		TEST(windows_are_bounded_in_sum),
+		TEST(queues_are_bounded_in_sum),
 		TEST(idle_timeouts),
 		TEST(kept_alive),
 		TEST(idle_handshake),

@@ -35,6 +35,17 @@ static int on_leave(void *context, const struct id *topic)
 	return 0;
 }
 
+static bool is_allowed(
+	void *context, const char *client, const char *filter, const struct id *topic)
+{
+	return true;
+}
+
+static struct interest_owner nobody(void *context, const char *client)
+{
+	return (struct interest_owner){NULL, NULL};
+}
+
 static bool has_session(void *context, const char *client)
 {
 	world.asked++;
@@ -68,7 +79,18 @@ static void on_record(
 static void begin(void)
 {
 	static const struct interest_actions actions = {
-		on_join, on_leave, has_session, on_remember, on_forget, on_limited, on_limited, NULL};
+		.allowed = is_allowed,
+		.owner = nobody,
+		.join = on_join,
+		.leave = on_leave,
+		.has_session = has_session,
+		.remember = on_remember,
+		.forget = on_forget,
+		.denied = on_limited,
+		.limited = on_limited,
+		.gave_way = on_limited,
+		.unrecorded = on_limited,
+	};
 	static const struct interest_config limits = {
 		.max_overlays = 10, .max_overlays_per_client = 10};
 	static const struct address bind = {.family = 4, .ip = {127, 0, 0, 1}};

@@ -24,8 +24,8 @@ static struct {
 	uint64_t visited_at[NODES];
 	struct {
 		size_t node;
-		uint64_t ends;
-	} running[WALKER_AT_ONCE + 1];
+		uint64_t begun, ends;
+	} running[WALKER_MOST];
 	size_t running_count;
 	uint64_t duration[NODES]; /* of a session */
 	enum walk result[NODES];
@@ -107,15 +107,19 @@ static void end_sessions(void)
 static void take(void)
 {
 	struct id id;
-	size_t node, guard = 0;
+	size_t node, guard = 0, quick;
 
 	while (walker_effect(world.walker, world.now, &id)) {
 		node = id.bytes[0] - 0x10u;
 		assert_true(node < NODES);
-		for (size_t i = 0; i < world.running_count; i++)
+		quick = 0;
+		for (size_t i = 0; i < world.running_count; i++) {
 			assert_true(world.running[i].node != node);
-		assert_true(world.running_count < WALKER_AT_ONCE);
+			quick += world.now < world.running[i].begun + WALKER_SLOW_MS * MS;
+		}
+		assert_true(quick < WALKER_AT_ONCE && world.running_count < WALKER_MOST);
 		world.running[world.running_count].node = node;
+		world.running[world.running_count].begun = world.now;
 		world.running[world.running_count++].ends = world.now + world.duration[node];
 		world.visits[node]++;
 		world.visited_at[node] = world.now;
@@ -222,6 +226,26 @@ static void slow_ones_delay_nobody(void **state)
 	pass(2 * S);
 	assert_int_equal(world.visits[0] + world.visits[1] + world.visits[2], 3);
 	assert_true(all_visits() - 3 >= 4);
+}
+
+/* Dials that nobody answers take five seconds each: not the places of all others, and yet there is
+ * a bound. */
+static void dead_ones_hold_no_place(void **state)
+{
+	make(0);
+	world.known = NODES;
+	for (size_t i = 0; i < NODES; i++)
+		world.duration[i] = 5 * S;
+	walker_reset(world.walker, world.now);
+	walker_search(world.walker, world.now, true, true);
+	pass(950 * MS);
+	assert_int_equal(all_visits(), WALKER_AT_ONCE);
+	pass(1000 * MS);
+	assert_int_equal(all_visits(), 2 * WALKER_AT_ONCE);
+	pass(3000 * MS);
+	assert_int_equal(all_visits(), WALKER_MOST);
+	pass(500 * MS);
+	assert_true(all_visits() > WALKER_MOST);
 }
 
 static void the_only_one_is_dead(void **state)
@@ -390,6 +414,7 @@ int main(void)
 		TEST(pace),
 		TEST(everybody_is_visited_in_the_end),
 		TEST(slow_ones_delay_nobody),
+		TEST(dead_ones_hold_no_place),
 		TEST(the_only_one_is_dead),
 		TEST(out_of_turn),
 		TEST(resets_are_bounded),
