@@ -3,7 +3,7 @@
 """Writes the seeds of some of the fuzzers, made from the vectors of the real crates.
 
 Run it from anywhere; it writes corpus/{wire,frame,addr_info,gossip,book_row,mdns,info,session,
-record,store,identity,link} beside itself.
+signed,record,store,identity,link} beside itself.
 """
 
 import json
@@ -224,3 +224,14 @@ write("link", "to_and_fro", links((CONNECT, 0, 9), (SEND, 0, 3), (ACKNOWLEDGE, 0
 write("link", "cut", links((CONNECT, 1, 9), (SEND, 1, 7), (ACKNOWLEDGE, 0, 2), (CUT, 0, 0), (PASS, 0, 50), (CONNECT, 1, 9), (PASS, 0, 5), (RESUME, 1, 0), (ACKNOWLEDGE, 0, 15)))
 write("link", "no_credit", links((CONNECT, 2, 0), (SEND, 2, 7), (SEND, 5, 7), (PASS, 0, 40), (CREDIT, 0, 1), (PASS, 0, 80)))
 write("link", "two", links((CONNECT, 0, 2), (SEND, 0, 1), (CONNECT, 0, 2), (SEND, 0, 1), (BEGUN, 1, 0), (PASS, 0, 99), (OVER, 1, 0), (CUT, 1, 0), (PASS, 0, 120)))
+# Signed messages, and bodies alone: one of each type as 0.7.1 makes it, and some of those made by hand.
+types = set()
+for number, vector in enumerate(json.loads((here.parent / "vectors" / "streams071.json").read_text())):
+    if vector.get("message_len", 9999) < 400 and vector["body_type"] not in types:
+        types.add(vector["body_type"])
+        write("signed", f"body_{number}", bytes.fromhex(vector["body_cbor_hex"]))
+        if len(types) % 4 == 0:
+            write("signed", f"message_{number}", bytes.fromhex(vector["message_hex"]))
+for number, row in enumerate(json.loads((here.parent / "vectors" / "streams_decode.json").read_text())):
+    if number % 14 == 0 and len(row["message_hex"]) < 800:
+        write("signed", f"hand_{number}", bytes.fromhex(row["message_hex"]))
