@@ -24,7 +24,8 @@
 	X(ADDRESS_IN_USE, -13, "address is in use") \
 	X(PERMISSION, -14, "permission denied") \
 	X(NOT_FOUND, -15, "not found") \
-	X(FULL, -16, "queue is full")
+	X(FULL, -16, "queue is full") \
+	X(UNFIT, -17, "cannot be shown in this form")
 
 enum error {
 	ERROR_NONE = 0,

@@ -14,6 +14,12 @@
  * id (32), the content's length (2), the scope's tag (1) and round 0 (1). */
 #define LIMIT_CONTENT 4057
 
+/* The largest JSON text that becomes the body of a message, which has 3,937 bytes at most: six
+ * bytes for one (\u0041), and as much again for blanks. And how deeply both may be nested, where
+ * 0.7.1 reads 199 and serde_json 128. */
+#define LIMIT_JSON_TEXT	 65536
+#define LIMIT_JSON_DEPTH 64
+
 /* One postcard AddrInfo: more addresses than this are not kept or sent. */
 #define LIMIT_ADDRESSES_PER_NODE 16
 #define LIMIT_PEER_DATA		 512
