@@ -31,7 +31,8 @@
 	X(TOO_DEEP, -20, "nested too deeply") \
 	X(TRAILING, -21, "bytes follow the end") \
 	X(TAGGED_SIMPLE, -22, "a tag around a simple value") \
-	X(SIGNATURE, -23, "the signature does not fit")
+	X(SIGNATURE, -23, "the signature does not fit") \
+	X(UNFIT, -24, "cannot be shown in this form")
 
 enum error {
 	ERROR_NONE = 0,

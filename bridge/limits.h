@@ -22,6 +22,12 @@
  * (0.6.1 and 0.7.0: 255). */
 #define LIMIT_SIGNED_DEPTH 199
 
+/* The largest JSON text that becomes the body of a message, which has 3,937 bytes at most: six
+ * bytes for one (\u0041), and as much again for blanks. And how deeply both may be nested, where
+ * 0.7.1 reads 199 and serde_json 128. */
+#define LIMIT_JSON_TEXT	 65536
+#define LIMIT_JSON_DEPTH 64
+
 /* One postcard AddrInfo: more addresses than this are not kept or sent. */
 #define LIMIT_ADDRESSES_PER_NODE 16
 #define LIMIT_PEER_DATA		 512
@@ -65,9 +71,6 @@
 #define LIMIT_WAITING_BYTES (16u << 20)
 #define LIMIT_WAITING_AGE_S 30
 
-/* Signed messages of applications (bridge/messages). The body of one: what always fits into
- * LIMIT_CONTENT, whatever its time is. */
-#define LIMIT_SIGNED_BODY 3937
 /* What an application can take at once, and each second (facts: it goes deaf for good otherwise);
  * the option signed_rate. What comes faster waits: so many per overlay. */
 #define LIMIT_SIGNED_BURST  64

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 #include "cbor.h"
 
+#include <float.h>
+#include <math.h>
 #include <string.h>
 #include <tinycbor/cbor.h>
 
@@ -130,6 +132,105 @@ const uint8_t *cbor_read_item(struct reader *reader, size_t *size)
 	return item;
 }
 
+/* The f16 of the same value, if there is one; not for a NaN. Not with tinycbor, which rounds. */
+static bool half_of(float value, uint16_t *half)
+{
+	uint32_t bits, sign, fraction;
+	int exponent, lost = 13; /* bits of the fraction that f16 has no room for */
+
+	memcpy(&bits, &value, sizeof bits);
+	sign = bits >> 16 & 0x8000;
+	exponent = (int)(bits >> 23 & 0xff) - 127;
+	fraction = bits & 0x7fffff;
+	if (exponent == 128) {
+		exponent = 16; /* infinite */
+	} else if (exponent == -127 && fraction == 0) {
+		exponent = -15; /* zero */
+	} else if (exponent < -14) {
+		/* Subnormal: the leading one is written. */
+		fraction |= 0x800000;
+		lost = -exponent - 1;
+		exponent = -15;
+	} else if (exponent > 15) {
+		return false;
+	}
+	if (lost > 23 || (fraction & ((1u << lost) - 1)))
+		return false;
+	*half = (uint16_t)(sign | (uint32_t)(exponent + 15) << 10 | fraction >> lost);
+	return true;
+}
+
+/* Of a NaN too, whose payload must be kept: its lower bits are zero where it could be shorter. */
+static bool is_shortest_float(const struct cbor_head *head)
+{
+	double value;
+	uint16_t half;
+
+	if (head->information == CBOR_F16)
+		return true;
+	value = cbor_float(head);
+	if (isnan(value))
+		return head->value & (head->information == CBOR_F64 ? 0x1fffffff : 0x1fff);
+	if (head->information == CBOR_F64)
+		return !isinf(value) && (fabs(value) > FLT_MAX || (float)value != value);
+	return !half_of((float)value, &half);
+}
+
+bool cbor_read_head(struct reader *reader, struct cbor_head *head)
+{
+	uint8_t first = reader_u8(reader);
+	unsigned size;
+
+	*head = (struct cbor_head){.major = first >> 5, .information = first & 31, .shortest = true};
+	head->value = head->information;
+	if (head->information == 31 && head->major > CBOR_NEGATIVE && head->major != CBOR_TAG) {
+		head->unknown_length = true;
+	} else if (head->information > 27) {
+		reader_fail(reader, ERROR_INVALID);
+	} else if (head->information >= 24) {
+		size = 1u << (head->information - 24);
+		head->value = size == 1	  ? reader_u8(reader)
+			      : size == 2 ? reader_u16(reader)
+			      : size == 4 ? reader_u32(reader)
+					  : reader_u64(reader);
+		if (head->major == CBOR_SIMPLE)
+			head->shortest = size > 1 && is_shortest_float(head);
+		else
+			head->shortest = size == 1 ? head->value >= 24 : head->value >> (4 * size);
+	}
+	/* Simple values below 32 have no second byte; those of 24 to 31 are none at all. */
+	if (head->major == CBOR_SIMPLE && head->information == 24) {
+		head->shortest = head->value >= 32;
+		if (head->value >= 24 && head->value < 32)
+			reader_fail(reader, ERROR_INVALID);
+	}
+	return !reader->error;
+}
+
+double cbor_float(const struct cbor_head *head)
+{
+	uint64_t bits = head->value;
+	uint32_t narrow = (uint32_t)bits;
+	int exponent = (int)(bits >> 10 & 31);
+	double value;
+	float single;
+
+	if (head->information == CBOR_F64) {
+		memcpy(&value, &bits, sizeof value);
+	} else if (head->information == CBOR_F32) {
+		memcpy(&single, &narrow, sizeof single);
+		value = single;
+	} else { /* RFC 8949, appendix D */
+		bits &= 0x3ff;
+		value = exponent == 0	 ? ldexp((double)bits, -24)
+			: exponent != 31 ? ldexp((double)(bits + 1024), exponent - 25)
+			: bits == 0	 ? INFINITY
+					 : NAN;
+		value = head->value & 0x8000 ? -value : value;
+	}
+	return value;
+}
+
 static CborError write_to(void *writer, const void *data, size_t size, CborEncoderAppendType append)
 {
 	(void)append;
@@ -150,6 +251,51 @@ void cbor_write_uint(struct writer *writer, uint64_t value)
 	CborEncoder to = encoder(writer);
 
 	cbor_encode_uint(&to, value);
+}
+
+void cbor_write_negative(struct writer *writer, uint64_t value)
+{
+	CborEncoder to = encoder(writer);
+
+	cbor_encode_negative_int(&to, value + 1); /* which takes 0 for 2^64 */
+}
+
+void cbor_write_float(struct writer *writer, double value)
+{
+	CborEncoder to = encoder(writer);
+	bool is_float = isinf(value) || fabs(value) <= FLT_MAX;
+	float narrow = is_float ? (float)value : 0;
+	uint16_t half = 0x7e00;
+
+	if (isnan(value) || (is_float && narrow == value && half_of(narrow, &half)))
+		cbor_encode_half_float(&to, &half);
+	else if (is_float && narrow == value)
+		cbor_encode_float(&to, narrow);
+	else
+		cbor_encode_double(&to, value);
+}
+
+void cbor_write_bool(struct writer *writer, bool value)
+{
+	CborEncoder to = encoder(writer);
+
+	cbor_encode_boolean(&to, value);
+}
+
+void cbor_write_null(struct writer *writer)
+{
+	CborEncoder to = encoder(writer);
+
+	cbor_encode_null(&to);
+}
+
+void cbor_write_head(struct writer *writer, uint8_t major, uint64_t value)
+{
+	uint8_t *head = writer->at;
+
+	cbor_write_uint(writer, value);
+	if (!writer->error)
+		*head |= (uint8_t)(major << 5);
 }
 
 void cbor_write_array(struct writer *writer, uint64_t items)
@@ -234,8 +380,8 @@ static int end_head(struct cbor_scan *scan)
 		return ERROR_NONE;
 	}
 	switch (scan->major) {
-	case 2:
-	case 3:
+	case CBOR_BYTES:
+	case CBOR_TEXT:
 		scan->content = scan->value;
 		break;
 	case CBOR_ARRAY:
@@ -246,7 +392,7 @@ static int end_head(struct cbor_scan *scan)
 			return ERROR_INVALID;
 		items = 2 * scan->value;
 		break;
-	case 6: /* a tag, and what it is about */
+	case CBOR_TAG: /* a tag, and what it is about */
 		items = 1;
 		break;
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The few pieces of CBOR (RFC 8949) that discovery needs, item by item over a reader or a
- * writer as postcard.h has them; tinycbor knows the format. What is written is as ciborium
+ * The few pieces of CBOR (RFC 8949) that discovery and the bodies of messages need, item by
+ * item over a reader or a writer as postcard.h has them; tinycbor knows the format. What is written is as ciborium
  * and cbor-core write it: shortest heads, known lengths.
  *
  * What is read may have longer heads than needed, but its lengths must be known, as those
@@ -18,6 +18,24 @@
 #include "reader.h"
 #include "writer.h"
 
+/* Major types. */
+#define CBOR_UINT     0
+#define CBOR_NEGATIVE 1
+#define CBOR_BYTES    2
+#define CBOR_TEXT     3
+#define CBOR_ARRAY    4
+#define CBOR_MAP      5
+#define CBOR_TAG      6
+#define CBOR_SIMPLE   7 /* and floats */
+
+/* Information of major type 7. */
+#define CBOR_FALSE 20
+#define CBOR_TRUE  21
+#define CBOR_NULL  22
+#define CBOR_F16   25
+#define CBOR_F32   26
+#define CBOR_F64   27
+
 uint64_t cbor_read_uint(struct reader *reader);
 /* The head of an array or a map: how many items, or pairs of items, follow. */
 uint64_t cbor_read_array(struct reader *reader);
@@ -30,7 +48,30 @@ void cbor_read_octets(struct reader *reader, uint8_t *out, size_t size);
 /* A whole item, whatever it is: a view; NULL on failure. */
 const uint8_t *cbor_read_item(struct reader *reader, size_t *size);
 
+/* Any head, for whoever walks items of which the type is not known. */
+struct cbor_head {
+	uint8_t major;	     /* 0 to 7 */
+	uint8_t information; /* the five bits beside it */
+	bool unknown_length; /* of major types 2 to 5, and of 7, where it is the break */
+	bool shortest;	     /* there is no shorter head that says the same; for a float too */
+	uint64_t value;	     /* its argument: a number, a length, a simple value, a float's bits */
+};
+
+/* False, and ERROR_TRUNCATED or ERROR_INVALID (reserved, or no simple value), when there is
+ * none. */
+bool cbor_read_head(struct reader *reader, struct cbor_head *head);
+/* The value of a float: major type 7, information 25 to 27. */
+double cbor_float(const struct cbor_head *head);
+
 void cbor_write_uint(struct writer *writer, uint64_t value);
+/* -1 - value, as CBOR has negative integers. */
+void cbor_write_negative(struct writer *writer, uint64_t value);
+/* The shortest of f16, f32 and f64 that keeps the value; a NaN is f97e00. */
+void cbor_write_float(struct writer *writer, double value);
+void cbor_write_bool(struct writer *writer, bool value);
+void cbor_write_null(struct writer *writer);
+/* The head of any major type but 7, in its shortest form. */
+void cbor_write_head(struct writer *writer, uint8_t major, uint64_t value);
 void cbor_write_array(struct writer *writer, uint64_t items);
 void cbor_write_map(struct writer *writer, uint64_t pairs);
 void cbor_write_bytes(struct writer *writer, const void *data, size_t size);
@@ -58,9 +99,6 @@ struct cbor_scan {
 	unsigned depth;
 	uint64_t left[CBOR_DEPTH]; /* items missing in each container */
 };
-
-#define CBOR_ARRAY 4 /* major types */
-#define CBOR_MAP   5
 
 void cbor_scan_init(struct cbor_scan *scan, bool head_only);
 /* Takes bytes of the item; used says how many. 1: the item is complete; 0: all were taken,
