@@ -13,6 +13,7 @@
 #include "../bridge/bytes/hex.h"
 #include "../bridge/memory.h"
 #include "clock.h"
+#include "guard.h"
 #include "inbound.h"
 #include "interest.h"
 #include "outbound.h"
@@ -30,12 +31,13 @@ struct gateway {
 	struct waker *waker;
 	struct interest *interest;
 	struct unreleased *unreleased;
+	struct guard *guard;
+	struct inbound inbound;
 	struct outbound outbound;
 	struct status status;
 	bool has_status;
 	bool first_start; /* there was no identity yet */
 	int lock;	  /* of state_dir; -1: none */
-	uint8_t delivery_qos;
 	struct clock clock;
 	struct remarks remarks;
 };
@@ -51,6 +53,11 @@ static uint64_t read_clock(clockid_t which)
 static uint64_t now_ns(void)
 {
 	return read_clock(CLOCK_MONOTONIC);
+}
+
+static uint64_t wall_s(void)
+{
+	return read_clock(CLOCK_REALTIME) / SECOND_NS;
 }
 
 /* ---- what happens in the broker ---- */
@@ -69,23 +76,23 @@ static void on_subscribed(
 	void *context, const char *client, const char *filter, uint8_t qos, bool lasting)
 {
 	struct gateway *gateway = context;
-	struct id topic;
+	struct topic topic;
 	int error;
 
 	switch (topic_parse(filter, &topic)) {
 	case TOPIC_OVERLAY:
 		error = interest_subscribed(
-			gateway->interest, client, filter, &topic, qos, lasting);
+			gateway->interest, client, filter, &topic.overlay, qos, lasting);
 		if (error)
-			log_local(gateway, client, &topic,
+			log_local(gateway, client, &topic.overlay,
 				error == ERROR_LIMIT ? "too many filters of one client"
 						     : error_text(error));
 		break;
 	case TOPIC_MALFORMED:
 		if (remark_may(&gateway->remarks, now_ns(), REMARK_MALFORMED_FILTER))
 			broker_log(BROKER_NOTICE,
-				"client %.*s subscribed %.18s..., which is no overlay (p2panda/<64 "
-				"lower-case hex digits>): an ordinary local subscription",
+				"client %.*s subscribed %.18s..., which is no overlay (" TOPIC_ACCEPTED
+				"): an ordinary local subscription",
 				REMARK_CLIENT, client, filter);
 		break;
 	case TOPIC_WILDCARD:
@@ -125,19 +132,20 @@ static void on_gone(void *context, const char *client)
 
 static enum broker_verdict on_message(void *context, const struct broker_message *message)
 {
-	return outbound_message(&((struct gateway *)context)->outbound, now_ns(), message);
+	return outbound_message(
+		&((struct gateway *)context)->outbound, now_ns(), wall_s(), message);
 }
 
 static void on_sent(void *context, const char *client, const char *filter, const void *payload,
 	size_t size)
 {
 	struct gateway *gateway = context;
-	struct id topic;
+	struct topic topic;
 
 	if (topic_parse(filter, &topic) != TOPIC_OVERLAY)
 		return;
-	interest_heard(gateway->interest, client, filter, &topic);
-	unreleased_released(gateway->unreleased, &topic, payload, size);
+	interest_heard(gateway->interest, client, filter, &topic.overlay);
+	unreleased_released(gateway->unreleased, &topic.overlay, payload, size);
 }
 
 static void on_reloaded(void *context)
@@ -171,7 +179,7 @@ static void on_tick(void *context)
 	waker_heard(gateway->waker);
 	interest_tick(gateway->interest, now);
 	unreleased_tick(gateway->unreleased, now, broker_knows);
-	drained = inbound_drain(gateway->node, now, gateway->delivery_qos, &gateway->remarks);
+	drained = inbound_drain(&gateway->inbound, now, wall_s());
 	if (!gateway->has_status) {
 		/* Publishing is possible from the first TICK on. */
 		status_begin(&gateway->status, gateway->node, &gateway->identity.id);
@@ -196,6 +204,11 @@ static int leave(void *context, const struct id *topic)
 	return node_leave(((struct gateway *)context)->node, topic);
 }
 
+static int verify(void *context, const struct id *topic, bool wanted)
+{
+	return node_verify(((struct gateway *)context)->node, topic, wanted);
+}
+
 static bool has_session(void *context, const char *client)
 {
 	return broker_has_session(client);
@@ -213,9 +226,16 @@ static void forget(void *context, const char *client, const char *filter)
 
 static bool allowed(void *context, const char *client, const char *filter, const struct id *topic)
 {
-	char name[TOPIC_SIZE];
+	char text[TOPIC_SIZE];
+	struct topic parsed;
+	enum view view = VIEW_RAW;
 
-	return broker_may_read(client, filter, topic_name(topic, name));
+	/* Of a filter with a wildcard one of the topics that it matches. */
+	(void)topic_parse(filter, &parsed);
+	while (view + 1 < VIEWS && !(parsed.views & VIEW_BIT(view)))
+		view++;
+	topic_text(topic, parsed.name, parsed.name_size, view, text);
+	return broker_may_read(client, filter, text);
 }
 
 static struct interest_owner owner(void *context, const char *client)
@@ -268,7 +288,10 @@ static void unrecorded(void *context, const char *client, const struct id *topic
 static void on_record(
 	void *context, const void *key, size_t key_size, const void *value, size_t value_size)
 {
-	sessions_restore(((struct gateway *)context)->interest, key, key_size, value, value_size);
+	struct gateway *gateway = context;
+
+	if (!guard_restore(gateway->guard, key, key_size, value, value_size))
+		sessions_restore(gateway->interest, key, key_size, value, value_size);
 }
 
 /* ---- beginning and end ---- */
@@ -380,6 +403,7 @@ static bool start_node(struct gateway *gateway, const struct options *options)
 		.queue_limit = options->queue_limit,
 		.queue_age_ns = options->queue_age * SECOND_NS,
 		.cache_bytes = options->cache_bytes,
+		.signed_rate = (unsigned)options->signed_rate,
 		.record = on_record,
 		.record_context = gateway,
 		.wake = waker_kick,
@@ -403,6 +427,7 @@ static bool make_interest(struct gateway *gateway, const struct options *options
 	struct interest_actions actions = {
 		.join = join,
 		.leave = leave,
+		.verify = verify,
 		.allowed = allowed,
 		.owner = owner,
 		.has_session = has_session,
@@ -436,6 +461,16 @@ static bool make_unreleased(struct gateway *gateway)
 {
 	struct random random = random_system();
 	int error = unreleased_new(node_counters(gateway->node), &random, &gateway->unreleased);
+
+	if (error)
+		broker_log(BROKER_ERROR, "%s", error_text(error));
+	return !error;
+}
+
+static bool make_guard(struct gateway *gateway)
+{
+	struct random random = random_system();
+	int error = guard_new(&random, &gateway->guard);
 
 	if (error)
 		broker_log(BROKER_ERROR, "%s", error_text(error));
@@ -503,11 +538,11 @@ bool gateway_start(void *identifier, const struct options *options, struct gatew
 		broker_log(BROKER_ERROR, "%s", error_text(ERROR_NOMEM));
 		return false;
 	}
-	gateway->delivery_qos = (uint8_t)options->delivery_qos;
 	gateway->lock = -1;
 	if (!make_state_dir(options->state_dir) || !lock_state_dir(gateway, options->state_dir) ||
 		!load_identity(gateway, options) ||
 		!make_waker(gateway) || !make_interest(gateway, options) ||
+		!make_guard(gateway) ||
 		!start_node(gateway, options) || !make_unreleased(gateway) ||
 		!fix_topics(gateway, options) || !register_events(gateway, identifier)) {
 		gateway_stop(gateway);
@@ -516,7 +551,15 @@ bool gateway_start(void *identifier, const struct options *options, struct gatew
 	gateway->outbound = (struct outbound){.node = gateway->node,
 		.interest = gateway->interest,
 		.unreleased = gateway->unreleased,
-		.remarks = &gateway->remarks};
+		.remarks = &gateway->remarks,
+		.guard = options->raw_allowed ? NULL : gateway->guard,
+		.codecs = {.keys_as_written = options->keys_as_written},
+		.delivery_qos = (uint8_t)options->delivery_qos};
+	gateway->inbound = (struct inbound){.node = gateway->node,
+		.interest = gateway->interest,
+		.guard = gateway->guard,
+		.remarks = &gateway->remarks,
+		.delivery_qos = (uint8_t)options->delivery_qos};
 	*out = gateway;
 	return true;
 }
@@ -528,6 +571,7 @@ void gateway_stop(struct gateway *gateway)
 	node_stop(gateway->node);
 	waker_free(gateway->waker);
 	interest_free(gateway->interest);
+	guard_free(gateway->guard);
 	unreleased_free(gateway->unreleased);
 	identity_clear(&gateway->identity);
 	if (gateway->lock >= 0)

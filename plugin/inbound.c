@@ -3,15 +3,16 @@
 
 #include "broker.h"
 #include "topic.h"
+#include "views.h"
 
-static void deliver(struct node *node, uint8_t qos, const struct node_event *event)
+static void deliver(struct inbound *inbound, uint64_t wall_s, const struct node_event *event)
 {
-	struct message *message = event->message;
-	char topic[TOPIC_SIZE];
-	bool taken = broker_publish(
-		topic_name(&event->topic, topic), message->content, message->size, qos, false);
+	struct counters *counters = node_counters(inbound->node);
 
-	counters_add(node_counters(node), taken ? COUNTER_OUT : COUNTER_DROPPED_BROKER, 1);
+	if (event->is_signed)
+		guard_seen(inbound->guard, inbound->node, &event->topic, wall_s);
+	counters_add(counters,
+		views_arrived(inbound->interest, counters, inbound->delivery_qos, event), 1);
 }
 
 static void log_event(const struct node_event *event)
@@ -36,23 +37,23 @@ static void log_dropped(struct remarks *remarks, uint64_t now_ns, const struct n
 		remark_repeated(remarks, now_ns, &event->topic, event->count);
 }
 
-size_t inbound_drain(struct node *node, uint64_t now_ns, uint8_t qos, struct remarks *remarks)
+size_t inbound_drain(struct inbound *inbound, uint64_t now_ns, uint64_t wall_s)
 {
 	struct node_event event;
 	size_t count = 0;
 
-	while (count < INBOUND_PER_TURN && node_event(node, &event)) {
+	while (count < INBOUND_PER_TURN && node_event(inbound->node, &event)) {
 		count++;
 		switch (event.type) {
 		case NODE_MESSAGE:
-			deliver(node, qos, &event);
+			deliver(inbound, wall_s, &event);
 			break;
 		case NODE_LOG:
 			log_event(&event);
 			break;
 		case NODE_JOINED:
 		case NODE_LEFT:
-			if (remark_may(remarks, now_ns, REMARK_OVERLAY))
+			if (remark_may(inbound->remarks, now_ns, REMARK_OVERLAY))
 				broker_log(BROKER_INFO, "overlay %s: %s",
 					topic_short(&event.topic).text,
 					event.type == NODE_JOINED ? "joined" : "left");
@@ -61,7 +62,7 @@ size_t inbound_drain(struct node *node, uint64_t now_ns, uint8_t qos, struct rem
 		case NODE_NEIGHBOUR_DOWN:
 			break;
 		case NODE_DROPPED:
-			log_dropped(remarks, now_ns, &event);
+			log_dropped(inbound->remarks, now_ns, &event);
 			break;
 		}
 		node_event_clear(&event);

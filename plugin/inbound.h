@@ -10,6 +10,8 @@
 #include <stdint.h>
 
 #include "../bridge/node.h"
+#include "guard.h"
+#include "interest.h"
 #include "remark.h"
 
 /* At most so many events per turn of the broker's loop: a subscriber's queue beyond its
@@ -17,7 +19,14 @@
 #define INBOUND_PER_TURN 500
 
 /* Returns how many events were taken; fewer than INBOUND_PER_TURN: there are none left. */
-size_t inbound_drain(
-	struct node *node, uint64_t now_ns, uint8_t qos, struct remarks *remarks);
+struct inbound {
+	struct node *node;
+	struct interest *interest;
+	struct guard *guard;
+	struct remarks *remarks;
+	uint8_t delivery_qos;
+};
+
+size_t inbound_drain(struct inbound *inbound, uint64_t now_ns, uint64_t wall_s);
 
 #endif

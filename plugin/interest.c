@@ -8,6 +8,7 @@
 #include "../bridge/error.h"
 #include "../bridge/keyed.h"
 #include "accounts.h"
+#include "topic.h"
 #include "../bridge/timers.h"
 
 /* How often offline sessions are looked at: leaving is to be seen within a second. */
@@ -29,6 +30,10 @@ struct overlay {
 	struct timer linger;	  /* when that is looked at: not later than linger_until */
 	struct client *publisher; /* who has had it joined by publishing; counts it */
 	struct subscription *all; /* all of them, holding or not */
+	size_t faces[2][VIEWS];	  /* how many hold each view, by digits and by name */
+	bool verified;		  /* its signed messages are, as was asked for */
+	char *name;		  /* NULL: not known */
+	size_t name_size;
 	struct client *witness;	  /* who is sent what is published there; NULL: nobody is known */
 	uint64_t witness_number;
 	bool looked;		  /* on the list of those that TICK looks at */
@@ -39,6 +44,8 @@ struct overlay {
 struct subscription {
 	struct overlay *overlay;
 	struct client *client;
+	unsigned views; /* that it is for */
+	bool by_name;
 	uint8_t qos;
 	bool stale; /* its session is gone; forgotten at TICK if not renewed until then */
 	bool holds; /* counted in overlay->holders */
@@ -171,11 +178,21 @@ static bool belongs(const struct client *client, const struct account *account)
 	return false;
 }
 
+static void count_views(const struct subscription *subscription, size_t one)
+{
+	struct overlay *overlay = subscription->overlay;
+
+	for (unsigned view = 0; view < VIEWS; view++)
+		if (subscription->views & VIEW_BIT(view))
+			overlay->faces[subscription->by_name][view] += one;
+}
+
 static void let_go(struct interest *interest, struct subscription *subscription)
 {
 	if (!subscription->holds)
 		return;
 	subscription->holds = false;
+	count_views(subscription, (size_t)-1);
 	subscription->overlay->holders--;
 	discharge(interest, subscription->client, subscription->overlay);
 	look_at_overlay(interest, subscription->overlay);
@@ -241,6 +258,12 @@ static void forget_subscriptions(struct interest *interest, struct client *clien
 	free_unused_client(interest, client);
 }
 
+static void free_overlay(struct overlay *overlay)
+{
+	memory_free(overlay->name);
+	memory_free(overlay);
+}
+
 void interest_free(struct interest *interest)
 {
 	struct client *client, *next_client;
@@ -257,7 +280,7 @@ void interest_free(struct interest *interest)
 	}
 	HASH_ITER (hh, interest->overlays, overlay, next_overlay) {
 		HASH_DELETE(hh, interest->overlays, overlay);
-		memory_free(overlay);
+		free_overlay(overlay);
 	}
 	accounts_free(interest->accounts);
 	timers_clear(&interest->lingers);
@@ -368,6 +391,26 @@ static struct subscription *find_subscription(
 }
 
 /* Not counted yet, as if it were a stale one. */
+/* What the filter says of views, and what the overlay is called. */
+static void note_views(struct subscription *subscription)
+{
+	struct overlay *overlay = subscription->overlay;
+	struct topic topic;
+
+	subscription->views = VIEW_BIT(VIEW_RAW);
+	if (topic_parse(subscription->filter, &topic) != TOPIC_OVERLAY)
+		return;
+	subscription->views = topic.views;
+	subscription->by_name = topic.name != NULL;
+	if (!topic.name || overlay->name)
+		return;
+	overlay->name = memory_alloc(topic.name_size);
+	if (!overlay->name)
+		return; /* nothing comes by the name, until somebody else subscribes it */
+	memcpy(overlay->name, topic.name, topic.name_size);
+	overlay->name_size = topic.name_size;
+}
+
 static struct subscription *add_subscription(struct interest *interest, struct client *client,
 	const char *filter, struct overlay *overlay)
 {
@@ -387,6 +430,7 @@ static struct subscription *add_subscription(struct interest *interest, struct c
 		memory_free(subscription);
 		return NULL;
 	}
+	note_views(subscription);
 	overlay->subscriptions++;
 	DL_APPEND(overlay->all, subscription);
 	DL_APPEND2(interest->asked, subscription, asked_prev, asked_next);
@@ -437,6 +481,27 @@ static int add(struct interest *interest, const char *client_id, const char *fil
 	return ERROR_NONE;
 }
 
+/* Whether somebody wants signed messages. */
+static bool is_read(const struct overlay *overlay)
+{
+	for (unsigned view = VIEW_RAW + 1; view < VIEWS; view++)
+		if (overlay->faces[false][view] + overlay->faces[true][view] > 0)
+			return true;
+	return false;
+}
+
+static void verify(struct interest *interest, struct overlay *overlay)
+{
+	bool wanted = is_read(overlay);
+
+	if (!overlay->joined || wanted == overlay->verified)
+		return;
+	if (interest->actions.verify(interest->actions.context, &overlay->topic, wanted))
+		look_at_overlay(interest, overlay);
+	else
+		overlay->verified = wanted;
+}
+
 static bool is_over(const struct interest *interest, const struct client *client)
 {
 	return client->overlays + client->published > interest->config.max_overlays_per_client;
@@ -455,10 +520,11 @@ static void leave(struct interest *interest, struct overlay *overlay)
 	overlay->linger_until = 0;
 	timers_set(&interest->lingers, &overlay->linger, TIMER_NEVER);
 	unpublish(interest, overlay);
+	overlay->verified = false;
 	if (overlay->subscriptions > 0)
 		return; /* of sessions that are offline: they may come back */
 	HASH_DELETE(hh, interest->overlays, overlay);
-	memory_free(overlay);
+	free_overlay(overlay);
 	if (!interest->overlays)
 		timers_clear(&interest->lingers);
 }
@@ -562,6 +628,8 @@ static bool recount(
 		return false;
 	}
 	subscription->holds = true;
+	count_views(subscription, 1);
+	verify(interest, overlay);
 	overlay->holders++;
 	overlay->had_holder = true;
 	charge(interest, client, overlay);
@@ -835,6 +903,23 @@ void interest_heard(struct interest *interest, const char *client_id, const char
 	overlay->witness_number = ++interest->witnesses;
 }
 
+struct interest_faces interest_faces(struct interest *interest, const struct id *topic)
+{
+	const struct overlay *overlay = find_overlay(interest, topic);
+	struct interest_faces faces = {0};
+
+	if (!overlay)
+		return faces;
+	for (unsigned view = 0; view < VIEWS; view++) {
+		faces.by_digits |= overlay->faces[false][view] > 0 ? VIEW_BIT(view) : 0;
+		if (overlay->name && overlay->faces[true][view] > 0)
+			faces.by_name |= VIEW_BIT(view);
+	}
+	faces.name = overlay->name;
+	faces.name_size = overlay->name_size;
+	return faces;
+}
+
 uint64_t interest_witness(struct interest *interest, const struct id *topic)
 {
 	const struct overlay *overlay = find_overlay(interest, topic);
@@ -980,6 +1065,8 @@ static void settle_overlays(struct interest *interest, uint64_t now_ns)
 			leave(interest, overlay);
 		else if (join(interest, overlay) != ERROR_NONE)
 			look_at_overlay(interest, overlay);
+		else
+			verify(interest, overlay);
 	}
 }
 

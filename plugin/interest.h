@@ -29,6 +29,14 @@ struct interest_owner {
 	const char *user, *address;
 };
 
+/* By which topics an overlay is held: a bit for each view (topic.h), of the topics that have the
+ * overlay's digits and of those that have its name. */
+struct interest_faces {
+	unsigned by_digits, by_name;
+	const char *name; /* NULL: not known. Valid until the next call of any kind */
+	size_t name_size;
+};
+
 struct interest_actions {
 	/* Whether the broker lets the client read there by this filter; true if it does not say. */
 	bool (*allowed)(void *context, const char *client, const char *filter,
@@ -38,6 +46,9 @@ struct interest_actions {
 	/* An error: tried again at the next TICK. */
 	int (*join)(void *context, const struct id *topic);
 	int (*leave)(void *context, const struct id *topic);
+	/* Signed messages of an overlay are wanted to be verified, or not any more. ERROR_NOMEM:
+	 * tried again at the next TICK. */
+	int (*verify)(void *context, const struct id *topic, bool verify);
 	/* Whether the session of an offline client still exists (its expiry raises no
 	 * event, so it is asked for). */
 	bool (*has_session)(void *context, const char *client);
@@ -102,6 +113,8 @@ void interest_gone(struct interest *interest, const char *client);
 
 /* The broker may answer otherwise now when it is asked what is allowed. */
 void interest_rights_changed(struct interest *interest);
+struct interest_faces interest_faces(struct interest *interest, const struct id *topic);
+
 /* The client, connected, is sent something that was published there. */
 void interest_heard(struct interest *interest, const char *client, const char *filter,
 	const struct id *topic);

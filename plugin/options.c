@@ -246,6 +246,18 @@ static bool parse_offline_sessions(struct options *options, const char *value)
 	return options->offline_leave || strcmp(value, "hold") == 0;
 }
 
+static bool parse_json_keys(struct options *options, const char *value)
+{
+	options->keys_as_written = strcmp(value, "written") == 0;
+	return options->keys_as_written || strcmp(value, "sorted") == 0;
+}
+
+static bool parse_raw_among_signed(struct options *options, const char *value)
+{
+	options->raw_allowed = strcmp(value, "allow") == 0;
+	return options->raw_allowed || strcmp(value, "refuse") == 0;
+}
+
 #define NUMBER(name, least, most, otherwise, unit) \
 	{#name, false, unit " from " #least " to " #most, offsetof(struct options, name), least, \
 		most, otherwise, NULL}
@@ -273,6 +285,9 @@ static const struct option table[] = {
 	{"log_level", false, "debug, information, notice, warning or error", 0, 0, 0, 0,
 		parse_log_level},
 	{"offline_sessions", false, "hold or leave", 0, 0, 0, 0, parse_offline_sessions},
+	{"json_keys", false, "sorted or written", 0, 0, 0, 0, parse_json_keys},
+	{"raw_among_signed", false, "refuse or allow", 0, 0, 0, 0, parse_raw_among_signed},
+	NUMBER(signed_rate, 0, 1000000, LIMIT_SIGNED_RATE, "messages per second"),
 	NUMBER(publish_linger, 0, 86400, 30, "seconds"),
 	NUMBER(delivery_qos, 0, 2, 1, "a QoS"),
 	NUMBER(queue_limit, 0, 65536, LIMIT_WAITING, "a number of messages"),

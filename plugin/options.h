@@ -44,6 +44,9 @@ struct options {
 	uint64_t max_overlays_per_user;
 	uint64_t max_overlays_per_address;
 	bool offline_leave;
+	bool keys_as_written; /* json_keys: else sorted */
+	bool raw_allowed;     /* raw_among_signed: else refused */
+	uint64_t signed_rate; /* messages per second; 0: as they come */
 	uint64_t cache_bytes;
 };
 

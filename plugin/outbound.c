@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 #include "outbound.h"
 
+#include <stdio.h>
+
 #include "topic.h"
 
 static enum broker_verdict refuse(struct outbound *outbound, uint64_t now_ns,
@@ -23,21 +25,32 @@ static bool may_come_again(const struct broker_message *message)
 	return message->qos == 2 && message->lasting;
 }
 
-static enum broker_verdict carry(struct outbound *outbound, uint64_t now_ns, const struct id *topic,
-	const struct broker_message *message)
+/* What it is on the overlay: its payload, or (body) what its codec has made of it. */
+static int publish(struct outbound *outbound, const struct id *overlay,
+	const struct broker_message *message, const struct views_body *body)
+{
+	if (body)
+		return node_publish_signed(outbound->node, overlay, body->bytes, body->size);
+	return node_publish(outbound->node, overlay, message->payload, message->size);
+}
+
+static enum broker_verdict carry(struct outbound *outbound, uint64_t now_ns,
+	const struct topic *topic, const struct broker_message *message,
+	const struct views_body *body)
 {
 	struct counters *counters = node_counters(outbound->node);
+	const struct id *overlay = &topic->overlay;
 	uint64_t witness =
-		may_come_again(message) ? interest_witness(outbound->interest, topic) : 0;
+		may_come_again(message) ? interest_witness(outbound->interest, overlay) : 0;
 	int error;
 
-	if (unreleased_knows(outbound->unreleased, message->client, topic, message->payload,
+	if (unreleased_knows(outbound->unreleased, message->client, overlay, message->payload,
 		    message->size, witness)) {
 		counters_add(counters, COUNTER_IN, 1);
 		counters_add(counters, COUNTER_DROPPED_RESENT, 1);
 		return BROKER_CARRY_ON;
 	}
-	error = interest_published(outbound->interest, now_ns, message->client, topic);
+	error = interest_published(outbound->interest, now_ns, message->client, overlay);
 	if (error == ERROR_LIMIT)
 		return refuse(outbound, now_ns, message, COUNTER_DROPPED_MAX_OVERLAYS,
 			REMARK_MAX_OVERLAYS,
@@ -46,22 +59,74 @@ static enum broker_verdict carry(struct outbound *outbound, uint64_t now_ns, con
 	if (message->has_properties)
 		counters_add(counters, COUNTER_PROPERTIES, 1);
 	if (!error)
-		error = node_publish(outbound->node, topic, message->payload, message->size);
+		error = publish(outbound, overlay, message, body);
 	counters_add(counters, COUNTER_IN, 1);
 	if (error == ERROR_FULL)
 		counters_add(counters, COUNTER_DROPPED_MAILBOX, 1);
 	else if (error)
 		counters_add(counters, COUNTER_DROPPED_NO_MEMORY, 1);
 	else
-		unreleased_add(outbound->unreleased, message->client, topic, message->payload,
+		unreleased_add(outbound->unreleased, message->client, overlay, message->payload,
 			message->size, witness);
+	views_published(outbound->interest, counters, outbound->delivery_qos, topic,
+		message->payload, message->size, body);
 	return BROKER_CARRY_ON;
 }
 
-enum broker_verdict outbound_message(
-	struct outbound *outbound, uint64_t now_ns, const struct broker_message *message)
+static enum broker_verdict carry_raw(struct outbound *outbound, uint64_t now_ns, uint64_t wall_s,
+	const struct topic *topic, const struct broker_message *message)
 {
-	struct id topic;
+	if (message->size > LIMIT_CONTENT)
+		return refuse(outbound, now_ns, message, COUNTER_DROPPED_TOO_LARGE, REMARK_TOO_LARGE,
+			"the payload is larger than 4057 bytes", BROKER_REFUSE_QUOTA);
+	if (outbound->guard && guard_holds(outbound->guard, &topic->overlay, wall_s))
+		return refuse(outbound, now_ns, message, COUNTER_DROPPED_RAW, REMARK_GUARD,
+			"applications listen on this overlay, and a plain message would make them "
+			"deaf: publish to <this topic>/ephemeral/json, /text, /bytes or /cbor "
+			"(option raw_among_signed)",
+			BROKER_REFUSE_NOT_AUTHORISED);
+	return carry(outbound, now_ns, topic, message, NULL);
+}
+
+static enum broker_verdict carry_signed(struct outbound *outbound, uint64_t now_ns,
+	const struct topic *topic, enum view view, const struct broker_message *message)
+{
+	char reason[CODEC_REASON_SIZE], why[CODEC_REASON_SIZE + 64];
+	struct views_body body;
+	int error = codec_encode(views_codec(view), &outbound->codecs, message->payload,
+		message->size, body.bytes, sizeof body.bytes, &body.size, reason);
+
+	switch (error) {
+	case ERROR_NONE:
+		return carry(outbound, now_ns, topic, message, &body);
+	case ERROR_TOO_LARGE:
+		snprintf(why, sizeof why, "%s; a body has at most %d bytes", reason,
+			LIMIT_SIGNED_BODY);
+		return refuse(outbound, now_ns, message, COUNTER_DROPPED_TOO_LARGE, REMARK_TOO_LARGE,
+			why, BROKER_REFUSE_QUOTA);
+	case ERROR_NOMEM:
+		counters_add(node_counters(outbound->node), COUNTER_IN, 1);
+		counters_add(node_counters(outbound->node), COUNTER_DROPPED_NO_MEMORY, 1);
+		return BROKER_CARRY_ON;
+	default:
+		return refuse(outbound, now_ns, message, COUNTER_DROPPED_ENCODING, REMARK_ENCODING,
+			reason, BROKER_REFUSE_NOT_AUTHORISED);
+	}
+}
+
+static enum view view_of(const struct topic *topic)
+{
+	enum view view = VIEW_RAW;
+
+	while (topic->views != VIEW_BIT(view))
+		view++;
+	return view;
+}
+
+enum broker_verdict outbound_message(struct outbound *outbound, uint64_t now_ns, uint64_t wall_s,
+	const struct broker_message *message)
+{
+	struct topic topic;
 
 	switch (topic_parse(message->topic, &topic)) {
 	case TOPIC_FOREIGN:
@@ -69,17 +134,15 @@ enum broker_verdict outbound_message(
 	case TOPIC_WILDCARD:
 	case TOPIC_MALFORMED:
 		return refuse(outbound, now_ns, message, COUNTER_DROPPED_MALFORMED_TOPIC,
-			REMARK_MALFORMED_TOPIC,
-			"the topic is not p2panda/<64 lower-case hex digits>",
+			REMARK_MALFORMED_TOPIC, "the topic is not " TOPIC_ACCEPTED,
 			BROKER_REFUSE_NOT_AUTHORISED);
 	case TOPIC_OVERLAY:
 		break;
 	}
-	if (message->size > LIMIT_CONTENT)
-		return refuse(outbound, now_ns, message, COUNTER_DROPPED_TOO_LARGE, REMARK_TOO_LARGE,
-			"the payload is larger than 4057 bytes", BROKER_REFUSE_QUOTA);
 	/* An empty retained message clears the retained one: a matter of this broker. */
 	if (message->retain && message->size == 0)
 		return BROKER_CARRY_ON;
-	return carry(outbound, now_ns, &topic, message);
+	if (view_of(&topic) == VIEW_RAW)
+		return carry_raw(outbound, now_ns, wall_s, &topic, message);
+	return carry_signed(outbound, now_ns, &topic, view_of(&topic), message);
 }

@@ -10,7 +10,9 @@
 #include "../bridge/node.h"
 #include "broker.h"
 #include "interest.h"
+#include "guard.h"
 #include "remark.h"
+#include "views.h"
 #include "unreleased.h"
 
 struct outbound {
@@ -18,9 +20,13 @@ struct outbound {
 	struct interest *interest;
 	struct unreleased *unreleased;
 	struct remarks *remarks;
+	struct guard *guard; /* NULL: plain messages go out among signed ones too */
+	struct codec_options codecs;
+	uint8_t delivery_qos;
 };
 
 enum broker_verdict outbound_message(
-	struct outbound *outbound, uint64_t now_ns, const struct broker_message *message);
+	struct outbound *outbound, uint64_t now_ns, uint64_t wall_s,
+	const struct broker_message *message);
 
 #endif

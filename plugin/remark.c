@@ -20,6 +20,8 @@ static const struct {
 	[REMARK_UNRECORDED] = {5, SECOND_NS, "subscriptions not kept for a restart"},
 	[REMARK_MALFORMED_TOPIC] = {1, SECOND_NS, "messages refused: no overlay"},
 	[REMARK_TOO_LARGE] = {1, SECOND_NS, "messages refused: too large"},
+	[REMARK_ENCODING] = {5, SECOND_NS, "messages refused: not of their codec"},
+	[REMARK_GUARD] = {5, SECOND_NS, "messages refused: applications listen"},
 	[REMARK_MAX_OVERLAYS] = {1, SECOND_NS, "messages refused: too many overlays"},
 	[REMARK_REPEATED] = {20, 10 * SECOND_NS, "overlays with repeated messages"},
 	/* A restart joins as many as there are. */

@@ -51,7 +51,7 @@ void sessions_restore(struct interest *interest, const void *key, size_t key_siz
 {
 	const char *client = key, *filter;
 	uint8_t qos;
-	struct id topic;
+	struct topic topic;
 
 	if (key_size < 2 || client[key_size - 1] != 0 || value_size != 1)
 		return;
@@ -60,5 +60,5 @@ void sessions_restore(struct interest *interest, const void *key, size_t key_siz
 	if (filter >= client + key_size || filter + strlen(filter) + 1 != client + key_size ||
 		qos > 2 || topic_parse(filter, &topic) != TOPIC_OVERLAY)
 		return;
-	interest_restore(interest, client, filter, &topic, qos);
+	interest_restore(interest, client, filter, &topic.overlay, qos);
 }

@@ -13,7 +13,7 @@
 
 static void publish_text(const char *topic, const char *text)
 {
-	broker_publish(topic, text, strlen(text), 0, true);
+	broker_retain(topic, text, strlen(text));
 }
 
 static void publish_number(const char *topic, uint64_t number)

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 
+#include "../bridge/limits.h"
 #include "../bridge/node_types.h"
 #include "codecs/codec.h"
 #include "interest.h"

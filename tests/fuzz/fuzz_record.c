@@ -31,8 +31,11 @@ static int on_join(void *context, const struct id *topic)
 {
 	char name[TOPIC_SIZE];
 
-	topic_name(topic, name);
-	require(memmem(world.data, world.size, name, strlen(name)));
+	/* By digits, or by the name that it is the hash of, or by one of their views. */
+	topic_text(topic, NULL, 0, VIEW_RAW, name);
+	require(memmem(world.data, world.size, name, strlen(name)) ||
+		memmem(world.data, world.size, TOPIC_PREFIX TOPIC_NAMES,
+			sizeof TOPIC_PREFIX TOPIC_NAMES - 1));
 	world.joined++;
 	return 0;
 }
@@ -59,7 +62,7 @@ static int on_remember(void *context, const char *client, const char *filter, ui
 
 static void on_forget(void *context, const char *client, const char *filter)
 {
-	struct id topic;
+	struct topic topic;
 
 	require(topic_parse(filter, &topic) == TOPIC_OVERLAY);
 }

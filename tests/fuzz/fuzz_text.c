@@ -27,12 +27,18 @@ static void check_address(const char *text)
 static void check_topic(const char *text)
 {
 	char written[TOPIC_SIZE];
-	struct id id, again;
+	struct topic topic, again;
 
-	if (topic_parse(text, &id) != TOPIC_OVERLAY)
+	if (topic_parse(text, &topic) != TOPIC_OVERLAY)
 		return;
-	if (topic_parse(topic_name(&id, written), &again) != TOPIC_OVERLAY ||
-		!id_equal(&id, &again) || !strstr(text, written))
+	for (unsigned view = 0; view < VIEWS; view++) {
+		topic_text(&topic.overlay, topic.name, topic.name_size, view, written);
+		if (topic_parse(written, &again) != TOPIC_OVERLAY ||
+			!id_equal(&topic.overlay, &again.overlay) ||
+			again.views != VIEW_BIT(view) || strlen(written) >= TOPIC_SIZE)
+			abort();
+	}
+	if (!topic.views)
 		abort();
 }
 
