@@ -49,7 +49,7 @@
 	X(DROPPED_UNFORWARDABLE, "dropped/unforwardable", "not forwarded: frame limit") \
 	X(DROPPED_BROKER, "dropped/broker", "the broker refused to publish it") \
 	X(DENIED, "subscriptions/denied", \
-		"subscriptions that hold no overlay: the broker does not let their client read there") \
+		"subscriptions that hold no overlay: their client may not read there") \
 	X(BAD_FRAME, "peers/bad_frames", "frames that could not be decoded") \
 	X(BAD_ID, "peers/bad_ids", "messages whose id is not their hash") \
 	X(LIMIT_MISSING, "limits/missing", "announced ids beyond the limit") \
