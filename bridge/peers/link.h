@@ -31,8 +31,8 @@
  * joined gives it at once: it answers the Neighbor that it is reminded with.) New content waits for
  * no longer than LINK_HOLD_MS on the new connection; what came back, until LINK_KEPT_MS after it
  * first did so, also when the peer was lost in between. Bounded in bytes (LIMIT_PEER_QUEUE_BYTES,
- * LIMIT_KEPT_BYTES), the oldest of the overlay gives way; each copy that is not sent again is counted
- * as peer_lost, once. Nobody is dialled for it, and stopping does not wait for it.
+ * LIMIT_KEPT_BYTES), the oldest of the overlay gives way; each copy that is not sent again is
+ * counted as peer_lost, once. Nobody is dialled for it, and stopping does not wait for it.
  *
  * sans-IO: connections and streams are the caller's, reached through struct link_io.
  * Times are monotonic nanoseconds; one thread.

@@ -973,7 +973,8 @@ static double cost_of_lingering(size_t overlays, size_t ticks)
 		assert_int_equal(lingering, overlays - (i + 1) * (overlays / ticks));
 	}
 	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ended);
-	return (double)(ended.tv_sec - begun.tv_sec) + (double)(ended.tv_nsec - begun.tv_nsec) / 1e9;
+	return (double)(ended.tv_sec - begun.tv_sec) +
+	       (double)(ended.tv_nsec - begun.tv_nsec) / 1e9;
 }
 
 static void hear(const char *client, size_t topic, const char *before)
