@@ -334,6 +334,20 @@ static void fewer(struct world *world)
 	run_ms(world, 3000);
 }
 
+static void both_unused(struct world *world)
+{
+	gather(world, 3, 0);
+	world_start(world, D);
+	world_join(world, D, 0);
+	forge_forward_join(world, A, B, D, 3);
+	run_ms(world, 12);
+	world_kill(world, C);
+	run_ms(world, 300);
+	world_set_trace(world, 2);
+	say("a and d find each other, and both dial");
+	run_ms(world, 20500);
+}
+
 static void restarted(struct world *world)
 {
 	gather(world, 2, 2);
@@ -503,6 +517,9 @@ static const struct story {
 	{"both_dial", "Both dial at once: the newest connection is for sending, the older one is "
 		      "read (src/net.rs).",
 		both_dial, 2, 1, NULL},
+	{"both_unused", "After two dials at once each side may take another connection for the older "
+			"one. On neither is a stream: one side closes it first, not both.",
+		both_unused, 4, 1, NULL},
 	{"fewer", "For upstream a peer is gone from all overlays with the newest connection there, "
 		  "whatever others there are (state.rs): a neighbour is reminded.",
 		fewer, 2, 1, NULL},
