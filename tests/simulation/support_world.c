@@ -775,6 +775,8 @@ size_t world_publish(struct world *world, size_t node, size_t topic)
 			world_where(world, topic));
 	if (message)
 		mesh_publish(life->mesh, &time, &world->topics[topic], message);
+	else
+		counters_add(&life->counters, COUNTER_DROPPED_NO_MEMORY, 1);
 	life_turn(life);
 	return number;
 }
@@ -783,6 +785,11 @@ void world_forge(struct world *world, size_t from, size_t to, size_t topic, stru
 {
 	if (!network_forge(life_of_node(world, from), to, topic, frame))
 		world_fail(world, "node %zu has no stream to node %zu", from, to);
+}
+
+size_t world_connections(const struct world *world, size_t node, size_t peer)
+{
+	return network_connections(life_of_node(world, node), peer);
 }
 
 void world_close(struct world *world, size_t node, size_t peer, enum mesh_protocol protocol,

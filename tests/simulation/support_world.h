@@ -72,7 +72,7 @@ bool world_is_up(const struct world *world, size_t node);
 /* False: there is no memory, and it is not joined. */
 bool world_join(struct world *world, size_t node, size_t topic);
 void world_leave(struct world *world, size_t node, size_t topic);
-/* Returns the message's number. Without memory for it, its publisher has it alone. */
+/* Returns the message's number. Without memory for it its owner counts it as dropped. */
 size_t world_publish(struct world *world, size_t node, size_t topic);
 
 /* A message that nobody has published: node has it. Returns its number. */
@@ -83,6 +83,8 @@ struct message *world_content(size_t message);
  * another node on the stream that its mesh has opened there for this overlay, on the newest of
  * several connections. Ends the process if there is no such stream. */
 void world_forge(struct world *world, size_t from, size_t to, size_t topic, struct frame *frame);
+/* Open ones of gossip, as that node sees it. */
+size_t world_connections(const struct world *world, size_t node, size_t peer);
 /* A node ends its oldest connection to a peer, of gossip or of discovery, which its mesh has not
  * asked for. Ends the process if there is none. */
 void world_close(struct world *world, size_t node, size_t peer, enum mesh_protocol protocol,

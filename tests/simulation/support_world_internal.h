@@ -161,6 +161,7 @@ void network_free(struct world *world);
 /* A frame (ownership passes) goes onto the life's stream to a node for an overlay; false: there is
  * no such stream. */
 bool network_forge(struct life *life, size_t to, size_t topic, struct frame *frame);
+size_t network_connections(const struct life *life, size_t to);
 /* Ends the life's oldest connection to that node; false: there is none. */
 bool network_cut(struct life *life, size_t to, enum mesh_protocol protocol, uint64_t code);
 /* The life has ended without a word. */

@@ -1164,6 +1164,17 @@ bool network_forge(struct life *life, size_t to, size_t topic, struct frame *fra
 	return stream && !port_send(stream, frame);
 }
 
+size_t network_connections(const struct life *life, size_t to)
+{
+	const struct side *side;
+	size_t count = 0;
+
+	DL_FOREACH (life->endpoint->connections, side)
+		count += side->state == SIDE_OPEN && wire_of(side)->protocol == MESH_GOSSIP &&
+			 wire_of(side)->nodes[!side->incoming] == to;
+	return count;
+}
+
 bool network_cut(struct life *life, size_t to, enum mesh_protocol protocol, uint64_t code)
 {
 	struct side *side;
