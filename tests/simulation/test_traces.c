@@ -406,6 +406,30 @@ static void renewed(struct world *world)
 	run_ms(world, 100);
 }
 
+static void joins_again(struct world *world)
+{
+	static struct wire_message again = {.type = WIRE_JOIN};
+
+	gather(world, 3, 1);
+	say("b joins three times more");
+	for (int i = 0; i < 3; i++)
+		forge(world, B, A, &again);
+	run_ms(world, 200);
+}
+
+static void parts(struct world *world)
+{
+	gather(world, 4, 1);
+	world_part(world, C, 1);
+	world_part(world, D, 1);
+	world_set_trace(world, 0);
+	run_ms(world, 25000);
+	world_set_trace(world, 1);
+	say("25 s later: those who were lost have been dialled all the time");
+	world_mend(world);
+	run_ms(world, 3000);
+}
+
 static void waits(struct world *world)
 {
 	world_set_trace(world, 2);
@@ -535,6 +559,12 @@ static const struct story {
 	{"renewed", "hyparview.rs on_neighbor: a Neighbor from a neighbour is answered unless it is "
 		    "itself the answer.",
 		renewed, 2, 1, NULL},
+	{"joins_again", "p2panda-net healer.rs joins whoever has changed: many a Join comes from a "
+			"neighbour. It is introduced again; one answer is enough.",
+		joins_again, 3, 1, NULL},
+	{"parts", "healer.rs joins all nodes of a topic when their set changes; here those that were "
+		  "lost and are back: one for each part.",
+		parts, 4, 1, NULL},
 	{"waits", "What is published before there is a neighbour waits for the first one, in order.",
 		waits, 2, 1, NULL},
 	{"discovery", "p2panda-discovery: two that share a topic find each other through one that "
