@@ -57,7 +57,7 @@
 	X(BAD_SIGNATURE, "messages/bad_signatures", "signed messages whose signature is false") \
 	X(LIMIT_VERIFIED, "limits/verified", "signed messages not verified: rate") \
 	X(DENIED, "subscriptions/denied", \
-		"subscriptions that hold no overlay: the broker does not let their client read there") \
+		"subscriptions that hold no overlay: their client may not read there") \
 	X(BAD_FRAME, "peers/bad_frames", "frames that could not be decoded") \
 	X(BAD_ID, "peers/bad_ids", "messages whose id is not their hash") \
 	X(LIMIT_MISSING, "limits/missing", "announced ids beyond the limit") \

@@ -189,8 +189,9 @@
 #define LIMIT_RECORD  1024
 #define LIMIT_RECORDS 20000
 
-/* QoS 2 publishes that are not released, of sessions that may send them again: 200 bytes each, and
- * their client ids. A client has up to 20 at a time (max_inflight_messages), mostly for a moment. */
+/* QoS 2 publishes that are not released, of sessions that may send them again: 200 bytes each,
+ * and their client ids. A client has up to 20 at a time (max_inflight_messages), mostly for a
+ * moment. */
 #define LIMIT_UNRELEASED 1024
 
 /* Leaving and stopping take at most this long. */

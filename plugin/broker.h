@@ -34,8 +34,9 @@ struct broker_message {
 /* What happens in the broker. Strings are valid during the call. */
 struct broker_events {
 	/* A filter was subscribed (the raw filter, $share/<group>/ included), the ACL has
-	 * agreed, which says little (see broker_may_read); again for every re-subscribe. lasting: the session may outlive its connection
-	 * (of MQTT 5 the broker does not say). */
+	 * agreed, which says little (see broker_may_read); again for every re-subscribe.
+	 * lasting: the session may outlive its connection (of MQTT 5 the broker does not
+	 * say). */
 	void (*subscribed)(void *context, const char *client, const char *filter, uint8_t qos,
 		bool lasting);
 	/* Also for a filter that was never subscribed. */

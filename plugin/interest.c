@@ -1047,7 +1047,8 @@ static void expire_lingers(struct interest *interest, uint64_t now_ns)
 			(struct overlay *)((char *)first - offsetof(struct overlay, linger));
 		bool is_over = overlay->linger_until <= now_ns;
 
-		timers_set(&interest->lingers, first, is_over ? TIMER_NEVER : overlay->linger_until);
+		timers_set(&interest->lingers, first,
+			is_over ? TIMER_NEVER : overlay->linger_until);
 		if (is_over)
 			look_at_overlay(interest, overlay);
 	}

@@ -425,10 +425,10 @@ static bool check_access(const struct options *options, char reason[OPTIONS_REAS
 /* No user name and no address has all of them, unless that is wanted. */
 static void fill_in_shares(struct options *options)
 {
-	uint64_t half = options->max_overlays / 2;
-	uint64_t share = half > options->max_overlays_per_client ? half
-								  : options->max_overlays_per_client;
+	uint64_t share = options->max_overlays / 2;
 
+	if (share < options->max_overlays_per_client)
+		share = options->max_overlays_per_client;
 	if (options->max_overlays_per_user == 0)
 		options->max_overlays_per_user = share;
 	if (options->max_overlays_per_address == 0)

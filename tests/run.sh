@@ -30,7 +30,7 @@ worlds         (only by name) the same with 2 to 60, 100, 300 and 1000 nodes, te
                more than an hour
 bench          (only by name) what it costs, as ratios to the native bridge: the README's
                table; the machine should have nothing else to do
-fuzzing        (only by name) the same for P2PANDA_FUZZ_SECONDS (600) with each target
+fuzzing        (only by name) the same as in fuzz, P2PANDA_FUZZ_SECONDS (600) for each target
 soak           (only by name) three brokers and two Rust peers with everything at once for
                P2PANDA_SOAK_SECONDS (600), with ASan: nothing lost, nothing twice, no growth
 

@@ -50,7 +50,7 @@ static int make_cores(struct mesh *mesh, const struct node_config *config)
 	if (!error)
 		error = gossip_new(&gossip, &mesh->gossip);
 	if (!error)
-		error = links_new(&io, &mesh->random, mesh->counters, &mesh->links);
+		error = links_new(&io, &mesh->me, &mesh->random, mesh->counters, &mesh->links);
 	if (!error)
 		error = access_new(config->allow, config->allow_count, config->deny,
 			config->deny_count, &mesh->access);

@@ -8,6 +8,9 @@
 /* Nodes that a random walk looks at. */
 #define RANDOM_TRIES 64
 #define FAIR_TRIES   32
+/* Of what one source has brought only so many are looked through for a random one, those heard of
+ * longest ago: lists are long to go through. */
+#define FAIR_STEPS 64
 
 /* ---- tables ---- */
 
@@ -812,7 +815,9 @@ static bool next_brought(struct book *book, book_wanted *wanted, void *context, 
 
 		DL_DELETE(book->turns, source);
 		DL_APPEND(book->turns, source);
-		for (uint64_t at = random_below(&book->random, source->count); at > 0; at--)
+		for (uint64_t at = random_below(&book->random,
+			     source->count < FAIR_STEPS ? source->count : FAIR_STEPS);
+			at > 0; at--)
 			node = node->source_next;
 		if (wanted(context, &node->id)) {
 			*out = node->id;

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 #include "link_internal.h"
 
-int links_new(const struct link_io *io, const struct random *random, struct counters *counters,
-	struct links **out)
+int links_new(const struct link_io *io, const struct id *me, const struct random *random,
+	struct counters *counters, struct links **out)
 {
 	struct links *links = memory_zalloc(sizeof *links);
 
 	if (!links)
 		return ERROR_NOMEM;
 	links->io = *io;
+	links->me = *me;
 	links->counters = counters;
 	keyed_init(&links->keyed, random);
 	*out = links;
@@ -215,12 +216,20 @@ void links_gave_up(struct links *links, uint64_t now, const struct id *peer)
 	link_soon(links, link, now);
 }
 
+/* How long a connection without a stream stays, ns. */
+static uint64_t unused_ns(const struct links *links, const struct link *link)
+{
+	bool yields = id_compare(&links->me, &link->peer) > 0;
+
+	return (LINK_UNUSED_MS + (yields ? LINK_YIELD_MS : 0)) * MS;
+}
+
 void lane_note_quiet(struct links *links, uint64_t now, struct lane *lane)
 {
 	if (lane->inbound > 0 || lane->streams_out)
 		return;
 	lane->quiet_since = now;
-	link_soon(links, lane->link, now + LINK_UNUSED_MS * MS);
+	link_soon(links, lane->link, now + unused_ns(links, lane->link));
 }
 
 void links_inbound(struct links *links, uint64_t now, struct lane *lane, bool begun)
@@ -285,7 +294,8 @@ uint64_t links_deadline(const struct links *links)
 
 /* Whether a lane may be closed: nothing on it for a while, and it is either not the
  * newest or neither an overlay nor the owner wants the link. */
-static bool is_unused(const struct link *link, const struct lane *lane, uint64_t now)
+static bool is_unused(const struct links *links, const struct link *link, const struct lane *lane,
+	uint64_t now)
 {
 	if (lane->closing || lane->streams_out)
 		return false;
@@ -295,7 +305,7 @@ static bool is_unused(const struct link *link, const struct lane *lane, uint64_t
 		return false;
 	if (lane == link->lanes && (link->channels || link->keep))
 		return false;
-	return now >= lane->quiet_since + LINK_UNUSED_MS * MS;
+	return now >= lane->quiet_since + unused_ns(links, link);
 }
 
 static void tick_lanes(struct links *links, uint64_t now, struct link *link, uint64_t *due)
@@ -304,7 +314,7 @@ static void tick_lanes(struct links *links, uint64_t now, struct link *link, uin
 	uint64_t lane_due;
 
 	DL_FOREACH (link->lanes, lane) {
-		if (is_unused(link, lane, now)) {
+		if (is_unused(links, link, lane, now)) {
 			lane->closing = true;
 			links->io.close(lane->connection);
 			continue;
@@ -313,7 +323,7 @@ static void tick_lanes(struct links *links, uint64_t now, struct link *link, uin
 		if (!lane->closing && !lane->streams_out && lane->old_since != UINT64_MAX &&
 			lane_due < *due)
 			*due = lane_due;
-		lane_due = lane->quiet_since + LINK_UNUSED_MS * MS;
+		lane_due = lane->quiet_since + unused_ns(links, link);
 		if (!lane->closing && !lane->streams_out && lane->inbound == 0 && lane_due > now &&
 			lane_due < *due)
 			*due = lane_due;

@@ -31,8 +31,8 @@
  * joined gives it at once: it answers the Neighbor that it is reminded with.) New content waits for
  * no longer than LINK_HOLD_MS on the new connection; what came back, until LINK_KEPT_MS after it
  * first did so, also when the peer was lost in between. Bounded in bytes (LIMIT_PEER_QUEUE_BYTES,
- * LIMIT_KEPT_BYTES), the oldest of the overlay gives way; each copy that is not sent again is counted
- * as peer_lost, once. Nobody is dialled for it, and stopping does not wait for it.
+ * LIMIT_KEPT_BYTES), the oldest of the overlay gives way; each copy that is not sent again is
+ * counted as peer_lost, once. Nobody is dialled for it, and stopping does not wait for it.
  *
  * sans-IO: connections and streams are the caller's, reached through struct link_io.
  * Times are monotonic nanoseconds; one thread.
@@ -53,6 +53,10 @@
 /* An older connection, or one that no overlay uses, is closed after this time without a
  * stream on it. */
 #define LINK_UNUSED_MS 10000
+/* The side with the greater id waits so much longer for that: after two dials at once each side
+ * may take another connection for the older one, and were both closed in the same moment there
+ * would be none. More than any round trip. */
+#define LINK_YIELD_MS 5000
 /* One that is neither the newest nor the one before is closed this time after, with streams
  * or without: no side sends on it, but an upstream node never ends its streams there. (The
  * two newest may be in use: after two dials at once each side may see another one as the
@@ -106,8 +110,8 @@ struct link_effect {
 };
 
 /* ERROR_NOMEM. */
-int links_new(const struct link_io *io, const struct random *random, struct counters *counters,
-	struct links **out);
+int links_new(const struct link_io *io, const struct id *me, const struct random *random,
+	struct counters *counters, struct links **out);
 /* Frees what waits; closes nothing. */
 void links_free(struct links *links);
 

@@ -77,6 +77,7 @@ struct link {
 
 struct links {
 	struct link_io io;
+	struct id me;
 	struct keyed keyed;
 	struct counters *counters;
 	struct link *links;

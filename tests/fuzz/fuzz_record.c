@@ -46,6 +46,22 @@ static int on_leave(void *context, const struct id *topic)
 	return 0;
 }
 
+static int on_verify(void *context, const struct id *topic, bool verify)
+{
+	return 0;
+}
+
+static bool is_allowed(
+	void *context, const char *client, const char *filter, const struct id *topic)
+{
+	return true;
+}
+
+static struct interest_owner owner_of(void *context, const char *client)
+{
+	return (struct interest_owner){NULL, NULL};
+}
+
 static bool has_session(void *context, const char *client)
 {
 	size_t length = strlen(client);
@@ -87,10 +103,27 @@ static void restore(struct interest *interest, const uint8_t *key, size_t key_si
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	const struct interest_actions actions = {on_join, on_leave, has_session, on_remember,
-		on_forget, on_limit, on_limit, NULL};
-	const struct interest_config config = {
-		.linger_ns = 1, .max_overlays = 8, .max_overlays_per_client = 4, .max_records = 8};
+	const struct interest_actions actions = {
+		.allowed = is_allowed,
+		.owner = owner_of,
+		.join = on_join,
+		.leave = on_leave,
+		.verify = on_verify,
+		.has_session = has_session,
+		.remember = on_remember,
+		.forget = on_forget,
+		.denied = on_limit,
+		.limited = on_limit,
+		.gave_way = on_limit,
+		.unrecorded = on_limit,
+	};
+	const struct interest_config config = {.linger_ns = 1,
+		.max_overlays = 8,
+		.max_overlays_per_client = 4,
+		.max_overlays_per_user = 8,
+		.max_overlays_per_address = 8,
+		.max_records = 8,
+		.max_denied = 8};
 	uint64_t seed = 1;
 	struct random random = random_seeded(&seed);
 	struct interest *interest;

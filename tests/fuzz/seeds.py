@@ -3,7 +3,7 @@
 """Writes the seeds of some of the fuzzers, made from the vectors of the real crates.
 
 Run it from anywhere; it writes corpus/{wire,frame,addr_info,gossip,book_row,mdns,info,session,
-signed,record,store,identity,link} beside itself.
+mesh,signed,record,store,identity,link} beside itself.
 """
 
 import json
@@ -235,3 +235,187 @@ for number, vector in enumerate(json.loads((here.parent / "vectors" / "streams07
 for number, row in enumerate(json.loads((here.parent / "vectors" / "streams_decode.json").read_text())):
     if number % 14 == 0 and len(row["message_hex"]) < 800:
         write("signed", f"hand_{number}", bytes.fromhex(row["message_hex"]))
+# A whole node: a byte of configuration, then steps (fuzz_mesh.c).
+(
+    CONNECTED,
+    CLOSED,
+    FRAME,
+    BYTES,
+    SESSION,
+    STREAM_CLOSED,
+    PASS,
+    JOIN,
+    LEAVE,
+    SAY,
+    RESOLVED,
+    PACKET,
+    ANNOUNCE,
+    ADDRESSES,
+    CREDIT,
+    FAIL,
+    LATE,
+    CLOCK,
+    REFUSED,
+    STOP,
+) = range(20)
+PEER, PEERS, BOOTSTRAP, DENIED, NAMED, KEPT, PASSIVE, ACTIVE = 1, 2, 4, 8, 16, 32, 64, 128
+INCOMING, DISCOVERY = 0x40, 0x80
+
+
+def happens(what, argument=0, data=b""):
+    return struct.pack(">BBH", what, argument, len(data)) + data
+
+
+def passes(ms):
+    """As near as the square of a byte comes."""
+    return happens(PASS, 0, bytes([round(ms**0.5)]))
+
+
+def mesh(name, configuration, *steps):
+    write("mesh", name, bytes([configuration]) + b"".join(steps))
+
+
+found = happens(RESOLVED, 1, b"\x81") + happens(RESOLVED, 2, b"\x82") + happens(RESOLVED, 3, b"\x83")
+neighbour = bodies["neighbor_high_data"]
+mesh("nothing", 0)
+mesh(
+    "neighbour",
+    PEER,
+    happens(JOIN),
+    happens(SAY, 0, b"waits"),
+    found,
+    happens(CONNECTED),
+    happens(FRAME, 0, neighbour),
+    happens(SAY, 0, b"hello"),
+    happens(FRAME, 0, bodies["gossip_300"]),
+    happens(FRAME, 0, bodies["graft_some"]),
+    passes(10000),
+    happens(LEAVE),
+)
+crowd = b"".join(happens(CONNECTED, INCOMING | node) for node in range(1, 7))
+asked = b"".join(happens(FRAME, at, bodies["join_peer_data"]) for at in range(6))
+mesh("crowd", 0, happens(JOIN), crowd, asked, passes(60000), happens(STOP))
+every = b"".join(
+    happens(FRAME, number % 6, body) + passes(number * 3) for number, body in enumerate(bodies.values())
+)
+mesh("all_messages", 0, happens(JOIN), crowd, asked, every, passes(3000), every)
+mesh(
+    "two_overlays",
+    PEERS,
+    found,
+    happens(JOIN),
+    crowd,
+    *(happens(FRAME, 0x20 * topic | at, neighbour) for topic in range(3) for at in range(3)),
+    happens(JOIN, 1),
+    happens(SAY, 1, b"one"),
+    happens(JOIN, 2),  # over the limit
+    happens(SAY, 2, b"refused"),
+    happens(LEAVE, 0),
+    happens(STREAM_CLOSED, 0),
+    passes(64000),
+)
+mesh(
+    "two_connections",
+    PEER,
+    happens(JOIN),
+    found,
+    happens(CONNECTED),
+    happens(CONNECTED, INCOMING | 1),
+    happens(FRAME, 0, neighbour),
+    happens(FRAME, 1, neighbour),
+    happens(SAY, 0, b"on the newest"),
+    happens(CLOSED, 1, b"\1"),
+    passes(500),
+    happens(CLOSED, 0, b"\4"),
+    passes(2000),
+    found,
+)
+mesh(
+    "alice",
+    BOOTSTRAP,
+    happens(JOIN),
+    found,
+    passes(200),
+    happens(CONNECTED, DISCOVERY),
+    happens(SESSION, 3),
+    passes(3000),
+    happens(CONNECTED),
+    happens(FRAME, 0, neighbour),
+    passes(30000),
+    happens(CONNECTED, DISCOVERY),
+    happens(CLOCK, 3),
+    happens(SESSION, 2),
+)
+mesh(
+    "bob",
+    DENIED,
+    happens(JOIN),
+    happens(JOIN, 1),
+    *(happens(CONNECTED, DISCOVERY | INCOMING | node) for node in range(1, 5)),
+    *(happens(SESSION, at | 0x20 * at) for at in range(4)),
+    happens(CLOCK, 1),
+    passes(3000),
+    happens(CONNECTED, DISCOVERY | INCOMING | 5),
+    happens(SESSION, 1),
+    passes(10000),
+)
+for dialect in DIALECTS:
+    said = json.loads((here.parent / "vectors" / f"vectors{dialect}.json").read_text())["discovery"]["messages"]
+    stream = b"".join(bytes.fromhex(m["stream"]) for m in said if m["name"].startswith("alice") or m["name"].startswith("nodes"))
+    mesh(
+        f"raw_session_{dialect}",
+        0,
+        happens(JOIN),
+        happens(CONNECTED, DISCOVERY | INCOMING | 1),
+        happens(BYTES, DISCOVERY | 0x40, stream[:100]),
+        happens(BYTES, DISCOVERY, stream[100:]),
+        passes(10000),
+    )
+mesh("not_gossip", 0, happens(JOIN), crowd, happens(BYTES, 0x40, frames), happens(BYTES, 1, header), passes(100))
+mesh(
+    "local",
+    ACTIVE,
+    happens(JOIN),
+    *(happens(ANNOUNCE, node | 8 * (node % 2)) for node in range(8)),
+    passes(1000),
+    happens(CONNECTED),
+    happens(FRAME, 0, neighbour),
+    happens(ADDRESSES, 0x15),
+    passes(1000),
+    happens(CLOCK, 1),
+    happens(ANNOUNCE, 0),
+    happens(PACKET, 0, packets[0]),
+    happens(PACKET, 0, packets[1]),
+    passes(60000),
+)
+mesh(
+    "kept",
+    KEPT | NAMED | PASSIVE,
+    bytes([len(row(1, 1, 0, good=V4))]) + row(1, 1, 0, good=V4),
+    happens(JOIN),
+    happens(RESOLVED, 0, b"\x80\x01"),
+    happens(CONNECTED),
+    happens(RESOLVED, 0),
+    happens(REFUSED, 5),
+    happens(CLOCK, 2),
+    passes(60000),
+)
+for at in range(8):
+    mesh(
+        f"fails_{at}",
+        PEERS | BOOTSTRAP,
+        happens(JOIN),
+        found,
+        happens(FAIL, (at % 3) | (8 * (1 + at) if at < 4 else 4 | 16 * at)),
+        happens(LATE, 4 * at),
+        happens(CONNECTED),
+        happens(CONNECTED, DISCOVERY),
+        happens(SESSION),
+        happens(FRAME, 0, neighbour),
+        happens(FAIL, (at % 3) | (8 * (1 + at) if at < 4 else 4 | 16 * at)),
+        happens(SAY, 0, b"hello"),
+        passes(1000),
+        happens(CREDIT, 0x60),
+        crowd,
+        every,
+    )

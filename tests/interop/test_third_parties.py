@@ -12,18 +12,18 @@ import pytest
 
 from identity import overlay, random_topic
 from raw_discovery import RawNode
-from settings import scaled, within
+from settings import within
 
 NODES = 500
 PLACES = 16
-SECONDS = 40
+SECONDS = 20
 # bridge/limits.h, LIMIT_UNPROVEN_DIALS_PER_HOST; and from then on one after 0.25 s, 0.5 s, 1 s
-# and so on (peers/dialer.h): in 40 s eight more, and one as the first of them.
-MOST_DIALS = 8 + 1 + 8
+# and so on (peers/dialer.h): the first of these, and six more within 20 s.
+MOST_DIALS = 8 + 1 + 6
 # A dial that nobody answers says the same three times more in its 5 s, in one or two datagrams.
 MOST_DATAGRAMS = MOST_DIALS * 8
 # How long it takes to reach an honest node.
-REACHED = 3.0
+REACHED = 5.0
 
 
 class Victim:
@@ -81,6 +81,7 @@ CASES = {
 
 
 @pytest.mark.slow
+@pytest.mark.unsanitized
 @pytest.mark.parametrize("case", CASES)
 def test_one_host_s_addresses(net, brokers, case):
     where, places, believed = CASES[case]
@@ -100,11 +101,11 @@ def test_one_host_s_addresses(net, brokers, case):
         for topic in topics:
             c.client(overlay(topic))
         told = ",".join(written(*place) for place in places)
-        raw.serve(nodes=f"good {scaled(NODES)} {told}")
+        raw.serve(nodes=f"good {NODES} {told}")
         begun = time.monotonic()
         a.client(overlay(random_topic()))
         raw.wait_served(1)
-        a.wait_number("discovery/infos", scaled(NODES) // 2)
+        a.wait_number("discovery/infos", NODES // 2)
         took: list[float] = []
         for number, topic in enumerate(topics):
             time.sleep(max(begun + number * SECONDS / len(topics) - time.monotonic(), 0))

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <blake3.h>
 
 #include "support_world_internal.h"
 
@@ -51,13 +52,48 @@ void world_fail(const struct world *world, const char *format, ...)
 
 void world_trace(const struct world *world, const char *format, ...)
 {
+	FILE *to = world->config.trace_to ? world->config.trace_to : stdout;
 	va_list arguments;
 
-	printf("%11.6f ", (double)world_now(world) / WORLD_S);
+	fprintf(to, "[%7llu] ", (unsigned long long)(world_now(world) / WORLD_MS));
 	va_start(arguments, format);
-	vprintf(format, arguments);
+	vfprintf(to, format, arguments);
 	va_end(arguments);
-	putchar('\n');
+	putc('\n', to);
+}
+
+#define NAMES	  8
+#define NAME_SIZE 24
+
+static char *next_name(void)
+{
+	static char names[NAMES][NAME_SIZE];
+	static size_t next;
+
+	return names[next++ % NAMES];
+}
+
+const char *world_name(const struct world *world, size_t node)
+{
+	char *name = next_name();
+
+	if (node == NOBODY)
+		return "a stranger";
+	if (world->config.nodes <= 26)
+		snprintf(name, NAME_SIZE, "%c", (char)('a' + node));
+	else
+		snprintf(name, NAME_SIZE, "%zu", node);
+	return name;
+}
+
+const char *world_where(const struct world *world, size_t topic)
+{
+	char *name = next_name();
+
+	if (world->config.topics == 1)
+		return "";
+	snprintf(name, NAME_SIZE, " (overlay %zu)", topic);
+	return name;
 }
 
 void world_mix(struct world *world, uint64_t value)
@@ -129,7 +165,7 @@ static void note_asks(struct life *life)
 	if (asks == life->asks)
 		return;
 	if (world->config.trace >= 1)
-		world_trace(world, "%zu asks (%llu)", life->node,
+		world_trace(world, "%s asks (%llu)", world_name(world, life->node),
 			(unsigned long long)(asks - life->asks));
 	life->asks = asks;
 	world->unrest.ask = world_now(world);
@@ -159,7 +195,8 @@ static void neighbour_up(struct life *life, size_t topic, size_t peer)
 
 	node->figures.ups++;
 	if (world->config.trace >= 1)
-		world_trace(world, "%zu neighbour %zu is up", life->node, peer);
+		world_trace(world, "%s neighbour %s is up%s", world_name(world, life->node),
+			world_name(world, peer), world_where(world, topic));
 	if (overlay->count == overlay->room) {
 		overlay->room = 2 * (overlay->room + 3);
 		overlay->neighbours = grow(
@@ -178,7 +215,8 @@ static void neighbour_down(struct life *life, size_t topic, size_t peer)
 	node->figures.downs++;
 	world->unrest.down = world_now(world);
 	if (world->config.trace >= 1)
-		world_trace(world, "%zu neighbour %zu is down", life->node, peer);
+		world_trace(world, "%s neighbour %s is down%s", world_name(world, life->node),
+			world_name(world, peer), world_where(world, topic));
 	while (at < overlay->count && overlay->neighbours[at] != peer)
 		at++;
 	if (at == overlay->count)
@@ -199,11 +237,12 @@ static void message_came(struct life *life, const struct message *message)
 		world_fail(world, "node %zu gets what nobody has published", life->node);
 	world->nodes[life->node].figures.deliveries++;
 	if (world->config.trace >= 2)
-		world_trace(world, "%zu gets message %zu", life->node, number);
+		world_trace(world, "%s gets message %zu", world_name(world, life->node), number);
 	if (world->messages[number].has[life->node]++ > 0) {
 		world->repeated++;
 		if (world->config.trace >= 1)
-			world_trace(world, "%zu gets message %zu once more", life->node, number);
+			world_trace(world, "%s gets message %zu once more",
+				world_name(world, life->node), number);
 	}
 }
 
@@ -231,7 +270,8 @@ static void on_event(struct life *life, struct node_event *event)
 			break;
 		case NODE_LOG:
 			if (world->config.trace >= 3)
-				world_trace(world, "%zu: %s", life->node, event->text);
+				world_trace(world, "%s: %s", world_name(world, life->node),
+					event->text);
 			break;
 		case NODE_JOINED:
 		case NODE_DROPPED:
@@ -348,46 +388,97 @@ static void on_over(struct life *life)
 static const char *const frame_names[] = {"JOIN", "FORWARD_JOIN", "SHUFFLE", "SHUFFLE_REPLY",
 	"NEIGHBOR", "DISCONNECT", "GOSSIP", "PRUNE", "GRAFT", "IHAVE"};
 
-static void trace_frame(struct world *world, size_t from, size_t to,
+#define TEXT_SIZE 192
+
+/* Of the nodes in a list, by name, but for a long one. */
+static void describe_nodes(
+	const struct world *world, const struct wire_nodes *nodes, char text[TEXT_SIZE])
+{
+	size_t used = (size_t)snprintf(text, TEXT_SIZE, "%zu nodes", nodes->count);
+
+	for (size_t i = 0; i < nodes->count && nodes->count <= 10; i++)
+		used += (size_t)snprintf(text + used, TEXT_SIZE - used, "%s %s", i ? "" : ":",
+			world_name(world, world_node_of(&nodes->items[i].id)));
+}
+
+/* A message by its number. */
+static void describe_id(const struct world *world, const struct id *id, char text[TEXT_SIZE])
+{
+	snprintf(text, TEXT_SIZE, "what nobody has");
+	for (size_t i = 0; i < world->messages_count; i++)
+		if (id_equal(id, &world->messages[i].id))
+			snprintf(text, TEXT_SIZE, "%zu", i);
+}
+
+/* The last bytes of a Gossip frame are its scope and, for the swarm, the round: a varint. */
+static void describe_gossip(const struct frame *frame, char text[TEXT_SIZE])
+{
+	unsigned round = 0;
+	size_t number;
+
+	memcpy(&number, frame->body->content, sizeof number);
+	for (size_t i = frame->tail_size; i-- > 1;)
+		round = round << 7 | (frame->tail[i] & 0x7f);
+	snprintf(text, TEXT_SIZE, "%zu, round %u", number, round);
+}
+
+static void trace_frame(struct world *world, size_t from, size_t to, size_t topic,
 	const struct wire_message *message, const struct frame *frame)
 {
-	const char *name = frame_names[message->type];
-	size_t number;
+	char more[TEXT_SIZE] = "", id[TEXT_SIZE];
 
 	switch (message->type) {
 	case WIRE_NEIGHBOR:
-		world_trace(world, "%zu > %zu NEIGHBOR %s", from, to,
+		snprintf(more, sizeof more, "%s",
 			message->neighbor.priority == WIRE_HIGH ? "high" : "low");
 		break;
 	case WIRE_FORWARD_JOIN:
-		world_trace(world, "%zu > %zu FORWARD_JOIN of %zu, ttl %u", from, to,
-			world_node_of(&message->forward_join.peer.id), message->forward_join.ttl);
+		snprintf(more, sizeof more, "of %s, ttl %u",
+			world_name(world, world_node_of(&message->forward_join.peer.id)),
+			message->forward_join.ttl);
 		break;
 	case WIRE_SHUFFLE:
-		world_trace(world, "%zu > %zu SHUFFLE of %zu, %zu nodes, ttl %u", from, to,
-			world_node_of(&message->shuffle.origin), message->shuffle.nodes.count,
-			message->shuffle.ttl);
+		describe_nodes(world, &message->shuffle.nodes, id);
+		snprintf(more, sizeof more, "of %s, ttl %u, %.100s",
+			world_name(world, world_node_of(&message->shuffle.origin)),
+			message->shuffle.ttl, id);
+		break;
+	case WIRE_SHUFFLE_REPLY:
+		describe_nodes(world, &message->shuffle_reply.nodes, more);
 		break;
 	case WIRE_DISCONNECT:
-		world_trace(world, "%zu > %zu DISCONNECT%s", from, to,
-			message->disconnect.alive ? "" : " (leaves)");
+		snprintf(more, sizeof more, "%s", message->disconnect.alive ? "alive" : "leaves");
 		break;
 	case WIRE_GOSSIP:
 		if (world->config.trace < 2)
-			break;
-		memcpy(&number, frame->body->content, sizeof number);
-		world_trace(world, "%zu > %zu GOSSIP %zu", from, to, number);
+			return;
+		describe_gossip(frame, more);
 		break;
 	case WIRE_IHAVE:
-		if (world->config.trace >= 2)
-			world_trace(world, "%zu > %zu IHAVE %zu", from, to, message->ihave.count);
+		if (world->config.trace < 2)
+			return;
+		describe_id(world, &message->ihave.items[0].id, id);
+		if (message->ihave.count == 1)
+			snprintf(more, sizeof more, "%.20s, round %u", id,
+				message->ihave.items[0].round);
+		else
+			snprintf(more, sizeof more, "%zu of them", message->ihave.count);
 		break;
-	default:
-		world_trace(world, "%zu > %zu %s", from, to, name);
+	case WIRE_GRAFT:
+		describe_id(world, &message->graft.id, id);
+		snprintf(more, sizeof more, "%.20s, round %u",
+			message->graft.has_id ? id : "nothing", message->graft.round);
+		break;
+	case WIRE_JOIN:
+	case WIRE_PRUNE:
+		break;
 	}
+	world_trace(world, "%s > %s %s%s%s%s", world_name(world, from), world_name(world, to),
+		frame_names[message->type], more[0] ? " " : "", more, world_where(world, topic));
 }
 
-void world_note_frame(struct world *world, struct life *life, size_t to, const struct frame *frame)
+void world_note_frame(struct world *world, struct life *life, size_t to, const struct frame *frame,
+	size_t *topic)
 {
 	/* Large, and only ever looked at here. */
 	static struct wire_message message;
@@ -400,8 +491,14 @@ void world_note_frame(struct world *world, struct life *life, size_t to, const s
 		world_mix(world, word);
 	}
 	world_mix(world, (uint64_t)life->node << 40 | (uint64_t)to << 16 | frame_size(frame));
-	if (!frame->body && frame->head_size == 4 + ID_SIZE)
-		return; /* a stream's header */
+	if (!frame->body && frame->head_size == 4 + ID_SIZE) {
+		memcpy(topic, frame->head + 4, sizeof *topic);
+		if (world->config.trace >= 2)
+			world_trace(world, "%s > %s opens a stream%s",
+				world_name(world, life->node), world_name(world, to),
+				world_where(world, *topic));
+		return;
+	}
 	if (frame->body)
 		message.type = WIRE_GOSSIP;
 	else if (wire_decode(frame->head + 4, frame->head_size - 4, &message) != 0)
@@ -412,7 +509,7 @@ void world_note_frame(struct world *world, struct life *life, size_t to, const s
 	if (message.type == WIRE_PRUNE || message.type == WIRE_GRAFT)
 		world->unrest.tree = world_now(world);
 	if (world->config.trace >= 1)
-		trace_frame(world, life->node, to, &message, frame);
+		trace_frame(world, life->node, to, *topic, &message, frame);
 }
 
 /* ---- worlds ---- */
@@ -493,7 +590,17 @@ static struct node_peer *configured(const uint32_t *nodes, size_t count)
 	return peers;
 }
 
-void world_start(struct world *world, size_t number)
+/* It has not begun. */
+static void miscarry(struct life *life)
+{
+	mesh_free(life->mesh);
+	life->mesh = NULL;
+	life->killed = life->closing = life->over = true;
+	network_close(life);
+	life->world->nodes[life->node].life = NULL;
+}
+
+bool world_start(struct world *world, size_t number)
 {
 	struct node *node = &world->nodes[number];
 	struct life *life = world_alloc(sizeof *life);
@@ -522,6 +629,7 @@ void world_start(struct world *world, size_t number)
 		.port = network_port(life),
 	};
 	struct mesh_time time;
+	bool begun;
 
 	if (node->life)
 		world_fail(world, "node %zu is up already", number);
@@ -537,15 +645,19 @@ void world_start(struct world *world, size_t number)
 		world->messages[i].has[number] = 0;
 	network_open(life);
 	time = life_time(life);
-	if (mesh_new(&mesh, &life->mesh) || mesh_begin(life->mesh, &time, &bind, 1))
-		world_fail(world, "node %zu cannot start", number);
+	begun = !mesh_new(&mesh, &life->mesh) && !mesh_begin(life->mesh, &time, &bind, 1);
 	free(peers);
 	free(bootstraps);
+	if (!begun) {
+		miscarry(life);
+		return false;
+	}
+	if (world->config.trace >= 1)
+		world_trace(world, "%s starts", world_name(world, number));
 	if (node->lives++ > 0)
 		network_reborn(life);
 	life_turn(life);
-	if (world->config.trace >= 1)
-		world_trace(world, "%zu starts", number);
+	return true;
 }
 
 static struct life *life_of_node(const struct world *world, size_t node)
@@ -561,7 +673,7 @@ void world_stop(struct world *world, size_t node)
 	struct mesh_time time;
 
 	if (world->config.trace >= 1)
-		world_trace(world, "%zu stops", node);
+		world_trace(world, "%s stops", world_name(world, node));
 	time = life_time(life);
 	life->stopping = true;
 	mesh_stop(life->mesh, &time);
@@ -575,7 +687,7 @@ void world_kill(struct world *world, size_t number)
 	struct mesh_time time;
 
 	if (world->config.trace >= 1)
-		world_trace(world, "%zu is killed", number);
+		world_trace(world, "%s is killed", world_name(world, number));
 	for (size_t i = 0; i < COUNTERS; i++)
 		node->figures.counters[i] += counters_get(&life->counters, (enum counter)i);
 	for (size_t i = 0; i < world->config.topics; i++) {
@@ -597,14 +709,18 @@ bool world_is_up(const struct world *world, size_t node)
 	return world->nodes[node].life && !world->nodes[node].life->stopping;
 }
 
-void world_join(struct world *world, size_t node, size_t topic)
+bool world_join(struct world *world, size_t node, size_t topic)
 {
 	struct life *life = life_of_node(world, node);
 	struct mesh_time time = life_time(life);
+	bool joined;
 
-	world->nodes[node].overlays[topic].joined = true;
-	(void)mesh_join(life->mesh, &time, &world->topics[topic]);
+	if (world->config.trace >= 1)
+		world_trace(world, "%s joins%s", world_name(world, node), world_where(world, topic));
+	joined = !mesh_join(life->mesh, &time, &world->topics[topic]);
+	world->nodes[node].overlays[topic].joined |= joined;
 	life_turn(life);
+	return joined;
 }
 
 void world_leave(struct world *world, size_t node, size_t topic)
@@ -612,16 +728,25 @@ void world_leave(struct world *world, size_t node, size_t topic)
 	struct life *life = life_of_node(world, node);
 	struct mesh_time time = life_time(life);
 
+	if (world->config.trace >= 1)
+		world_trace(world, "%s leaves%s", world_name(world, node), world_where(world, topic));
 	mesh_leave(life->mesh, &time, &world->topics[topic]);
 	life_turn(life);
 }
 
-size_t world_publish(struct world *world, size_t node, size_t topic)
+struct message *world_content(size_t message)
 {
-	struct life *life = life_of_node(world, node);
-	struct mesh_time time = life_time(life);
+	uint8_t content[CONTENT_SIZE] = {0};
+
+	memcpy(content, &message, sizeof message);
+	return message_new(content, sizeof content);
+}
+
+size_t world_message(struct world *world, size_t node, size_t topic)
+{
 	size_t number = world->messages_count++;
 	uint8_t content[CONTENT_SIZE] = {0};
+	blake3_hasher hasher;
 
 	if (number == world->messages_room) {
 		world->messages_room = 2 * (number + 8);
@@ -632,17 +757,69 @@ size_t world_publish(struct world *world, size_t node, size_t topic)
 	world->messages[number].has = world_alloc(world->config.nodes);
 	world->messages[number].has[node] = 1;
 	memcpy(content, &number, sizeof number);
+	blake3_hasher_init(&hasher);
+	blake3_hasher_update(&hasher, content, sizeof content);
+	blake3_hasher_finalize(&hasher, world->messages[number].id.bytes, ID_SIZE);
+	return number;
+}
+
+size_t world_publish(struct world *world, size_t node, size_t topic)
+{
+	struct life *life = life_of_node(world, node);
+	struct mesh_time time = life_time(life);
+	size_t number = world_message(world, node, topic);
+	struct message *message = world_content(number);
+
 	if (world->config.trace >= 1)
-		world_trace(world, "%zu publishes message %zu", node, number);
-	mesh_publish(life->mesh, &time, &world->topics[topic], message_new(content, sizeof content));
+		world_trace(world, "%s publishes message %zu%s", world_name(world, node), number,
+			world_where(world, topic));
+	if (message)
+		mesh_publish(life->mesh, &time, &world->topics[topic], message);
+	else
+		counters_add(&life->counters, COUNTER_DROPPED_NO_MEMORY, 1);
 	life_turn(life);
 	return number;
+}
+
+void world_forge(struct world *world, size_t from, size_t to, size_t topic, struct frame *frame)
+{
+	if (!network_forge(life_of_node(world, from), to, topic, frame))
+		world_fail(world, "node %zu has no stream to node %zu", from, to);
+}
+
+size_t world_connections(const struct world *world, size_t node, size_t peer)
+{
+	return network_connections(life_of_node(world, node), peer);
+}
+
+void world_close(struct world *world, size_t node, size_t peer, enum mesh_protocol protocol,
+	uint64_t code)
+{
+	if (!network_cut(life_of_node(world, node), peer, protocol, code))
+		world_fail(world, "node %zu has no connection to node %zu", node, peer);
+}
+
+struct id world_id(size_t node)
+{
+	return machine_identity(node)->id;
+}
+
+struct address world_where_is(size_t node)
+{
+	return world_address(node);
+}
+
+void world_set_trace(struct world *world, unsigned trace)
+{
+	world->config.trace = trace;
 }
 
 void world_part(struct world *world, size_t node, unsigned part)
 {
 	if (world->nodes[node].part == part)
 		return;
+	if (world->config.trace >= 1 && part != 0)
+		world_trace(world, "%s is in part %u", world_name(world, node), part);
 	world->nodes[node].part = part;
 	world->changed = true;
 }

@@ -16,9 +16,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "bridge/counters.h"
 #include "bridge/gossip/wire.h"
+#include "bridge/mesh/mesh.h"
+#include "bridge/message.h"
 
 #define WORLD_MS UINT64_C(1000000)
 #define WORLD_S	 (1000 * WORLD_MS)
@@ -31,10 +34,11 @@ struct world_config {
 	uint64_t seed;
 	/* ns from one node to another, constant for a pair. */
 	uint64_t least_latency, most_latency;
-	/* To standard output: 1: each neighbour that comes or goes, each ask, dial and end of a
-	 * connection, and each frame of gossip but content; 2: content as well; 3: the nodes'
-	 * logs as well. */
+	/* To standard output, or trace_to: 1: each neighbour that comes or goes, each ask, dial and
+	 * end of a connection, and each frame of gossip but content; 2: content and the streams'
+	 * beginnings and ends as well; 3: the nodes' logs as well. Few nodes are named by letters. */
 	unsigned trace;
+	FILE *trace_to;
 };
 
 /* What a node, or all of them, have done; sums over all lives. */
@@ -57,18 +61,39 @@ void world_free(struct world *world);
 void world_peer(struct world *world, size_t node, size_t peer);
 void world_bootstrap(struct world *world, size_t node, size_t bootstrap);
 
-/* Begins a life; the node must be down. */
-void world_start(struct world *world, size_t node);
+/* Begins a life; the node must be down. False: there is no memory, and it is down still. */
+bool world_start(struct world *world, size_t node);
 /* Ends it as node_stop does: it is down within a little more than a second of farewells. */
 void world_stop(struct world *world, size_t node);
 /* Ends it at once without a word. */
 void world_kill(struct world *world, size_t node);
 bool world_is_up(const struct world *world, size_t node);
 
-void world_join(struct world *world, size_t node, size_t topic);
+/* False: there is no memory, and it is not joined. */
+bool world_join(struct world *world, size_t node, size_t topic);
 void world_leave(struct world *world, size_t node, size_t topic);
-/* Returns the message's number. */
+/* Returns the message's number. Without memory for it its owner counts it as dropped. */
 size_t world_publish(struct world *world, size_t node, size_t topic);
+
+/* A message that nobody has published: node has it. Returns its number. */
+size_t world_message(struct world *world, size_t node, size_t topic);
+/* What such a number stands for; a reference for the caller. */
+struct message *world_content(size_t message);
+/* Puts words into a node's mouth of which its mesh knows nothing: a frame (ownership passes) goes to
+ * another node on the stream that its mesh has opened there for this overlay, on the newest of
+ * several connections. Ends the process if there is no such stream. */
+void world_forge(struct world *world, size_t from, size_t to, size_t topic, struct frame *frame);
+/* Open ones of gossip, as that node sees it. */
+size_t world_connections(const struct world *world, size_t node, size_t peer);
+/* A node ends its oldest connection to a peer, of gossip or of discovery, which its mesh has not
+ * asked for. Ends the process if there is none. */
+void world_close(struct world *world, size_t node, size_t peer, enum mesh_protocol protocol,
+	uint64_t code);
+/* A node's key, and its address. */
+struct id world_id(size_t node);
+struct address world_where_is(size_t node);
+/* The level of the trace from now on. */
+void world_set_trace(struct world *world, unsigned trace);
 
 /* Puts a node into a part of the network: nothing passes between parts. All are in part 0 at
  * first. What is on its way is lost, and sent again if the parts come together before the

@@ -7,7 +7,6 @@
 #include "bridge/gossip/wire.h"
 #include "bridge/limits.h"
 #include "bridge/memory.h"
-#include "bridge/mesh/mesh.h"
 #include "support_world.h"
 
 #define NOBODY SIZE_MAX
@@ -80,6 +79,7 @@ struct node {
 
 struct told_message {
 	size_t topic;
+	struct id id;
 	uint8_t *has; /* for each node how many times it got it */
 };
 
@@ -117,7 +117,11 @@ void *world_alloc(size_t size);
 /* Ends the process with a line that says why. */
 __attribute__((noreturn, format(printf, 2, 3))) void world_fail(
 	const struct world *world, const char *format, ...);
-/* A line of the trace, with the time before it. */
+/* What a node is called in the trace; valid for a few calls. NOBODY is a stranger to this world. */
+const char *world_name(const struct world *world, size_t node);
+/* Where something happens, for the end of a line: nothing if there is but one overlay. */
+const char *world_where(const struct world *world, size_t topic);
+/* A line of the trace, with the time before it: ms. */
 __attribute__((format(printf, 2, 3))) void world_trace(
 	const struct world *world, const char *format, ...);
 void world_event(struct world *world, uint64_t at, enum event_kind kind, void *object,
@@ -133,9 +137,9 @@ struct address world_address(size_t node);
 size_t world_node_at(const struct world *world, const struct address *address);
 /* Whose key it is; NOBODY. */
 size_t world_node_of(const struct id *id);
-/* A frame goes onto a stream of gossip. */
-void world_note_frame(
-	struct world *world, struct life *life, size_t to, const struct frame *frame);
+/* A frame goes onto a stream of gossip. *topic: the stream's overlay, which the first frame sets. */
+void world_note_frame(struct world *world, struct life *life, size_t to, const struct frame *frame,
+	size_t *topic);
 
 /* support_world_machine.c */
 
@@ -154,6 +158,12 @@ void network_event(struct world *world, const struct event *event);
 /* The event will not come: frees what it holds. */
 void network_dispose(const struct event *event);
 void network_free(struct world *world);
+/* A frame (ownership passes) goes onto the life's stream to a node for an overlay; false: there is
+ * no such stream. */
+bool network_forge(struct life *life, size_t to, size_t topic, struct frame *frame);
+size_t network_connections(const struct life *life, size_t to);
+/* Ends the life's oldest connection to that node; false: there is none. */
+bool network_cut(struct life *life, size_t to, enum mesh_protocol protocol, uint64_t code);
 /* The life has ended without a word. */
 void network_killed(struct life *life);
 /* Its node has begun another life: whoever still holds a connection to an earlier one hears so

@@ -114,6 +114,7 @@ struct end {
 /* A stream: its ends at the opener and at the other side. */
 struct pipe {
 	struct end ends[2];
+	size_t topic; /* of gossip */
 	unsigned references; /* ends that are not over, flights */
 };
 
@@ -414,8 +415,9 @@ static void side_report(struct side *side)
 
 	describe(side->ending, &close);
 	if (life->world->config.trace >= 1 && !life->killed)
-		world_trace(life->world, "%zu - %u %s: %s", node_of(side),
-			wire->nodes[!side->incoming], protocol_name(wire), close.text);
+		world_trace(life->world, "%s - %s %s: %s", world_name(life->world, node_of(side)),
+			world_name(life->world, wire->nodes[!side->incoming]), protocol_name(wire),
+			close.text);
 	if (wire->protocol == MESH_GOSSIP && side->connected && !life->killed)
 		life->world->nodes[life->node].figures.ends++;
 	DL_FOREACH_SAFE (side->streams, end, next)
@@ -549,8 +551,9 @@ static void open_side(struct side *side)
 	if (wire->protocol == MESH_GOSSIP && !life->killed)
 		life->world->nodes[life->node].figures.connections++;
 	if (life->world->config.trace >= 1 && !life->killed)
-		world_trace(life->world, "%zu - %u %s: connected (%s)", node_of(side),
-			wire->nodes[!side->incoming], protocol_name(wire),
+		world_trace(life->world, "%s - %s %s: connected (%s)",
+			world_name(life->world, node_of(side)),
+			world_name(life->world, wire->nodes[!side->incoming]), protocol_name(wire),
 			side->incoming ? "incoming" : "dialled");
 	mesh_connected(life->mesh, &time, number_of(side), side, side->data, peer_of(side), &address);
 	life_turn(life);
@@ -1024,7 +1027,8 @@ static int port_dial(void *context, enum mesh_protocol protocol, const struct id
 	side_event(&wire->sides[0], world->now + wire->latency, EVENT_INITIAL, 0);
 	world_mix(world, life->node << 32 | node << 8 | protocol);
 	if (world->config.trace >= 1 && !life->killed)
-		world_trace(world, "%zu - %zu %s: dial", life->node, node, protocol_name(wire));
+		world_trace(world, "%s - %s %s: dial", world_name(world, life->node),
+			world_name(world, node), protocol_name(wire));
 	*out = &wire->sides[0];
 	return ERROR_NONE;
 }
@@ -1097,7 +1101,8 @@ static int port_send(void *stream, struct frame *frame)
 		return ERROR_CLOSED;
 	}
 	if (wire_of(side)->protocol == MESH_GOSSIP)
-		world_note_frame(life->world, life, wire_of(side)->nodes[!side->incoming], frame);
+		world_note_frame(life->world, life, wire_of(side)->nodes[!side->incoming], frame,
+			&end->pipe->topic);
 	flight = flight_of_turn(end);
 	frame->next = NULL;
 	if (flight->last)
@@ -1117,8 +1122,14 @@ static void port_finish(void *stream)
 	if ((end->incoming && !end->bidi) || end->finish || side->state != SIDE_OPEN)
 		return;
 	end->finish = true;
-	if (!side->endpoint->life->killed)
-		flight_of_turn(end)->fin = true;
+	if (side->endpoint->life->killed)
+		return;
+	if (world_of(side)->config.trace >= 2 && wire_of(side)->protocol == MESH_GOSSIP)
+		world_trace(world_of(side), "%s > %s ends its stream%s",
+			world_name(world_of(side), node_of(side)),
+			world_name(world_of(side), wire_of(side)->nodes[!side->incoming]),
+			world_where(world_of(side), end->pipe->topic));
+	flight_of_turn(end)->fin = true;
 }
 
 static void port_stop(void *stream, uint64_t code)
@@ -1135,6 +1146,47 @@ static void port_stop(void *stream, uint64_t code)
 	end->pipe->references++;
 	world_event(world, world->now + wire_of(side)->latency, EVENT_STOPPED,
 		&end->pipe->ends[!end->incoming], 0);
+}
+
+bool network_forge(struct life *life, size_t to, size_t topic, struct frame *frame)
+{
+	struct side *side;
+	struct end *end, *stream = NULL;
+
+	DL_FOREACH (life->endpoint->connections, side) {
+		if (side->state != SIDE_OPEN || wire_of(side)->protocol != MESH_GOSSIP ||
+			wire_of(side)->nodes[!side->incoming] != to)
+			continue;
+		DL_FOREACH (side->streams, end)
+			if (!end->incoming && !end->finish && end->pipe->topic == topic)
+				stream = end;
+	}
+	return stream && !port_send(stream, frame);
+}
+
+size_t network_connections(const struct life *life, size_t to)
+{
+	const struct side *side;
+	size_t count = 0;
+
+	DL_FOREACH (life->endpoint->connections, side)
+		count += side->state == SIDE_OPEN && wire_of(side)->protocol == MESH_GOSSIP &&
+			 wire_of(side)->nodes[!side->incoming] == to;
+	return count;
+}
+
+bool network_cut(struct life *life, size_t to, enum mesh_protocol protocol, uint64_t code)
+{
+	struct side *side;
+
+	DL_FOREACH (life->endpoint->connections, side) {
+		if (side->state != SIDE_OPEN || wire_of(side)->protocol != protocol ||
+			wire_of(side)->nodes[!side->incoming] != to)
+			continue;
+		close_side(side, code);
+		return true;
+	}
+	return false;
 }
 
 /* Time does not pass within a turn. */

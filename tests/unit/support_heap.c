@@ -13,6 +13,7 @@ static struct {
 	size_t blocks;
 	size_t largest;
 	size_t countdown; /* 0: do not fail */
+	size_t failures;  /* so many follow the first one */
 	bool sticky;
 	bool failed;
 } heap;
@@ -23,6 +24,10 @@ static bool fails(size_t size)
 		heap.largest = size;
 	if (heap.failed && heap.sticky)
 		return true;
+	if (heap.failed && heap.failures > 0) {
+		heap.failures--;
+		return true;
+	}
 	if (heap.countdown == 0 || --heap.countdown > 0)
 		return false;
 	heap.failed = true;
@@ -67,8 +72,15 @@ void heap_begin(void)
 void heap_fail(size_t n, bool sticky)
 {
 	heap.countdown = n;
+	heap.failures = 0;
 	heap.sticky = sticky;
 	heap.failed = false;
+}
+
+void heap_fail_some(size_t n, size_t failures)
+{
+	heap_fail(n, false);
+	heap.failures = failures - 1;
 }
 
 bool heap_has_failed(void)

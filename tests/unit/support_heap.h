@@ -13,7 +13,9 @@
 void heap_begin(void);
 /* Fails the n-th allocation from now (1 is the next); 0: none. */
 void heap_fail(size_t n, bool sticky);
-/* Whether heap_fail's allocation has come. */
+/* Fails the n-th and those that follow it, so many in all. */
+void heap_fail_some(size_t n, size_t failures);
+/* Whether the first allocation that is to fail has come. */
 bool heap_has_failed(void);
 /* Blocks that are allocated now. */
 size_t heap_blocks(void);

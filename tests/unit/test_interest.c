@@ -20,7 +20,7 @@ static struct {
 	struct interest *interest;
 	uint64_t now, seed;
 	struct random random;
-	bool joined[TOPICS];
+	bool joined[TOPICS], verified[TOPICS];
 	unsigned joins[TOPICS], leaves[TOPICS];
 	unsigned asked; /* has_session */
 	bool fails;	/* join and leave do */
@@ -47,6 +47,18 @@ static size_t topic_of(void *context, const struct id *id)
 	assert_ptr_equal(context, &world);
 	assert_true(id->bytes[0] >= 0x80 && id->bytes[0] < 0x80 + TOPICS);
 	return id->bytes[0] - 0x80u;
+}
+
+static int on_verify(void *context, const struct id *id, bool verify)
+{
+	size_t topic = topic_of(context, id);
+
+	if (world.fails)
+		return ERROR_NOMEM;
+	assert_true(world.joined[topic]);
+	assert_true(world.verified[topic] != verify);
+	world.verified[topic] = verify;
+	return ERROR_NONE;
 }
 
 static int on_join(void *context, const struct id *id)
@@ -152,6 +164,7 @@ static const struct interest_actions actions = {
 	.owner = owner_of,
 	.join = on_join,
 	.leave = on_leave,
+	.verify = on_verify,
 	.has_session = has_session,
 	.remember = on_remember,
 	.forget = on_forget,
@@ -973,7 +986,8 @@ static double cost_of_lingering(size_t overlays, size_t ticks)
 		assert_int_equal(lingering, overlays - (i + 1) * (overlays / ticks));
 	}
 	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ended);
-	return (double)(ended.tv_sec - begun.tv_sec) + (double)(ended.tv_nsec - begun.tv_nsec) / 1e9;
+	return (double)(ended.tv_sec - begun.tv_sec) +
+	       (double)(ended.tv_nsec - begun.tv_nsec) / 1e9;
 }
 
 static void hear(const char *client, size_t topic, const char *before)

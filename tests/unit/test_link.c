@@ -186,6 +186,9 @@ static void io_close(void *context)
 	world.closed++;
 }
 
+/* Our own id: smaller than all others. */
+static const struct id nobody;
+
 static int setup(void **state)
 {
 	static const struct link_io io = {io_open, io_send, io_finish, io_close};
@@ -195,7 +198,8 @@ static int setup(void **state)
 	world.seed = 1;
 	world.random = random_seeded(&world.seed);
 	heap_begin();
-	assert_int_equal(links_new(&io, &world.random, &world.counters, &world.links), 0);
+	assert_int_equal(
+		links_new(&io, &nobody, &world.random, &world.counters, &world.links), 0);
 	return 0;
 }
 
@@ -1197,6 +1201,22 @@ static void a_quiet_one_is_not_closed_when_it_is_superseded(void **state)
 	assert_int_equal(world.closed, 1);
 }
 
+/* Of two sides that each take another connection for the older one, one is slower. */
+static void the_greater_id_closes_later(void **state)
+{
+	struct links *links = world.links;
+	struct id greater;
+
+	memset(greater.bytes, 0xff, ID_SIZE);
+	links->me = greater;
+	connect_to(0);
+	connect_to(0);
+	pass(LINK_UNUSED_MS * MS + LINK_YIELD_MS * MS - 1);
+	assert_int_equal(world.closed, 0);
+	pass(1);
+	assert_int_equal(world.closed, 2);
+}
+
 static void old_ones_are_closed_with_their_streams(void **state)
 {
 	struct connection *first = connect_to(0), *second, *third;
@@ -1639,7 +1659,8 @@ static void each_allocation_fails(void **state)
 	bool failed = true;
 
 	heap_fail(1, false);
-	assert_int_equal(links_new(&io, &world.random, &world.counters, &links), ERROR_NOMEM);
+	assert_int_equal(links_new(&io, &nobody, &world.random, &world.counters, &links),
+		ERROR_NOMEM);
 	heap_fail(0, false);
 	for (size_t n = 1; failed; n++) {
 		for (int sticky = 0; sticky < 2; sticky++) {
@@ -1987,6 +2008,7 @@ int main(void)
 		TEST(used_ones_are_not_closed),
 		TEST(superseded_ones_are_closed_when_quiet),
 		TEST(a_quiet_one_is_not_closed_when_it_is_superseded),
+		TEST(the_greater_id_closes_later),
 		TEST(old_ones_are_closed_with_their_streams),
 		TEST(content_does_not_wait_for_credit_for_ever),
 		TEST(too_many_connections),

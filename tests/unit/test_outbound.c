@@ -100,6 +100,11 @@ static void heap_free(void *context, void *block)
 
 /* ---- */
 
+static int on_verify(void *context, const struct id *topic, bool verify)
+{
+	return node_verify(world.node, topic, verify);
+}
+
 static int on_join(void *context, const struct id *topic)
 {
 	world.joins++;
@@ -161,6 +166,7 @@ static int setup(void **state)
 		.owner = nobody,
 		.join = on_join,
 		.leave = on_leave,
+		.verify = on_verify,
 		.has_session = has_session,
 		.remember = on_remember,
 		.forget = on_forget,

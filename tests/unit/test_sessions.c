@@ -23,6 +23,11 @@ static struct {
 	char asked_for[32];
 } world;
 
+static int on_verify(void *context, const struct id *topic, bool verify)
+{
+	return 0;
+}
+
 static int on_join(void *context, const struct id *topic)
 {
 	assert_int_equal(topic->bytes[1], 0x11);
@@ -83,6 +88,7 @@ static void begin(void)
 		.owner = nobody,
 		.join = on_join,
 		.leave = on_leave,
+		.verify = on_verify,
 		.has_session = has_session,
 		.remember = on_remember,
 		.forget = on_forget,

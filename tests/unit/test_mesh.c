@@ -1,0 +1,926 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The entry points of the mesh with a port that writes down what it is asked for: what the
+ * simulation of whole nodes (tests/simulation) does not look at.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#include <utlist.h>
+
+#include "bridge/bytes/reader.h"
+#include "bridge/discovery/session.h"
+#include "bridge/error.h"
+#include "bridge/gossip/frame.h"
+#include "bridge/memory.h"
+#include "bridge/mesh/mesh.h"
+#include "support_heap.h"
+
+#define MS	 UINT64_C(1000000)
+#define S	 (1000 * MS)
+#define NOW	 (1000 * S)
+#define WALL	 UINT64_C(1790000000000000)
+#define SECOND	 UINT64_C(1000000) /* of the wall clock */
+#define NODES	 6
+#define STREAMS	 4
+#define TEXT_MAX 4096
+
+struct stream {
+	struct connection *connection;
+	void *ours;
+	bool incoming;
+	struct frame *frames;
+};
+
+struct connection {
+	size_t node;
+	enum mesh_protocol protocol;
+	void *ours;
+	bool open, closing;
+	struct stream streams[STREAMS];
+	size_t streams_count;
+};
+
+static struct identity identities[NODES];
+
+static struct {
+	struct mesh *mesh;
+	struct mesh_time time;
+	struct counters counters;
+	uint64_t seed;
+	struct connection connections[8];
+	size_t connections_count;
+	size_t credit; /* streams that each peer grants us */
+	bool late;
+	char calls[TEXT_MAX]; /* of the port, one after the other */
+} node;
+
+static const struct id topic = {{0x77}}, other_topic = {{0x88}};
+
+static struct address address_of(size_t number)
+{
+	return (struct address){4, {10, 0, 0, (uint8_t)number}, 2022};
+}
+
+static size_t number_of(const struct id *id)
+{
+	for (size_t i = 0; i < NODES; i++)
+		if (id_equal(id, &identities[i].id))
+			return i;
+	return NODES;
+}
+
+__attribute__((format(printf, 1, 2))) static void note(const char *format, ...)
+{
+	size_t used = strlen(node.calls);
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(node.calls + used, TEXT_MAX - used, format, arguments);
+	va_end(arguments);
+	strncat(node.calls, "; ", TEXT_MAX - strlen(node.calls) - 1);
+}
+
+static void assert_calls(const char *expected)
+{
+	assert_string_equal(node.calls, expected);
+	node.calls[0] = '\0';
+}
+
+/* ---- the port ---- */
+
+static struct connection *connection_new(size_t number, enum mesh_protocol protocol)
+{
+	struct connection *connection = &node.connections[node.connections_count++];
+
+	assert_true(node.connections_count <= 8);
+	*connection = (struct connection){.node = number, .protocol = protocol};
+	return connection;
+}
+
+static int port_dial(void *context, enum mesh_protocol protocol, const struct id *peer,
+	const struct address *address, void *ours, void **out)
+{
+	struct connection *connection = connection_new(number_of(peer), protocol);
+
+	note("dial %zu%s", connection->node, protocol == MESH_GOSSIP ? "" : " (discovery)");
+	connection->ours = ours;
+	*out = connection;
+	return ERROR_NONE;
+}
+
+static void port_own_connection(void *connection, void *ours)
+{
+	((struct connection *)connection)->ours = ours;
+}
+
+static void port_close(void *handle, uint64_t code, const char *reason)
+{
+	struct connection *connection = handle;
+
+	connection->closing = true;
+	note("close %zu, code %u%s%s", connection->node, (unsigned)code, reason ? ": " : "",
+		reason ? reason : "");
+}
+
+static void port_set_stranger(void *connection, bool stranger)
+{
+}
+
+static int port_open(void *handle, bool bidi, void **out)
+{
+	struct connection *connection = handle;
+	struct stream *stream = &connection->streams[connection->streams_count];
+
+	if (connection->closing)
+		return ERROR_CLOSED;
+	if (connection->streams_count == node.credit)
+		return ERROR_NO_STREAM_CREDIT;
+	connection->streams_count++;
+	*stream = (struct stream){.connection = connection};
+	*out = stream;
+	note("open %zu", connection->node);
+	return ERROR_NONE;
+}
+
+static void port_own_stream(void *stream, void *ours)
+{
+	((struct stream *)stream)->ours = ours;
+}
+
+static int port_send(void *handle, struct frame *frame)
+{
+	static const char *const names[] = {"JOIN", "FORWARD_JOIN", "SHUFFLE", "SHUFFLE_REPLY",
+		"NEIGHBOR", "DISCONNECT", "GOSSIP", "PRUNE", "GRAFT", "IHAVE"};
+	static struct wire_message message;
+	struct stream *stream = handle;
+
+	if (stream->connection->protocol == MESH_DISCOVERY) {
+		note("send %zu", frame_size(frame));
+	} else if (frame->body) {
+		note("GOSSIP %.*s", (int)frame->body->size, (const char *)frame->body->content);
+	} else if (frame->head_size > 4 + ID_SIZE || frame->head[4] < 0x77) {
+		assert_int_equal(
+			wire_decode(frame->head + 4, frame->head_size - 4, &message), 0);
+		note("%s", names[message.type]);
+	}
+	LL_APPEND(stream->frames, frame);
+	return ERROR_NONE;
+}
+
+static void port_finish(void *stream)
+{
+	note("finish");
+}
+
+static void port_stop(void *stream, uint64_t code)
+{
+	note("stop");
+}
+
+static bool port_is_late(void *context)
+{
+	return node.late;
+}
+
+/* ---- a life ---- */
+
+static const struct mesh_port port = {NULL, port_dial, port_own_connection, port_close,
+	port_set_stranger, port_open, port_own_stream, port_send, port_finish, port_stop,
+	port_is_late};
+
+/* Two peers, 1 and 2, and a bootstrap, 3. */
+static int make(struct mesh **out)
+{
+	static const struct node_host advertised = {"host.example", 2022};
+	const struct node_peer peers[2] = {{.id = identities[1].id}, {.id = identities[2].id}};
+	const struct node_peer bootstrap = {.id = identities[3].id};
+	const struct node_config config = {
+		.identity = &identities[0],
+		.peers = peers,
+		.peers_count = 2,
+		.bootstraps = &bootstrap,
+		.bootstraps_count = 1,
+		.deny = &identities[4].id,
+		.deny_count = 1,
+		.advertise = &advertised,
+		.advertise_count = 1,
+		.max_overlays = 1,
+		.queue_limit = 2,
+		.queue_age_ns = 30 * S,
+		.cache_bytes = 4096,
+	};
+	const struct mesh_config mesh = {
+		.node = &config,
+		.identity = &identities[0],
+		.random = random_seeded(&node.seed),
+		.counters = &node.counters,
+		.port = port,
+	};
+
+	return mesh_new(&mesh, out);
+}
+
+static int begin(void)
+{
+	const struct address bound = address_of(0);
+	int error = mesh_use_lan(node.mesh, NODE_MDNS_PASSIVE);
+
+	return error ? error : mesh_begin(node.mesh, &node.time, &bound, 1);
+}
+
+static int setup_new(void **state)
+{
+	uint8_t secret[IDENTITY_SECRET_SIZE] = {0};
+
+	memset(&node, 0, sizeof node);
+	node.seed = 1;
+	node.credit = 4;
+	node.time = (struct mesh_time){NOW, WALL};
+	for (size_t i = 0; i < NODES; i++) {
+		secret[0] = (uint8_t)(i + 1);
+		if (identity_from_secret(secret, &identities[i]))
+			return -1;
+	}
+	heap_begin();
+	assert_int_equal(make(&node.mesh), 0);
+	return 0;
+}
+
+static void drop_effects(void)
+{
+	struct mesh_effect effect;
+
+	while (mesh_effect(node.mesh, &effect)) {
+		if (effect.type != MESH_EVENT)
+			continue;
+		message_unref(effect.event.message);
+		memory_free(effect.event.text);
+	}
+}
+
+static int setup(void **state)
+{
+	setup_new(state);
+	assert_int_equal(begin(), 0);
+	mesh_turn(node.mesh, &node.time);
+	drop_effects();
+	return 0;
+}
+
+static void close_connection(struct connection *connection)
+{
+	const struct closing closing = {.remote = true, .text = "gone"};
+	struct frame *frame;
+
+	for (size_t i = 0; i < STREAMS; i++) {
+		struct stream *stream = &connection->streams[i];
+
+		if (!stream->connection)
+			continue;
+		while ((frame = stream->frames)) {
+			stream->frames = frame->next;
+			frame_free(frame);
+		}
+		if (connection->ours)
+			mesh_stream_closed(node.mesh, &node.time, connection->protocol,
+				connection->ours, stream, stream->ours, stream->incoming, NULL);
+		stream->connection = NULL;
+	}
+	connection->streams_count = 0;
+	if (connection->ours)
+		mesh_closed(node.mesh, &node.time, connection->protocol, connection->ours, &closing);
+	connection->ours = NULL;
+}
+
+static void close_all(void)
+{
+	for (size_t i = 0; i < node.connections_count; i++)
+		if (node.connections[i].ours)
+			close_connection(&node.connections[i]);
+	node.connections_count = 0;
+}
+
+static int teardown(void **state)
+{
+	close_all();
+	mesh_free(node.mesh);
+	for (size_t i = 0; i < NODES; i++)
+		identity_clear(&identities[i]);
+	heap_end();
+	return 0;
+}
+
+static void pass(uint64_t ns)
+{
+	node.time.now += ns;
+	node.time.wall += ns / 1000;
+	mesh_tick(node.mesh, &node.time);
+	mesh_turn(node.mesh, &node.time);
+}
+
+static void join(const struct id *which)
+{
+	assert_int_equal(mesh_join(node.mesh, &node.time, which), 0);
+	mesh_turn(node.mesh, &node.time);
+}
+
+static void publish(const struct id *which, const char *text)
+{
+	mesh_publish(node.mesh, &node.time, which, message_new(text, strlen(text)));
+	mesh_turn(node.mesh, &node.time);
+}
+
+static void resolve(size_t number)
+{
+	const struct address address = address_of(number);
+
+	mesh_resolved(node.mesh, &node.time, &identities[number].id, &address, 1, "");
+	mesh_turn(node.mesh, &node.time);
+}
+
+static void connect_to(struct connection *connection)
+{
+	const struct address address = address_of(connection->node);
+
+	connection->open = true;
+	mesh_connected(node.mesh, &node.time, connection->protocol, connection, connection->ours,
+		&identities[connection->node].id, &address);
+	mesh_turn(node.mesh, &node.time);
+}
+
+/* What a peer says on its stream, on the connection's last place. */
+static void say(struct connection *connection, struct frame *frame)
+{
+	struct stream *stream = &connection->streams[STREAMS - 1];
+	uint8_t bytes[256];
+	size_t size = frame->head_size;
+
+	assert_true(frame_size(frame) <= sizeof bytes);
+	memcpy(bytes, frame->head, frame->head_size);
+	if (frame->body) {
+		memcpy(bytes + size, frame->body->content, frame->body->size);
+		size += frame->body->size;
+	}
+	memcpy(bytes + size, frame->tail, frame->tail_size);
+	stream->connection = connection;
+	stream->incoming = true;
+	mesh_data(node.mesh, &node.time, connection->protocol, connection->ours, stream,
+		stream->ours, false, bytes, size + frame->tail_size, false);
+	mesh_turn(node.mesh, &node.time);
+	frame_free(frame);
+}
+
+static void say_message(struct connection *connection, const struct wire_message *message)
+{
+	struct frame *frame;
+
+	assert_int_equal(frame_encode(message, &frame), 0);
+	say(connection, frame);
+}
+
+/* The peer has dialled us and becomes a neighbour. */
+static struct connection *befriend(size_t number)
+{
+	static struct wire_message message = {
+		.type = WIRE_NEIGHBOR, .neighbor = {.priority = WIRE_HIGH}};
+	struct connection *connection = connection_new(number, MESH_GOSSIP);
+	struct frame *header;
+
+	connect_to(connection);
+	assert_int_equal(frame_encode_header(&topic, &header), 0);
+	say(connection, header);
+	say_message(connection, &message);
+	return connection;
+}
+
+/* The effects, but for lines below a notice, one after the other. */
+static void assert_effects(const char *expected)
+{
+	static const char *const names[] = {"joined", "up", "down", "left", "message", "dropped"};
+	struct mesh_effect effect;
+	struct reader reader;
+
+	node.calls[0] = '\0';
+	while (mesh_effect(node.mesh, &effect)) {
+		const struct node_event *event = &effect.event;
+
+		if (effect.type == MESH_LOOK_UP) {
+			note("look up %zu", number_of(&effect.node));
+		} else if (effect.type == MESH_VALUE) {
+			reader_init(&reader, effect.bytes, effect.size);
+			note("value %+lld", (long long)(reader_u64(&reader) - WALL));
+		} else if (effect.type == MESH_PACKET) {
+			note("packet");
+		} else if (event->type != NODE_LOG) {
+			note("%s", names[event->type]);
+		} else if (event->level >= NODE_LOG_NOTICE) {
+			note("line: %.24s", event->text);
+		}
+		if (effect.type == MESH_EVENT) {
+			message_unref(event->message);
+			memory_free(event->text);
+		}
+	}
+	assert_calls(expected);
+}
+
+/* Whether that is among the effects, which are taken. */
+static bool is_looked_up(size_t number)
+{
+	struct mesh_effect effect;
+	bool wanted = false;
+
+	while (mesh_effect(node.mesh, &effect)) {
+		if (effect.type == MESH_LOOK_UP)
+			wanted = wanted || number_of(&effect.node) == number;
+		if (effect.type == MESH_EVENT)
+			memory_free(effect.event.text);
+	}
+	return wanted;
+}
+
+/* ---- the beginning ---- */
+
+/* Ourselves first, for others wait for it; then those of the configuration, as they are there. */
+static void names_are_looked_up_in_order(void **state)
+{
+	assert_int_equal(begin(), 0);
+	mesh_turn(node.mesh, &node.time);
+	assert_effects("look up 0; look up 1; look up 2; look up 3; value +0; ");
+	assert_effects("");
+}
+
+/* What has happened is told before what is wanted. */
+static void events_come_first(void **state)
+{
+	assert_int_equal(begin(), 0);
+	mesh_turn(node.mesh, &node.time);
+	mesh_note(node.mesh, NODE_LOG_WARNING, "the disk is full");
+	assert_effects("line: the disk is full; look up 0; look up 1; look up 2; look up 3; "
+		       "value +0; ");
+}
+
+static void a_failed_look_up_is_wanted_again(void **state)
+{
+	mesh_resolved(node.mesh, &node.time, &identities[0].id, NULL, 0, "no such host");
+	assert_effects("line: advertise: no such host; ");
+	pass(S - 1);
+	assert_false(is_looked_up(0));
+	pass(1);
+	assert_true(is_looked_up(0));
+	/* Another failure of the same kind is no news, and waits longer. */
+	mesh_resolved(node.mesh, &node.time, &identities[0].id, NULL, 0, "no such host");
+	assert_effects("");
+	pass(2 * S - 1);
+	assert_false(is_looked_up(0));
+	pass(1);
+	assert_true(is_looked_up(0));
+}
+
+static void our_addresses_are_told_when_they_are_found(void **state)
+{
+	const struct address found = address_of(100);
+
+	mesh_resolved(node.mesh, &node.time, &identities[0].id, &found, 1, "");
+	assert_effects("value +1; ");
+	mesh_resolved(node.mesh, &node.time, &identities[0].id, &found, 1, "");
+	assert_effects("");
+}
+
+/* ---- the time of what we have said of ourselves ---- */
+
+static void restore(uint64_t us)
+{
+	uint8_t bytes[8];
+
+	for (int i = 0; i < 8; i++)
+		bytes[i] = (uint8_t)(us >> 8 * (7 - i));
+	mesh_restore_value(node.mesh, bytes, sizeof bytes);
+}
+
+static void a_kept_time_is_surpassed(void **state)
+{
+	restore(WALL + 100 * SECOND); /* the clock was set back while we were away */
+	assert_int_equal(begin(), 0);
+	assert_effects("look up 0; look up 1; look up 2; look up 3; value +100000001; ");
+}
+
+static void a_kept_time_of_long_ago_is_of_no_account(void **state)
+{
+	restore(WALL - 100 * SECOND);
+	assert_int_equal(begin(), 0);
+	assert_effects("look up 0; look up 1; look up 2; look up 3; value +0; ");
+}
+
+/* Nobody has believed it. */
+static void a_kept_time_of_the_far_future_is_forgotten(void **state)
+{
+	restore(WALL + LIMIT_FUTURE_US + 1);
+	assert_int_equal(begin(), 0);
+	assert_effects("line: what this node has said ; look up 0; look up 1; look up 2; "
+		       "look up 3; value +0; ");
+}
+
+static void a_kept_value_that_is_none_is_of_no_account(void **state)
+{
+	mesh_restore_value(node.mesh, "abc", 3);
+	assert_int_equal(begin(), 0);
+	assert_effects("look up 0; look up 1; look up 2; look up 3; value +0; ");
+}
+
+static void a_clock_that_is_set_makes_infos_new(void **state)
+{
+	node.time.wall += 5 * SECOND - 1;
+	mesh_turn(node.mesh, &node.time);
+	assert_effects("");
+	node.time.wall += 2;
+	mesh_turn(node.mesh, &node.time);
+	assert_effects("line: the clock was set: addre; value +5000001; ");
+	/* Back: newer than what was told all the same. */
+	node.time.wall -= 60 * SECOND;
+	mesh_turn(node.mesh, &node.time);
+	assert_effects("line: the clock was set: addre; value +5000002; ");
+}
+
+static struct info *own, *theirs;
+
+static bool gather(void *context, enum info_order order, session_emit_info *emit, void *emitter)
+{
+	emit(emitter, &identities[5].id, theirs);
+	emit(emitter, &identities[0].id, own);
+	return false;
+}
+
+/* Goes on for as long as one side has something to say. */
+static void converse(struct connection *connection, struct session *session)
+{
+	struct stream *stream = &connection->streams[0];
+	struct session_effect effect;
+	struct frame *frame;
+
+	while (session_effect(session, &effect)) {
+		if (effect.type == SESSION_INFO)
+			info_free(effect.info);
+		if (effect.type != SESSION_SEND)
+			continue;
+		mesh_data(node.mesh, &node.time, MESH_DISCOVERY, connection->ours, stream,
+			stream->ours, true, effect.frame->head, effect.frame->head_size, false);
+		frame_free(effect.frame);
+		while ((frame = stream->frames)) {
+			stream->frames = frame->next;
+			session_receive(session, frame->head, frame->head_size, false);
+			frame_free(frame);
+		}
+	}
+}
+
+/* A peer tells us what an earlier life of ours has said, in a session of discovery. */
+static void tell_own(uint64_t us, bool forged)
+{
+	const struct address addresses[] = {address_of(0), address_of(5)};
+	struct connection *connection = connection_new(5, MESH_DISCOVERY);
+	struct session_config config = {.role = SESSION_ALICE,
+		.remote = &identities[0].id,
+		.dialect = DIALECT_071,
+		.random = random_seeded(&node.seed),
+		.counters = &node.counters,
+		.gather = gather};
+	struct session *session;
+
+	assert_int_equal(info_sign(&identities[0], (struct info_time){us, 0}, ORDER_ADDRESSES_FIRST,
+				 &addresses[0], 1, &own), 0);
+	assert_int_equal(info_sign(&identities[5], (struct info_time){us, 0}, ORDER_ADDRESSES_FIRST,
+				 &addresses[1], 1, &theirs), 0);
+	own->signature[0] ^= forged;
+	connect_to(connection);
+	connection->streams[0] = (struct stream){.connection = connection, .incoming = true};
+	connection->streams_count = 1;
+	assert_int_equal(session_new(&config, &session), 0);
+	converse(connection, session);
+	mesh_turn(node.mesh, &node.time);
+	session_free(session);
+	close_connection(connection);
+	node.connections_count--;
+	info_free(own);
+	info_free(theirs);
+}
+
+static void a_newer_info_of_ours_is_surpassed(void **state)
+{
+	tell_own(WALL - SECOND, false);
+	assert_effects("");
+	tell_own(WALL + 30 * SECOND, true);
+	assert_effects("");
+	assert_int_equal(counters_get(&node.counters, COUNTER_BAD_INFO), 1);
+	tell_own(WALL + 20 * SECOND, false);
+	assert_effects("value +20000001; ");
+	/* It could never be surpassed. */
+	tell_own(WALL + LIMIT_FUTURE_US + 1, false);
+	assert_effects("");
+	assert_int_equal(counters_get(&node.counters, COUNTER_DISCOVERED), 4);
+}
+
+/* ---- overlays ---- */
+
+static void who_is_joined_is_dialled_and_asked(void **state)
+{
+	join(&topic);
+	assert_calls(""); /* nobody knows yet where they are */
+	resolve(1);
+	assert_calls("dial 1; ");
+	connect_to(&node.connections[0]);
+	assert_calls("open 1; NEIGHBOR; JOIN; ");
+	join(&topic);
+	assert_calls("");
+}
+
+static void a_first_neighbour_is_told_in_order(void **state)
+{
+	join(&topic);
+	publish(&topic, "first");
+	publish(&topic, "second");
+	assert_int_equal(mesh_figures(node.mesh).waiting, 2);
+	drop_effects();
+	befriend(5);
+	assert_calls("open 5; NEIGHBOR; GOSSIP first; GOSSIP second; ");
+	assert_effects("joined; up; ");
+	assert_int_equal(mesh_figures(node.mesh).waiting, 0);
+	assert_int_equal(mesh_figures(node.mesh).neighbours, 1);
+}
+
+/* Over its limit the oldest gives way, which is told at the end of a turn. */
+static void what_gives_way_is_told(void **state)
+{
+	join(&topic);
+	drop_effects();
+	for (int i = 0; i < 3; i++)
+		mesh_publish(node.mesh, &node.time, &topic, message_new(&i, sizeof i));
+	assert_effects("");
+	mesh_turn(node.mesh, &node.time);
+	assert_effects("dropped; ");
+	assert_int_equal(counters_get(&node.counters, COUNTER_DROPPED_QUEUE_LIMIT), 1);
+}
+
+static void over_the_limit_nothing_is_carried(void **state)
+{
+	join(&topic);
+	join(&other_topic);
+	assert_int_equal(mesh_figures(node.mesh).overlays, 1);
+	drop_effects();
+	publish(&other_topic, "nowhere");
+	assert_effects("dropped; ");
+	assert_int_equal(counters_get(&node.counters, COUNTER_DROPPED_MAX_OVERLAYS), 1);
+	mesh_leave(node.mesh, &node.time, &other_topic);
+	assert_effects("left; ");
+}
+
+static void who_leaves_says_farewell(void **state)
+{
+	struct connection *connection;
+
+	join(&topic);
+	connection = befriend(5);
+	node.calls[0] = '\0';
+	drop_effects();
+	mesh_leave(node.mesh, &node.time, &topic);
+	assert_calls("SHUFFLE_REPLY; DISCONNECT; finish; ");
+	assert_effects("left; ");
+	assert_int_equal(mesh_figures(node.mesh).neighbours, 0);
+	/* Nothing more comes from it. */
+	say_message(connection, &(struct wire_message){.type = WIRE_NEIGHBOR});
+	assert_effects("");
+}
+
+static void without_credit_an_overlay_waits(void **state)
+{
+	struct connection *connection;
+
+	join(&topic);
+	node.credit = 0;
+	connection = befriend(5);
+	publish(&topic, "hello");
+	assert_calls("");
+	node.credit = 1;
+	mesh_credit(node.mesh, &node.time, MESH_GOSSIP, connection->ours);
+	assert_calls("open 5; NEIGHBOR; GOSSIP hello; ");
+}
+
+static void what_cannot_be_decoded_ends_the_connection(void **state)
+{
+	struct connection *connection;
+	struct frame *frame;
+
+	join(&topic);
+	connection = befriend(5);
+	node.calls[0] = '\0';
+	frame = frame_new(6);
+	memcpy(frame->head, "\0\0\0\2\xff\xff", 6);
+	say(connection, frame);
+	assert_calls("close 5, code 1; ");
+	assert_int_equal(counters_get(&node.counters, COUNTER_BAD_FRAME), 1);
+}
+
+static void who_shares_nothing_is_sent_away(void **state)
+{
+	struct connection *stranger = connection_new(5, MESH_GOSSIP);
+	struct connection *configured = connection_new(2, MESH_GOSSIP);
+
+	connect_to(stranger);
+	connect_to(configured);
+	pass(LIMIT_STRANGER_MS / 6 * MS);
+	node.calls[0] = '\0';
+	pass(LIMIT_STRANGER_MS * MS);
+	assert_non_null(strstr(node.calls, "close 5, code 0"));
+	assert_true(stranger->closing);
+}
+
+/* ---- who is let in ---- */
+
+static void some_are_not_let_in(void **state)
+{
+	assert_true(mesh_lets_in(node.mesh, &node.time, &identities[5].id));
+	assert_false(mesh_lets_in(node.mesh, &node.time, &identities[4].id));
+	assert_false(mesh_lets_in(node.mesh, &node.time, &identities[0].id));
+	/* Each line once in a while. */
+	assert_false(mesh_lets_in(node.mesh, &node.time, &identities[0].id));
+	assert_effects("line: peer f4bd46521c: refused; line: a peer shows our own nod; ");
+	assert_true(mesh_keeps(node.mesh, &identities[3].id));
+	assert_false(mesh_keeps(node.mesh, &identities[5].id));
+}
+
+/* ---- turns ---- */
+
+/* One dial, and the others in the next turns. */
+static void a_late_turn_leaves_something(void **state)
+{
+	resolve(1);
+	resolve(2);
+	drop_effects();
+	node.calls[0] = '\0';
+	node.late = true;
+	assert_int_equal(mesh_join(node.mesh, &node.time, &topic), 0);
+	assert_calls("dial 1; ");
+	assert_int_equal(mesh_deadline(node.mesh), 0);
+	mesh_turn(node.mesh, &node.time);
+	assert_calls("dial 2; ");
+	node.late = false;
+	mesh_turn(node.mesh, &node.time);
+	assert_calls("");
+	assert_true(mesh_deadline(node.mesh) > node.time.now);
+}
+
+/* ---- rows ---- */
+
+/* A row is there once for each node, as it is when it is taken. */
+static void rows_wait(void **state)
+{
+	uint8_t row[MESH_ROW_SIZE], again[MESH_ROW_SIZE];
+	size_t size, size_again;
+	struct id id;
+
+	join(&topic);
+	while (mesh_row(node.mesh, &id, row, &size))
+		;
+	resolve(1);
+	connect_to(&node.connections[0]);
+	pass(S);
+	pass(S);
+	assert_true(mesh_row(node.mesh, &id, row, &size));
+	assert_int_equal(number_of(&id), 1);
+	assert_true(size > 0);
+	assert_false(mesh_row(node.mesh, &id, again, &size_again));
+}
+
+static void rows_come_back(void **state)
+{
+	uint8_t row[MESH_ROW_SIZE];
+	struct mesh *first = node.mesh;
+	size_t size;
+	struct id id;
+
+	join(&topic);
+	befriend(5);
+	pass(S);
+	while (mesh_row(first, &id, row, &size) && number_of(&id) != 5)
+		;
+	assert_int_equal(number_of(&id), 5);
+	close_all();
+	mesh_free(first);
+	/* Another life. */
+	assert_int_equal(make(&node.mesh), 0);
+	mesh_restore_row(node.mesh, &id, row, size);
+	assert_int_equal(begin(), 0);
+	node.calls[0] = '\0';
+	join(&topic);
+	assert_calls("dial 5; ");
+}
+
+/* ---- the end ---- */
+
+static void it_is_over_at_once_if_nobody_is_there(void **state)
+{
+	join(&topic);
+	mesh_stop(node.mesh, &node.time);
+	assert_true(mesh_is_over(node.mesh));
+	assert_int_equal(mesh_deadline(node.mesh), UINT64_MAX);
+}
+
+static void it_is_over_when_all_is_said(void **state)
+{
+	struct connection *connection;
+
+	join(&topic);
+	connection = befriend(5);
+	node.calls[0] = '\0';
+	mesh_stop(node.mesh, &node.time);
+	assert_calls("SHUFFLE_REPLY; DISCONNECT; finish; ");
+	assert_false(mesh_is_over(node.mesh));
+	assert_int_equal(mesh_join(node.mesh, &node.time, &topic), 0);
+	assert_int_equal(mesh_figures(node.mesh).overlays, 0);
+	mesh_stream_closed(node.mesh, &node.time, MESH_GOSSIP, connection->ours,
+		&connection->streams[0], connection->streams[0].ours, false, NULL);
+	connection->streams[0].ours = NULL;
+	assert_true(mesh_is_over(node.mesh));
+}
+
+static void it_is_over_in_time(void **state)
+{
+	join(&topic);
+	befriend(5);
+	mesh_stop(node.mesh, &node.time);
+	pass((LIMIT_FAREWELL_MS - 1) * MS);
+	assert_false(mesh_is_over(node.mesh));
+	assert_true(mesh_deadline(node.mesh) <= NOW + LIMIT_FAREWELL_MS * MS);
+	pass(MS);
+	assert_true(mesh_is_over(node.mesh));
+}
+
+/* ---- memory ---- */
+
+static void each_allocation_fails(void **state)
+{
+	struct mesh *first = node.mesh;
+	int error;
+	size_t n;
+
+	for (n = 1;; n++) {
+		heap_fail(n, false);
+		error = make(&node.mesh);
+		if (!error && heap_has_failed())
+			fail_msg("allocation %zu is not missed", n);
+		if (!error) {
+			error = begin();
+			/* Without an info, addresses are told with the next change. */
+			if (!error)
+				error = mesh_join(node.mesh, &node.time, &topic);
+			mesh_free(node.mesh);
+		}
+		assert_true(error == ERROR_NONE || error == ERROR_NOMEM);
+		if (!heap_has_failed())
+			break;
+	}
+	assert_true(n > 20);
+	heap_fail(0, false);
+	node.mesh = first;
+}
+
+#define TEST(name)     cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST_NEW(name) cmocka_unit_test_setup_teardown(name, setup_new, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST_NEW(names_are_looked_up_in_order),
+		TEST_NEW(events_come_first),
+		TEST(a_failed_look_up_is_wanted_again),
+		TEST(our_addresses_are_told_when_they_are_found),
+		TEST_NEW(a_kept_time_is_surpassed),
+		TEST_NEW(a_kept_time_of_long_ago_is_of_no_account),
+		TEST_NEW(a_kept_time_of_the_far_future_is_forgotten),
+		TEST_NEW(a_kept_value_that_is_none_is_of_no_account),
+		TEST(a_clock_that_is_set_makes_infos_new),
+		TEST(a_newer_info_of_ours_is_surpassed),
+		TEST(who_is_joined_is_dialled_and_asked),
+		TEST(a_first_neighbour_is_told_in_order),
+		TEST(what_gives_way_is_told),
+		TEST(over_the_limit_nothing_is_carried),
+		TEST(who_leaves_says_farewell),
+		TEST(without_credit_an_overlay_waits),
+		TEST(what_cannot_be_decoded_ends_the_connection),
+		TEST(who_shares_nothing_is_sent_away),
+		TEST(some_are_not_let_in),
+		TEST(a_late_turn_leaves_something),
+		TEST(rows_wait),
+		TEST(rows_come_back),
+		TEST(it_is_over_at_once_if_nobody_is_there),
+		TEST(it_is_over_when_all_is_said),
+		TEST(it_is_over_in_time),
+		TEST_NEW(each_allocation_fails),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
