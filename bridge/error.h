@@ -25,7 +25,14 @@
 	X(PERMISSION, -14, "permission denied") \
 	X(NOT_FOUND, -15, "not found") \
 	X(FULL, -16, "queue is full") \
-	X(UNFIT, -17, "cannot be shown in this form")
+	X(NOT_SIGNED, -17, "not a signed message") \
+	X(VERSION, -18, "another version") \
+	X(NOT_DETERMINISTIC, -19, "not deterministic CBOR") \
+	X(TOO_DEEP, -20, "nested too deeply") \
+	X(TRAILING, -21, "bytes follow the end") \
+	X(TAGGED_SIMPLE, -22, "a tag around a simple value") \
+	X(SIGNATURE, -23, "the signature does not fit") \
+	X(UNFIT, -24, "cannot be shown in this form")
 
 enum error {
 	ERROR_NONE = 0,

@@ -14,6 +14,14 @@
  * id (32), the content's length (2), the scope's tag (1) and round 0 (1). */
 #define LIMIT_CONTENT 4057
 
+/* The largest body that always fits into a signed message: a content less author and signature
+ * (102), and time and counter, of nine bytes each at most (messages/signed.h). */
+#define LIMIT_SIGNED_BODY 3937
+
+/* Containers and tags around one item of a signed message's body: p2panda 0.7.1 takes as many
+ * (0.6.1 and 0.7.0: 255). */
+#define LIMIT_SIGNED_DEPTH 199
+
 /* The largest JSON text that becomes the body of a message, which has 3,937 bytes at most: six
  * bytes for one (\u0041), and as much again for blanks. And how deeply both may be nested, where
  * 0.7.1 reads 199 and serde_json 128. */

@@ -7,12 +7,12 @@
 #include <tinycbor/cbor.h>
 
 #include "bridge/error.h"
+#include "bridge/limits.h"
 #include "bridge/memory.h"
-#include "plugin/codecs/body.h"
+#include "bridge/messages/body.h"
 #include "plugin/codecs/codec.h"
 
-#define SIZE 4057	/* of one message at most */
-#define ROOM (8 * SIZE) /* base64 of what is in text already is longer */
+#define ROOM (8 * LIMIT_CONTENT) /* a byte string becomes longer */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -48,7 +48,6 @@ static bool says(CborValue *value)
 	switch (type) {
 	case CborArrayType:
 	case CborMapType:
-		said = cbor_value_is_length_known(value);
 		require(cbor_value_enter_container(value, &inner) == CborNoError);
 		while (!cbor_value_at_end(&inner))
 			said = says(&inner) && said;
@@ -102,6 +101,8 @@ static void check_json(const uint8_t *body, size_t size, const char *text, size_
 	require(strlen(text) == text_size);
 	if (json_says(body, size))
 		require(again_size == size && memcmp(again, body, size) == 0);
+	if (again_size > LIMIT_CONTENT)
+		return;
 	require(codec_decode(CODEC_JSON, again, again_size, &shown, &shown_size) == 0);
 	require(shown_size == text_size && memcmp(shown, text, text_size) == 0);
 	memory_free(shown);
@@ -130,13 +131,8 @@ static void check_cbor(const uint8_t *body, size_t size, bool is_shown)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	const char *why;
-	int checked;
+	int checked = body_check(data, size, BODY_ARRIVED);
 
-	if (size > SIZE)
-		return 0;
-	checked = body_check(data, size, BODY_THEIRS, &why);
-	require(checked == 0 ? !why : checked == ERROR_INVALID && why);
 	check_cbor(data, size, checked == 0);
 	for (enum codec codec = 0; codec < CODECS; codec++) {
 		size_t payload_size;

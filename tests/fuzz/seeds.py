@@ -3,7 +3,7 @@
 """Writes the seeds of some of the fuzzers, made from the vectors of the real crates.
 
 Run it from anywhere; it writes corpus/{wire,frame,addr_info,gossip,book_row,mdns,info,session,
-codec_json,codec_cbor} beside itself.
+signed,codec_json,codec_cbor} beside itself.
 """
 
 import json
@@ -163,6 +163,18 @@ plain = b"\xa1\x66Custom\xa2\x62id\x01\x64data\x42ab"
 for name, address in {"inline": inline, "plain": plain}.items():
     write("info", f"cbor_custom_{name}", bytes([CBOR]) + bytes.fromhex(first["info_cbor"])[:-1] + b"\x81" + address)
 write("info", "postcard_custom", bytes([POSTCARD]) + bytes.fromhex(first["info_postcard"])[:-1] + b"\x01\x02\x01\x02ab")
+
+# Signed messages, and bodies alone: one of each type as 0.7.1 makes it, and some of those made by hand.
+types = set()
+for number, vector in enumerate(json.loads((here.parent / "vectors" / "streams071.json").read_text())):
+    if vector.get("message_len", 9999) < 400 and vector["body_type"] not in types:
+        types.add(vector["body_type"])
+        write("signed", f"body_{number}", bytes.fromhex(vector["body_cbor_hex"]))
+        if len(types) % 4 == 0:
+            write("signed", f"message_{number}", bytes.fromhex(vector["message_hex"]))
+for number, row in enumerate(json.loads((here.parent / "vectors" / "streams_decode.json").read_text())):
+    if number % 14 == 0 and len(row["message_hex"]) < 800:
+        write("signed", f"hand_{number}", bytes.fromhex(row["message_hex"]))
 
 # Bodies of messages, of each generation where they differ, and the JSON that becomes them after
 # a byte that says in which order keys are.

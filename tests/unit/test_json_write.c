@@ -66,8 +66,6 @@ static void known_pairs(void **state)
 		{"a26474656d70f94d6064756e69746143", "{\"temp\":21.5,\"unit\":\"C\"}"},
 		/* In the body's order, which before 0.7.1 is the sender's. */
 		{"a264756e697461436474656d70f94d60", "{\"unit\":\"C\",\"temp\":21.5}"},
-		{"bf61610161620262636303ff", "{\"a\":1,\"b\":2,\"cc\":3}"},
-		{"9f01bfffff", "[1,{}]"},
 	};
 
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
@@ -93,10 +91,6 @@ static void what_json_has_no_word_for(void **state)
 		{"f9fc00", "null"},
 		{"f97e00", "null"},
 		{"fb7ff8000000000001", "null"},
-		{"f7", "null"},
-		{"e0", "null"},
-		{"f8ff", "null"},
-		{"82f6f7", "[null,null]"},
 		{"c11a65000000", "1694498816"},
 		{"d9d9f7a16161d8184100", "{\"a\":\"AA\"}"},
 	};
@@ -117,10 +111,12 @@ static void what_cannot_be_shown(void **state)
 		{"a1820102" "03", ERROR_UNFIT},
 		{"a2616101f600", ERROR_UNFIT},
 		{"81a1c1616101", ERROR_UNFIT},
-		{"", ERROR_INVALID},
-		{"c1f6", ERROR_INVALID},
-		{"a2616101616101", ERROR_INVALID},
-		{"0000", ERROR_INVALID},
+		{"", ERROR_TRUNCATED},
+		{"c1f6", ERROR_TAGGED_SIMPLE},
+		{"f7", ERROR_INVALID},
+		{"a2616101616101", ERROR_NOT_DETERMINISTIC},
+		{"bf61610161620262636303ff", ERROR_NOT_DETERMINISTIC},
+		{"0000", ERROR_TRAILING},
 	};
 
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
