@@ -160,48 +160,27 @@ static bool half_of(float value, uint16_t *half)
 	return true;
 }
 
-/* Of a NaN too, whose payload must be kept: its lower bits are zero where it could be shorter. */
-static bool is_shortest_float(const struct cbor_head *head)
-{
-	double value;
-	uint16_t half;
-
-	if (head->information == CBOR_F16)
-		return true;
-	value = cbor_float(head);
-	if (isnan(value))
-		return head->value & (head->information == CBOR_F64 ? 0x1fffffff : 0x1fff);
-	if (head->information == CBOR_F64)
-		return !isinf(value) && (fabs(value) > FLT_MAX || (float)value != value);
-	return !half_of((float)value, &half);
-}
-
 bool cbor_read_head(struct reader *reader, struct cbor_head *head)
 {
 	uint8_t first = reader_u8(reader);
-	unsigned size;
 
-	*head = (struct cbor_head){.major = first >> 5, .information = first & 31, .shortest = true};
-	head->value = head->information;
-	if (head->information == 31 && head->major > CBOR_NEGATIVE && head->major != CBOR_TAG) {
-		head->unknown_length = true;
-	} else if (head->information > 27) {
-		reader_fail(reader, ERROR_INVALID);
-	} else if (head->information >= 24) {
-		size = 1u << (head->information - 24);
-		head->value = size == 1	  ? reader_u8(reader)
-			      : size == 2 ? reader_u16(reader)
-			      : size == 4 ? reader_u32(reader)
-					  : reader_u64(reader);
-		if (head->major == CBOR_SIMPLE)
-			head->shortest = size > 1 && is_shortest_float(head);
-		else
-			head->shortest = size == 1 ? head->value >= 24 : head->value >> (4 * size);
-	}
-	/* Simple values below 32 have no second byte; those of 24 to 31 are none at all. */
-	if (head->major == CBOR_SIMPLE && head->information == 24) {
-		head->shortest = head->value >= 32;
-		if (head->value >= 24 && head->value < 32)
+	*head = (struct cbor_head){.major = first >> 5, .information = first & 31};
+	switch (head->information) {
+	case 24:
+		head->value = reader_u8(reader);
+		break;
+	case 25:
+		head->value = reader_u16(reader);
+		break;
+	case 26:
+		head->value = reader_u32(reader);
+		break;
+	case 27:
+		head->value = reader_u64(reader);
+		break;
+	default:
+		head->value = head->information;
+		if (head->information > 27) /* reserved, of unknown length, or its end */
 			reader_fail(reader, ERROR_INVALID);
 	}
 	return !reader->error;

@@ -52,13 +52,10 @@ const uint8_t *cbor_read_item(struct reader *reader, size_t *size);
 struct cbor_head {
 	uint8_t major;	     /* 0 to 7 */
 	uint8_t information; /* the five bits beside it */
-	bool unknown_length; /* of major types 2 to 5, and of 7, where it is the break */
-	bool shortest;	     /* there is no shorter head that says the same; for a float too */
 	uint64_t value;	     /* its argument: a number, a length, a simple value, a float's bits */
 };
 
-/* False, and ERROR_TRUNCATED or ERROR_INVALID (reserved, or no simple value), when there is
- * none. */
+/* False, and ERROR_TRUNCATED or ERROR_INVALID, when there is none. */
 bool cbor_read_head(struct reader *reader, struct cbor_head *head);
 /* The value of a float: major type 7, information 25 to 27. */
 double cbor_float(const struct cbor_head *head);

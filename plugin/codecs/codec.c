@@ -5,12 +5,12 @@
 #include <string.h>
 
 #include "../../bridge/bytes/cbor.h"
+#include "../../bridge/bytes/utf8.h"
 #include "../../bridge/error.h"
 #include "../../bridge/limits.h"
 #include "../../bridge/memory.h"
-#include "body.h"
+#include "../../bridge/messages/body.h"
 #include "json.h"
-#include "utf8.h"
 
 static const char *const names[CODECS] = {"json", "text", "bytes", "cbor"};
 
@@ -91,18 +91,16 @@ static int encode_string(uint8_t major, const void *payload, size_t size, uint8_
 static int encode_cbor(const uint8_t *payload, size_t size, uint8_t *body, size_t room,
 	size_t *body_size, char reason[CODEC_REASON_SIZE])
 {
-	const char *why;
 	int error;
 
 	*body_size = size;
-	if (size > room)
-		return is_too_large(reason, size, room);
-	error = body_check(payload, size, BODY_OURS, &why);
-	if (error == ERROR_INVALID)
-		snprintf(reason, CODEC_REASON_SIZE, "not deterministic CBOR: %s", why);
-	else if (!error && size > 0)
-		memcpy(body, payload, size);
-	return error;
+	if (size > room || size > LIMIT_CONTENT)
+		return is_too_large(reason, size, room < LIMIT_CONTENT ? room : LIMIT_CONTENT);
+	error = body_check(payload, size, 0);
+	if (error)
+		return refuse(reason, error_text(error));
+	memcpy(body, payload, size);
+	return ERROR_NONE;
 }
 
 int codec_encode(enum codec codec, const struct codec_options *options, const void *payload,
@@ -171,7 +169,7 @@ static int decode_octets(const uint8_t *body, size_t body_size, char **payload, 
 	char *octets;
 
 	reader_init(&reader, body, body_size);
-	if (!cbor_read_head(&reader, &head) || head.major != CBOR_ARRAY || head.unknown_length)
+	if (!cbor_read_head(&reader, &head) || head.major != CBOR_ARRAY)
 		return ERROR_UNFIT;
 	items = head.value;
 	octets = memory_alloc(reader_left(&reader) + 1);
@@ -193,14 +191,11 @@ static int decode_octets(const uint8_t *body, size_t body_size, char **payload, 
 int codec_decode(enum codec codec, const uint8_t *body, size_t body_size, char **payload,
 	size_t *payload_size)
 {
-	const char *why;
 	int error;
 
 	*payload = NULL;
 	*payload_size = 0;
-	if (body_size > LIMIT_JSON_TEXT)
-		return ERROR_TOO_LARGE;
-	error = body_check(body, body_size, BODY_THEIRS, &why);
+	error = body_check(body, body_size, BODY_ARRIVED);
 	if (error)
 		return error;
 	switch (codec) {

@@ -12,17 +12,17 @@
  * json   RFC 8259: 1 is an integer, 1.0 and     RFC 8949, 6.1: keys in the body's order, no
  *        1e3 are floats; depth <= 64; refused   blanks, 1.0 stays 1.0, byte strings and
  *        are duplicate keys, lone surrogates,   bignums in base64url (which go back as
- *        integers beyond -2^64..2^64-1, -0,     text), NaN, infinities, undefined and simple
- *        floats beyond an f64                   values as null, tags left out; not shown are
- *                                               keys that are no text, and depth > 64
+ *        integers beyond -2^64..2^64-1, -0,     text), NaN and infinities as null, tags left
+ *        floats beyond an f64                   out; not shown are maps with keys that are
+ *                                               no text, and depth > 64
  * text   UTF-8 -> text string                   text string only
  * bytes  anything -> byte string                byte string, or an array of 0..255, which is
  *                                               serde's Vec<u8>
  * cbor   deterministic, NaN as f97e00 only      as it is
  *
  * A tag around a simple value passes in neither direction: it crashes applications of
- * p2panda 0.7.1. Bodies that arrive are somebody's bytes, and may have maps in any order
- * or of unknown length, which p2panda 0.6 and 0.7.0 make.
+ * p2panda 0.7.1. Bodies that arrive are somebody's bytes; what of them may differ from what
+ * we write is what p2panda 0.6 and 0.7.0 make (bridge/messages/body.h, BODY_ARRIVED).
  */
 #ifndef PLUGIN_CODECS_CODEC_H
 #define PLUGIN_CODECS_CODEC_H
@@ -69,9 +69,8 @@ int codec_encode(enum codec codec, const struct codec_options *options, const vo
  * Shows a body as a payload: *payload is from memory_alloc and the caller's, and a zero
  * follows it that *payload_size does not count. 0, or with *payload NULL:
  * ERROR_UNFIT      this codec cannot show it (a map as text), another one can;
- * ERROR_INVALID    it is nothing that an application makes, or would crash one;
- * ERROR_TOO_LARGE  it is larger than LIMIT_JSON_TEXT;
- * ERROR_NOMEM.
+ * ERROR_NOMEM;
+ * or what body_check says of a body that no application makes, or that would crash one.
  * Any thread.
  */
 int codec_decode(enum codec codec, const uint8_t *body, size_t body_size, char **payload,

@@ -11,13 +11,13 @@
 #include <string.h>
 
 #include "../../bridge/bytes/cbor.h"
+#include "../../bridge/bytes/utf8.h"
 #include "../../bridge/error.h"
 #include "../../bridge/limits.h"
 #include "../../bridge/memory.h"
 #include "json.h"
 #include "keys.h"
 #include "number.h"
-#include "utf8.h"
 
 #define SHOWN 40 /* characters of a number that a reason repeats */
 
@@ -134,17 +134,25 @@ static uint32_t read_character(struct json *json, const char *where)
 	return 0;
 }
 
+/* In UTF-8 (RFC 3629, 3), which has 1 to 4 bytes for it. */
+static void write_character(struct json *json, uint32_t character)
+{
+	static const uint8_t marks[] = {0, 0xc0, 0xe0, 0xf0};
+	unsigned more = (character >= 0x80) + (character >= 0x800) + (character >= 0x10000);
+
+	writer_u8(&json->body, (uint8_t)(marks[more] | character >> (6 * more)));
+	while (more-- > 0)
+		writer_u8(&json->body, (uint8_t)(0x80 | (character >> (6 * more) & 0x3f)));
+}
+
 static void read_escape(struct json *json)
 {
 	static const char names[] = "\"\\/bfnrt", meanings[] = "\"\\/\b\f\n\r\t";
 	const char *where = json->at++, *name;
-	uint8_t bytes[4];
-	size_t size;
 
 	if (left(json) > 0 && *json->at == 'u') {
 		json->at++;
-		size = utf8_encode(read_character(json, where), bytes);
-		writer_bytes(&json->body, bytes, size);
+		write_character(json, read_character(json, where));
 		return;
 	}
 	name = left(json) > 0 ? memchr(names, *json->at, sizeof names - 1) : NULL;

@@ -146,20 +146,7 @@ static void write_simple(struct text *text, const struct cbor_head *head)
 	else if (head->information == CBOR_TRUE || head->information == CBOR_FALSE)
 		append_name(text, head->information == CBOR_TRUE ? "true" : "false");
 	else
-		append_name(text, "null");
-}
-
-/* Whether there is one more of those; takes the break at the end of those without a length. */
-static bool has_more(struct text *text, const struct cbor_head *head, uint64_t count)
-{
-	if (text->error || text->body.error)
-		return false;
-	if (!head->unknown_length)
-		return count < head->value;
-	if (reader_left(&text->body) > 0 && *text->body.at != 0xff)
-		return true;
-	reader_u8(&text->body);
-	return false;
+		append_name(text, "null"); /* also for NaN and infinities */
 }
 
 static void write_key(struct text *text)
@@ -179,7 +166,7 @@ static void write_container(struct text *text, const struct cbor_head *head)
 	bool is_map = head->major == CBOR_MAP;
 
 	append(text, is_map ? "{" : "[", 1);
-	for (uint64_t count = 0; has_more(text, head, count); count++) {
+	for (uint64_t count = 0; count < head->value && !text->error; count++) {
 		if (count > 0)
 			append(text, ",", 1);
 		if (is_map)

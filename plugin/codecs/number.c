@@ -96,6 +96,34 @@ bool number_float(const char *text, size_t size, double *value)
 	return *value != 0 || strcspn(copy, "123456789") >= strcspn(copy, "eE");
 }
 
+/* The decimal number of as many digits that follows this one, d.ddde..; false when it is
+ * all nines. */
+static bool next_decimal(char *text, int count)
+{
+	int at = count; /* of the last digit: there is a point after the first */
+
+	while (at > 1 && text[at] == '9')
+		text[at--] = '0';
+	if (at == 1)
+		return false;
+	text[at]++;
+	return true;
+}
+
+/* Writes that many digits, which are the nearest; false when they do not read back the same. */
+static bool write_digits(double value, int count, char text[NUMBER_FORMAT_SIZE])
+{
+	int exponent;
+
+	snprintf(text, NUMBER_FORMAT_SIZE, "%.*e", count - 1, value);
+	if (strtod(text, NULL) == value)
+		return true;
+	/* Below a power of two floats are closer to each other than above it, and the decimal
+	 * number that is a bit farther away may be the one. */
+	return count == DBL_DIG + 1 && frexp(value, &exponent) == 0.5 &&
+	       next_decimal(text, count) && strtod(text, NULL) == value;
+}
+
 /* The digits of a float that is not zero, d.ddd x 10^*exponent, without zeros at their
  * end. Returns how many they are. */
 static size_t shortest(double value, char digits[DIGITS + 1], int *exponent)
@@ -106,8 +134,7 @@ static size_t shortest(double value, char digits[DIGITS + 1], int *exponent)
 	int count = fabs(value) < DBL_MIN ? 1 : DBL_DIG;
 	size_t size;
 
-	while (snprintf(text, sizeof text, "%.*e", count - 1, value) > 0 && count < DIGITS &&
-		strtod(text, NULL) != value)
+	while (!write_digits(value, count, text) && count < DIGITS)
 		count++;
 	*exponent = atoi(strchr(text, 'e') + 1);
 	digits[0] = text[0];

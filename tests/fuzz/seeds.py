@@ -3,7 +3,7 @@
 """Writes the seeds of some of the fuzzers, made from the vectors of the real crates.
 
 Run it from anywhere; it writes corpus/{wire,frame,addr_info,gossip,book_row,mdns,info,session,
-mesh,signed,record,store,identity,link} beside itself.
+mesh,signed,codec_json,codec_cbor,record,store,identity,link} beside itself.
 """
 
 import json
@@ -419,3 +419,48 @@ for at in range(8):
         crowd,
         every,
     )
+
+# Bodies of messages, of each generation where they differ, and the JSON that becomes them after
+# a byte that says in which order keys are.
+SORTED, WRITTEN = b"\0", b"\1"
+known = set()
+for generation in ("06", "071"):
+    for value in json.loads((here.parent / "vectors" / f"streams{generation}.json").read_text()):
+        body = bytes.fromhex(value.get("body_cbor_hex", ""))
+        # Of the many integers and strings there some are enough.
+        if not 0 < len(body) <= 200 or body in known or (len(body) < 12 and body[0] < 0x80 and body[-1] % 4):
+            continue
+        known.add(body)
+        name = value["name"].replace("^", "").replace("*", "x")
+        write("codec_cbor", f"{name}_{generation}", body)
+        if value["body_json_says_it"] and (b"\xa2" in body or len(known) % 4 == 0):
+            text = json.dumps(value["body_json"], ensure_ascii=len(known) % 2 == 0).encode()
+            write("codec_json", f"{name}_{generation}", (WRITTEN if generation == "06" else SORTED) + text)
+for name, text in {
+    "escapes": rb'"\"\\\/\b\f\n\r\t\u0000\u00e9\ud83d\udc3c"',
+    "lone_surrogate": rb'["\ud83d"]',
+    "twice": rb'{"a":1,"\u0061":2}',
+    "unsorted": b'{ "bb" : [ { "z" : -0.0 , "y" : 1E+2 } ] , "a" : {} }',
+    "largest": b"[18446744073709551615,-18446744073709551616,1.7976931348623157e308,5e-324]",
+    "too_large": b"[18446744073709551616]",
+    "zero": b"[-0]",
+    "trailing": b"1 2",
+    "deep": b"[" * 65,
+    "grows": b"[" + b",".join([b"0.1"] * 500) + b"]",
+}.items():
+    write("codec_json", name, (WRITTEN if name in ("unsorted", "grows") else SORTED) + text)
+for name, body in {
+    "tagged_null": "c1f6",
+    "tags": "82c11a65000000d9d9f7a16161d8184100",
+    "bignum_small": "c24101",
+    "unknown_lengths": "9fbf616180ff5f4100ff7f6161ffff",
+    "keys": "a50001416102f6038104a005",
+    "twice": "a2616101616102",
+    "longer": "1b0000000000000001",
+    "float_longer": "fb3ff8000000000000",
+    "nan": "84f97e00f97f00fa7fc00001fb7ff8000000000001",
+    "simple": "85f7e0f0f820f8ff",
+    "beyond": "9bffffffffffffffff",
+    "deep": "81" * 255 + "00",
+}.items():
+    write("codec_cbor", name, bytes.fromhex(body))

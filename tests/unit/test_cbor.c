@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <math.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -284,6 +285,158 @@ static void claims_of_any_size_only_wait(void **state)
 	}
 }
 
+/* Writes a float and reads its head again; returns its size. */
+static size_t write_float(double value, struct cbor_head *head)
+{
+	uint8_t buffer[16];
+	struct writer writer;
+	struct reader reader;
+
+	writer_init(&writer, buffer, sizeof buffer);
+	cbor_write_float(&writer, value);
+	reader_init(&reader, buffer, writer_size(&writer));
+	assert_true(cbor_read_head(&reader, head));
+	assert_int_equal(reader_left(&reader), 0);
+	assert_int_equal(head->major, CBOR_SIMPLE);
+	return writer_size(&writer);
+}
+
+static void each_half_float(void **state)
+{
+	for (unsigned bits = 0; bits <= UINT16_MAX; bits++) {
+		struct cbor_head half = {.information = CBOR_F16, .value = bits}, head;
+		double value = cbor_float(&half);
+		bool is_nan = (bits & 0x7c00) == 0x7c00 && (bits & 0x3ff);
+
+		assert_int_equal(isnan(value) != 0, is_nan);
+		assert_int_equal(write_float(value, &head), 3);
+		assert_int_equal(head.value, is_nan ? 0x7e00 : bits);
+	}
+}
+
+/* Next to each half float is a float that is none, and next to each float a double. */
+static void floats_are_the_shortest(void **state)
+{
+	for (unsigned bits = 0; bits < 0x7c00; bits++) {
+		struct cbor_head half = {.information = CBOR_F16, .value = bits}, head;
+		float above = nextafterf((float)cbor_float(&half), INFINITY);
+		double wide = nextafter(above, INFINITY);
+
+		assert_int_equal(write_float(above, &head), 5);
+		assert_true(cbor_float(&head) == above);
+		assert_int_equal(write_float(-wide, &head), 9);
+		assert_true(cbor_float(&head) == -wide);
+	}
+}
+
+static void known_floats(void **state)
+{
+	static const struct {
+		double value;
+		uint64_t bits;
+		size_t size;
+	} cases[] = {
+		{0.0, 0, 3},
+		{-0.0, 0x8000, 3},
+		{INFINITY, 0x7c00, 3},
+		{-INFINITY, 0xfc00, 3},
+		{NAN, 0x7e00, 3},
+		{65504, 0x7bff, 3},
+		{65505, 0x477fe100, 5},
+		{65520, 0x477ff000, 5},
+		{65536, 0x47800000, 5},
+		{0x1p-24, 1, 3},
+		{0x1p-25, 0x33000000, 5},
+		{0x1p-149, 1, 5},
+		{0x1p-150, 0x3690000000000000, 9},
+		{3.4028234663852886e38, 0x7f7fffff, 5},
+		{3.402823466385289e38, 0x47efffffe0000001, 9},
+		{1e300, 0x7e37e43c8800759c, 9},
+	};
+	struct cbor_head head;
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		assert_int_equal(write_float(cases[i].value, &head), cases[i].size);
+		assert_true(head.value == cases[i].bits);
+	}
+}
+
+static void heads_of_any_type(void **state)
+{
+	static const struct {
+		const char *hex;
+		int error;
+		uint8_t major;
+		uint8_t information;
+		uint64_t value;
+	} cases[] = {
+		{"17", 0, CBOR_UINT, 23, 23},
+		{"1818", 0, CBOR_UINT, 24, 24},
+		{"3900ff", 0, CBOR_NEGATIVE, 25, 255},
+		{"590100", 0, CBOR_BYTES, 25, 256},
+		{"7a0000ffff", 0, CBOR_TEXT, 26, 65535},
+		{"9a00010000", 0, CBOR_ARRAY, 26, 65536},
+		{"bbffffffffffffffff", 0, CBOR_MAP, 27, UINT64_MAX},
+		{"db0000000100000000", 0, CBOR_TAG, 27, 1ull << 32},
+		{"f6", 0, CBOR_SIMPLE, CBOR_NULL, CBOR_NULL},
+		{"f820", 0, CBOR_SIMPLE, 24, 32},
+		{"fa3fc00000", 0, CBOR_SIMPLE, CBOR_F32, 0x3fc00000},
+		{"1c", ERROR_INVALID, 0, 0, 0},
+		{"5e", ERROR_INVALID, 0, 0, 0},
+		{"5f", ERROR_INVALID, 0, 0, 0},
+		{"9f", ERROR_INVALID, 0, 0, 0},
+		{"ff", ERROR_INVALID, 0, 0, 0},
+		{"", ERROR_TRUNCATED, 0, 0, 0},
+		{"19ff", ERROR_TRUNCATED, 0, 0, 0},
+		{"fb00000000000000", ERROR_TRUNCATED, 0, 0, 0},
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct cbor_head head;
+		struct reader reader;
+		size_t size;
+		uint8_t *bytes = bytes_of(cases[i].hex, &size);
+
+		reader_init(&reader, bytes, size);
+		if (cbor_read_head(&reader, &head) != !cases[i].error ||
+			reader.error != cases[i].error)
+			fail_msg("%s", cases[i].hex);
+		if (!cases[i].error && (head.major != cases[i].major ||
+					       head.information != cases[i].information ||
+					       head.value != cases[i].value || reader_left(&reader)))
+			fail_msg("%s", cases[i].hex);
+		free(bytes);
+	}
+}
+
+static void what_else_is_written(void **state)
+{
+	uint8_t buffer[64], *expected;
+	struct writer writer;
+	size_t size;
+
+	writer_init(&writer, buffer, sizeof buffer);
+	cbor_write_negative(&writer, 0);
+	cbor_write_negative(&writer, 24);
+	cbor_write_negative(&writer, UINT64_MAX);
+	cbor_write_bool(&writer, false);
+	cbor_write_bool(&writer, true);
+	cbor_write_null(&writer);
+	cbor_write_head(&writer, CBOR_TEXT, 23);
+	cbor_write_head(&writer, CBOR_MAP, 256);
+	expected = bytes_of("2038183bfffffffffffffffff4f5f677b90100", &size);
+	assert_int_equal(writer_size(&writer), size);
+	assert_memory_equal(buffer, expected, size);
+	free(expected);
+	/* Without room: neither a head nor a mark on what is behind it. */
+	buffer[1] = 0;
+	writer_init(&writer, buffer, 1);
+	cbor_write_head(&writer, CBOR_MAP, 256);
+	assert_int_equal(writer.error, ERROR_TOO_LARGE);
+	assert_int_equal(buffer[0], 0x20);
+	assert_int_equal(buffer[1], 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -296,6 +449,11 @@ int main(void)
 		cmocka_unit_test(heads_are_found),
 		cmocka_unit_test(depth_is_bounded),
 		cmocka_unit_test(claims_of_any_size_only_wait),
+		cmocka_unit_test(each_half_float),
+		cmocka_unit_test(floats_are_the_shortest),
+		cmocka_unit_test(known_floats),
+		cmocka_unit_test(heads_of_any_type),
+		cmocka_unit_test(what_else_is_written),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

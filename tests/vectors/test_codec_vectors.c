@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "bridge/error.h"
+#include "bridge/limits.h"
 #include "bridge/memory.h"
 #include "plugin/codecs/codec.h"
 #include "support_json.h"
@@ -54,7 +55,7 @@ static bool is_too_deep(const char *name)
 {
 	const char *depth = strstr(name, "depth_");
 
-	return depth && atoi(depth + 6) > 64;
+	return depth && atoi(depth + 6) > LIMIT_JSON_DEPTH;
 }
 
 /* Of one value, both generations; returns whether JSON says it. */
@@ -64,19 +65,21 @@ static bool round_trip(const cJSON *old_value, const cJSON *new_value)
 	size_t sizes[2], size;
 	uint8_t *bodies[] = {json_bytes(old_value, "body_cbor_hex", &sizes[0]),
 		json_bytes(new_value, "body_cbor_hex", &sizes[1])};
-	bool is_said = says(old_value, "body_json_says_it") && !is_too_deep(name);
+	bool is_said = says(old_value, "body_json_says_it") && !is_too_deep(name) &&
+		       sizes[0] <= LIMIT_CONTENT;
 
 	for (size_t i = 0; i < 2 && is_said; i++) {
 		char *json;
 
+		/* #[serde(flatten)] before 0.7.1 is of unknown length: not deterministic. */
+		if (i == 0 && strcmp(name, "struct_flatten") == 0)
+			continue;
 		assert_int_equal(codec_decode(CODEC_JSON, bodies[i], sizes[i], &json, &size), 0);
 		assert_int_equal(strlen(json), size);
 		if (i == 0) /* where keys are in the order of the type, as in the vector's JSON */
 			require_shown(old_value, json, size);
 		require_body(name, json, &sorted, bodies[1], sizes[1]);
-		/* #[serde(flatten)] is of unknown length there, which is not deterministic. */
-		if (strcmp(name, "struct_flatten") != 0)
-			require_body(name, json, &written, bodies[i], sizes[i]);
+		require_body(name, json, &written, bodies[i], sizes[i]);
 		memory_free(json);
 	}
 	free(bodies[0]);
@@ -96,12 +99,21 @@ static void what_json_can_say_keeps_its_bytes(void **state)
 			said += round_trip(old_value, new_value);
 	}
 	assert_true(!old_value && !new_value);
-	assert_int_equal(said, 234);
+	assert_int_equal(said, 231);
 	cJSON_Delete(old_values);
 	cJSON_Delete(new_values);
 }
 
-/* Whatever it is: nothing that an application makes is malformed, and cbor shows all of it. */
+/* What no codec shows: more than a message holds, deeper than 0.7.1 reads, of unknown length. */
+static bool is_refused(const char *name, const uint8_t *body, size_t size)
+{
+	const char *depth = strstr(name, "depth_");
+
+	return size > LIMIT_CONTENT || (depth && atoi(depth + 6) > LIMIT_SIGNED_DEPTH) ||
+	       body[0] == 0xbf;
+}
+
+/* Whatever else it is, cbor shows it, and the others do or say that it is another type. */
 static void show_all(const char *file)
 {
 	cJSON *values = json_load(file);
@@ -118,10 +130,10 @@ static void show_all(const char *file)
 			continue;
 		body = json_bytes(value, "body_cbor_hex", &size);
 		error = codec_decode(CODEC_CBOR, body, size, &payload, &shown);
-		if (strstr(name, "depth_1000") || strstr(name, "depth_300") || strstr(name, "depth_256"))
-			assert_int_equal(error, ERROR_INVALID);
-		else if (error || shown != size || memcmp(payload, body, size) != 0)
+		if ((error != 0) != is_refused(name, body, size) || error == ERROR_UNFIT)
 			fail_msg("%s: %s", name, error_name(error));
+		if (!error)
+			assert_memory_equal(payload, body, size);
 		memory_free(payload);
 		for (enum codec codec = 0; codec < CODEC_CBOR && !error; codec++) {
 			int unfit = codec_decode(codec, body, size, &payload, &shown);
