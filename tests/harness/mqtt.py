@@ -34,6 +34,7 @@ class Message:
     qos: int
     retain: bool
     time: float  # time.monotonic() of its arrival
+    properties: dict[str, str] = dataclasses.field(default_factory=dict)  # the user's
 
 
 class Client:
@@ -115,9 +116,10 @@ class Client:
 
     def _on_message(self, _client, _userdata, message):
         now = time.monotonic()
+        user = dict(getattr(message.properties, "UserProperty", None) or [])
         with self._changed:
             self._messages.append(
-                Message(message.topic, message.payload, message.qos, message.retain, now)
+                Message(message.topic, message.payload, message.qos, message.retain, now, user)
             )
             self._by_topic[message.topic].append(message.payload)
             self._changed.notify_all()

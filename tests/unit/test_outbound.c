@@ -280,7 +280,7 @@ static void foreign_topics(void **state)
 static void malformed_topics(void **state)
 {
 	static const char *const topics[] = {
-		"p2panda/", "p2panda/x", TOPIC "0", TOPIC "/more", "p2panda/name/lamp"};
+		"p2panda/", "p2panda/x", TOPIC "0", TOPIC "/more", "p2panda/name/"};
 	size_t count = sizeof topics / sizeof *topics;
 
 	for (size_t i = 0; i < count; i++)
@@ -323,7 +323,7 @@ static void client_ids_are_clipped(void **state)
 	memset(id, 'c', sizeof id - 1);
 	say_as(id, "p2panda/x", "x", 1, false);
 	assert_int_equal(world.lines, 1);
-	assert_true(strlen(world.line[1]) < 200);
+	assert_true(strlen(world.line[1]) < 300);
 }
 
 static void too_large(void **state)
