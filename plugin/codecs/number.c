@@ -129,11 +129,16 @@ static bool write_digits(double value, int count, char text[NUMBER_FORMAT_SIZE])
 static size_t shortest(double value, char digits[DIGITS + 1], int *exponent)
 {
 	char text[NUMBER_FORMAT_SIZE];
-	/* With 15 digits each decimal number has an f64 of its own, as long as that is normal:
-	 * if fewer digits are enough, these 15 are they, and zeros. */
-	int count = fabs(value) < DBL_MIN ? 1 : DBL_DIG;
+	int count, bits;
 	size_t size;
 
+	/* Each decimal number of n digits has a float of its own, if that has more bits than
+	 * n digits need (10^n < 2^(bits - 1)), which is 15 but for subnormal ones: if fewer
+	 * digits are enough, these are they, and zeros. */
+	frexp(value, &bits);
+	bits += DBL_MANT_DIG - DBL_MIN_EXP;
+	count = ((bits < DBL_MANT_DIG ? bits : DBL_MANT_DIG) - 1) * 301 / 1000;
+	count = count > 0 ? count : 1;
 	while (!write_digits(value, count, text) && count < DIGITS)
 		count++;
 	*exponent = atoi(strchr(text, 'e') + 1);
