@@ -19,6 +19,7 @@ struct message *message_new(const void *content, size_t size)
 		return NULL;
 	atomic_init(&message->references, 1);
 	message->hashed = false;
+	message->paced = false;
 	message->size = size;
 	if (size)
 		memcpy(message->content, content, size);

@@ -81,6 +81,9 @@ OPTIONS = {
     "max_overlays_per_address": number("a number from 1 to 100000", ["0", "100001"]),
     "max_overlays_per_client": number("a number from 1 to 100000", ["0", "100001"]),
     "offline_sessions": Option("hold or leave", ["stay", "Hold"], ["both"], "leave"),
+    "json_keys": Option("sorted or written", ["Sorted", "as is"], ["both"], "written"),
+    "raw_among_signed": Option("refuse or allow", ["yes", "Allow"], ["both"], "allow"),
+    "signed_rate": number("messages per second from 0 to 1000000", ["1000001", "-1"]),
     "cache_bytes": number("bytes from 0 to 1073741824", ["1073741825", "-1"]),
 }
 

@@ -19,7 +19,7 @@ MALFORMED = [
     "p2panda/" + "A" * 64,
     "p2panda/" + "g" * 64,
     "p2panda/" + "a" * 64 + "/more",
-    "p2panda/name/hello",
+    "p2panda/name/",
 ]
 
 
