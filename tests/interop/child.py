@@ -187,7 +187,8 @@ class Child:
             return list(self._messages[topic])
 
     def lagged(self):
-        """What upstream has dropped inside itself, all the time, as peer.rs tells it (no application does)."""
+        """What upstream has dropped inside itself, all the time, as peer.rs tells it; of an
+        application's nothing is told."""
         with self._changed:
             return list(self._lagged)
 
