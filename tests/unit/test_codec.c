@@ -126,6 +126,7 @@ static void json_too_large(void **state)
 	uint8_t body[ROOM];
 	size_t size;
 
+	heap_begin();
 	memset(text, ' ', LIMIT_JSON_TEXT + 1);
 	text[0] = '1';
 	assert_int_equal(codec_encode(CODEC_JSON, &sorted, text, LIMIT_JSON_TEXT, body, ROOM, &size,
@@ -151,6 +152,7 @@ static void json_too_large(void **state)
 		ERROR_INVALID);
 	assert_string_equal(reason, "byte 65536: an array goes on with , or ends with ]");
 	free(text);
+	heap_end();
 }
 
 static int show(enum codec codec, const char *hex, char **payload, size_t *payload_size)
@@ -203,6 +205,7 @@ static void shown(void **state)
 		{CODEC_CBOR, "", NULL, 0, ERROR_TRUNCATED},
 	};
 
+	heap_begin();
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		size_t size = 77;
 		char *payload;
@@ -214,6 +217,7 @@ static void shown(void **state)
 			fail_msg("%s as %s", cases[i].body, codec_name(cases[i].codec));
 		memory_free(payload);
 	}
+	heap_end();
 }
 
 static void larger_than_any(void **state)
