@@ -86,7 +86,9 @@ static void what_json_has_no_word_for(void **state)
 		{"a1616442ffff", "{\"d\":\"__8\"}"},
 		{"c249010000000000000000", "\"AQAAAAAAAAAA\""},
 		{"c349010000000000000000", "\"~AQAAAAAAAAAA\""},
-		{"c361" "61", "\"a\""},
+		{"c361"
+		 "61",
+			"\"a\""},
 		{"f97c00", "null"},
 		{"f9fc00", "null"},
 		{"f97e00", "null"},
@@ -108,7 +110,9 @@ static void what_cannot_be_shown(void **state)
 		{"a10001", ERROR_UNFIT},
 		{"a1416101", ERROR_UNFIT},
 		{"a1f501", ERROR_UNFIT},
-		{"a1820102" "03", ERROR_UNFIT},
+		{"a1820102"
+		 "03",
+			ERROR_UNFIT},
 		{"a2616101f600", ERROR_UNFIT},
 		{"81a1c1616101", ERROR_UNFIT},
 		{"", ERROR_TRUNCATED},
@@ -175,8 +179,7 @@ static void of_any_length(void **state)
 		assert_int_equal(strlen(text), size);
 		memory_free(text);
 		/* The first alone. */
-		assert_int_equal(
-			codec_decode(CODEC_JSON, body + 1, 2 + length, &text, &size), 0);
+		assert_int_equal(codec_decode(CODEC_JSON, body + 1, 2 + length, &text, &size), 0);
 		assert_int_equal(size, 6 * length + 2);
 		memory_free(text);
 	}
