@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * The few pieces of CBOR (RFC 8949) that discovery and the bodies of messages need, item by
- * item over a reader or a writer as postcard.h has them; tinycbor knows the format. What is written is as ciborium
- * and cbor-core write it: shortest heads, known lengths.
+ * item over a reader or a writer as postcard.h has them; tinycbor knows the format. What is
+ * written is as ciborium and cbor-core write it: shortest heads, known lengths.
  *
  * What is read may have longer heads than needed, but its lengths must be known, as those
  * of Rust's types always are. Another type than the one asked for makes the reader fail

@@ -36,8 +36,8 @@ static int refuse(char reason[CODEC_REASON_SIZE], const char *text)
 
 static int is_too_large(char reason[CODEC_REASON_SIZE], size_t needed, size_t room)
 {
-	snprintf(reason, CODEC_REASON_SIZE, "its body would have %zu bytes, %zu are the most", needed,
-		room);
+	snprintf(reason, CODEC_REASON_SIZE, "its body would have %zu bytes, %zu are the most",
+		needed, room);
 	return ERROR_TOO_LARGE;
 }
 
@@ -61,8 +61,8 @@ static int encode_json(const char *text, size_t size, bool keys_as_written, uint
 	int error;
 
 	if (size > LIMIT_JSON_TEXT) {
-		snprintf(reason, CODEC_REASON_SIZE, "it is JSON of %zu bytes, %d are the most", size,
-			LIMIT_JSON_TEXT);
+		snprintf(reason, CODEC_REASON_SIZE, "it is JSON of %zu bytes, %d are the most",
+			size, LIMIT_JSON_TEXT);
 		return ERROR_TOO_LARGE;
 	}
 	error = json_to_body(text, size, keys_as_written, body, room, body_size, reason);
@@ -104,8 +104,7 @@ static int encode_cbor(const uint8_t *payload, size_t size, uint8_t *body, size_
 }
 
 int codec_encode(enum codec codec, const struct codec_options *options, const void *payload,
-	size_t size, uint8_t *body, size_t room, size_t *body_size,
-	char reason[CODEC_REASON_SIZE])
+	size_t size, uint8_t *body, size_t room, size_t *body_size, char reason[CODEC_REASON_SIZE])
 {
 	int error = ERROR_INVALID;
 
@@ -147,8 +146,8 @@ static int copy(const void *content, size_t size, char **payload, size_t *payloa
 	return ERROR_NONE;
 }
 
-static int decode_string(uint8_t major, const uint8_t *body, size_t body_size, char **payload,
-	size_t *payload_size)
+static int decode_string(
+	uint8_t major, const uint8_t *body, size_t body_size, char **payload, size_t *payload_size)
 {
 	struct reader reader;
 	struct cbor_head head;
@@ -160,7 +159,8 @@ static int decode_string(uint8_t major, const uint8_t *body, size_t body_size, c
 }
 
 /* serde's Vec<u8>: an array of integers below 256, of which each takes a byte or two. */
-static int decode_octets(const uint8_t *body, size_t body_size, char **payload, size_t *payload_size)
+static int decode_octets(
+	const uint8_t *body, size_t body_size, char **payload, size_t *payload_size)
 {
 	struct reader reader;
 	struct cbor_head head;
@@ -205,9 +205,8 @@ int codec_decode(enum codec codec, const uint8_t *body, size_t body_size, char *
 		return decode_string(CBOR_TEXT, body, body_size, payload, payload_size);
 	case CODEC_BYTES:
 		error = decode_string(CBOR_BYTES, body, body_size, payload, payload_size);
-		return error == ERROR_UNFIT
-			       ? decode_octets(body, body_size, payload, payload_size)
-			       : error;
+		return error == ERROR_UNFIT ? decode_octets(body, body_size, payload, payload_size)
+					    : error;
 	case CODEC_CBOR:
 		return copy(body, body_size, payload, payload_size);
 	case CODECS:

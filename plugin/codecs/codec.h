@@ -53,8 +53,8 @@ enum codec codec_named(const char *name);
 const char *codec_name(enum codec codec);
 
 /*
- * Writes the body of a payload, of which at most room bytes are allowed. 0, or with one line
- * without a payload's raw bytes in reason:
+ * Writes the body of a payload, of which at most room bytes are allowed. 0, or with one line of
+ * printable ASCII in reason, whatever the payload is:
  * ERROR_INVALID    the payload is nothing that this codec takes;
  * ERROR_TOO_LARGE  the body would have *body_size bytes, more than room; or, with *body_size
  *                  0, a JSON text is larger than LIMIT_JSON_TEXT;
@@ -62,8 +62,7 @@ const char *codec_name(enum codec codec);
  * On failure what is in body is undefined. Any thread.
  */
 int codec_encode(enum codec codec, const struct codec_options *options, const void *payload,
-	size_t size, uint8_t *body, size_t room, size_t *body_size,
-	char reason[CODEC_REASON_SIZE]);
+	size_t size, uint8_t *body, size_t room, size_t *body_size, char reason[CODEC_REASON_SIZE]);
 
 /*
  * Shows a body as a payload: *payload is from memory_alloc and the caller's, and a zero

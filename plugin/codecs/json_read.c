@@ -5,7 +5,6 @@
  * its strings end at \u0000, and it takes text that is not UTF-8, raw control characters,
  * 01 and 1. as numbers, and depths to 1000. The tests compare with it what is left.
  */
-#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -107,7 +106,8 @@ static uint32_t read_unit(struct json *json)
 
 		if (!digit)
 			return UINT32_MAX;
-		unit = unit << 4 | (uint32_t)(digit - digits < 16 ? digit - digits : digit - digits - 6);
+		unit = unit << 4 |
+		       (uint32_t)(digit - digits < 16 ? digit - digits : digit - digits - 6);
 	}
 	json->at += 4;
 	return unit;
@@ -213,8 +213,8 @@ static void read_number(struct json *json)
 		if (number_float(json->at, size, &value))
 			cbor_write_float(&json->body, value);
 		else
-			refuse(json, json->at, "%.*s%s is beyond what a float of 64 bits holds", shown,
-				json->at, more);
+			refuse(json, json->at, "%.*s%s is beyond what a float of 64 bits holds",
+				shown, json->at, more);
 	} else if (!number_integer(json->at, size, &negative, &integer)) {
 		if (size == 2)
 			refuse(json, json->at, "-0 is no integer: write 0 or -0.0");

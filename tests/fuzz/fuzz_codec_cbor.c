@@ -108,8 +108,8 @@ static void check_json(const uint8_t *body, size_t size, const char *text, size_
 	memory_free(shown);
 }
 
-static void check_string(
-	enum codec codec, const uint8_t *body, size_t size, const char *payload, size_t payload_size)
+static void check_string(enum codec codec, const uint8_t *body, size_t size, const char *payload,
+	size_t payload_size)
 {
 	static uint8_t again[ROOM];
 	size_t again_size = encode(codec, payload, payload_size, again);

@@ -401,9 +401,9 @@ static void heads_of_any_type(void **state)
 		if (cbor_read_head(&reader, &head) != !cases[i].error ||
 			reader.error != cases[i].error)
 			fail_msg("%s", cases[i].hex);
-		if (!cases[i].error && (head.major != cases[i].major ||
-					       head.information != cases[i].information ||
-					       head.value != cases[i].value || reader_left(&reader)))
+		if (!cases[i].error &&
+			(head.major != cases[i].major || head.information != cases[i].information ||
+				head.value != cases[i].value || reader_left(&reader)))
 			fail_msg("%s", cases[i].hex);
 		free(bytes);
 	}

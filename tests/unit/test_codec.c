@@ -36,8 +36,8 @@ static void require_encoded(enum codec codec, const char *payload, size_t size, 
 	char reason[CODEC_REASON_SIZE] = "?";
 	size_t body_size;
 
-	assert_int_equal(codec_encode(codec, &sorted, size ? payload : NULL, size, body, sizeof body,
-				 &body_size, reason),
+	assert_int_equal(codec_encode(codec, &sorted, size ? payload : NULL, size, body,
+				 sizeof body, &body_size, reason),
 		0);
 	assert_string_equal(reason, "");
 	assert_int_equal(body_size, strlen(hex) / 2);
@@ -45,14 +45,15 @@ static void require_encoded(enum codec codec, const char *payload, size_t size, 
 	assert_memory_equal(body, expected, body_size);
 }
 
-static void require_refused(enum codec codec, const char *payload, size_t size, const char *expected)
+static void require_refused(
+	enum codec codec, const char *payload, size_t size, const char *expected)
 {
 	uint8_t body[ROOM];
 	char reason[CODEC_REASON_SIZE] = "";
 	size_t body_size;
 
-	assert_int_equal(codec_encode(codec, &sorted, size ? payload : NULL, size, body, sizeof body,
-				 &body_size, reason),
+	assert_int_equal(codec_encode(codec, &sorted, size ? payload : NULL, size, body,
+				 sizeof body, &body_size, reason),
 		ERROR_INVALID);
 	assert_string_equal(reason, expected);
 }
@@ -68,7 +69,11 @@ static void encoded(void **state)
 	require_encoded(CODEC_BYTES, "", 0, "40");
 	require_encoded(CODEC_BYTES, "\0\xff", 2, "4200ff");
 	require_encoded(CODEC_CBOR, "\xf6", 1, "f6");
-	require_encoded(CODEC_CBOR, "\xa2\x61" "b\x02\x62" "aa\x01", 8, "a261620262616101");
+	require_encoded(CODEC_CBOR,
+		"\xa2\x61"
+		"b\x02\x62"
+		"aa\x01",
+		8, "a261620262616101");
 }
 
 static void refused(void **state)
@@ -80,8 +85,11 @@ static void refused(void **state)
 	require_refused(CODEC_CBOR, "\xf6\n", 2, "bytes follow the end");
 	require_refused(CODEC_CBOR, "\x18\x01", 2, "not deterministic CBOR");
 	require_refused(CODEC_CBOR, "\xf9\xfe\0", 3, "not deterministic CBOR"); /* another NaN */
-	require_refused(CODEC_CBOR, "\xa2\x62" "aa\x01\x61" "b\x02", 8,
-		"not deterministic CBOR");
+	require_refused(CODEC_CBOR,
+		"\xa2\x62"
+		"aa\x01\x61"
+		"b\x02",
+		8, "not deterministic CBOR");
 	require_refused(CODEC_CBOR, "hello", 5, "input ended too early");
 	/* What would crash an application, in whatever it is. */
 	require_refused(CODEC_CBOR, "\x81\xc1\xf6", 3, "a tag around a simple value");
@@ -105,15 +113,16 @@ static void too_large(void **state)
 			if (codec == CODEC_JSON)
 				payload[0] = payload[most + more - 1] = '"';
 			body[ROOM] = 0x55;
-			error = codec_encode(codec, &sorted, payload, most + more, body, ROOM, &size,
-				reason);
+			error = codec_encode(
+				codec, &sorted, payload, most + more, body, ROOM, &size, reason);
 			assert_int_equal(error, more ? ERROR_TOO_LARGE : 0);
 			assert_int_equal(size, ROOM + more);
 			assert_int_equal(body[ROOM], 0x55);
 		}
 		assert_string_equal(reason, "its body would have 3938 bytes, 3937 are the most");
 	}
-	assert_int_equal(codec_encode(CODEC_CBOR, &sorted, payload, ROOM + 1, body, ROOM, &size, reason),
+	assert_int_equal(
+		codec_encode(CODEC_CBOR, &sorted, payload, ROOM + 1, body, ROOM, &size, reason),
 		ERROR_TOO_LARGE);
 	assert_string_equal(reason, "its body would have 3938 bytes, 3937 are the most");
 	assert_int_equal(size, ROOM + 1);
@@ -126,10 +135,11 @@ static void json_too_large(void **state)
 	uint8_t body[ROOM];
 	size_t size;
 
+	heap_begin();
 	memset(text, ' ', LIMIT_JSON_TEXT + 1);
 	text[0] = '1';
-	assert_int_equal(codec_encode(CODEC_JSON, &sorted, text, LIMIT_JSON_TEXT, body, ROOM, &size,
-				 reason),
+	assert_int_equal(
+		codec_encode(CODEC_JSON, &sorted, text, LIMIT_JSON_TEXT, body, ROOM, &size, reason),
 		0);
 	assert_int_equal(codec_encode(CODEC_JSON, &sorted, text, LIMIT_JSON_TEXT + 1, body, ROOM,
 				 &size, reason),
@@ -140,17 +150,18 @@ static void json_too_large(void **state)
 		memcpy(text + at, "0.1,", 4);
 	memcpy(text + LIMIT_JSON_TEXT - 7, "0.1    ", 7);
 	text[LIMIT_JSON_TEXT - 1] = ']';
-	assert_int_equal(codec_encode(CODEC_JSON, &sorted, text, LIMIT_JSON_TEXT, body, ROOM, &size,
-				 reason),
+	assert_int_equal(
+		codec_encode(CODEC_JSON, &sorted, text, LIMIT_JSON_TEXT, body, ROOM, &size, reason),
 		ERROR_TOO_LARGE);
 	assert_int_equal(size, 3 + 9 * ((LIMIT_JSON_TEXT - 7) / 4 + 1));
 	/* Malformed after the room has ended: that is what is said. */
 	text[LIMIT_JSON_TEXT - 1] = 'x';
-	assert_int_equal(codec_encode(CODEC_JSON, &sorted, text, LIMIT_JSON_TEXT, body, ROOM, &size,
-				 reason),
+	assert_int_equal(
+		codec_encode(CODEC_JSON, &sorted, text, LIMIT_JSON_TEXT, body, ROOM, &size, reason),
 		ERROR_INVALID);
 	assert_string_equal(reason, "byte 65536: an array goes on with , or ends with ]");
 	free(text);
+	heap_end();
 }
 
 static int show(enum codec codec, const char *hex, char **payload, size_t *payload_size)
@@ -196,13 +207,18 @@ static void shown(void **state)
 		{CODEC_BYTES, "6161", NULL, 0, ERROR_UNFIT},
 		{CODEC_BYTES, "a10000", NULL, 0, ERROR_UNFIT},
 		{CODEC_BYTES, "8200", NULL, 0, ERROR_TRUNCATED},
-		{CODEC_CBOR, "a2616201616102", "\xa2\x61" "b\x01\x61" "a\x02", 7, 0},
+		{CODEC_CBOR, "a2616201616102",
+			"\xa2\x61"
+			"b\x01\x61"
+			"a\x02",
+			7, 0},
 		{CODEC_CBOR, "f9fe00", "\xf9\xfe\0", 3, 0},
 		{CODEC_CBOR, "bf616101ff", NULL, 0, ERROR_NOT_DETERMINISTIC},
 		{CODEC_CBOR, "c1f6", NULL, 0, ERROR_TAGGED_SIMPLE},
 		{CODEC_CBOR, "", NULL, 0, ERROR_TRUNCATED},
 	};
 
+	heap_begin();
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		size_t size = 77;
 		char *payload;
@@ -214,6 +230,7 @@ static void shown(void **state)
 			fail_msg("%s as %s", cases[i].body, codec_name(cases[i].codec));
 		memory_free(payload);
 	}
+	heap_end();
 }
 
 static void larger_than_any(void **state)
@@ -261,8 +278,8 @@ static void no_memory(void **state)
 	}
 	/* What says how large a body would have been. */
 	heap_fail(1, false);
-	assert_int_equal(codec_encode(CODEC_JSON, &sorted, "0.1", 3, body, 1, &size, reason),
-		ERROR_NOMEM);
+	assert_int_equal(
+		codec_encode(CODEC_JSON, &sorted, "0.1", 3, body, 1, &size, reason), ERROR_NOMEM);
 	assert_string_equal(reason, "out of memory");
 	heap_fail(0, false);
 	heap_end();

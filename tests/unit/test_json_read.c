@@ -91,6 +91,8 @@ static void known_pairs(void **state)
 		{"\"\\u00e9\\u00E9\xc3\xa9\"", "66c3a9c3a9c3a9"},
 		{"\"\\uD83D\\uDC3C\xf0\x9f\x90\xbc\"", "68f09f90bcf09f90bc"},
 		{"\"\\udbff\\udfff\\uffff\"", "67f48fbfbfefbfbf"},
+		{"\"\\u007f\\u0080\\u07ff\\u0800\"", "687fc280dfbfe0a080"},
+		{"\"\\ud7ff\\ue000\\ud800\\udc00\"", "6aed9fbfee8080f0908080"},
 		{"\"\x7f\xef\xbb\xbf\"", "647fefbbbf"},
 		{"[]", "80"},
 		{"[ ]", "80"},
@@ -117,9 +119,13 @@ static void order_of_keys(void **state)
 		{"{\"b\":1,\"a\":2}", "a2616102616201", "a2616201616102"},
 		/* Inner maps are sorted before outer ones; values go with their keys. */
 		{"[{\"zz\":{\"d\":1,\"c\":\"x\"},\"y\":[{\"b\":0,\"a\":{}}]}]",
-			"81a2617981a26161a0616200627a7aa2616361786164" "01",
-			"81a2627a7aa2616401616361786179" "81a26162006161a0"},
-		{"{\"\\u00e9\":1,\"zz\":2,\"\":3}", "a3600362" "7a7a0262c3a901",
+			"81a2617981a26161a0616200627a7aa2616361786164"
+			"01",
+			"81a2627a7aa2616401616361786179"
+			"81a26162006161a0"},
+		{"{\"\\u00e9\":1,\"zz\":2,\"\":3}",
+			"a3600362"
+			"7a7a0262c3a901",
 			"a362c3a901627a7a026003"},
 		/* 24 characters have a longer head than 23. */
 		{"{\"kkkkkkkkkkkkkkkkkkkkkkkk\":1,\"zzzzzzzzzzzzzzzzzzzzzzz\":2}",
@@ -140,7 +146,8 @@ static void refusals(void **state)
 	static const char *const begins = "no value of JSON begins like this",
 				 *const twice = "a key of the object that begins here comes twice",
 				 *const half = "a surrogate without its other half is no character",
-				 *const utf8 = "the string that begins or goes on here is not UTF-8";
+				 *const utf8 =
+					 "the string that begins or goes on here is not UTF-8";
 	const struct {
 		const char *text;
 		size_t byte;
@@ -158,7 +165,9 @@ static void refusals(void **state)
 		{"+1", 1, begins},
 		{".5", 1, begins},
 		{"[1,]", 4, begins},
-		{"\xef\xbb\xbf" "1", 1, begins},
+		{"\xef\xbb\xbf"
+		 "1",
+			1, begins},
 		{"// x", 1, begins},
 		{"1 2", 3, "something follows the value"},
 		{"01", 2, "something follows the value"},
@@ -175,7 +184,8 @@ static void refusals(void **state)
 		{"-18446744073709551617", 1,
 			"-18446744073709551617 is beyond -2^64..2^64-1: write a float or a string"},
 		{"10000000000000000000000000000000000000000", 1,
-			"1000000000000000000000000000000000000000.. is beyond -2^64..2^64-1: write a "
+			"1000000000000000000000000000000000000000.. is beyond -2^64..2^64-1: write "
+			"a "
 			"float or a string"},
 		{"1e309", 1, "1e309 is beyond what a float of 64 bits holds"},
 		{"-1e-400", 1, "-1e-400 is beyond what a float of 64 bits holds"},
@@ -186,10 +196,13 @@ static void refusals(void **state)
 		{"\"\\a\"", 2, "JSON has no such escape"},
 		{"\"\\u12\"", 2, "four hex digits must follow \\u"},
 		{"\"\\u12g4\"", 2, "four hex digits must follow \\u"},
+		{"\"\\u123", 2, "four hex digits must follow \\u"},
 		{"\"\\u", 2, "four hex digits must follow \\u"},
 		{"\"\\ud83d\"", 2, half},
 		{"\"\\ud83dx\"", 2, half},
 		{"\"\\udc3c\"", 2, half},
+		{"\"\\udc00\\udc00\"", 2, half},
+		{"\"\\udfff\"", 2, half},
 		{"\"\\ud83d\\ud83d\"", 2, half},
 		{"\"\\ud83d\\u0041\"", 2, half},
 		{"\"\\ud83d\\n\"", 2, half},
@@ -268,8 +281,7 @@ static void room(void **state)
 
 	for (size_t room = 0;; room++) {
 		uint8_t *body = malloc(room ? room : 1);
-		int error = json_to_body(
-			text, sizeof text - 1, false, body, room, &size, reason);
+		int error = json_to_body(text, sizeof text - 1, false, body, room, &size, reason);
 
 		free(body);
 		if (!error) {

@@ -86,7 +86,9 @@ static void what_json_has_no_word_for(void **state)
 		{"a1616442ffff", "{\"d\":\"__8\"}"},
 		{"c249010000000000000000", "\"AQAAAAAAAAAA\""},
 		{"c349010000000000000000", "\"~AQAAAAAAAAAA\""},
-		{"c361" "61", "\"a\""},
+		{"c361"
+		 "61",
+			"\"a\""},
 		{"f97c00", "null"},
 		{"f9fc00", "null"},
 		{"f97e00", "null"},
@@ -108,7 +110,9 @@ static void what_cannot_be_shown(void **state)
 		{"a10001", ERROR_UNFIT},
 		{"a1416101", ERROR_UNFIT},
 		{"a1f501", ERROR_UNFIT},
-		{"a1820102" "03", ERROR_UNFIT},
+		{"a1820102"
+		 "03",
+			ERROR_UNFIT},
 		{"a2616101f600", ERROR_UNFIT},
 		{"81a1c1616101", ERROR_UNFIT},
 		{"", ERROR_TRUNCATED},
@@ -157,6 +161,30 @@ static void longest(void **state)
 	memory_free(text);
 }
 
+/* So that what is written fills the memory to the last byte, and a bit more: zeros become six
+ * characters each, and bytes after them a third more. */
+static void of_any_length(void **state)
+{
+	size_t size;
+	char *text;
+
+	for (unsigned length = 24; length <= 60; length++) {
+		uint8_t body[1 + 2 + 60 + 2 + 255] = {0x82, 0x78, (uint8_t)length};
+		unsigned bytes = 5 * length - 45;
+
+		memcpy(body + 3 + length, (uint8_t[]){0x58, (uint8_t)bytes}, 2);
+		assert_int_equal(
+			codec_decode(CODEC_JSON, body, 5 + length + bytes, &text, &size), 0);
+		assert_int_equal(size, 7 + 6 * length + (4 * bytes + 2) / 3);
+		assert_int_equal(strlen(text), size);
+		memory_free(text);
+		/* The first alone. */
+		assert_int_equal(codec_decode(CODEC_JSON, body + 1, 2 + length, &text, &size), 0);
+		assert_int_equal(size, 6 * length + 2);
+		memory_free(text);
+	}
+}
+
 static void no_memory(void **state)
 {
 	char hex[2 * 300 + 8] = "98fa", *text;
@@ -191,6 +219,7 @@ int main(void)
 		cmocka_unit_test(what_cannot_be_shown),
 		cmocka_unit_test(depths),
 		cmocka_unit_test(longest),
+		cmocka_unit_test(of_any_length),
 		cmocka_unit_test(no_memory),
 	};
 

@@ -90,8 +90,8 @@ static void integers(void **state)
 /* What is taken is exact or the nearest; no value becomes zero or infinite. */
 static void floats(void **state)
 {
-	static const char *const refused[] = {"1e309", "-1e309", "1.8e308", "1e99999999999", "1e-324",
-		"-1e-99999", "0.0000001e-320", "2e-324"};
+	static const char *const refused[] = {"1e309", "-1e309", "1.8e308", "1e99999999999",
+		"1e-324", "-1e-99999", "0.0000001e-320", "2e-324"};
 	char digits[NUMBER_TEXT_SIZE + 2];
 	double value;
 

@@ -119,7 +119,8 @@ static void show_all(const char *file)
 	cJSON *values = json_load(file);
 	const cJSON *value;
 
-	cJSON_ArrayForEach(value, values) {
+	cJSON_ArrayForEach(value, values)
+	{
 		const char *name = json_string(value, "name");
 		size_t size, shown;
 		uint8_t *body;
