@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * A whole node, fed by several peers, by its owner and by its port: everything that may happen to a
- * mesh (mesh.h), in any order. The mesh is real; the port keeps what it is asked for, and fails when
- * it is told to.
+ * A whole node, fed by several peers, by its owner and by its port: everything that may happen to
+ * a mesh (mesh.h), in any order. The mesh is real; the port keeps what it is asked for, and fails
+ * when it is told to.
  *
- * The input begins with a byte of configuration; then come steps: what, an argument, a length and as
- * many bytes. Keys are fixed. So that signatures do not make it shallow, a peer can hold a session
- * of discovery as it should (a real session, whose infos are signed by any of the nodes), announce
- * itself on the local network, and send messages whose id is true.
+ * The input begins with a byte of configuration; then come steps: what, an argument, a length and
+ * as many bytes. Keys are fixed. So that signatures do not make it shallow, a peer can hold a
+ * session of discovery as it should (a real session, whose infos are signed by any of the nodes),
+ * announce itself on the local network, and send messages whose id is true.
  *
- * After each step: views are within bounds and without ourselves or twins, frames can be decoded, the
- * mesh comes to rest, and wants nothing for ever. In the end it stops in time, and nothing is left.
+ * After each step: views are within bounds, without ourselves and without twins, frames can be
+ * decoded, the mesh comes to rest, and has something to do later or never. In the end it stops in
+ * time, and nothing is left.
  */
 #include <stdlib.h>
 #include <string.h>

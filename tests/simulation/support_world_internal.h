@@ -137,7 +137,7 @@ struct address world_address(size_t node);
 size_t world_node_at(const struct world *world, const struct address *address);
 /* Whose key it is; NOBODY. */
 size_t world_node_of(const struct id *id);
-/* A frame goes onto a stream of gossip. *topic: the stream's overlay, which the first frame sets. */
+/* A frame goes onto a stream of gossip. *topic: the stream's overlay; the first frame sets it. */
 void world_note_frame(struct world *world, struct life *life, size_t to, const struct frame *frame,
 	size_t *topic);
 
