@@ -99,6 +99,7 @@ struct world {
 	size_t messages_count, messages_room;
 	uint64_t repeated;
 	bool changed; /* parts have */
+	bool forging; /* what is sent is not of a mesh: it may be nonsense */
 	struct world_unrest unrest;
 	uint64_t hash;
 	uint8_t *bytes; /* of a flight as it arrives */
