@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * A whole node, fed by several peers, by its owner and by its port: everything that may happen to a
- * mesh (mesh.h), in any order. The mesh is real; the port keeps what it is asked for, and fails when
- * it is told to.
+ * A whole node, fed by several peers, by its owner and by its port: everything that may happen to
+ * a mesh (mesh.h), in any order. The mesh is real; the port keeps what it is asked for, and fails
+ * when it is told to.
  *
- * The input begins with a byte of configuration; then come steps: what, an argument, a length and as
- * many bytes. Keys are fixed. So that signatures do not make it shallow, a peer can hold a session
- * of discovery as it should (a real session, whose infos are signed by any of the nodes), announce
- * itself on the local network, and send messages whose id is true.
+ * The input begins with a byte of configuration; then come steps: what, an argument, a length and
+ * as many bytes. Keys are fixed. So that signatures do not make it shallow, a peer can hold a
+ * session of discovery as it should (a real session, whose infos are signed by any of the nodes),
+ * announce itself on the local network, and send messages whose id is true.
  *
- * After each step: views are within bounds and without ourselves or twins, frames can be decoded, the
- * mesh comes to rest, and wants nothing for ever. In the end it stops in time, and nothing is left.
+ * After each step: views are within bounds, without ourselves and without twins, frames can be
+ * decoded, the mesh comes to rest, and has something to do later or never. In the end it stops in
+ * time, and nothing is left.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -79,7 +80,8 @@ struct stream {
 };
 
 static struct identity identities[NODES];
-static struct info *infos[NODES][2][ORDERS]; /* the second one is newer */
+enum { OLDER, NEWER, FORGED, INFOS };
+static struct info *infos[NODES][INFOS][ORDERS];
 
 static struct {
 	struct mesh *mesh;
@@ -93,6 +95,7 @@ static struct {
 	unsigned failing[4]; /* dial, open, send: so many fail */
 	unsigned late;
 	bool newer; /* others tell the newer infos, ours too */
+	bool forged; /* others tell infos that nobody has signed */
 	size_t blocks, countdown;
 	bool forgetful; /* there was no memory: the owner may have missed something */
 } run;
@@ -177,14 +180,16 @@ static void set_up(void)
 
 		secret[0] = (uint8_t)(i + 1);
 		require(identity_from_secret(secret, &identities[i]) == 0);
-		for (int order = 0; order < ORDERS; order++)
-			for (int newer = 0; newer < 2; newer++)
-				require(info_sign(&identities[i],
-						(struct info_time){BEGINNING_US +
-									(newer ? 60000000 : 0),
-							1},
-						(enum info_order)order, &address, 1,
-						&infos[i][newer][order]) == 0);
+		for (int at = 0; at < INFOS * ORDERS; at++) {
+			const int kind = at / ORDERS, order = at % ORDERS;
+			const struct info_time time = {
+				BEGINNING_US + (kind == OLDER ? 0 : 60000000), 1};
+			struct info **info = &infos[i][kind][order];
+
+			require(info_sign(&identities[i], time, (enum info_order)order, &address, 1,
+					info) == 0);
+			(*info)->signature[0] ^= kind == FORGED;
+		}
 	}
 }
 
@@ -548,7 +553,8 @@ static bool gather(void *context, enum info_order order, session_emit_info *emit
 	emit(emitter, &identities[connection->node].id, infos[connection->node][run.newer][order]);
 	for (size_t i = 0; i < NODES; i++)
 		if (i != connection->node)
-			emit(emitter, &identities[i].id, infos[i][run.newer][order]);
+			emit(emitter, &identities[i].id,
+				infos[i][run.forged ? FORGED : run.newer][order]);
 	return false;
 }
 
@@ -835,6 +841,7 @@ static void take_step(enum step step, uint8_t argument, const uint8_t *data, siz
 		break;
 	case STEP_CLOCK:
 		run.newer = argument & 1;
+		run.forged = argument & 4;
 		run.time.wall = argument & 2 ? 0 : BEGINNING_US + argument * UINT64_C(30000000);
 		break;
 	case STEP_REFUSED:

@@ -371,6 +371,33 @@ for dialect in DIALECTS:
         happens(BYTES, DISCOVERY, stream[100:]),
         passes(10000),
     )
+framed = struct.pack(">I", len(neighbour)) + neighbour
+mesh(
+    "slices",
+    0,
+    happens(JOIN),
+    happens(CONNECTED, INCOMING | 1),
+    happens(BYTES, 0x40, struct.pack(">I", 32) + b"\x11" * 10),
+    happens(BYTES, 0, b"\x11" * 22 + framed[:5]),
+    happens(BYTES, 0, framed[5:] + framed[:9]),
+    happens(STREAM_CLOSED, 0),
+    happens(BYTES, 0x40, struct.pack(">I", 32) + b"\x11" * 32 + framed[:9]),
+    happens(CLOSED, 0, b"\1"),
+)
+mesh(
+    "forged",
+    BOOTSTRAP,
+    happens(JOIN),
+    happens(CLOCK, 4),
+    happens(LATE, 40),
+    happens(CONNECTED, DISCOVERY | INCOMING | 2),
+    happens(SESSION),
+    passes(1000),
+    happens(CONNECTED, DISCOVERY | INCOMING | 2),
+    happens(SESSION),
+    happens(CONNECTED, DISCOVERY | INCOMING | 3),
+    happens(SESSION),
+)
 mesh("not_gossip", 0, happens(JOIN), crowd, happens(BYTES, 0x40, frames), happens(BYTES, 1, header), passes(100))
 mesh(
     "local",

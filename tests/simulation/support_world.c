@@ -499,10 +499,16 @@ void world_note_frame(struct world *world, struct life *life, size_t to, const s
 				world_where(world, *topic));
 		return;
 	}
-	if (frame->body)
+	if (frame->body) {
 		message.type = WIRE_GOSSIP;
-	else if (wire_decode(frame->head + 4, frame->head_size - 4, &message) != 0)
-		world_fail(world, "node %zu sends what cannot be decoded", life->node);
+	} else if (wire_decode(frame->head + 4, frame->head_size - 4, &message) != 0) {
+		if (!world->forging)
+			world_fail(world, "node %zu sends what cannot be decoded", life->node);
+		if (world->config.trace >= 1)
+			world_trace(world, "%s > %s nonsense%s", world_name(world, life->node),
+				world_name(world, to), world_where(world, *topic));
+		return;
+	}
 	figures->frames[message.type]++;
 	if (message.type == WIRE_NEIGHBOR && message.neighbor.priority == WIRE_HIGH)
 		figures->high++;
@@ -783,8 +789,10 @@ size_t world_publish(struct world *world, size_t node, size_t topic)
 
 void world_forge(struct world *world, size_t from, size_t to, size_t topic, struct frame *frame)
 {
+	world->forging = true;
 	if (!network_forge(life_of_node(world, from), to, topic, frame))
 		world_fail(world, "node %zu has no stream to node %zu", from, to);
+	world->forging = false;
 }
 
 size_t world_connections(const struct world *world, size_t node, size_t peer)

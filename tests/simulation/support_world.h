@@ -79,8 +79,8 @@ size_t world_publish(struct world *world, size_t node, size_t topic);
 size_t world_message(struct world *world, size_t node, size_t topic);
 /* What such a number stands for; a reference for the caller. */
 struct message *world_content(size_t message);
-/* Puts words into a node's mouth of which its mesh knows nothing: a frame (ownership passes) goes to
- * another node on the stream that its mesh has opened there for this overlay, on the newest of
+/* Puts words into a node's mouth of which its mesh knows nothing: a frame (ownership passes) goes
+ * to another node on the stream that its mesh has opened there for this overlay, on the newest of
  * several connections. Ends the process if there is no such stream. */
 void world_forge(struct world *world, size_t from, size_t to, size_t topic, struct frame *frame);
 /* Open ones of gossip, as that node sees it. */

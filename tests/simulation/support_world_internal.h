@@ -99,6 +99,7 @@ struct world {
 	size_t messages_count, messages_room;
 	uint64_t repeated;
 	bool changed; /* parts have */
+	bool forging; /* what is sent is not of a mesh: it may be nonsense */
 	struct world_unrest unrest;
 	uint64_t hash;
 	uint8_t *bytes; /* of a flight as it arrives */
@@ -137,7 +138,7 @@ struct address world_address(size_t node);
 size_t world_node_at(const struct world *world, const struct address *address);
 /* Whose key it is; NOBODY. */
 size_t world_node_of(const struct id *id);
-/* A frame goes onto a stream of gossip. *topic: the stream's overlay, which the first frame sets. */
+/* A frame goes onto a stream of gossip. *topic: the stream's overlay; the first frame sets it. */
 void world_note_frame(struct world *world, struct life *life, size_t to, const struct frame *frame,
 	size_t *topic);
 

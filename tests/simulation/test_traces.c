@@ -160,8 +160,9 @@ static void forward_join_ends(struct world *world)
 {
 	gather(world, 3, 1);
 	start_unknown(world);
-	say("a walk for d ends at b");
+	say("two walks for d end at b: one question is enough (send_neighbor)");
 	forge_forward_join(world, A, B, D, 0);
+	forge_forward_join(world, C, B, D, 0);
 	run_ms(world, 100);
 }
 
@@ -406,6 +407,19 @@ static void renewed(struct world *world)
 	run_ms(world, 100);
 }
 
+static void nonsense(struct world *world)
+{
+	static const uint8_t bytes[] = {0, 0, 0, 2, 0xff, 0xff};
+	struct frame *frame = frame_new(sizeof bytes);
+
+	if (!frame)
+		abort();
+	memcpy(frame->head, bytes, sizeof bytes);
+	gather(world, 3, 2);
+	world_forge(world, B, A, 0, frame);
+	run_ms(world, 1500);
+}
+
 static void joins_again(struct world *world)
 {
 	static struct wire_message again = {.type = WIRE_JOIN};
@@ -559,6 +573,9 @@ static const struct story {
 	{"renewed", "hyparview.rs on_neighbor: a Neighbor from a neighbour is answered unless it is "
 		    "itself the answer.",
 		renewed, 2, 1, NULL},
+	{"nonsense", "What cannot be decoded ends the whole connection: an upstream node whose stream "
+		     "alone is stopped sends nothing more on any (src/net/util.rs).",
+		nonsense, 3, 1, NULL},
 	{"joins_again", "p2panda-net healer.rs joins whoever has changed: many a Join comes from a "
 			"neighbour. It is introduced again; one answer is enough.",
 		joins_again, 3, 1, NULL},

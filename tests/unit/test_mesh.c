@@ -888,6 +888,35 @@ static void each_allocation_fails(void **state)
 	node.mesh = first;
 }
 
+/* The dialler is told that there is no such dial, and tries again; or looks for the node again. */
+static void a_dial_without_memory_is_made_later(void **state)
+{
+	struct mesh *first = node.mesh;
+	bool has_failed = true;
+
+	for (size_t n = 1; has_failed; n++) {
+		node.connections_count = 0;
+		node.calls[0] = '\0';
+		assert_int_equal(make(&node.mesh), 0);
+		assert_int_equal(begin(), 0);
+		join(&topic);
+		heap_fail(n, false);
+		resolve(1);
+		has_failed = heap_has_failed();
+		heap_fail(0, false);
+		for (unsigned i = 0; i < 60 && !strstr(node.calls, "dial 1; "); i++) {
+			pass(S);
+			if (is_looked_up(1))
+				resolve(1);
+		}
+		if (!strstr(node.calls, "dial 1; "))
+			fail_msg("allocation %zu: it is not dialled any more: %s", n, node.calls);
+		close_all();
+		mesh_free(node.mesh);
+	}
+	node.mesh = first;
+}
+
 #define TEST(name)     cmocka_unit_test_setup_teardown(name, setup, teardown)
 #define TEST_NEW(name) cmocka_unit_test_setup_teardown(name, setup_new, teardown)
 
@@ -920,6 +949,7 @@ int main(void)
 		TEST(it_is_over_when_all_is_said),
 		TEST(it_is_over_in_time),
 		TEST_NEW(each_allocation_fails),
+		TEST_NEW(a_dial_without_memory_is_made_later),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
