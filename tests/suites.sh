@@ -161,7 +161,7 @@ suite_simulation() {
 	ctest_suite simulation asan
 	build_release || { broken simulation "its build failed"; return; }
 	rm -f "$out/worlds.xml"
-	nice -n 19 ctest --test-dir "$out/release" -L '^rest$' --no-tests=error -V \
+	nice -n 19 ctest --test-dir "$out/release" -L '^(rest|stories)$' --no-tests=error -V \
 		--output-junit "$out/worlds.xml" --test-output-size-passed 10000000 \
 		--test-output-size-failed 10000000 -j "$(nproc)" >"$out/worlds.log" 2>&1 &
 	worlds_pid=$!

@@ -60,6 +60,9 @@ struct book_node {
 	/* Could not be reached, and has not been there since: on book->away[away - 1]. */
 	enum book_away away;
 	uint16_t away_tries;
+	bool missing;	 /* a failure or a loss was the last that was seen of it */
+	uint64_t missed; /* monotonic ns: the last of these; if missing */
+	uint64_t heard;	 /* monotonic ns: it was here; 0: never in this life */
 	enum dialect dialect;
 	struct address good;			       /* the last one that worked */
 	struct book_addresses *configured[BOOK_ROLES]; /* NULL: none */
