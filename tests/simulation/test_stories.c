@@ -556,6 +556,31 @@ static void newcomer_again(struct run *run)
 	newcomer(run, false);
 }
 
+/* All have joined through the first one within a second: how long does a message of one of them take
+ * to reach everybody, on average over some? */
+static void spread(struct run *run)
+{
+	const unsigned count = 10;
+	uint64_t sum = 0, begun;
+	size_t sender, message;
+
+	configure(run, HUB);
+	start_all(run);
+	sender = somebody(run);
+	for (unsigned i = 0; i < count; i++) {
+		begun = now(run);
+		message = world_publish(run->world, sender, 0);
+		while (world_reached(run->world, message) < world_members(run->world, 0) &&
+			now(run) - begun < ARRIVAL_NS)
+			pass(run, WORLD_MS);
+		if (now(run) - begun >= ARRIVAL_NS)
+			fail(run, "a message reaches %zu of %zu",
+				world_reached(run->world, message), world_members(run->world, 0));
+		sum += now(run) - begun;
+	}
+	run->measured = sum / count;
+}
+
 static const struct story stories[] = {
 	{"deaths30", 4, 8, deaths30, 0},
 	{"deaths80", 5, 8, deaths80, 0},
@@ -571,6 +596,7 @@ static const struct story stories[] = {
 	{"restart-without-state", 2, 8, restarts_without_state, 0},
 	{"addresses", 2, 8, addresses_change, 0},
 	{"stale-infos", 3, 8, infos_stale, 0},
+	{"spread", 2, 8, spread, 0},
 	{"newcomer", 2 + NEWCOMER_DEAD, 2 + NEWCOMER_DEAD, newcomer_told, NEWCOMER_NS},
 	{"newcomer-again", 2 + NEWCOMER_DEAD, 2 + NEWCOMER_DEAD, newcomer_again, NEWCOMER_NS},
 };
