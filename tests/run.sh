@@ -13,8 +13,8 @@ Suites (when none is named): $all
 
 unit, vectors  cmocka programs, built with ASan and UBSan
 simulation     under virtual time: a thousand nodes' gossip, likewise; overlays of 2 to 100
-               whole nodes (a part of it likewise, the rest without sanitizers, beside the
-               suites after it)
+               whole nodes, and seventeen short stories of them with a thousand seeds each (a
+               part of it likewise, the rest without sanitizers, beside the suites after it)
 fuzz           every libFuzzer target over its corpus; then each looks for more for a minute,
                beside the suites after it, from where the last run has come (in the cache)
 rest           idle overlays of 7 to 40 real nodes, watched for P2PANDA_REST_SECONDS (30):
@@ -26,8 +26,8 @@ interop        the same, with real p2panda-net peers and p2panda applications (R
                here: needs the network once and about twenty minutes)
 sanitizers     broker and interop once more with ASan and UBSan, then with TSan
 interop07      (only by name) interop with p2panda 0.7.0, which has the gossip of 0.7.1
-worlds         (only by name) the same with 2 to 60, 100, 300 and 1000 nodes, ten seeds each:
-               more than an hour
+worlds         (only by name) the same with 2 to 60, 100, 300 and 1000 nodes, ten seeds each;
+               stories of 1000 nodes; gossip of 10000: hours
 bench          (only by name) what it costs, as ratios to the native bridge: the README's
                table; the machine should have nothing else to do
 fuzzing        (only by name) the same as in fuzz, P2PANDA_FUZZ_SECONDS (600) for each target

@@ -162,7 +162,7 @@ suite_simulation() {
 	ctest_suite simulation asan
 	build_release || { broken simulation "its build failed"; return; }
 	rm -f "$out/worlds.xml"
-	nice -n 19 ctest --test-dir "$out/release" -L '^rest$' --no-tests=error -V \
+	nice -n 19 ctest --test-dir "$out/release" -L '^(rest|stories)$' --no-tests=error -V \
 		--output-junit "$out/worlds.xml" --test-output-size-passed 10000000 \
 		--test-output-size-failed 10000000 -j "$(nproc)" >"$out/worlds.log" 2>&1 &
 	worlds_pid=$!
@@ -195,12 +195,26 @@ end_scale() {
 	sum_up scale
 }
 
-# All numbers of nodes with ten seeds each: more than an hour.
+# All numbers of nodes with ten seeds each, stories of a thousand nodes, gossip of ten thousand: hours.
 suite_worlds() {
-	local topology passed=0 failed=0
+	local topology story passed=0 failed=0
 	build_release || { broken worlds "its build failed"; return; }
 	for topology in mesh hub chain discovered bootstrap; do
 		if "$out/release/simulation_test_rest" -a -t $topology; then
+			passed=$((passed + 1))
+		else
+			failed=$((failed + 1))
+		fi
+	done
+	for story in deaths30 deaths80 minute churn spread; do
+		if "$out/release/simulation_test_stories" -t $story -n 1000 -m 10 -k 1; then
+			passed=$((passed + 1))
+		else
+			failed=$((failed + 1))
+		fi
+	done
+	for story in single-10000 changing-10000; do
+		if "$out/release/simulation_test_figures" -s $story -k 4; then
 			passed=$((passed + 1))
 		else
 			failed=$((failed + 1))

@@ -6,8 +6,8 @@
 #include "../error.h"
 #include "../keyed.h"
 #include "../limits.h"
-#include "../time.h"
 
+#define MS UINT64_C(1000000)
 /* Between two steps, however eager. */
 #define STEP_NS	      (100 * MS)
 /* After a look around that has found nobody: looking at a large book takes half a millisecond, and
@@ -17,18 +17,14 @@
 #define SLOWER_MAX_NS (5000 * MS)
 #define SLOWEST_NS    (30000 * MS)
 #define SLOWEST_LONELY_NS (5000 * MS)
+/* A session that lasts longer holds up nobody. */
+#define PATIENCE_NS (1000 * MS)
 /* Percent. */
 #define RESTART_CHANCE 2
 
 struct visit {
 	struct id node;
 	UT_hash_handle hh;
-};
-
-/* A session that was begun. */
-struct run {
-	struct id node;
-	uint64_t since;
 };
 
 struct walker {
@@ -38,7 +34,11 @@ struct walker {
 	struct id *configured;
 	size_t configured_count;
 	struct visit *visited; /* in this walk */
-	struct run running[WALKER_MOST]; /* oldest first */
+	struct running {
+		struct id node;
+		uint64_t begun;
+		bool doubtful; /* then */
+	} running[WALKER_MOST];
 	size_t running_count;
 	struct id prompted[WALKER_PROMPTED];
 	size_t prompted_count;
@@ -190,7 +190,7 @@ void walker_ended(struct walker *walker, uint64_t now, const struct id *node, en
 			continue;
 		walker->running_count--;
 		memmove(&walker->running[i], &walker->running[i + 1],
-			(walker->running_count - i) * sizeof *walker->running);
+			(walker->running_count - i) * sizeof walker->running[0]);
 		break;
 	}
 	walker->lonely = walk == WALK_FAILED && walker->lonely;
@@ -210,11 +210,41 @@ static bool may_visit(const struct walker *walker, const struct id *node)
 	return !is_running(walker, node) && walker->nodes.may_visit(walker->nodes.context, node);
 }
 
+static bool is_doubtful(const struct walker *walker, const struct id *node)
+{
+	return walker->nodes.is_doubtful(walker->nodes.context, node);
+}
+
+static bool has_room_for_doubtful(const struct walker *walker)
+{
+	size_t doubtful = 0;
+
+	for (size_t i = 0; i < walker->running_count; i++)
+		doubtful += walker->running[i].doubtful;
+	return doubtful < WALKER_DOUBTFUL;
+}
+
+/* Whom this walk has not visited; of those that are probably not there only the first one is kept, for
+ * the case that there is nobody else. */
+struct choice {
+	struct walker *walker;
+	bool has_doubtful;
+	struct id doubtful;
+};
+
 static bool is_unvisited(void *context, const struct id *node)
 {
-	const struct walker *walker = context;
+	struct choice *choice = context;
+	const struct walker *walker = choice->walker;
 
-	return !find(walker, node) && may_visit(walker, node);
+	if (find(walker, node) || !may_visit(walker, node))
+		return false;
+	if (!is_doubtful(walker, node))
+		return true;
+	if (!choice->has_doubtful)
+		choice->doubtful = *node;
+	choice->has_doubtful = true;
+	return false;
 }
 
 static bool take_prompted(struct walker *walker, struct id *out)
@@ -233,8 +263,9 @@ static bool take_prompted(struct walker *walker, struct id *out)
 }
 
 /* A configured node that this walk has not visited, beginning with a random one. */
-static bool take_configured(struct walker *walker, struct id *out)
+static bool take_configured(struct choice *choice, struct id *out)
 {
+	struct walker *walker = choice->walker;
 	size_t count = walker->configured_count, first;
 
 	if (count == 0)
@@ -242,10 +273,23 @@ static bool take_configured(struct walker *walker, struct id *out)
 	first = (size_t)random_below(&walker->random, count);
 	for (size_t i = 0; i < count; i++) {
 		*out = walker->configured[(first + i) % count];
-		if (is_unvisited(walker, out))
+		if (is_unvisited(choice, out))
 			return true;
 	}
 	return false;
+}
+
+static bool take_unvisited(struct walker *walker, struct id *out)
+{
+	struct choice choice = {.walker = walker};
+
+	if (take_configured(&choice, out) ||
+		walker->nodes.random(walker->nodes.context, is_unvisited, &choice, out))
+		return true;
+	if (!choice.has_doubtful || !has_room_for_doubtful(walker))
+		return false;
+	*out = choice.doubtful;
+	return true;
 }
 
 static bool choose(struct walker *walker, struct id *out)
@@ -255,8 +299,7 @@ static bool choose(struct walker *walker, struct id *out)
 	if (random_below(&walker->random, 100) < RESTART_CHANCE)
 		forget_visits(walker);
 	for (int walk = 0; walk < 2; walk++) {
-		if (take_configured(walker, out) ||
-			walker->nodes.random(walker->nodes.context, is_unvisited, walker, out))
+		if (take_unvisited(walker, out))
 			return true;
 		/* Everybody was visited: a new walk, but at a walk's pace. */
 		if (!walker->visited || !walker->rested)
@@ -292,17 +335,22 @@ static uint64_t keep_pace(struct walker *walker)
 	return walker->pace > STEP_NS ? walker->pace : STEP_NS;
 }
 
+/* When there is a place for one more. Those that are running are in the order in which they were
+ * begun. */
+static uint64_t next_place(const struct walker *walker)
+{
+	if (walker->running_count < WALKER_AT_ONCE)
+		return 0;
+	if (walker->running_count == WALKER_MOST)
+		return UINT64_MAX;
+	return walker->running[walker->running_count - WALKER_AT_ONCE].begun + PATIENCE_NS;
+}
+
 uint64_t walker_deadline(const struct walker *walker)
 {
-	size_t count = walker->running_count;
-	uint64_t free;
+	uint64_t place = next_place(walker);
 
-	if (count < WALKER_AT_ONCE)
-		return walker->due;
-	if (count == WALKER_MOST)
-		return UINT64_MAX;
-	free = walker->running[count - WALKER_AT_ONCE].since + WALKER_SLOW_MS * MS;
-	return walker->due > free ? walker->due : free;
+	return walker->due > place ? walker->due : place;
 }
 
 bool walker_effect(struct walker *walker, uint64_t now, struct id *node)
@@ -320,7 +368,8 @@ bool walker_effect(struct walker *walker, uint64_t now, struct id *node)
 		return false;
 	}
 	note_visit(walker, node);
-	walker->running[walker->running_count++] = (struct run){*node, now};
+	walker->running[walker->running_count++] =
+		(struct running){*node, now, is_doubtful(walker, node)};
 	walker->last = now;
 	walker->due = now + keep_pace(walker);
 	return true;

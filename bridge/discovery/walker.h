@@ -13,8 +13,9 @@
  *
  * Other than upstream, where a walker waits for its session, steps do not wait for one
  * another: up to WALKER_AT_ONCE sessions run side by side, so that a node that is dead, slow
- * or lying delays nobody else. One that takes longer than WALKER_SLOW_MS (a dial that nobody
- * answers takes five seconds) is none of them any more, up to WALKER_MOST in all.
+ * or lying delays nobody else; and one that has not ended after a second does not count any more, up
+ * to WALKER_MOST in all. Nodes that failed when they were last tried come after all others,
+ * and at most WALKER_DOUBTFUL of them at once: places are left for those that answer.
  *
  * sans-IO; times are monotonic nanoseconds; one thread.
  */
@@ -29,8 +30,8 @@
 #include "../random.h"
 
 #define WALKER_AT_ONCE 4
-#define WALKER_SLOW_MS 1000
-#define WALKER_MOST    12
+#define WALKER_MOST	12
+#define WALKER_DOUBTFUL 2
 /* Steps that follow quickly after a change. */
 #define WALKER_EAGER 8
 /* The same for a search, since something has changed or it was begun anew. */
@@ -43,10 +44,12 @@ struct walker;
 /* The address book, as far as the walker needs it. */
 struct walker_nodes {
 	/* Some node at random for which wanted says true; false: none was found. */
-	bool (*random)(void *context, bool (*wanted)(void *walker, const struct id *node),
-		void *walker, struct id *out);
+	bool (*random)(void *context, bool (*wanted)(void *choice, const struct id *node),
+		void *choice, struct id *out);
 	/* Whether it may be visited now (not denied, not stale). */
 	bool (*may_visit)(void *context, const struct id *node);
+	/* Whether it is probably not there. */
+	bool (*is_doubtful)(void *context, const struct id *node);
 	void *context;
 };
 

@@ -249,7 +249,7 @@ static void look_for_those_away(struct mesh *mesh, uint64_t now)
 
 void neighbours_lost(struct mesh *mesh, const struct id *node)
 {
-	if (!book_set_away(mesh->book, node, true))
+	if (!book_set_away(mesh->book, mesh->now, node, true))
 		return;
 	mesh_log(mesh, NODE_LOG_DEBUG, "peer %s: away", short_id(node).text);
 	expect_back(mesh);
@@ -260,7 +260,7 @@ void neighbours_reached(struct mesh *mesh, const struct id *node)
 	uint64_t now = mesh->now;
 	struct overlay *overlay, *next;
 
-	if (!book_set_away(mesh->book, node, false))
+	if (!book_set_away(mesh->book, now, node, false))
 		return;
 	mesh_log(mesh, NODE_LOG_DEBUG, "peer %s: back", short_id(node).text);
 	/* Others may be back with it. */

@@ -283,7 +283,9 @@ static bool gather(void *context, enum info_order order, session_emit_info *emit
 	for (size_t i = 0; i < GATHER_STEP && discovery->gathered < count; i++, discovery->gathered++) {
 		info = book_info_number(mesh->book, order,
 			(discovery->gather_first + discovery->gathered) % count, &node);
-		if (access_grants(mesh->access, &node) && !emit(emitter, &node, info))
+		/* With the dead others would lose the time that we have lost. */
+		if (access_grants(mesh->access, &node) &&
+			book_is_told(mesh->book, mesh->now, &node) && !emit(emitter, &node, info))
 			return false;
 	}
 	return discovery->gathered < count;
@@ -608,9 +610,16 @@ static bool may_visit(void *context, const struct id *node)
 		       book_candidates(mesh->book, node, candidates, NULL) > 0);
 }
 
+static bool is_doubtful(void *context, const struct id *node)
+{
+	const struct mesh *mesh = context;
+
+	return book_is_doubtful(mesh->book, mesh->now, node);
+}
+
 int sessions_make(struct mesh *mesh)
 {
-	struct walker_nodes nodes = {random_node, may_visit, mesh};
+	struct walker_nodes nodes = {random_node, may_visit, is_doubtful, mesh};
 	struct id *configured = memory_alloc((mesh->configured_count + 1) * sizeof *configured);
 	int error;
 

@@ -461,8 +461,10 @@ static int hear(struct book *book, const struct id *id, const struct id *source,
 	heard_from(book, node, source);
 	memory_free(node->hearsay);
 	node->hearsay = copy;
-	if (id_equal(id, source))
+	if (id_equal(id, source)) {
 		node->failures = 0;
+		node->missing = false;
+	}
 	book_note_change(book, node);
 	return ERROR_NONE;
 }
@@ -565,6 +567,7 @@ int book_insert_info(struct book *book, uint64_t now, uint64_t wall, const struc
 	}
 	info = NULL;
 	node->failures = 0;
+	node->missing = false;
 	book_note_change(book, node);
 	counters_add(book->counters, COUNTER_INFOS, 1);
 	*fresh = true;
@@ -635,7 +638,7 @@ void book_worked(struct book *book, uint64_t now, uint64_t wall, const struct id
 	node->good = *address;
 	node->worked = wall;
 	node->failures = 0;
-	book_set_away(book, id, false);
+	book_set_away(book, now, id, false);
 	book_enlist_node(book, node);
 }
 
@@ -646,17 +649,26 @@ void book_failed(struct book *book, uint64_t now, uint64_t wall, const struct id
 	if (!node)
 		return;
 	node->failed = wall;
+	node->missing = true;
+	node->missed = now;
 	if (node->failures < BOOK_STALE_FAILURES && ++node->failures == BOOK_STALE_FAILURES)
 		book_note_change(book, node);
 	else if (is_long_after(wall, node->row_failed))
 		book_note_change(book, node);
 }
 
-bool book_set_away(struct book *book, const struct id *id, bool away)
+bool book_set_away(struct book *book, uint64_t now, const struct id *id, bool away)
 {
 	struct book_node *node = book_find_node(book, id);
 
-	if (!node || (node->away != BOOK_HERE) == away)
+	if (!node)
+		return false;
+	node->missing = away;
+	if (away)
+		node->missed = now;
+	else
+		node->heard = now;
+	if ((node->away != BOOK_HERE) == away)
 		return false;
 	node->away_tries = 0;
 	set_away(book, node, away ? BOOK_AWAY_RECENTLY : BOOK_HERE);
@@ -668,6 +680,27 @@ bool book_is_away(const struct book *book, const struct id *id)
 	const struct book_node *node = book_find_node(book, id);
 
 	return node && node->away != BOOK_HERE;
+}
+
+static bool is_doubtful(const struct book_node *node, uint64_t now)
+{
+	return node->missing && !node->linked &&
+	       (!book_is_pinned(node) || now - node->missed < BOOK_DOUBT_NS);
+}
+
+bool book_is_doubtful(const struct book *book, uint64_t now, const struct id *id)
+{
+	const struct book_node *node = book_find_node(book, id);
+
+	return node && is_doubtful(node, now);
+}
+
+bool book_is_told(const struct book *book, uint64_t now, const struct id *id)
+{
+	const struct book_node *node = book_find_node(book, id);
+
+	return node && (!is_doubtful(node, now) ||
+			       (node->heard > 0 && now - node->heard < BOOK_TOLD_NS));
 }
 
 /* Nodes that are looked at for one that is worth a try. */

@@ -117,8 +117,18 @@ void book_failed(struct book *book, uint64_t now, uint64_t wall, const struct id
 bool book_is_stale(const struct book *book, const struct id *node);
 /* The node was lost or could not be reached, or it is here (book_worked says so too). Returns
  * whether it was the other way before. */
-bool book_set_away(struct book *book, const struct id *node, bool away);
+bool book_set_away(struct book *book, uint64_t now, const struct id *node, bool away);
 bool book_is_away(const struct book *book, const struct id *node);
+/* Whether it is to be asked after the others: it was lost or could not be reached, and has neither
+ * been here since nor said anything new of itself. One of the configuration, which others may come
+ * back through, for BOOK_DOUBT_NS at a time only. */
+#define BOOK_DOUBT_NS UINT64_C(60000000000)
+bool book_is_doubtful(const struct book *book, uint64_t now, const struct id *node);
+/* Whether others are to be told of it: not of one that is doubtful and was not here for
+ * BOOK_TOLD_NS. (Who visits us now and then may be one that we cannot reach, behind a NAT, and
+ * its neighbours there can.) */
+#define BOOK_TOLD_NS UINT64_C(120000000000)
+bool book_is_told(const struct book *book, uint64_t now, const struct id *node);
 /* A node that is away, and shares some topic, and is not trusted (those are dialled anyway): to be
  * tried once more. Each in its turn; recently: of those that have not been tried for long, else
  * of those that have. False: there is none. */

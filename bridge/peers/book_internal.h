@@ -63,6 +63,9 @@ struct book_node {
 	enum book_away away;
 	uint16_t away_tries;
 	bool own; /* in the table of those that no other node has brought */
+	bool missing;	 /* a failure or a loss was the last that was seen of it */
+	uint64_t missed; /* monotonic ns: the last of these; if missing */
+	uint64_t heard;	 /* monotonic ns: it was here; 0: never in this life */
 	enum dialect dialect;
 	struct address good;			       /* the last one that worked */
 	struct book_addresses *configured[BOOK_ROLES]; /* NULL: none */

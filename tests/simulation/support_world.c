@@ -7,6 +7,8 @@
 #include <string.h>
 #include <blake3.h>
 
+#include <utlist.h>
+
 #include "support_world_internal.h"
 
 /* A node that ticks so often at one and the same time does so for ever. */
@@ -47,6 +49,8 @@ void world_fail(const struct world *world, const char *format, ...)
 	vfprintf(stderr, format, arguments);
 	va_end(arguments);
 	fprintf(stderr, "\n");
+	if (world->config.command)
+		fprintf(stderr, "FAILED: %s\n", world->config.command);
 	abort();
 }
 
@@ -197,6 +201,11 @@ static void neighbour_up(struct life *life, size_t topic, size_t peer)
 	if (world->config.trace >= 1)
 		world_trace(world, "%s neighbour %s is up%s", world_name(world, life->node),
 			world_name(world, peer), world_where(world, topic));
+	for (size_t i = 0; i < overlay->count; i++)
+		if (overlay->neighbours[i] == peer)
+			world_fail(world, "node %zu has neighbour %zu twice", life->node, peer);
+	if (peer == life->node || overlay->count >= LIMIT_ACTIVE_VIEW)
+		world_fail(world, "node %zu has itself or too many as neighbours", life->node);
 	if (overlay->count == overlay->room) {
 		overlay->room = 2 * (overlay->room + 3);
 		overlay->neighbours = grow(
@@ -289,7 +298,60 @@ struct mesh_time life_time(const struct life *life)
 	return (struct mesh_time){.now = now, .wall = BEGINNING_WALL_US + (now - BEGINNING_NS) / 1000};
 }
 
-/* Look-ups are answered from the events; nothing is kept, and there is no local network. */
+static void forget_row(struct node *node, const struct id *id)
+{
+	struct kept_row *row, *next;
+
+	DL_FOREACH_SAFE (node->rows, row, next) {
+		if (id && !id_equal(&row->id, id))
+			continue;
+		DL_DELETE(node->rows, row);
+		free(row);
+	}
+}
+
+static void keep_rows(struct life *life)
+{
+	static uint8_t bytes[MESH_ROW_SIZE];
+	struct node *node = &life->world->nodes[life->node];
+	struct kept_row *row;
+	struct id id;
+	size_t size;
+
+	while (mesh_row(life->mesh, &id, bytes, &size)) {
+		forget_row(node, &id);
+		if (size == 0)
+			continue;
+		row = world_alloc(sizeof *row + size);
+		row->id = id;
+		row->size = size;
+		memcpy(row->bytes, bytes, size);
+		DL_APPEND(node->rows, row);
+	}
+}
+
+static void keep_value(struct life *life, const struct mesh_effect *effect)
+{
+	struct node *node = &life->world->nodes[life->node];
+
+	if (effect->size > sizeof node->value)
+		world_fail(life->world, "node %zu keeps a value that is too large", life->node);
+	memcpy(node->value, effect->bytes, effect->size);
+	node->value_size = effect->size;
+}
+
+static void restore(struct life *life)
+{
+	struct node *node = &life->world->nodes[life->node];
+	struct kept_row *row;
+
+	if (node->value_size > 0)
+		mesh_restore_value(life->mesh, node->value, node->value_size);
+	DL_FOREACH (node->rows, row)
+		mesh_restore_row(life->mesh, &row->id, row->bytes, row->size);
+}
+
+/* Look-ups are answered from the events; there is no local network. */
 static void take_effects(struct life *life)
 {
 	struct mesh_effect effect;
@@ -300,7 +362,11 @@ static void take_effects(struct life *life)
 		else if (effect.type == MESH_LOOK_UP)
 			world_event(life->world, life->world->now, EVENT_RESOLVED, life,
 				(uint32_t)world_node_of(&effect.node));
+		else if (effect.type == MESH_VALUE && life->world->config.keeps && !life->killed)
+			keep_value(life, &effect);
 	}
+	if (life->world->config.keeps && !life->killed)
+		keep_rows(life);
 }
 
 void life_turn(struct life *life)
@@ -353,7 +419,7 @@ static void tick(struct life *life, uint64_t at)
 static void on_resolved(struct life *life, uint32_t node)
 {
 	struct mesh_time time = life_time(life);
-	struct address address = world_address(node);
+	struct address address = world_address(life->world, node);
 
 	if (life->over || life->closing)
 		return;
@@ -542,10 +608,10 @@ struct world *world_new(const struct world_config *config)
 	return world;
 }
 
-struct address world_address(size_t node)
+struct address world_address(const struct world *world, size_t node)
 {
 	return (struct address){.family = 4,
-		.ip = {10, (uint8_t)(node >> 16), (uint8_t)(node >> 8), (uint8_t)node},
+		.ip = {10 + world->nodes[node].moves, (uint8_t)(node >> 16), (uint8_t)(node >> 8), (uint8_t)node},
 		.port = WORLD_PORT};
 }
 
@@ -553,10 +619,16 @@ size_t world_node_at(const struct world *world, const struct address *address)
 {
 	size_t node = (size_t)address->ip[1] << 16 | (size_t)address->ip[2] << 8 | address->ip[3];
 
-	return address->family == 4 && address->ip[0] == 10 && address->port == WORLD_PORT &&
-			       node < world->config.nodes
+	return address->family == 4 && address->port == WORLD_PORT && node < world->config.nodes
 		       ? node
 		       : NOBODY;
+}
+
+bool world_is_there(const struct world *world, const struct address *address)
+{
+	size_t node = world_node_at(world, address);
+
+	return node != NOBODY && address->ip[0] == 10 + world->nodes[node].moves;
 }
 
 size_t world_node_of(const struct id *id)
@@ -580,13 +652,14 @@ void world_bootstrap(struct world *world, size_t node, size_t bootstrap)
 	add_node(&world->nodes[node].bootstraps, &world->nodes[node].bootstraps_count, bootstrap);
 }
 
-static struct node_peer *configured(const uint32_t *nodes, size_t count)
+static struct node_peer *configured(
+	const struct world *world, const uint32_t *nodes, size_t count)
 {
 	struct node_peer *peers = world_alloc((count + 1) * sizeof *peers);
 	struct address address;
 
 	for (size_t i = 0; i < count; i++) {
-		address = world_address(nodes[i]);
+		address = world_address(world, nodes[i]);
 		peers[i].id = machine_identity(nodes[i])->id;
 		peers[i].hosts_count = 1;
 		snprintf(peers[i].hosts[0].host, sizeof peers[i].hosts[0].host, "%u.%u.%u.%u",
@@ -610,9 +683,9 @@ bool world_start(struct world *world, size_t number)
 {
 	struct node *node = &world->nodes[number];
 	struct life *life = world_alloc(sizeof *life);
-	struct node_peer *peers = configured(node->peers, node->peers_count);
-	struct node_peer *bootstraps = configured(node->bootstraps, node->bootstraps_count);
-	struct address bind = world_address(number);
+	struct node_peer *peers = configured(world, node->peers, node->peers_count);
+	struct node_peer *bootstraps = configured(world, node->bootstraps, node->bootstraps_count);
+	struct address bind = world_address(world, number);
 	struct node_config config = {
 		.identity = node->identity,
 		.network = identity_default_network,
@@ -651,7 +724,10 @@ bool world_start(struct world *world, size_t number)
 		world->messages[i].has[number] = 0;
 	network_open(life);
 	time = life_time(life);
-	begun = !mesh_new(&mesh, &life->mesh) && !mesh_begin(life->mesh, &time, &bind, 1);
+	begun = !mesh_new(&mesh, &life->mesh);
+	if (begun)
+		restore(life);
+	begun = begun && !mesh_begin(life->mesh, &time, &bind, 1);
 	free(peers);
 	free(bootstraps);
 	if (!begun) {
@@ -708,6 +784,42 @@ void world_kill(struct world *world, size_t number)
 	life->stopping = true;
 	mesh_stop(life->mesh, &time);
 	life_turn(life);
+}
+
+void world_forget(struct world *world, size_t node)
+{
+	if (world->nodes[node].life)
+		world_fail(world, "node %zu is up", node);
+	forget_row(&world->nodes[node], NULL);
+	world->nodes[node].value_size = 0;
+}
+
+void world_move(struct world *world, size_t number)
+{
+	struct node *node = &world->nodes[number];
+	struct address bound;
+	struct mesh_time time;
+
+	node->moves++;
+	if (world->config.trace >= 1)
+		world_trace(world, "%zu moves", number);
+	if (!node->life)
+		return;
+	network_moved(node->life);
+	bound = world_address(world, number);
+	time = life_time(node->life);
+	mesh_addresses(node->life->mesh, &time, &bound, 1);
+	life_turn(node->life);
+}
+
+void world_fail_connections(struct world *world, unsigned percent)
+{
+	world->failing = percent;
+}
+
+void world_slow_dials(struct world *world, uint64_t most)
+{
+	world->slow_dials = most;
 }
 
 bool world_is_up(const struct world *world, size_t node)
@@ -812,9 +924,9 @@ struct id world_id(size_t node)
 	return machine_identity(node)->id;
 }
 
-struct address world_where_is(size_t node)
+struct address world_where_is(const struct world *world, size_t node)
 {
-	return world_address(node);
+	return world_address(world, node);
 }
 
 void world_set_trace(struct world *world, unsigned trace)
@@ -911,6 +1023,7 @@ void world_free(struct world *world)
 		for (size_t topic = 0; topic < world->config.topics; topic++)
 			free(world->nodes[i].overlays[topic].neighbours);
 		free(world->nodes[i].overlays);
+		forget_row(&world->nodes[i], NULL);
 		free(world->nodes[i].peers);
 		free(world->nodes[i].bootstraps);
 	}

@@ -6,7 +6,10 @@
  * support_world_network.c.
  *
  * A node may live several times: killed or stopped and started again it has the same key and
- * address and remembers nothing.
+ * address, and remembers what its last life has put on the disk, or nothing.
+ *
+ * Always seen to: no node has more neighbours in an overlay than fit into its view, nor itself, nor
+ * anybody twice; nothing is delivered that nobody has published.
  *
  * One thread. Whatever cannot be done (no memory, a wrong argument) ends the process.
  */
@@ -39,6 +42,10 @@ struct world_config {
 	 * beginnings and ends as well; 3: the nodes' logs as well. Few nodes are named by letters. */
 	unsigned trace;
 	FILE *trace_to;
+	/* Whether the rows and values that a mesh hands out are there for its node's next life. */
+	bool keeps;
+	/* What repeats this run, for the line that says why it has ended; may be NULL. */
+	const char *command;
 };
 
 /* What a node, or all of them, have done; sums over all lives. */
@@ -69,6 +76,12 @@ void world_stop(struct world *world, size_t node);
 void world_kill(struct world *world, size_t node);
 bool world_is_up(const struct world *world, size_t node);
 
+/* It has lost what it has kept; it must be down. */
+void world_forget(struct world *world, size_t node);
+/* It has another address from now on, which names lead to: its connections break without a word,
+ * and nobody is at the old address any more. It may be down. */
+void world_move(struct world *world, size_t node);
+
 /* False: there is no memory, and it is not joined. */
 bool world_join(struct world *world, size_t node, size_t topic);
 void world_leave(struct world *world, size_t node, size_t topic);
@@ -91,7 +104,7 @@ void world_close(struct world *world, size_t node, size_t peer, enum mesh_protoc
 	uint64_t code);
 /* A node's key, and its address. */
 struct id world_id(size_t node);
-struct address world_where_is(size_t node);
+struct address world_where_is(const struct world *world, size_t node);
 /* The level of the trace from now on. */
 void world_set_trace(struct world *world, unsigned trace);
 
@@ -101,6 +114,12 @@ void world_set_trace(struct world *world, unsigned trace);
 void world_part(struct world *world, size_t node, unsigned part);
 /* All into part 0. */
 void world_mend(struct world *world);
+
+/* Of each hundred connections that are dialled from now on so many fail: half of them never come
+ * about, the others break without a word within a minute. */
+void world_fail_connections(struct world *world, unsigned percent);
+/* A dial takes up to so much longer than its round trip. */
+void world_slow_dials(struct world *world, uint64_t most);
 
 /* Lets time pass. */
 void world_run(struct world *world, uint64_t duration);

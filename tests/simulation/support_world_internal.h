@@ -17,6 +17,7 @@ enum event_kind {
 	EVENT_RESOLVED, /* the argument: which of its look-ups */
 	EVENT_OVER,
 	/* of a connection's side; each holds a reference to the wire */
+	EVENT_CUT,		  /* of the dialler: from now on nothing passes */
 	EVENT_INITIAL,		  /* of the dialler; arrives at the address that was dialled */
 	EVENT_HELLO,		  /* of the dialler: the answer has come */
 	EVENT_FINISHED,		  /* of the acceptor: the handshake is complete for it too */
@@ -66,8 +67,20 @@ struct life {
 	struct counters counters;
 };
 
+/* A row of an address book. */
+struct kept_row {
+	struct kept_row *prev, *next;
+	struct id id;
+	size_t size;
+	uint8_t bytes[];
+};
+
 struct node {
 	struct life *life; /* NULL: it is down */
+	struct kept_row *rows; /* as they were written */
+	uint8_t value[8];
+	size_t value_size;
+	uint8_t moves;
 	unsigned lives;	   /* so far */
 	const struct identity *identity;
 	unsigned part;
@@ -100,6 +113,8 @@ struct world {
 	uint64_t repeated;
 	bool changed; /* parts have */
 	bool forging; /* what is sent is not of a mesh: it may be nonsense */
+	unsigned failing; /* percent of connections */
+	uint64_t slow_dials;
 	struct world_unrest unrest;
 	uint64_t hash;
 	uint8_t *bytes; /* of a flight as it arrives */
@@ -133,9 +148,10 @@ struct mesh_time life_time(const struct life *life);
 void life_turn(struct life *life);
 /* What it sends goes out, and what comes to it is heard. */
 bool life_is_heard(const struct life *life);
-struct address world_address(size_t node);
-/* The node at that address; NOBODY. */
+struct address world_address(const struct world *world, size_t node);
+/* Whose address it is or was; NOBODY. */
 size_t world_node_at(const struct world *world, const struct address *address);
+bool world_is_there(const struct world *world, const struct address *address);
 /* Whose key it is; NOBODY. */
 size_t world_node_of(const struct id *id);
 /* A frame goes onto a stream of gossip. *topic: the stream's overlay; the first frame sets it. */
@@ -170,6 +186,8 @@ void network_killed(struct life *life);
 /* Its node has begun another life: whoever still holds a connection to an earlier one hears so
  * with the next packet. */
 void network_reborn(struct life *life);
+/* The node is not any more where its connections lead to. */
+void network_moved(struct life *life);
 /* Some nodes can be reached no more, or again. */
 void network_changed(struct world *world);
 

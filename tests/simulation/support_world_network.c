@@ -44,6 +44,8 @@ static const struct protocol {
 	[MESH_DISCOVERY] = {"discovery", 2 * LIMIT_SESSIONS, 0, 1, 3 * WORLD_S, false},
 };
 #define KEEP_ALIVE (5 * WORLD_S)
+/* A connection that is to break does so within this. */
+#define MOST_DOOMED (60 * WORLD_S)
 /* Bytes queued per connection. */
 #define MAX_QUEUE LIMIT_PEER_QUEUE_BYTES
 
@@ -95,6 +97,7 @@ struct wire {
 	uint32_t nodes[2]; /* the second: whose key was dialled */
 	uint32_t target;   /* whose address was dialled */
 	uint8_t protocol, tries;
+	bool cut; /* nothing passes, ever again */
 };
 
 struct end {
@@ -184,7 +187,8 @@ static void side_event(
 /* Whether there is a way between the two nodes. */
 static bool is_way(const struct world *world, const struct wire *wire)
 {
-	return world->nodes[wire->nodes[0]].part == world->nodes[wire->target].part;
+	return !wire->cut &&
+	       world->nodes[wire->nodes[0]].part == world->nodes[wire->target].part;
 }
 
 static const struct protocol *protocol_of(const struct side *side)
@@ -216,7 +220,7 @@ static struct address address_of(const struct side *side)
 {
 	const struct wire *wire = wire_of(side);
 
-	return world_address(side->incoming ? wire->nodes[0] : wire->target);
+	return world_address(world_of(side), side->incoming ? wire->nodes[0] : wire->target);
 }
 
 /* Constant for a pair, whatever else the seed brings about. */
@@ -490,6 +494,18 @@ static void note_heard(struct side *side, uint64_t at)
 }
 
 /* ---- handshakes ---- */
+
+static void cut(struct wire *wire)
+{
+	struct world *world = world_of(&wire->sides[0]);
+
+	wire->cut = true;
+	if (!wire->broken)
+		wire->broken = world->now;
+	for (int i = 0; i < 2; i++)
+		if (wire->sides[i].endpoint)
+			idle_check(&wire->sides[i]);
+}
 
 static bool is_listening(const struct endpoint *endpoint)
 {
@@ -807,6 +823,9 @@ static void on_side_event(struct world *world, const struct event *event)
 	struct mesh_time time;
 
 	switch (event->kind) {
+	case EVENT_CUT:
+		cut(wire_of(side));
+		break;
 	case EVENT_INITIAL:
 		on_initial(world, side);
 		break;
@@ -922,6 +941,14 @@ void network_killed(struct life *life)
 	}
 }
 
+void network_moved(struct life *life)
+{
+	struct side *side;
+
+	DL_FOREACH (life->endpoint->connections, side)
+		cut(wire_of(side));
+}
+
 /* Until its next ping, at the most. */
 static void reset_soon(struct world *world, struct side *side)
 {
@@ -998,6 +1025,18 @@ void network_open(struct life *life)
 	life->endpoint = endpoint;
 }
 
+/* Some of those that are dialled now fail. */
+static void doom(struct world *world, struct wire *wire)
+{
+	if (random_below(&world->random, 100) >= world->failing)
+		return;
+	if (random_below(&world->random, 2) == 0)
+		wire->cut = true;
+	else
+		side_event(&wire->sides[0],
+			world->now + random_below(&world->random, MOST_DOOMED), EVENT_CUT, 0);
+}
+
 static int port_dial(void *context, enum mesh_protocol protocol, const struct id *peer,
 	const struct address *address, void *ours, void **out)
 {
@@ -1005,6 +1044,7 @@ static int port_dial(void *context, enum mesh_protocol protocol, const struct id
 	struct world *world = life->world;
 	struct endpoint *endpoint = life->endpoint;
 	size_t target = world_node_at(world, address), node = world_node_of(peer);
+	uint64_t delay = 0;
 	struct wire *wire;
 
 	if (endpoint->closing)
@@ -1024,7 +1064,12 @@ static int port_dial(void *context, enum mesh_protocol protocol, const struct id
 	wire->sides[0].data = ours;
 	wire->sides[1].incoming = true;
 	side_init(wire, endpoint, false, DIAL_TIMEOUT);
-	side_event(&wire->sides[0], world->now + wire->latency, EVENT_INITIAL, 0);
+	wire->cut = !world_is_there(world, address);
+	if (world->failing > 0)
+		doom(world, wire);
+	if (world->slow_dials > 0)
+		delay = random_below(&world->random, world->slow_dials);
+	side_event(&wire->sides[0], world->now + wire->latency + delay, EVENT_INITIAL, 0);
 	world_mix(world, life->node << 32 | node << 8 | protocol);
 	if (world->config.trace >= 1 && !life->killed)
 		world_trace(world, "%s - %s %s: dial", world_name(world, life->node),

@@ -104,7 +104,7 @@ static void forge_forward_join(
 	struct world *world, size_t from, size_t to, size_t node, uint16_t ttl)
 {
 	static struct wire_message message = {.type = WIRE_FORWARD_JOIN};
-	const struct address address = world_where_is(node);
+	const struct address address = world_where_is(world, node);
 	struct addr_info info = {0};
 	uint8_t data[LIMIT_PEER_DATA];
 

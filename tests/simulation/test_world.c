@@ -129,6 +129,30 @@ static void the_dead_are_missed(void **state)
 	world_free(world);
 }
 
+/* Others are told of it as long as it may be there (BOOK_TOLD_NS), and then no more. */
+static void who_has_long_been_dead_is_not_passed_on(void **state)
+{
+	struct world_figures figures;
+	struct world *world;
+
+	for (unsigned late = 0; late < 2; late++) {
+		world = make(4, 1, LATENCY);
+		for (size_t i = 1; i < 4; i++)
+			world_bootstrap(world, i, 0);
+		for (size_t i = 0; i < 3; i++)
+			world_start(world, i);
+		world_run(world, 30 * WORLD_S);
+		world_kill(world, 2);
+		world_run(world, (late ? 300 : 10) * WORLD_S);
+		start(world, 3);
+		world_run(world, 60 * WORLD_S);
+		world_figures(world, 3, &figures);
+		assert_true(figures.counters[COUNTER_DISCOVERED] > 1);
+		assert_int_equal(figures.counters[COUNTER_DISCOVERY_FAILED] > 0, !late);
+		world_free(world);
+	}
+}
+
 static void those_who_stop_say_so(void **state)
 {
 	struct world *world = make_pair();
@@ -271,6 +295,7 @@ int main(void)
 		cmocka_unit_test(nobody_answers),
 		cmocka_unit_test(somebody_answers_later),
 		cmocka_unit_test(the_dead_are_missed),
+		cmocka_unit_test(who_has_long_been_dead_is_not_passed_on),
 		cmocka_unit_test(those_who_stop_say_so),
 		cmocka_unit_test(the_restarted_are_recognised),
 		cmocka_unit_test(a_short_cut_loses_nothing),

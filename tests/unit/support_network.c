@@ -12,6 +12,8 @@
 struct packet {
 	size_t from, to;
 	bool lost_peer; /* no bytes: from has been without a connection for a while */
+	bool gossip;
+	uint16_t round; /* of gossip */
 	size_t size;
 	uint8_t bytes[];
 };
@@ -117,7 +119,8 @@ void network_start(struct network *network, size_t count, uint64_t seed)
 	network->count = count;
 	network->nodes = calloc(count, sizeof *network->nodes);
 	assert_non_null(network->nodes);
-	network->latency = 5 * NETWORK_MS;
+	network->latency = network->latency_spread = 5 * NETWORK_MS;
+	network->pairs = 7;
 	network->now = 1000 * NETWORK_MS;
 	memset(network->topic.bytes, 0xaa, ID_SIZE);
 	for (size_t i = 0; i < count; i++)
@@ -141,10 +144,10 @@ static void post(struct network *network, struct packet *packet, uint64_t delay)
 
 static uint64_t pair_latency(const struct network *network, size_t a, size_t b)
 {
-	uint64_t state = (a < b ? a << 16 | b : b << 16 | a) + 7;
+	uint64_t state = (a < b ? a << 16 | b : b << 16 | a) + network->pairs;
 	struct random random = random_seeded(&state);
 
-	return network->latency + random_below(&random, network->latency);
+	return network->latency + random_below(&random, network->latency_spread);
 }
 
 static void trace(struct network *network, uint64_t value)
@@ -172,6 +175,8 @@ static void send_frame(struct network *network, size_t from, size_t to, struct f
 	memcpy(at, frame->tail, frame->tail_size);
 	assert_true(packet->size < LIMIT_FRAME);
 	assert_int_equal(wire_decode(packet->bytes, packet->size, &message), 0);
+	packet->gossip = message.type == WIRE_GOSSIP;
+	packet->round = packet->gossip ? message.gossip.round : 0;
 	network->nodes[from].sent[message.type]++;
 	network->nodes[from].sent_bytes += (unsigned)packet->size;
 	trace(network, network->now);
@@ -200,6 +205,7 @@ void network_effects(struct network *network, size_t node)
 			memcpy(&number, effect.message->content, sizeof number);
 			assert_true(number < NETWORK_MESSAGES);
 			n->delivered[number]++;
+			network->deliveries++;
 			message_unref(effect.message);
 			break;
 		case GOSSIP_NEIGHBOUR_UP:
@@ -251,7 +257,9 @@ static void arrive(struct network *network, struct packet *packet)
 {
 	struct network_node *to = &network->nodes[packet->to];
 	struct id from = network_id(packet->from);
+	uint64_t deliveries = network->deliveries;
 
+	network->payloads += to->up && packet->gossip;
 	if (to->up && packet->lost_peer)
 		gossip_peer_lost(to->gossip, network->now, &from);
 	else if (to->up && network->nodes[packet->from].up)
@@ -259,6 +267,8 @@ static void arrive(struct network *network, struct packet *packet)
 					 packet->bytes, packet->size),
 			0);
 	network_effects(network, packet->to);
+	if (network->deliveries > deliveries && packet->round > network->last_hop)
+		network->last_hop = packet->round;
 	free(packet);
 }
 
@@ -277,14 +287,15 @@ static void tick(struct network *network, size_t node)
 	network_effects(network, node);
 }
 
-void network_run(struct network *network, uint64_t duration)
+void network_run_until(struct network *network, uint64_t deliveries, uint64_t duration)
 {
 	uint64_t end = network->now + duration;
 
 	/* Tests may have called cores themselves. */
 	for (size_t i = 0; i < network->count; i++)
 		await(network, i);
-	while (network->events_count > 0 && network->events[0].at <= end) {
+	while (network->deliveries < deliveries && network->events_count > 0 &&
+		network->events[0].at <= end) {
 		struct network_event event = take_event(network);
 
 		network->now = event.at;
@@ -293,7 +304,13 @@ void network_run(struct network *network, uint64_t duration)
 		else if (event.at == network->nodes[event.node].awaited)
 			tick(network, event.node);
 	}
-	network->now = end;
+	if (network->deliveries < deliveries)
+		network->now = end;
+}
+
+void network_run(struct network *network, uint64_t duration)
+{
+	network_run_until(network, UINT64_MAX, duration);
 }
 
 void network_kill(struct network *network, size_t node)

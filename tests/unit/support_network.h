@@ -14,7 +14,7 @@
 #include "bridge/gossip/gossip.h"
 #include "bridge/gossip/wire.h"
 
-#define NETWORK_MESSAGES 512
+#define NETWORK_MESSAGES 1024
 #define NETWORK_MS	 UINT64_C(1000000)
 
 struct network_event;
@@ -40,7 +40,12 @@ struct network {
 	struct network_event *events; /* a heap, by time */
 	size_t events_count, events_room;
 	uint64_t events_made;
-	uint64_t latency; /* least; up to twice as long, constant for a pair */
+	/* Least, and how much longer it may be; constant for a pair, whose latencies are drawn
+	 * from 'pairs'. */
+	uint64_t latency, latency_spread, pairs;
+	/* Since the beginning: Gossip frames that have arrived, and those that were delivered. */
+	uint64_t payloads, deliveries;
+	unsigned last_hop; /* the largest round of one that was delivered; the caller's to reset */
 	uint64_t trace;	  /* a hash of all that was sent, to compare runs */
 	/* Frames for which it says true get lost; may be NULL. */
 	bool (*loses)(struct network *network, size_t from, size_t to,
@@ -61,6 +66,8 @@ void network_ask(struct network *network, size_t node, size_t peer);
 void network_publish(struct network *network, size_t node, unsigned number);
 /* Runs for that long. */
 void network_run(struct network *network, uint64_t duration);
+/* Runs until so many messages were delivered since the beginning, or for that long. */
+void network_run_until(struct network *network, uint64_t deliveries, uint64_t duration);
 /* Carries out what a node's core wants done: after each call to the core. */
 void network_effects(struct network *network, size_t node);
 /* It stops without a word; the others learn it a second later. */

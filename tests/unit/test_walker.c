@@ -19,13 +19,13 @@ static struct {
 	struct random random;
 	size_t known; /* the first so many nodes */
 	unsigned looks; /* at the book */
-	bool shut[NODES];
+	bool shut[NODES], doubtful[NODES];
 	unsigned visits[NODES];
 	uint64_t visited_at[NODES];
 	struct {
 		size_t node;
 		uint64_t begun, ends;
-	} running[WALKER_MOST];
+	} running[WALKER_MOST + 1];
 	size_t running_count;
 	uint64_t duration[NODES]; /* of a session */
 	enum walk result[NODES];
@@ -60,9 +60,15 @@ static bool may_visit(void *context, const struct id *node)
 	return !world.shut[node->bytes[0] - 0x10u];
 }
 
+static bool is_doubtful(void *context, const struct id *node)
+{
+	(void)context;
+	return world.doubtful[node->bytes[0] - 0x10u];
+}
+
 static void make(size_t configured)
 {
-	struct walker_nodes nodes = {some_node, may_visit, NULL};
+	struct walker_nodes nodes = {some_node, may_visit, is_doubtful, NULL};
 	struct id ids[NODES];
 
 	for (size_t i = 0; i < configured; i++)
@@ -107,17 +113,18 @@ static void end_sessions(void)
 static void take(void)
 {
 	struct id id;
-	size_t node, guard = 0, quick;
+	size_t node, guard = 0, young;
 
 	while (walker_effect(world.walker, world.now, &id)) {
 		node = id.bytes[0] - 0x10u;
+		young = 0;
+		for (size_t i = 0; i < world.running_count; i++)
+			young += world.now - world.running[i].begun < S;
+		assert_true(young < WALKER_AT_ONCE);
 		assert_true(node < NODES);
-		quick = 0;
-		for (size_t i = 0; i < world.running_count; i++) {
+		for (size_t i = 0; i < world.running_count; i++)
 			assert_true(world.running[i].node != node);
-			quick += world.now < world.running[i].begun + WALKER_SLOW_MS * MS;
-		}
-		assert_true(quick < WALKER_AT_ONCE && world.running_count < WALKER_MOST);
+		assert_true(world.running_count < WALKER_MOST);
 		world.running[world.running_count].node = node;
 		world.running[world.running_count].begun = world.now;
 		world.running[world.running_count++].ends = world.now + world.duration[node];
@@ -228,26 +235,6 @@ static void slow_ones_delay_nobody(void **state)
 	assert_true(all_visits() - 3 >= 4);
 }
 
-/* Dials that nobody answers take five seconds each: not the places of all others, and yet there is
- * a bound. */
-static void dead_ones_hold_no_place(void **state)
-{
-	make(0);
-	world.known = NODES;
-	for (size_t i = 0; i < NODES; i++)
-		world.duration[i] = 5 * S;
-	walker_reset(world.walker, world.now);
-	walker_search(world.walker, world.now, true, true);
-	pass(950 * MS);
-	assert_int_equal(all_visits(), WALKER_AT_ONCE);
-	pass(1000 * MS);
-	assert_int_equal(all_visits(), 2 * WALKER_AT_ONCE);
-	pass(3000 * MS);
-	assert_int_equal(all_visits(), WALKER_MOST);
-	pass(500 * MS);
-	assert_true(all_visits() > WALKER_MOST);
-}
-
 static void the_only_one_is_dead(void **state)
 {
 	unsigned before;
@@ -334,7 +321,7 @@ static void nobody_is_looked_for_in_vain_again_and_again(void **state)
 
 static void each_allocation_fails(void **state)
 {
-	struct walker_nodes nodes = {some_node, may_visit, NULL};
+	struct walker_nodes nodes = {some_node, may_visit, is_doubtful, NULL};
 	struct walker *walker;
 	struct id id = node_id(0);
 
@@ -405,6 +392,58 @@ static void without_a_search_the_walk_is_slow(void **state)
 	assert_true(visited() < NODES / 2);
 }
 
+/* They take long, and however many there are two places are free for the others. */
+static void the_doubtful_come_last_and_not_all_at_once(void **state)
+{
+	make(1);
+	world.known = NODES;
+	for (size_t i = 0; i + 2 < NODES; i++) {
+		world.doubtful[i] = true;
+		world.duration[i] = 5 * S;
+		world.result[i] = WALK_FAILED;
+	}
+	walker_search(world.walker, world.now, true, true);
+	walker_reset(world.walker, world.now);
+	pass(S);
+	assert_int_equal(world.visits[NODES - 1], 1);
+	assert_int_equal(world.visits[NODES - 2], 1);
+	assert_int_equal(all_visits(), 2 + WALKER_DOUBTFUL);
+	for (size_t i = 0; i < NODES - 2; i++)
+		if (world.visits[i] > 0)
+			assert_true(world.visited_at[i] > world.visited_at[NODES - 1] &&
+				    world.visited_at[i] > world.visited_at[NODES - 2]);
+	/* While those are waited for. */
+	walker_reset(world.walker, world.now);
+	pass(S / 2);
+	assert_int_equal(world.visits[NODES - 1], 2);
+	assert_int_equal(world.visits[NODES - 2], 2);
+	/* In the end everybody is asked. */
+	pass(600 * S);
+	assert_true(visited() == NODES);
+}
+
+/* Nobody knows yet that they are dead: a second is lost with them, not their time-out. */
+static void those_who_do_not_answer_hold_up_nobody(void **state)
+{
+	make(1);
+	world.known = WALKER_AT_ONCE;
+	for (size_t i = 0; i < NODES; i++)
+		world.duration[i] = 1000 * S;
+	walker_reset(world.walker, world.now);
+	pass(S / 2);
+	assert_int_equal(world.running_count, WALKER_AT_ONCE);
+	world.known = WALKER_AT_ONCE + 1;
+	walker_reset(world.walker, world.now);
+	pass(S / 2 + S / 10);
+	assert_int_equal(world.visits[WALKER_AT_ONCE], 1);
+	/* Nor without an end. */
+	world.known = NODES;
+	walker_search(world.walker, world.now, true, true);
+	pass(100 * S);
+	assert_int_equal(world.running_count, WALKER_MOST);
+	assert_true(walker_deadline(world.walker) == UINT64_MAX);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -414,8 +453,9 @@ int main(void)
 		TEST(pace),
 		TEST(everybody_is_visited_in_the_end),
 		TEST(slow_ones_delay_nobody),
-		TEST(dead_ones_hold_no_place),
 		TEST(the_only_one_is_dead),
+		TEST(those_who_do_not_answer_hold_up_nobody),
+		TEST(the_doubtful_come_last_and_not_all_at_once),
 		TEST(out_of_turn),
 		TEST(resets_are_bounded),
 		TEST(a_search_goes_to_everybody_at_once),
