@@ -21,8 +21,8 @@ rest           idle overlays of 7 to 40 real nodes, watched for P2PANDA_REST_SEC
 scale          a thousand overlays, ten thousand nodes, a million remembered messages: how long
                the node's thread works at a stretch, and that nobody starves; likewise beside
 broker         the plugin in a stock Mosquitto
-interop        the same, with real p2panda-net peers (Rust, built here: needs the
-               network once and about ten minutes)
+interop        the same, with real p2panda-net peers and p2panda applications (Rust, built
+               here: needs the network once and about twenty minutes)
 sanitizers     broker and interop once more with ASan and UBSan, then with TSan
 interop07      (only by name) interop with p2panda 0.7.0, which has the gossip of 0.7.1
 worlds         (only by name) the same with 2 to 60, 100, 300 and 1000 nodes, ten seeds each:

@@ -37,9 +37,9 @@ static void check_body(const uint8_t *data, size_t size)
 	/* A second opinion. */
 	if (!strict) {
 		require(!cbor_parser_init(data, size, 0, &parser, &value));
-		require(!cbor_value_validate(&value, CborValidateCanonicalFormat | CborValidateUtf8 |
-							     CborValidateMapKeysAreUnique |
-							     CborValidateCompleteData));
+		require(!cbor_value_validate(&value,
+			CborValidateCanonicalFormat | CborValidateUtf8 |
+				CborValidateMapKeysAreUnique | CborValidateCompleteData));
 	}
 }
 

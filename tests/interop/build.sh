@@ -1,17 +1,20 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT OR Apache-2.0
 #
-# Builds the reference peers peer06 (p2panda 0.6.1), peer071 (p2panda 0.7.1) and
-# peer07 (p2panda 0.7.0).
+# Builds the reference peers peer06 (p2panda-net 0.6.1), peer071 (0.7.1) and peer07
+# (0.7.0), the applications app06 and app071 on the crate p2panda above it, and the
+# example for people (examples/application).
 #
-#   tests/interop/build.sh [06] [071] [07]   all when none is named, in this order
+#   tests/interop/build.sh [06] [071] [07] [app06] [app071] [application]
+#
+# All are built when none is named, in this order; a number is a peer's.
 #
 # CARGO_TARGET_DIR  where to build (default: tests/interop/.build, ignored by git)
 # CARGO_HOME        cargo's cache of downloads, as usual
 #
-# The peers share one target directory, as most of their dependencies are equal.
-# They are built from copies below it, so that the lock files land there as well
-# and the tree may be read-only. The network is used only for what is not cached.
+# They share one target directory, as most of their dependencies are equal. They are
+# built from copies below it, so that the lock files land there as well and the tree
+# may be read-only. The network is used only for what is not cached.
 # Exit status: 0 and, as the last line on stdout, the directory of the binaries.
 set -eu
 
@@ -20,9 +23,14 @@ say() { echo "interop: $*" >&2; }
 die() { say "$*"; exit 1; }
 
 command -v cargo >/dev/null 2>&1 || die "cargo is not installed"
-[ $# -gt 0 ] || set -- 06 071 07
-for generation in "$@"; do
-	[ -f "$here/peer$generation/Cargo.toml" ] || die "there is no peer$generation"
+[ $# -gt 0 ] || set -- 06 071 07 app06 app071 application
+names=
+for name in "$@"; do
+	case $name in
+	0*) name=peer$name ;;
+	esac
+	[ -f "$here/$name/Cargo.toml" ] || [ "$name" = application ] || die "there is no $name"
+	names="$names $name"
 done
 
 target=${CARGO_TARGET_DIR:-$here/.build}
@@ -31,25 +39,41 @@ target=$(cd "$target" && pwd)
 export CARGO_TARGET_DIR="$target"
 src=$target/interop
 
-# An unchanged copy keeps its time stamp: nothing is then built again.
+# The example has cargo's own profile: here that of the others, which is theirs to build with.
+export CARGO_PROFILE_DEV_OPT_LEVEL=1 CARGO_PROFILE_DEV_DEBUG=false
+export CARGO_PROFILE_DEV_DEBUG_ASSERTIONS=false CARGO_PROFILE_DEV_OVERFLOW_CHECKS=false
+export CARGO_PROFILE_DEV_INCREMENTAL=false CARGO_PROFILE_DEV_CODEGEN_UNITS=4
+export CARGO_PROFILE_DEV_STRIP=debuginfo
+
+# refresh <directory> <file>: an unchanged copy keeps its time stamp, so that nothing is
+# built again.
 refresh() {
-	cmp -s "$here/$1" "$src/$1" || cp "$here/$1" "$src/$1"
+	cmp -s "$1/$2" "$src/$2" || cp "$1/$2" "$src/$2"
 }
 
 host=$(rustc -vV | sed -n 's/^host: //p')
-for generation in "$@"; do
-	name=peer$generation
+for name in $names; do
 	mkdir -p "$src/$name"
-	refresh peer.rs
-	refresh "$name/Cargo.toml"
+	if [ "$name" = application ]; then
+		refresh "$here/../../examples" application/main.rs
+		refresh "$here/../../examples" application/Cargo.toml
+	else
+		refresh "$here" "${name%%[0-9]*}.rs"
+		refresh "$here" "$name/Cargo.toml"
+	fi
 	cd "$src/$name"
 	begun=$(date +%s)
 
 	if [ ! -f Cargo.lock ] || [ Cargo.toml -nt Cargo.lock ]; then
 		say "$name: choosing versions"
-		# What was chosen before stays, and 07 takes what 071 has: it is built already.
-		[ -f Cargo.lock ] || [ "$name" != peer07 ] || [ ! -f ../peer071/Cargo.lock ] ||
-			cp ../peer071/Cargo.lock .
+		# What was chosen before stays, and another takes what a peer has: it is built.
+		case $name in
+		peer07) like=../peer071 ;;
+		application) like=../app071 ;;
+		app*) like=../peer${name#app} ;;
+		*) like=. ;;
+		esac
+		[ -f Cargo.lock ] || [ ! -f $like/Cargo.lock ] || cp $like/Cargo.lock .
 		cargo update --workspace --quiet --offline --ignore-rust-version 2>/dev/null ||
 			cargo update --workspace --ignore-rust-version ||
 			die "$name: no set of versions found (offline?)"

@@ -15,6 +15,7 @@ from fixtures import (  # noqa: E402, F401
     pytest_configure,
     pytest_runtest_makereport,
 )
+from app import Application, Example  # noqa: E402
 from rust_peer import GENERATIONS, RustPeer  # noqa: E402
 
 
@@ -44,3 +45,31 @@ def rust():
     yield start
     for peer in peers:
         peer.kill()
+
+
+@pytest.fixture
+def application():
+    """Starts applications on the crate p2panda that end with the test."""
+    apps = []
+
+    def start(generation, **options):
+        apps.append(Application(generation, **options))
+        return apps[-1]
+
+    yield start
+    for app in apps:
+        app.kill()
+
+
+@pytest.fixture
+def example():
+    """Starts the example, which ends with the test, on a topic."""
+    examples = []
+
+    def start(topic):
+        examples.append(Example(topic))
+        return examples[-1]
+
+    yield start
+    for one in examples:
+        one.kill()

@@ -25,10 +25,11 @@ static void characters_of_each_length(void **state)
 
 static void what_is_none(void **state)
 {
-	static const char *const bad[] = {"\x80", "\xbf", "\xc0\x80", "\xc1\xbf", "\xc2", "\xc2\x41",
-		"\xc2\xc2", "\xe0\x9f\xbf", "\xe1\x80", "\xe1\x80\xc0", "\xed\xa0\x80", "\xed\xbf\xbf",
-		"\xf0\x8f\xbf\xbf", "\xf1\x80\x80", "\xf1\x80\x80\x7f", "\xf4\x90\x80\x80",
-		"\xf5\x80\x80\x80", "\xf8\x88\x80\x80\x80", "\xfe", "\xff", "a\xff"};
+	static const char *const bad[] = {"\x80", "\xbf", "\xc0\x80", "\xc1\xbf", "\xc2",
+		"\xc2\x41", "\xc2\xc2", "\xe0\x9f\xbf", "\xe1\x80", "\xe1\x80\xc0", "\xed\xa0\x80",
+		"\xed\xbf\xbf", "\xf0\x8f\xbf\xbf", "\xf1\x80\x80", "\xf1\x80\x80\x7f",
+		"\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xf8\x88\x80\x80\x80", "\xfe", "\xff",
+		"a\xff"};
 
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
 		assert_false(valid(bad[i]));
@@ -38,7 +39,8 @@ static void what_is_none(void **state)
 static void each_code_point(void **state)
 {
 	for (uint32_t point = 0x800; point < 0x200000; point++) {
-		uint8_t text[] = {(uint8_t)(0xf0 | point >> 18), (uint8_t)(0x80 | (point >> 12 & 0x3f)),
+		uint8_t text[] = {(uint8_t)(0xf0 | point >> 18),
+			(uint8_t)(0x80 | (point >> 12 & 0x3f)),
 			(uint8_t)(0x80 | (point >> 6 & 0x3f)), (uint8_t)(0x80 | (point & 0x3f))};
 
 		assert_true(utf8_is_valid(text, 4) == (point >= 0x10000 && point <= 0x10ffff));

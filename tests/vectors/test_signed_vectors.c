@@ -110,7 +110,7 @@ static void what_applications_send_is_taken(void **state)
 		size_t counts[2] = {0};
 
 		assert_int_equal(for_each(generations[i], is_decoded, counts), 293);
-		/* Too large for a message of gossip: 7. Too deep: 10. By 0.6.1, an indefinite map. */
+		/* Too large for gossip: 7. Too deep: 10. By 0.6.1, an indefinite map. */
 		assert_int_equal(counts[1], 17 + (i == 0));
 	}
 }
