@@ -21,7 +21,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 struct stream {
 	struct connection *connection;
-	struct outlet *outlet;
+	struct stream_out *stream_out;
 	bool finished;
 	struct frame *held; /* not acknowledged, newest last */
 	struct stream *prev, *next;
@@ -58,7 +58,7 @@ static struct id id_of(uint8_t first, size_t number)
 	return id;
 }
 
-static int io_open(void *context, const struct id *topic, struct outlet *outlet, void **stream)
+static int io_open(void *context, const struct id *topic, struct stream_out *stream_out, void **stream)
 {
 	struct connection *connection = context;
 	struct stream *made;
@@ -71,7 +71,7 @@ static int io_open(void *context, const struct id *topic, struct outlet *outlet,
 	made = calloc(1, sizeof *made);
 	require(made);
 	made->connection = connection;
-	made->outlet = outlet;
+	made->stream_out = stream_out;
 	DL_APPEND(connection->streams, made);
 	*stream = made;
 	return ERROR_NONE;
@@ -121,7 +121,7 @@ static void end_stream(struct stream *stream)
 	struct frame *held = stream->held;
 
 	stream->held = NULL;
-	links_stream_closed(world.links, world.now, stream->outlet, held);
+	links_stream_closed(world.links, world.now, stream->stream_out, held);
 	DL_DELETE(stream->connection->streams, stream);
 	free(stream);
 }
@@ -314,12 +314,13 @@ static uint64_t dropped(void)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const struct link_io io = {io_open, io_send, io_finish, io_close};
+	static const struct id me = {{1}};
 	uint64_t seed = 1;
 	struct random random = random_seeded(&seed);
 
 	memset(&world, 0, sizeof world);
 	world.now = 1000000 * MS;
-	require(links_new(&io, &random, &world.counters, &world.links) == 0);
+	require(links_new(&io, &me, &random, &world.counters, &world.links) == 0);
 	if (size > 4096)
 		size = 4096;
 	for (; size >= 2; data += 2, size -= 2)

@@ -65,8 +65,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.max_bidi_streams = 2,
 		.idle_timeout = QUIC_IDLE_TIMEOUT,
 		.keep_alive = true,
-		.callbacks = {on_connection, on_accept, on_closed, on_stream_data, on_stream_closed,
-			on_connection},
+		.callbacks = {.connected = on_connection,
+			.accept = on_accept,
+			.closed = on_closed,
+			.stream_data = on_stream_data,
+			.stream_closed = on_stream_closed,
+			.stream_credit = on_connection},
 	};
 	struct quic_config config = {
 		.loop = &loop,

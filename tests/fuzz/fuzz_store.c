@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "bridge/bytes/reader.h"
-#include "bridge/store.h"
+#include "bridge/io/store.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
