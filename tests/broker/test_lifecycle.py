@@ -122,7 +122,7 @@ def test_fixed_topic_is_never_left(brokers):
     with Pulse(lambda payload: sender.post(topic, payload), "go on", 0.05):
         watcher.wait_count(topic, 21)
     assert not any(f"overlay {id[:10]}: left" in line for line in b.our_log())
-    assert b.number("overlays") == 1
+    b.wait_number("overlays", 1)
 
 
 def test_publisher_lingers(brokers):
