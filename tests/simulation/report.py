@@ -176,11 +176,11 @@ the number is that of the nodes.
 
 **Bold** is what is more than 5 % worse, for two reasons. Our nodes fill their views (4.9 of 5
 neighbours after a second, as HyParView's paper has it), upstream's give up a place with the first node
-that refuses and forget whom they have disconnected (4.2, and 4.5 after minutes): each tie more carries one copy more of a sender's *first*
-message and none of the others, but one of each when everybody sends at once. And a thousand nodes that
-join through one node in the same second are neighbours of those that came just before and after them;
-upstream mixes them better by answering answers. Whole nodes ask some others at random a little later
-(`settle` in `bridge/mesh/neighbours.c`).
+that refuses and forget whom they have disconnected (4.2, and 4.5 after minutes): each tie more carries
+one copy more of a sender's *first* message and none of the others, but one of each when everybody sends
+at once. And a thousand nodes that join through one node in the same second are neighbours of those that
+came just before and after them; upstream mixes them better by answering answers. Whole nodes ask some
+others at random a little later (`settle` in `bridge/mesh/neighbours.c`; `spread`, below).
 
 With ten thousand nodes, one seed:
 

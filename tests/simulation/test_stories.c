@@ -40,8 +40,9 @@
 #define ARRIVAL_NS (5 * WORLD_S)
 #define FAREWELL_NS (2 * WORLD_S)
 
-/* For one who has just come. */
-#define NEWCOMER_NS (5 * WORLD_S)
+/* For one who has just come: at p95. (The dead cost three seconds each time that four of them are waited
+ * for.) */
+#define NEWCOMER_NS (2 * WORLD_S)
 #define NEWCOMER_MOST_NS (60 * WORLD_S)
 #define NEWCOMER_DEAD 5
 
