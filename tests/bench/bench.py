@@ -4,7 +4,8 @@ own bridge over TLS, in one run on one machine.
 
 Prints a table of ratios (plugin / bridge; below 1 the plugin is better): medians of several
 rounds, in which both take turns. Both brokers of each pair run all the time; a pair that has
-nothing to do costs next to nothing.
+nothing to do costs next to nothing. A second table has a view for applications, whose messages
+are signed and verified, against the plugin's plain topic.
 
 Run by `tests/run.sh bench`, which builds the plugin and sets P2PANDA_PLUGIN.
 """
@@ -161,6 +162,18 @@ def plugin_pair(folder: pathlib.Path) -> Pair:
     return Pair("plugin", a, b, overlay(random_topic()))
 
 
+def view_pair(folder: pathlib.Path, codec: str) -> Pair:
+    """The plugin, where publisher and subscriber use a view: as fast as others, not as an
+    application could follow."""
+    a, b = (
+        Broker(folder / f"{codec}-{which}", lines=LINES, options=[("signed_rate", "0")])
+        for which in "ab"
+    )
+    a.add_peer(b)
+    b.start(), a.start()
+    return Pair(f"view {codec}", a, b, f"{overlay(random_topic())}/ephemeral/{codec}")
+
+
 def _without_plugin(broker: Broker, lines: list[str]) -> Broker:
     config = broker.config()
     broker.spawn("\n".join([config[: config.index("plugin ")], *lines, ""]))
@@ -213,31 +226,57 @@ def quantile(values: list[float], part: float) -> float:
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
     parser.add_argument("--rounds", type=int, default=7)
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--views", action="store_true", help="only the table of the views")
+    options = parser.parse_args()
+    if not options.views:
+        run(options.rounds, bridges, measure_all)
+        print()
+    run(options.rounds, views, measure_views)
+
+
+def bridges(path: pathlib.Path) -> list[Pair]:
+    return [plugin_pair(path), bridge_pair(path, True), bridge_pair(path, False)]
+
+
+def views(path: pathlib.Path) -> list[Pair]:
+    return [view_pair(path, "text"), plugin_pair(path)]
+
+
+def run(
+    rounds: int,
+    make: Callable[[pathlib.Path], list[Pair]],
+    measure: Callable[[int, list[Pair]], None],
+):
     with tempfile.TemporaryDirectory(prefix="p2panda-bench-") as folder:
-        path = pathlib.Path(folder)
-        pairs = [plugin_pair(path), bridge_pair(path, True), bridge_pair(path, False)]
+        pairs = make(pathlib.Path(folder))
         try:
             for pair in pairs:
                 pair.ready()
-            measure_all(rounds, pairs)
+            measure(rounds, pairs)
         finally:
             for pair in pairs:
                 for broker in pair.brokers:
                     broker.kill()
 
 
-def measure_all(rounds: int, pairs: list[Pair]):
-    print("| plugin / | " + " | ".join(pair.name for pair in pairs[1:]) + " |")
-    print("|---" * len(pairs) + "|")
+class Table:
+    """Of ratios, printed row by row: the first pair / each other one."""
 
-    def row(name: str, measure: Callable[[Pair], float], times: int = rounds):
+    def __init__(self, rounds: int, pairs: list[Pair]):
+        self._rounds, self._pairs = rounds, pairs
+        print(f"| {pairs[0].name} / | " + " | ".join(pair.name for pair in pairs[1:]) + " |")
+        print("|---" * len(pairs) + "|")
+
+    def row(self, name: str, measure: Callable[[Pair], float], rounds: int | None = None):
         cells = [
             f"{middle:.2f} ({low:.2f} to {high:.2f})"
-            for middle, low, high in compare(times, pairs, measure)
+            for middle, low, high in compare(rounds or self._rounds, self._pairs, measure)
         ]
         print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
 
+
+def measure_all(rounds: int, pairs: list[Pair]):
+    row = Table(rounds, pairs).row
     # Before there was anything to remember: that is forgotten bit by bit for 90 s.
     row("processor time when idle", lambda pair: pair.idle(10), 3)
     row("memory at first", lambda pair: pair.memory(), 1)
@@ -254,6 +293,17 @@ def measure_all(rounds: int, pairs: list[Pair]):
     row("latency, median", lambda pair: quantile(pair.latencies(300, 64), 0.5))
     row("latency, 99 of 100", lambda pair: quantile(pair.latencies(300, 64), 0.99))
     row("memory after all that", lambda pair: pair.memory(), 1)
+
+
+def measure_views(rounds: int, pairs: list[Pair]):
+    row = Table(rounds, pairs).row
+    for size in (64, 3900):
+        row(
+            f"processor time per message of {size} bytes, 2000/s",
+            lambda pair, size=size: pair.paced(4000, size, 2000),
+        )
+    row("latency, median", lambda pair: quantile(pair.latencies(300, 64), 0.5))
+    row("latency, 99 of 100", lambda pair: quantile(pair.latencies(300, 64), 0.99))
 
 
 if __name__ == "__main__":

@@ -257,3 +257,108 @@ def test_json_keys(brokers):
     there.wait_message(view(topic, "json"), b'{"unit":"C","a":1}')
     here.wait_message(view(topic, "json"), b'{"a":1,"unit":"F"}')
     assert json.loads(here.payloads(view(topic, "json"))[-1]) == {"a": 1, "unit": "F"}
+
+
+def test_equal_payloads_among_three(brokers):
+    """Each exactly once on each, whoever has forwarded it."""
+    made = [brokers() for _ in range(3)]
+    for number, broker in enumerate(made):
+        for other in made[:number]:
+            broker.add_peer(other)
+        broker.start()
+    topic = view(overlay(random_topic()), "json")
+    clients = [broker.client(topic) for broker in made]
+    for broker in made:
+        broker.wait_number("neighbours", 2)
+    sent = [b'"ON"', b'"OFF"', b'"ON"'] + [b'{"temp":21.5}'] * 1000
+    mids = [clients[0].post(topic, payload, 1) for payload in sent]
+    for mid in mids:
+        clients[0].wait_published(mid)
+    for client in clients:
+        client.wait_count(topic, len(sent), within(20))
+    # And one more from each side, behind all of them.
+    for number in (1, 2):
+        clients[number].publish(topic, b"%d" % number)
+    last = [b"1", b"2"]
+    for client in clients:
+        client.wait_all(topic, last)
+        found = client.payloads(topic)
+        assert [one for one in found if one not in last] == sent
+        assert sorted(one for one in found if one in last) == last
+    for broker in made:
+        assert broker.number("dropped/repeated") == 0
+        assert broker.number("limits/verified") == 0
+
+
+def test_used_both_ways(brokers):
+    """raw_among_signed allow: plain and signed ones in one overlay, each to those who want it."""
+    a, b = (brokers(options=[("raw_among_signed", "allow")]) for _ in range(2))
+    a.add_peer(b)
+    a.start(), b.start()
+    id = random_topic()
+    topic = overlay(id)
+    here, there = (broker.client(topic, view(topic, "text")) for broker in (a, b))
+    a.wait_joined(id), b.wait_joined(id)
+    for client, name in ((here, b"a"), (there, b"b"), (here, b"c")):
+        assert client.publish(topic, b"plain " + name).value == 0
+        assert client.publish(view(topic, "text"), b"signed " + name).value == 0
+    signed, plain = [b"signed a", b"signed b", b"signed c"], [b"plain a", b"plain b", b"plain c"]
+    for client, others in ((here, {b"b"}), (there, {b"a", b"c"})):
+        client.wait_count(view(topic, "text"), 3)
+        client.wait_count(topic, 3 + len(others))
+        assert sorted(client.payloads(view(topic, "text"))) == signed
+        raw = client.payloads(topic)
+        assert sorted(one for one in raw if one.startswith(b"plain")) == plain
+        # Of what was signed here nobody sees the tuple.
+        tuples = [one for one in raw if one.startswith(b"\x86\x01\x58\x20")]
+        assert {one[-1:] for one in tuples} == others and len(tuples) == len(others)
+    assert a.number("dropped/raw_among_signed") == b.number("dropped/raw_among_signed") == 0
+
+
+def test_shared(pair):
+    """$share: each message to one of the group, and to those who are in none."""
+    a, b = pair
+    id = random_topic()
+    topic = view(overlay(id), "json")
+    group = [b.client(f"$share/group/{topic}") for _ in range(2)]
+    alone, here = b.client(topic), a.client(topic)
+    a.wait_joined(id)
+    sent = [b"%d" % number for number in range(40)]
+    for payload in sent:
+        here.publish(topic, payload)
+    assert alone.wait_count(topic, len(sent)) == sent
+    group[0].wait(lambda: sum(len(one.payloads(topic)) for one in group) >= len(sent))
+    assert sorted(sum((one.payloads(topic) for one in group), [])) == sorted(sent)
+
+
+def test_shared_alone_holds(pair):
+    """A group's subscription of a view is one of the overlay."""
+    a, b = pair
+    id = random_topic()
+    topic = view(overlay(id), "text")
+    member = b.client(f"$share/group/{topic}")
+    here = a.client(topic)
+    a.wait_joined(id)
+    here.publish(topic, b"hello")
+    message = member.wait_message(topic, b"hello")
+    assert message.properties["p2panda-author"] == a.id
+    assert member.payloads(overlay(id)) == []
+
+
+def test_wildcards(pair):
+    """p2panda/# sees what arrives on the topics that others have subscribed, and
+    <overlay>/ephemeral/+ is the view json."""
+    a, b = pair
+    id = random_topic()
+    topic = overlay(id)
+    all_of_it, below = b.client("p2panda/#"), b.client(f"{topic}/ephemeral/+")
+    here = a.client(view(topic, "json"))
+    a.wait_joined(id)
+    here.publish(view(topic, "json"), b'{"a":1}')
+    for client in (all_of_it, below):
+        message = client.wait_message(view(topic, "json"), b'{"a":1}')
+        assert message.properties["p2panda-author"] == a.id
+    here.publish(view(topic, "json"), b"2")
+    for client in (all_of_it, below):
+        client.wait_message(view(topic, "json"), b"2")
+        assert client.payloads(view(topic, "json")) == [b'{"a":1}', b"2"]

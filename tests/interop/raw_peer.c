@@ -11,11 +11,14 @@
  *   frame <hex>            any frame, without its length
  *   shuffles <count>       from now on so many Shuffles a second on the last stream, each of 64
  *                          nodes that nobody knows and that could exist; 0: no more
+ *   forge <count>          from now on so many signed messages a second on the last stream, whose
+ *                          author and signature could be and are not; 0: no more
  *   connect                another connection, which is used from then on
  *   close                  ends the one before it
  *
  * Lines on stdout: `id <node id>`, `connected` for each connection, `frame <topic> <size>` for each
- * frame that arrives, `shuffles` for each such command, `ended <why>` (and it ends).
+ * frame that arrives, `shuffles` for each such command, `forged <count>` for each such command (how
+ * many there have been), `ended <why>` (and it ends).
  */
 #include <openssl/rand.h>
 #include <stdio.h>
@@ -30,8 +33,10 @@
 #include "bridge/memory.h"
 #include "bridge/quic/quic.h"
 
-#define SHUFFLE_MS 10
-#define STRANGERS  4096
+#define SHUFFLE_MS  10
+#define FORGE_MS    10
+#define FORGE_AHEAD (256u << 10) /* bytes */
+#define STRANGERS   4096
 
 #define LINE_SIZE (4 * LIMIT_FRAME + 64)
 
@@ -39,6 +44,9 @@ static struct quic_endpoint *endpoint;
 static struct identity identity;
 static uv_timer_t shuffle_timer;
 static size_t shuffles; /* each time */
+static uv_timer_t forge_timer;
+static size_t forge_count; /* each time */
+static uint32_t forged;
 static struct id peer;
 static struct address peer_address;
 static struct quic_connection *connection, *before, *ending;
@@ -166,10 +174,11 @@ static void join(const uint8_t *topic, size_t size)
 	send_message(&neighbor);
 }
 
-static void gossip(const uint8_t *content, size_t size, uint16_t round)
+static int try_gossip(const uint8_t *content, size_t size, uint16_t round)
 {
 	struct message *message = message_new(content, size);
 	struct wire_message gossip = {.type = WIRE_GOSSIP};
+	int error;
 
 	if (!message)
 		die("no memory");
@@ -178,8 +187,15 @@ static void gossip(const uint8_t *content, size_t size, uint16_t round)
 	gossip.gossip.size = size;
 	gossip.gossip.scope = WIRE_SWARM;
 	gossip.gossip.round = round;
-	send_message(&gossip);
+	error = try_message(&gossip);
 	message_unref(message);
+	return error;
+}
+
+static void gossip(const uint8_t *content, size_t size, uint16_t round)
+{
+	if (try_gossip(content, size, round))
+		die("the stream takes no message");
 }
 
 /* An id that somebody has to look at closely: it is a point of the curve. */
@@ -223,6 +239,51 @@ static void shuffle(unsigned long per_second)
 		uv_timer_start(&shuffle_timer, on_shuffle, 0, SHUFFLE_MS);
 }
 
+/* A signed message (bridge/messages/signed.h) in the right form, each another one: that it is
+ * forged is known only when all of the work is done. */
+static int try_forged(void)
+{
+	uint8_t content[256];
+	uint8_t signature[64];
+	struct writer writer;
+
+	if (RAND_bytes(signature, sizeof signature) != 1)
+		die("no randomness");
+	/* A point, and a number below the order of the group. */
+	memcpy(signature, identity.id.bytes, ID_SIZE);
+	signature[63] &= 0x0f;
+	writer_init(&writer, content, sizeof content);
+	writer_bytes(&writer, "\x86\x01\x58\x20", 4);
+	writer_bytes(&writer, identity.id.bytes, ID_SIZE);
+	writer_bytes(&writer, "\x58\x40", 2);
+	writer_bytes(&writer, signature, sizeof signature);
+	writer_bytes(&writer, "\x1b", 1); /* time */
+	writer_u64(&writer, UINT64_C(1790000000000000));
+	writer_bytes(&writer, "\0\x66", 2); /* counter, text */
+	writer_bytes(&writer, "forged", 6);
+	return try_gossip(content, writer_size(&writer), 0);
+}
+
+static void on_forge(uv_timer_t *timer)
+{
+	/* What waits here would be a load that goes on when it has ended. */
+	for (size_t i = 0; i < forge_count; i++) {
+		if (quic_connection_queued(connection) > FORGE_AHEAD || try_forged())
+			return;
+		forged++;
+	}
+}
+
+static void forge(unsigned long per_second)
+{
+	forge_count = per_second * FORGE_MS / 1000;
+	if (forge_count == 0)
+		uv_timer_stop(&forge_timer);
+	else
+		uv_timer_start(&forge_timer, on_forge, 0, FORGE_MS);
+	printf("forged %u\n", forged);
+}
+
 static void connect_again(void)
 {
 	struct quic_connection *another;
@@ -261,6 +322,10 @@ static void on_command(char *line)
 	if (strcmp(word, "shuffles") == 0 && hex) {
 		shuffle(strtoul(hex, NULL, 10));
 		puts("shuffles");
+		return;
+	}
+	if (strcmp(word, "forge") == 0 && hex) {
+		forge(strtoul(hex, NULL, 10));
 		return;
 	}
 	if (more) {
@@ -337,6 +402,7 @@ int main(int argc, char **argv)
 		die("cannot begin");
 	printf("id %s\n", hex_encode(identity.id.bytes, ID_SIZE, id));
 	uv_timer_init(&loop, &shuffle_timer);
+	uv_timer_init(&loop, &forge_timer);
 	uv_poll_init(&loop, &input, 0);
 	uv_poll_start(&input, UV_READABLE, on_input);
 	uv_run(&loop, UV_RUN_DEFAULT);

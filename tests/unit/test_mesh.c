@@ -17,6 +17,7 @@
 #include "bridge/gossip/frame.h"
 #include "bridge/memory.h"
 #include "bridge/mesh/mesh.h"
+#include "bridge/messages/signed.h"
 #include "support_heap.h"
 
 #define MS	 UINT64_C(1000000)
@@ -27,6 +28,7 @@
 #define NODES	 6
 #define STREAMS	 4
 #define TEXT_MAX 4096
+#define RATE	 1000 /* signed messages a second */
 
 struct stream {
 	struct connection *connection;
@@ -55,6 +57,7 @@ static struct {
 	size_t connections_count;
 	size_t credit; /* streams that each peer grants us */
 	bool late;
+	unsigned signed_rate;
 	char calls[TEXT_MAX]; /* of the port, one after the other */
 } node;
 
@@ -211,6 +214,7 @@ static int make(struct mesh **out)
 		.max_overlays = 1,
 		.queue_limit = 2,
 		.queue_age_ns = 30 * S,
+		.signed_rate = node.signed_rate,
 		.cache_bytes = 4096,
 	};
 	const struct mesh_config mesh = {
@@ -232,13 +236,14 @@ static int begin(void)
 	return error ? error : mesh_begin(node.mesh, &node.time, &bound, 1);
 }
 
-static int setup_new(void **state)
+static int setup_node(unsigned signed_rate)
 {
 	uint8_t secret[IDENTITY_SECRET_SIZE] = {0};
 
 	memset(&node, 0, sizeof node);
 	node.seed = 1;
 	node.credit = 4;
+	node.signed_rate = signed_rate;
 	node.time = (struct mesh_time){NOW, WALL};
 	for (size_t i = 0; i < NODES; i++) {
 		secret[0] = (uint8_t)(i + 1);
@@ -248,6 +253,11 @@ static int setup_new(void **state)
 	heap_begin();
 	assert_int_equal(make(&node.mesh), 0);
 	return 0;
+}
+
+static int setup_new(void **state)
+{
+	return setup_node(0);
 }
 
 static void drop_effects(void)
@@ -262,13 +272,23 @@ static void drop_effects(void)
 	}
 }
 
-static int setup(void **state)
+static int setup_begun(unsigned signed_rate)
 {
-	setup_new(state);
+	setup_node(signed_rate);
 	assert_int_equal(begin(), 0);
 	mesh_turn(node.mesh, &node.time);
 	drop_effects();
 	return 0;
+}
+
+static int setup(void **state)
+{
+	return setup_begun(0);
+}
+
+static int setup_paced(void **state)
+{
+	return setup_begun(RATE);
 }
 
 static void close_connection(struct connection *connection)
@@ -819,6 +839,395 @@ static void rows_come_back(void **state)
 	assert_calls("dial 5; ");
 }
 
+/* ---- signed messages in their turn ---- */
+
+#define FIRST 1000 /* bodies are numbers from here on, of two bytes */
+
+static void publish_signed(unsigned from, unsigned count)
+{
+	for (unsigned number = FIRST + from; number < FIRST + from + count; number++) {
+		const uint8_t body[] = {0x19, (uint8_t)(number >> 8), (uint8_t)number};
+
+		mesh_publish_signed(node.mesh, &node.time, &topic, body, sizeof body);
+	}
+	mesh_turn(node.mesh, &node.time);
+}
+
+/* How many signed messages of ours were sent on the connection, in order; *last: the number of the
+ * last one. */
+static unsigned count_signed(const struct connection *connection, unsigned *last)
+{
+	struct signed_message message;
+	const struct frame *frame;
+	unsigned count = 0, number;
+
+	*last = 0;
+	LL_FOREACH (connection->streams[0].frames, frame) {
+		if (!frame->body ||
+			signed_decode(frame->body->content, frame->body->size, &message))
+			continue;
+		assert_int_equal(
+			signed_verify(frame->body->content, frame->body->size, &message), 0);
+		assert_int_equal(message.body_size, 3);
+		number = (unsigned)(message.body[1] << 8 | message.body[2]) - FIRST;
+		assert_true(count == 0 || number > *last);
+		*last = number;
+		count++;
+	}
+	return count;
+}
+
+static void assert_signed(const struct connection *connection, unsigned count, unsigned last)
+{
+	unsigned found;
+
+	assert_int_equal(count_signed(connection, &found), count);
+	assert_int_equal(found, last);
+}
+
+static uint64_t counted(enum counter counter)
+{
+	return counters_get(&node.counters, counter);
+}
+
+static size_t waiting(void)
+{
+	return mesh_figures(node.mesh).waiting;
+}
+
+/* What an application can take. */
+static void a_burst_and_then_a_rate(void **state)
+{
+	struct connection *connection;
+
+	join(&topic);
+	connection = befriend(5);
+	publish_signed(0, 100);
+	assert_signed(connection, LIMIT_SIGNED_BURST, LIMIT_SIGNED_BURST - 1);
+	assert_int_equal(waiting(), 100 - LIMIT_SIGNED_BURST);
+	assert_int_equal(counted(COUNTER_PACED), 100 - LIMIT_SIGNED_BURST);
+	assert_int_equal(mesh_deadline(node.mesh), node.time.now + S / RATE);
+	pass(S / RATE - 1);
+	assert_signed(connection, 64, 63);
+	pass(1);
+	assert_signed(connection, 65, 64);
+	/* One that comes when there is a turn waits behind them all the same. */
+	node.time.now += S / RATE;
+	publish_signed(100, 1);
+	assert_signed(connection, 65, 64);
+	pass(10 * S / RATE);
+	assert_signed(connection, 76, 75);
+	pass(25 * S / RATE);
+	assert_signed(connection, 101, 100);
+	assert_int_equal(waiting(), 0);
+	assert_int_equal(counted(COUNTER_SIGNED), 101);
+	/* After a pause there is a burst again. */
+	pass(S);
+	publish_signed(101, 70);
+	assert_signed(connection, 165, 164);
+}
+
+static void a_pause_makes_no_larger_burst(void **state)
+{
+	struct connection *connection;
+
+	join(&topic);
+	connection = befriend(5);
+	pass(10 * S);
+	publish_signed(0, 100);
+	assert_signed(connection, 64, 63);
+	assert_int_equal(counted(COUNTER_DROPPED_QUEUE_LIMIT), 0);
+}
+
+static void plain_ones_do_not_wait(void **state)
+{
+	struct connection *connection;
+
+	join(&topic);
+	connection = befriend(5);
+	publish_signed(0, 65);
+	node.calls[0] = '\0';
+	publish(&topic, "plain");
+	assert_calls("GOSSIP plain; ");
+	assert_signed(connection, 64, 63);
+}
+
+static void without_a_rate_none_waits(void **state)
+{
+	struct connection *connection;
+
+	join(&topic);
+	connection = befriend(5);
+	publish_signed(0, 1000);
+	assert_signed(connection, 1000, 999);
+	assert_int_equal(counted(COUNTER_PACED), 0);
+}
+
+/* Takes the effects; how many messages were told to be dropped for this reason. */
+static uint64_t told_dropped(enum counter reason)
+{
+	struct mesh_effect effect;
+	uint64_t count = 0;
+
+	while (mesh_effect(node.mesh, &effect)) {
+		if (effect.type != MESH_EVENT)
+			continue;
+		if (effect.event.type == NODE_DROPPED) {
+			assert_int_equal(effect.event.reason, reason);
+			count += effect.event.count;
+		}
+		message_unref(effect.event.message);
+		memory_free(effect.event.text);
+	}
+	return count;
+}
+
+static void the_oldest_that_wait_give_way(void **state)
+{
+	struct connection *connection;
+
+	join(&topic);
+	connection = befriend(5);
+	publish_signed(0, LIMIT_SIGNED_BURST + LIMIT_SIGNED_PACED);
+	assert_int_equal(counted(COUNTER_DROPPED_QUEUE_LIMIT), 0);
+	publish_signed(LIMIT_SIGNED_BURST + LIMIT_SIGNED_PACED, 10);
+	assert_int_equal(waiting(), LIMIT_SIGNED_PACED);
+	assert_int_equal(counted(COUNTER_DROPPED_QUEUE_LIMIT), 10);
+	assert_int_equal(told_dropped(COUNTER_DROPPED_QUEUE_LIMIT), 10);
+	assert_signed(connection, 64, 63);
+	pass(S / RATE);
+	assert_signed(connection, 65, 64 + 10);
+}
+
+static void alone_again_they_wait_for_a_neighbour(void **state)
+{
+	struct wire_message farewell = {.type = WIRE_DISCONNECT};
+	struct connection *connection;
+
+	join(&topic);
+	connection = befriend(5);
+	publish_signed(0, 66);
+	say_message(connection, &farewell);
+	close_connection(connection);
+	pass(S / RATE);
+	assert_int_equal(mesh_figures(node.mesh).neighbours, 0);
+	assert_int_equal(waiting(), 2);
+	pass(S);
+	assert_int_equal(waiting(), 2);
+	connection = befriend(5);
+	assert_signed(connection, 2, 65);
+	assert_int_equal(waiting(), 0);
+}
+
+/* For as long as others. */
+static void alone_they_do_not_wait_for_ever(void **state)
+{
+	join(&topic);
+	publish_signed(0, 1);
+	pass(30 * S - 1);
+	assert_int_equal(waiting(), 1);
+	pass(1);
+	assert_int_equal(waiting(), 0);
+	assert_int_equal(counted(COUNTER_DROPPED_QUEUE_AGE), 1);
+}
+
+static void what_waits_when_it_is_left(void **state)
+{
+	join(&topic);
+	befriend(5);
+	publish_signed(0, 70);
+	drop_effects();
+	mesh_leave(node.mesh, &node.time, &topic);
+	mesh_turn(node.mesh, &node.time);
+	assert_int_equal(counted(COUNTER_DROPPED_LEFT), 6);
+	assert_int_equal(told_dropped(COUNTER_DROPPED_LEFT), 6);
+	assert_int_equal(waiting(), 0);
+	/* They were the last: nothing is due. */
+	pass(S);
+	assert_int_equal(counted(COUNTER_SIGNED), 64);
+}
+
+/* ---- signatures that are looked at ---- */
+
+static struct message *made_by(size_t author, unsigned number)
+{
+	const uint8_t body[] = {0x19, (uint8_t)(number >> 8 | 1), (uint8_t)number};
+	struct message *message;
+
+	assert_int_equal(signed_encode(&identities[author], WALL, number, body, sizeof body,
+				 &message),
+		0);
+	return message;
+}
+
+/* A neighbour brings this: whether it is told to be signed. */
+static bool arrives(struct connection *connection, const uint8_t *content, size_t size)
+{
+	struct message *message = message_new(content, size);
+	struct wire_message gossip = {.type = WIRE_GOSSIP,
+		.gossip = {.id = *message_id(message),
+			.content = content,
+			.size = size,
+			.scope = WIRE_SWARM}};
+	bool is_signed = false, is_there = false;
+	struct mesh_effect effect;
+
+	say_message(connection, &gossip);
+	message_unref(message);
+	while (mesh_effect(node.mesh, &effect)) {
+		if (effect.type != MESH_EVENT)
+			continue;
+		if (effect.event.type == NODE_MESSAGE) {
+			assert_memory_equal(effect.event.message->content, content, size);
+			is_there = true;
+			is_signed = effect.event.is_signed;
+		}
+		message_unref(effect.event.message);
+		memory_free(effect.event.text);
+	}
+	/* Whatever it is. */
+	assert_true(is_there);
+	return is_signed;
+}
+
+static bool a_true_one_arrives(struct connection *connection, unsigned number)
+{
+	struct message *message = made_by(3, number);
+	bool is_signed = arrives(connection, message->content, message->size);
+
+	message_unref(message);
+	return is_signed;
+}
+
+static void false_ones_arrive(struct connection *connection, unsigned from, unsigned count)
+{
+	static uint8_t content[256];
+	struct message *message = made_by(3, 0);
+	size_t size = message->size;
+
+	memcpy(content, message->content, size);
+	message_unref(message);
+	for (unsigned i = from; i < from + count; i++) {
+		/* The signature's first half. */
+		content[40] = (uint8_t)i;
+		content[41] = (uint8_t)(i >> 8);
+		assert_false(arrives(connection, content, size));
+	}
+}
+
+static void who_has_signed_it_is_told(void **state)
+{
+	struct message *message = made_by(3, 7);
+	struct wire_message gossip = {.type = WIRE_GOSSIP,
+		.gossip = {.id = *message_id(message),
+			.content = message->content,
+			.size = message->size,
+			.scope = WIRE_SWARM}};
+	struct mesh_effect effect;
+	struct connection *connection;
+
+	join(&topic);
+	connection = befriend(5);
+	drop_effects();
+	mesh_verify(node.mesh, &topic, true);
+	say_message(connection, &gossip);
+	do
+		assert_true(mesh_effect(node.mesh, &effect));
+	while (effect.type != MESH_EVENT || effect.event.type != NODE_MESSAGE);
+	assert_true(effect.event.is_signed);
+	assert_true(id_equal(&effect.event.author, &identities[3].id));
+	assert_true(id_equal(&effect.event.peer, &identities[5].id));
+	assert_int_equal(effect.event.time_us, WALL);
+	assert_int_equal(effect.event.body_size, 3);
+	assert_memory_equal(effect.event.body, "\x19\x01\x07", 3);
+	message_unref(effect.event.message);
+	message_unref(message);
+}
+
+/* What one neighbour brings is looked at LIMIT_SIGNED_VERIFIED_PER_NEIGHBOUR times a second, and
+ * takes nothing from another one; but there are no more than LIMIT_SIGNED_VERIFIED in all. */
+static void each_neighbour_has_its_part(void **state)
+{
+	const unsigned part = LIMIT_SIGNED_VERIFIED_PER_NEIGHBOUR, all = LIMIT_SIGNED_VERIFIED;
+	struct connection *hostile, *others, *honest;
+
+	join(&topic);
+	hostile = befriend(5);
+	others = befriend(1);
+	honest = befriend(2);
+	mesh_verify(node.mesh, &topic, true);
+	false_ones_arrive(hostile, 0, part);
+	assert_int_equal(counted(COUNTER_BAD_SIGNATURE), part);
+	assert_int_equal(counted(COUNTER_LIMIT_VERIFIED), 0);
+	false_ones_arrive(hostile, part, 1000);
+	assert_int_equal(counted(COUNTER_BAD_SIGNATURE), part);
+	assert_int_equal(counted(COUNTER_LIMIT_VERIFIED), 1000);
+	/* Not even its true ones. */
+	assert_false(a_true_one_arrives(hostile, 1));
+	assert_true(a_true_one_arrives(honest, 2));
+
+	false_ones_arrive(others, 10000, part - 1);
+	assert_int_equal(counted(COUNTER_BAD_SIGNATURE), all - 1);
+	assert_int_equal(counted(COUNTER_LIMIT_VERIFIED), 1001);
+	assert_false(a_true_one_arrives(honest, 3));
+	assert_int_equal(counted(COUNTER_LIMIT_VERIFIED), 1002);
+	/* Time goes on. */
+	pass(S / part);
+	assert_true(a_true_one_arrives(hostile, 4));
+	assert_true(a_true_one_arrives(honest, 5));
+	assert_false(a_true_one_arrives(honest, 6));
+	pass(S);
+	assert_true(a_true_one_arrives(honest, 7));
+}
+
+static void where_nobody_wants_it_one_a_minute_is_looked_at(void **state)
+{
+	struct connection *connection;
+
+	join(&topic);
+	connection = befriend(5);
+	/* Until one is true. */
+	false_ones_arrive(connection, 0, 2);
+	assert_int_equal(counted(COUNTER_BAD_SIGNATURE), 2);
+	assert_true(a_true_one_arrives(connection, 1));
+	assert_false(a_true_one_arrives(connection, 2));
+	false_ones_arrive(connection, 2, 2);
+	assert_int_equal(counted(COUNTER_BAD_SIGNATURE), 2);
+	pass(60 * S - 1);
+	assert_false(a_true_one_arrives(connection, 3));
+	pass(1);
+	assert_true(a_true_one_arrives(connection, 4));
+	assert_false(a_true_one_arrives(connection, 5));
+	mesh_verify(node.mesh, &topic, true);
+	assert_true(a_true_one_arrives(connection, 6));
+	assert_true(a_true_one_arrives(connection, 7));
+	mesh_verify(node.mesh, &topic, false);
+	assert_false(a_true_one_arrives(connection, 8));
+}
+
+static void other_forms_are_plain(void **state)
+{
+	struct message *message = made_by(3, 1);
+	struct connection *connection;
+	uint8_t content[256];
+	size_t size = message->size;
+
+	join(&topic);
+	connection = befriend(5);
+	mesh_verify(node.mesh, &topic, true);
+	memcpy(content, message->content, size);
+	message_unref(message);
+	assert_false(arrives(connection, (const uint8_t *)"plain", 5));
+	content[size] = 0;
+	assert_false(arrives(connection, content, size + 1));
+	assert_false(arrives(connection, content, size - 1));
+	content[1] = 2; /* version */
+	assert_false(arrives(connection, content, size));
+	content[1] = 1;
+	assert_int_equal(counted(COUNTER_BAD_SIGNATURE), 0);
+	assert_true(arrives(connection, content, size));
+}
+
 /* ---- the end ---- */
 
 static void it_is_over_at_once_if_nobody_is_there(void **state)
@@ -919,6 +1328,7 @@ static void a_dial_without_memory_is_made_later(void **state)
 
 #define TEST(name)     cmocka_unit_test_setup_teardown(name, setup, teardown)
 #define TEST_NEW(name) cmocka_unit_test_setup_teardown(name, setup_new, teardown)
+#define TEST_PACED(name) cmocka_unit_test_setup_teardown(name, setup_paced, teardown)
 
 int main(void)
 {
@@ -945,6 +1355,18 @@ int main(void)
 		TEST(a_late_turn_leaves_something),
 		TEST(rows_wait),
 		TEST(rows_come_back),
+		TEST_PACED(a_burst_and_then_a_rate),
+		TEST_PACED(a_pause_makes_no_larger_burst),
+		TEST_PACED(plain_ones_do_not_wait),
+		TEST(without_a_rate_none_waits),
+		TEST_PACED(the_oldest_that_wait_give_way),
+		TEST_PACED(alone_again_they_wait_for_a_neighbour),
+		TEST_PACED(alone_they_do_not_wait_for_ever),
+		TEST_PACED(what_waits_when_it_is_left),
+		TEST(who_has_signed_it_is_told),
+		TEST(each_neighbour_has_its_part),
+		TEST(where_nobody_wants_it_one_a_minute_is_looked_at),
+		TEST(other_forms_are_plain),
 		TEST(it_is_over_at_once_if_nobody_is_there),
 		TEST(it_is_over_when_all_is_said),
 		TEST(it_is_over_in_time),
