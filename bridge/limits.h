@@ -78,8 +78,8 @@
 #define LIMIT_SIGNED_PACED  16384
 /* Signatures of messages that are verified per second, 50 us each: over all overlays, and of what
  * one neighbour brings. What comes faster is not shown to those who want it verified. */
-#define LIMIT_SIGNED_VERIFIED		   8000
-#define LIMIT_SIGNED_VERIFIED_PER_NEIGHBOUR 4000
+#define LIMIT_SIGNED_VERIFIED		   4000
+#define LIMIT_SIGNED_VERIFIED_PER_NEIGHBOUR 2000
 
 /* Unacknowledged bytes kept for one neighbour; a neighbour that is slower loses
  * messages (counted peer_slow), it does not stall the others. */
