@@ -9,16 +9,24 @@
  * applications is of interest. */
 #define SAMPLE_NS (60 * S)
 
+/* Of what may be verified in a second so much at once, after a pause: what others bring meanwhile
+ * waits behind it. */
+#define AT_ONCE_NS (S / 20)
+
+static bool take(struct mesh *mesh, struct allowance *allowance, unsigned per_second)
+{
+	return allowance->next < mesh->now + AT_ONCE_NS &&
+	       allowance_take(allowance, mesh->now, per_second);
+}
+
 /* Whether there is time for one more signature. A neighbour that brings more than its part keeps
  * nobody else's waiting. */
 static bool may_verify(struct mesh *mesh, const struct id *neighbour)
 {
 	struct guest *guest = connections_guest(mesh, neighbour);
 
-	return guest &&
-	       allowance_take(
-		       &guest->verified, mesh->now, LIMIT_SIGNED_VERIFIED_PER_NEIGHBOUR) &&
-	       allowance_take(&mesh->verified, mesh->now, LIMIT_SIGNED_VERIFIED);
+	return guest && take(mesh, &guest->verified, LIMIT_SIGNED_VERIFIED_PER_NEIGHBOUR) &&
+	       take(mesh, &mesh->verified, LIMIT_SIGNED_VERIFIED);
 }
 
 /* Whether it begins like one of version 1. Taking it apart is for the budget, too: it may be made so
