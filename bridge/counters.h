@@ -54,6 +54,8 @@
 	X(DROPPED_ENCODING, "dropped/encoding", "published payload that its codec cannot encode") \
 	X(DROPPED_RAW, "dropped/raw_among_signed", "plain publish refused: applications listen") \
 	X(DROPPED_UNSUITED, "dropped/unsuited", "arrived, but no subscribed codec can show it") \
+	X(BAD_SIGNED, "messages/bad_signed", \
+		"messages that begin like signed ones and are none: version, form, depth") \
 	X(BAD_SIGNATURE, "messages/bad_signatures", "signed messages whose signature is false") \
 	X(LIMIT_VERIFIED, "limits/verified", "signed messages not verified: rate") \
 	X(DENIED, "subscriptions/denied", \

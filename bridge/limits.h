@@ -80,6 +80,9 @@
  * one neighbour brings. What comes faster is not shown to those who want it verified. */
 #define LIMIT_SIGNED_VERIFIED		   4000
 #define LIMIT_SIGNED_VERIFIED_PER_NEIGHBOUR 2000
+/* Messages that wait for that at once: a burst of several brokers, and 50 ms of work. */
+#define LIMIT_SIGNED_WAITING		   4096
+#define LIMIT_SIGNED_WAITING_PER_NEIGHBOUR 512
 
 /* Unacknowledged bytes kept for one neighbour; a neighbour that is slower loses
  * messages (counted peer_slow), it does not stall the others. */

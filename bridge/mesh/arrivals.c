@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 #include "arrivals.h"
 
+#include <utlist.h>
+
 #include "../error.h"
 #include "connections.h"
 #include "overlays.h"
@@ -9,24 +11,21 @@
  * applications is of interest. */
 #define SAMPLE_NS (60 * S)
 
-/* Of what may be verified in a second so much at once, after a pause: what others bring meanwhile
- * waits behind it. */
-#define AT_ONCE_NS (S / 20)
-
-static bool take(struct mesh *mesh, struct allowance *allowance, unsigned per_second)
-{
-	return allowance->next < mesh->now + AT_ONCE_NS &&
-	       allowance_take(allowance, mesh->now, per_second);
-}
+/* A message whose signature is looked at in its turn, so that what others bring does not wait for a
+ * crowd of them. */
+struct unverified {
+	struct unverified *prev, *next; /* oldest first */
+	struct id topic, neighbour;
+	struct message *message;
+};
 
 /* Whether there is time for one more signature. A neighbour that brings more than its part keeps
  * nobody else's waiting. */
-static bool may_verify(struct mesh *mesh, const struct id *neighbour)
+static bool may_verify(struct mesh *mesh, struct guest *guest)
 {
-	struct guest *guest = connections_guest(mesh, neighbour);
-
-	return guest && take(mesh, &guest->verified, LIMIT_SIGNED_VERIFIED_PER_NEIGHBOUR) &&
-	       take(mesh, &mesh->verified, LIMIT_SIGNED_VERIFIED);
+	return (!guest || allowance_take(&guest->verified, mesh->now,
+				  LIMIT_SIGNED_VERIFIED_PER_NEIGHBOUR)) &&
+	       allowance_take(&mesh->verified, mesh->now, LIMIT_SIGNED_VERIFIED);
 }
 
 /* Whether it begins like one of version 1. Taking it apart is for the budget, too: it may be made so
@@ -36,20 +35,18 @@ static bool may_be_signed(const struct message *message)
 	return message->size > 2 && message->content[0] == 0x86 && message->content[1] == 0x01;
 }
 
-/* Whether this is a signed message whose signature holds; it is looked at only where that is
- * wanted. */
-static bool is_verified(struct mesh *mesh, struct overlay *overlay, const struct id *neighbour,
+/* Whether this is a signed message whose signature holds. */
+static bool is_verified(struct mesh *mesh, struct overlay *overlay, struct guest *guest,
 	const struct message *message, struct signed_message *out)
 {
-	if (!overlay || !(overlay->verify || mesh->now >= overlay->signed_due) ||
-		!may_be_signed(message))
-		return false;
-	if (!may_verify(mesh, neighbour)) {
+	if (!may_verify(mesh, guest)) {
 		mesh_count(mesh, COUNTER_LIMIT_VERIFIED);
 		return false;
 	}
-	if (signed_decode(message->content, message->size, out))
+	if (signed_decode(message->content, message->size, out)) {
+		mesh_count(mesh, COUNTER_BAD_SIGNED);
 		return false;
+	}
 	if (signed_verify(message->content, message->size, out)) {
 		mesh_count(mesh, COUNTER_BAD_SIGNATURE);
 		return false;
@@ -58,20 +55,96 @@ static bool is_verified(struct mesh *mesh, struct overlay *overlay, const struct
 	return true;
 }
 
-void arrival(struct mesh *mesh, const struct id *topic, const struct id *neighbour,
-	struct message *message)
+/* Tells the owner of a message. signed_message: what was verified of it; NULL: nothing. */
+static void tell(struct mesh *mesh, const struct id *topic, const struct id *neighbour,
+	struct message *message, const struct signed_message *signed_message)
 {
 	struct node_event event = {
 		.type = NODE_MESSAGE, .topic = *topic, .peer = *neighbour, .message = message};
-	struct signed_message signed_message;
 
-	event.is_signed = is_verified(
-		mesh, overlay_joined(mesh, topic), neighbour, message, &signed_message);
+	event.is_signed = signed_message != NULL;
 	if (event.is_signed) {
-		event.author = signed_message.author;
-		event.time_us = signed_message.time_us;
-		event.body = signed_message.body;
-		event.body_size = signed_message.body_size;
+		event.author = signed_message->author;
+		event.time_us = signed_message->time_us;
+		event.body = signed_message->body;
+		event.body_size = signed_message->body_size;
 	}
 	mesh_emit(mesh, &event);
+}
+
+/* It has no place among those that wait. */
+static bool is_crowded(const struct mesh *mesh, const struct guest *guest)
+{
+	return mesh->unverified_count >= LIMIT_SIGNED_WAITING ||
+	       (guest && guest->unverified >= LIMIT_SIGNED_WAITING_PER_NEIGHBOUR);
+}
+
+void arrival(struct mesh *mesh, const struct id *topic, const struct id *neighbour,
+	struct message *message)
+{
+	struct overlay *overlay = overlay_joined(mesh, topic);
+	struct guest *guest = connections_guest(mesh, neighbour);
+	struct unverified *unverified = NULL;
+
+	if (!overlay || !(overlay->verify || mesh->now >= overlay->signed_due) ||
+		!may_be_signed(message)) {
+		tell(mesh, topic, neighbour, message, NULL);
+		return;
+	}
+	if (!is_crowded(mesh, guest))
+		unverified = memory_alloc(sizeof *unverified);
+	if (!unverified) {
+		mesh_count(mesh, COUNTER_LIMIT_VERIFIED);
+		tell(mesh, topic, neighbour, message, NULL);
+		return;
+	}
+	unverified->topic = *topic;
+	unverified->neighbour = *neighbour;
+	unverified->message = message;
+	DL_APPEND(mesh->unverified, unverified);
+	mesh->unverified_count++;
+	if (guest)
+		guest->unverified++;
+}
+
+static void take(struct mesh *mesh, struct unverified *unverified, struct guest *guest)
+{
+	DL_DELETE(mesh->unverified, unverified);
+	mesh->unverified_count--;
+	/* It may be another one than then, if its connections have ended meanwhile. */
+	if (guest && guest->unverified > 0)
+		guest->unverified--;
+}
+
+bool arrivals_verify(struct mesh *mesh)
+{
+	struct unverified *unverified;
+	struct signed_message signed_message;
+	struct overlay *overlay;
+	struct guest *guest;
+	bool any = false, holds;
+
+	while ((unverified = mesh->unverified) && !(any && mesh_is_late(mesh))) {
+		any = true;
+		overlay = overlay_joined(mesh, &unverified->topic);
+		guest = connections_guest(mesh, &unverified->neighbour);
+		take(mesh, unverified, guest);
+		holds = overlay &&
+			is_verified(mesh, overlay, guest, unverified->message, &signed_message);
+		tell(mesh, &unverified->topic, &unverified->neighbour, unverified->message,
+			holds ? &signed_message : NULL);
+		memory_free(unverified);
+	}
+	return any;
+}
+
+void arrivals_free(struct mesh *mesh)
+{
+	struct unverified *unverified;
+
+	while ((unverified = mesh->unverified)) {
+		DL_DELETE(mesh->unverified, unverified);
+		message_unref(unverified->message);
+		memory_free(unverified);
+	}
 }

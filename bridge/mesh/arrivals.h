@@ -9,4 +9,8 @@
 void arrival(struct mesh *mesh, const struct id *topic, const struct id *neighbour,
 	struct message *message);
 
+/* Verifies some of those that wait for it, and tells the owner; whether there were any. */
+bool arrivals_verify(struct mesh *mesh);
+void arrivals_free(struct mesh *mesh);
+
 #endif

@@ -12,6 +12,7 @@ struct guest {
 	size_t connections;
 	size_t foreign; /* streams of overlays that are not joined, on all of them */
 	struct allowance verified; /* signatures of what it has brought */
+	size_t unverified;	   /* messages of its that wait for that */
 	UT_hash_handle hh;
 };
 

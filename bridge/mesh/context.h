@@ -100,6 +100,7 @@ struct discovery;
 struct guest;
 struct overlay;
 struct stream_in;
+struct unverified;
 
 /* Effects that are not taken yet: a ring. */
 struct effects {
@@ -140,7 +141,9 @@ struct mesh {
 	struct waiting_room room, paced;
 	unsigned signed_rate; /* per second; 0: as they come */
 	struct signed_clock clock;
-	struct allowance verified; /* signatures of messages */
+	struct allowance verified;	/* signatures of messages */
+	struct unverified *unverified; /* messages that wait for that */
+	size_t unverified_count;
 	struct quota slow; /* lines about overlays that are too fast */
 	struct node_event dropped; /* not told yet; count 0: nothing */
 	size_t lacking; /* overlays with fewer neighbours than they have places for */

@@ -2,6 +2,7 @@
 /* The beginning and the end of a mesh: its cores, and what an earlier life has known. */
 #include "../bytes/reader.h"
 #include "../error.h"
+#include "arrivals.h"
 #include "connections.h"
 #include "lan.h"
 #include "overlays.h"
@@ -143,6 +144,7 @@ void mesh_free(struct mesh *mesh)
 	if (!mesh)
 		return;
 	sessions_free(mesh);
+	arrivals_free(mesh);
 	overlays_free(mesh);
 	gossip_free(mesh->gossip);
 	links_free(mesh->links);

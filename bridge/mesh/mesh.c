@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "../error.h"
+#include "arrivals.h"
 #include "connections.h"
 #include "effects.h"
 #include "lan.h"
@@ -48,6 +49,7 @@ static void pump(struct mesh *mesh)
 		any = sessions_dial(mesh) || any;
 		any = sessions_walk(mesh) || any;
 		any = lan_effects(mesh) || any;
+		any = arrivals_verify(mesh) || any;
 	} while (any && !mesh_is_late(mesh));
 	mesh->unfinished = any;
 	if (mesh->stopping && ((!any && !links_sending(mesh->links)) || mesh->now >= mesh->stop_due))
@@ -80,6 +82,8 @@ static void leave(struct mesh *mesh, struct overlay *overlay)
 
 	/* What its neighbours have brought about is of before. */
 	while (effects_gossip(mesh))
+		;
+	while (arrivals_verify(mesh))
 		;
 	if (!overlay->refused) {
 		connections_joined(mesh, &topic, false);
