@@ -187,10 +187,13 @@
 /* Interfaces on which mDNS is spoken (Linux lets one socket join 20 IPv4 groups). */
 #define LIMIT_MULTICAST_INTERFACES 32
 
-/* One record of the owner's, key and value: a client id and a filter of MQTT, each of which may
- * be much longer in theory. Records in all: some 20 MB on disk at most. */
-#define LIMIT_RECORD  1024
-#define LIMIT_RECORDS 20000
+/* One record of the owner's, key and value: a client id or a filter of MQTT, each of which may
+ * be much longer in theory. Subscriptions on record: 120 bytes each in memory. Records in all:
+ * as many, a client id for each at most, and 10,000 overlays of applications (plugin/guard.c);
+ * some 50 MB on disk at most. */
+#define LIMIT_RECORD	  1024
+#define LIMIT_RECORDS	  20000
+#define LIMIT_RECORD_ROWS 50000
 
 /* QoS 2 publishes that are not released, of sessions that may send them again: 200 bytes each,
  * and their client ids. A client has up to 20 at a time (max_inflight_messages), mostly for a

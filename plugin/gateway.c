@@ -32,6 +32,7 @@ struct gateway {
 	struct interest *interest;
 	struct unreleased *unreleased;
 	struct guard *guard;
+	struct sessions *sessions;
 	struct inbound inbound;
 	struct outbound outbound;
 	struct status status;
@@ -216,12 +217,12 @@ static bool has_session(void *context, const char *client)
 
 static int remember(void *context, const char *client, const char *filter, uint8_t qos)
 {
-	return sessions_remember(((struct gateway *)context)->node, client, filter, qos);
+	return sessions_remember(((struct gateway *)context)->sessions, client, filter, qos);
 }
 
 static void forget(void *context, const char *client, const char *filter)
 {
-	sessions_forget(((struct gateway *)context)->node, client, filter);
+	sessions_forget(((struct gateway *)context)->sessions, client, filter);
 }
 
 static bool allowed(void *context, const char *client, const char *filter, const struct id *topic)
@@ -281,7 +282,7 @@ static void unrecorded(void *context, const char *client, const struct id *topic
 	if (remark_may(&gateway->remarks, now_ns(), REMARK_UNRECORDED))
 		broker_log(BROKER_WARNING,
 			"overlay %s: the subscription of client %.*s is not kept for a restart: "
-			"its client id and filter are too long, or too many are kept",
+			"its client id or filter is too long, or too many are kept",
 			topic_short(topic).text, REMARK_CLIENT, client);
 }
 
@@ -291,7 +292,13 @@ static void on_record(
 	struct gateway *gateway = context;
 
 	if (!guard_restore(gateway->guard, key, key_size, value, value_size))
-		sessions_restore(gateway->interest, key, key_size, value, value_size);
+		sessions_restore(gateway->sessions, key, key_size, value, value_size);
+}
+
+static int record(void *context, const void *key, size_t key_size, const void *value,
+	size_t value_size)
+{
+	return node_record(((struct gateway *)context)->node, key, key_size, value, value_size);
 }
 
 /* ---- beginning and end ---- */
@@ -416,8 +423,10 @@ static bool start_node(struct gateway *gateway, const struct options *options)
 		names_own_id(gateway, "peer", options->peers, options->peers_count) ||
 		names_own_id(gateway, "bootstrap", options->bootstraps, options->bootstraps_count))
 		return false;
-	if (node_start(&config, &gateway->node, reason) == ERROR_NONE)
+	if (node_start(&config, &gateway->node, reason) == ERROR_NONE) {
+		sessions_restored(gateway->sessions, gateway->interest);
 		return true;
+	}
 	broker_log(BROKER_ERROR, "%s", reason);
 	return false;
 }
@@ -471,6 +480,17 @@ static bool make_guard(struct gateway *gateway)
 {
 	struct random random = random_system();
 	int error = guard_new(&random, &gateway->guard);
+
+	if (error)
+		broker_log(BROKER_ERROR, "%s", error_text(error));
+	return !error;
+}
+
+static bool make_sessions(struct gateway *gateway)
+{
+	struct sessions_actions actions = {.record = record, .context = gateway};
+	struct random random = random_system();
+	int error = sessions_new(&actions, &random, &gateway->sessions);
 
 	if (error)
 		broker_log(BROKER_ERROR, "%s", error_text(error));
@@ -542,7 +562,7 @@ bool gateway_start(void *identifier, const struct options *options, struct gatew
 	if (!make_state_dir(options->state_dir) || !lock_state_dir(gateway, options->state_dir) ||
 		!load_identity(gateway, options) ||
 		!make_waker(gateway) || !make_interest(gateway, options) ||
-		!make_guard(gateway) ||
+		!make_guard(gateway) || !make_sessions(gateway) ||
 		!start_node(gateway, options) || !make_unreleased(gateway) ||
 		!fix_topics(gateway, options) || !register_events(gateway, identifier)) {
 		gateway_stop(gateway);
@@ -572,6 +592,7 @@ void gateway_stop(struct gateway *gateway)
 	waker_free(gateway->waker);
 	interest_free(gateway->interest);
 	guard_free(gateway->guard);
+	sessions_delete(gateway->sessions);
 	unreleased_free(gateway->unreleased);
 	identity_clear(&gateway->identity);
 	if (gateway->lock >= 0)

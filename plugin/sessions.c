@@ -1,64 +1,475 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 #include "sessions.h"
 
+#include <blake3.h>
+#include <stdbool.h>
 #include <string.h>
 
+#include "../bridge/error.h"
+#include "../bridge/keyed.h"
+#include "../bridge/limits.h"
 #include "../bridge/memory.h"
 #include "topic.h"
 
-/* The key: client id, zero, filter, zero. Both are MQTT strings, which hold no zero. */
-static char *make_key(const char *client, const char *filter, size_t *size)
-{
-	size_t client_size = strlen(client) + 1, filter_size = strlen(filter) + 1;
-	char *key = memory_alloc(client_size + filter_size);
+#define MARK	    0xfe
+#define MARK_CLIENT 'c'
+#define MARK_FILTER 's'
+#define NAME_SIZE   16
+#define HEAD_SIZE   (2 + NAME_SIZE)
 
-	if (!key)
-		return NULL;
-	memcpy(key, client, client_size);
-	memcpy(key + client_size, filter, filter_size);
-	*size = client_size + filter_size;
-	return key;
+struct name {
+	uint8_t bytes[NAME_SIZE];
+};
+
+struct client {
+	struct name name;
+	char *id;	/* from its row, until it is handed on; NULL: not known */
+	size_t filters; /* on record */
+	bool written;	/* its row is there */
+	bool wrong;	/* a row is there that says another id */
+	UT_hash_handle hh;
+};
+
+/* Kept as its hash, to tell a filter that is on record from one that is not. */
+struct filter {
+	struct name name; /* BLAKE3(the client's name, filter) */
+	struct client *client;
+	char *text; /* from its row, until it is handed on */
+	uint8_t qos;
+	bool written; /* its row is there */
+	bool old;     /* a row of the old form is there */
+	UT_hash_handle hh;
+};
+
+struct sessions {
+	struct sessions_actions actions;
+	struct keyed keyed;
+	struct client *clients;
+	struct filter *filters;
+	bool incomplete; /* not every row could be taken */
+};
+
+int sessions_new(const struct sessions_actions *actions, const struct random *random,
+	struct sessions **out)
+{
+	struct sessions *sessions = memory_zalloc(sizeof *sessions);
+
+	if (!sessions)
+		return ERROR_NOMEM;
+	sessions->actions = *actions;
+	keyed_init(&sessions->keyed, random);
+	*out = sessions;
+	return ERROR_NONE;
 }
 
-static int record(struct node *node, const char *client, const char *filter, const void *value,
-	size_t value_size)
-{
-	size_t size;
-	char *key;
-	int error;
+/* ---- what is on record ---- */
 
-	/* Not even for a moment: a client id and a filter may have 65,535 bytes each. */
-	if (strlen(client) + strlen(filter) + 2 + value_size > LIMIT_RECORD)
+static void name_client(const char *id, struct name *out)
+{
+	blake3_hasher hasher;
+
+	blake3_hasher_init(&hasher);
+	blake3_hasher_update(&hasher, id, strlen(id));
+	blake3_hasher_finalize(&hasher, out->bytes, NAME_SIZE);
+}
+
+static void name_filter(const struct name *client, const char *filter, struct name *out)
+{
+	blake3_hasher hasher;
+
+	blake3_hasher_init(&hasher);
+	blake3_hasher_update(&hasher, client->bytes, NAME_SIZE);
+	blake3_hasher_update(&hasher, filter, strlen(filter));
+	blake3_hasher_finalize(&hasher, out->bytes, NAME_SIZE);
+}
+
+static unsigned hash(const struct sessions *sessions, const struct name *name)
+{
+	return keyed_hash(&sessions->keyed, name, sizeof *name);
+}
+
+static struct client *find_client(const struct sessions *sessions, const struct name *name)
+{
+	struct client *client;
+
+	HASH_FIND_BYHASHVALUE(
+		hh, sessions->clients, name, sizeof *name, hash(sessions, name), client);
+	return client;
+}
+
+static struct client *find_or_add_client(struct sessions *sessions, const struct name *name)
+{
+	struct client *client = find_client(sessions, name);
+
+	if (client)
+		return client;
+	client = memory_zalloc(sizeof *client);
+	if (!client)
+		return NULL;
+	client->name = *name;
+	HASH_ADD_KEYPTR_BYHASHVALUE(hh, sessions->clients, &client->name, sizeof client->name,
+		hash(sessions, name), client);
+	if (client->hh.tbl)
+		return client;
+	memory_free(client);
+	return NULL;
+}
+
+static struct filter *find_filter(
+	const struct sessions *sessions, const struct client *client, const char *text)
+{
+	struct filter *filter;
+	struct name name;
+
+	name_filter(&client->name, text, &name);
+	HASH_FIND_BYHASHVALUE(
+		hh, sessions->filters, &name, sizeof name, hash(sessions, &name), filter);
+	return filter;
+}
+
+static struct filter *find_or_add_filter(
+	struct sessions *sessions, struct client *client, const char *text)
+{
+	struct filter *filter = find_filter(sessions, client, text);
+
+	if (filter)
+		return filter;
+	filter = memory_zalloc(sizeof *filter);
+	if (!filter)
+		return NULL;
+	name_filter(&client->name, text, &filter->name);
+	HASH_ADD_KEYPTR_BYHASHVALUE(hh, sessions->filters, &filter->name, sizeof filter->name,
+		hash(sessions, &filter->name), filter);
+	if (!filter->hh.tbl) {
+		memory_free(filter);
+		return NULL;
+	}
+	filter->client = client;
+	client->filters++;
+	return filter;
+}
+
+static void drop_filter(struct sessions *sessions, struct filter *filter)
+{
+	filter->client->filters--;
+	HASH_DELETE(hh, sessions->filters, filter);
+	memory_free(filter->text);
+	memory_free(filter);
+}
+
+static void drop_client(struct sessions *sessions, struct client *client)
+{
+	HASH_DELETE(hh, sessions->clients, client);
+	memory_free(client->id);
+	memory_free(client);
+}
+
+void sessions_delete(struct sessions *sessions)
+{
+	struct client *client, *next_client;
+	struct filter *filter, *next_filter;
+
+	if (!sessions)
+		return;
+	HASH_ITER (hh, sessions->filters, filter, next_filter)
+		drop_filter(sessions, filter);
+	HASH_ITER (hh, sessions->clients, client, next_client)
+		drop_client(sessions, client);
+	memory_free(sessions);
+}
+
+/* ---- rows ---- */
+
+/* A deletion that is lost leaves a row that is found at the next start: as one without its other
+ * half, or as that of a session that is gone. */
+static int record_row(struct sessions *sessions, const void *key, size_t key_size,
+	const void *value, size_t value_size)
+{
+	return sessions->actions.record(
+		sessions->actions.context, key, key_size, value, value_size);
+}
+
+static int record_client(struct sessions *sessions, const struct client *client, const char *id)
+{
+	uint8_t key[HEAD_SIZE] = {MARK, MARK_CLIENT};
+
+	memcpy(key + 2, client->name.bytes, NAME_SIZE);
+	return record_row(sessions, key, sizeof key, id, id ? strlen(id) + 1 : 0);
+}
+
+static int record_filter(struct sessions *sessions, const struct client *client, const char *text,
+	const uint8_t *qos)
+{
+	uint8_t key[LIMIT_RECORD] = {MARK, MARK_FILTER};
+	size_t size = strlen(text);
+
+	if (size > sizeof key - HEAD_SIZE)
 		return ERROR_TOO_LARGE;
-	key = make_key(client, filter, &size);
-	error = key ? node_record(node, key, size, value, value_size) : ERROR_NOMEM;
-	memory_free(key);
+	memcpy(key + 2, client->name.bytes, NAME_SIZE);
+	memcpy(key + HEAD_SIZE, text, size);
+	return record_row(sessions, key, HEAD_SIZE + size, qos, qos ? 1 : 0);
+}
+
+static int forget_old(struct sessions *sessions, const char *id, const char *text)
+{
+	char key[LIMIT_RECORD];
+	size_t id_size = strlen(id) + 1, text_size = strlen(text) + 1;
+
+	if (id_size + text_size > sizeof key)
+		return ERROR_TOO_LARGE;
+	memcpy(key, id, id_size);
+	memcpy(key + id_size, text, text_size);
+	return record_row(sessions, key, id_size + text_size, NULL, 0);
+}
+
+/* A client id and a filter may have 65,535 bytes each. */
+static bool fits(const char *id, const char *text)
+{
+	return HEAD_SIZE + strlen(id) + 1 <= LIMIT_RECORD &&
+	       HEAD_SIZE + strlen(text) + 1 <= LIMIT_RECORD;
+}
+
+static int write_filter(struct sessions *sessions, struct filter *filter, const char *id,
+	const char *text, uint8_t qos)
+{
+	struct client *client = filter->client;
+	int error = client->written ? ERROR_NONE : record_client(sessions, client, id);
+
+	if (error)
+		return error;
+	client->written = true;
+	error = record_filter(sessions, client, text, &qos);
+	if (error)
+		return error;
+	filter->written = true;
+	/* Only now: at each moment one of them is there. */
+	filter->old = filter->old && forget_old(sessions, id, text) != ERROR_NONE;
+	return ERROR_NONE;
+}
+
+/* Unless it has a filter. */
+static void end_client(struct sessions *sessions, struct client *client)
+{
+	if (client->filters > 0)
+		return;
+	if (client->written || client->wrong)
+		record_client(sessions, client, NULL);
+	drop_client(sessions, client);
+}
+
+int sessions_remember(
+	struct sessions *sessions, const char *client_id, const char *text, uint8_t qos)
+{
+	struct client *client;
+	struct filter *filter;
+	struct name name;
+	int error = ERROR_NOMEM;
+
+	if (!fits(client_id, text))
+		return ERROR_TOO_LARGE;
+	name_client(client_id, &name);
+	client = find_or_add_client(sessions, &name);
+	if (!client)
+		return ERROR_NOMEM;
+	filter = find_or_add_filter(sessions, client, text);
+	if (filter) {
+		error = write_filter(sessions, filter, client_id, text, qos);
+		if (!filter->written && !filter->old)
+			drop_filter(sessions, filter);
+	}
+	end_client(sessions, client);
 	return error;
 }
 
-int sessions_remember(struct node *node, const char *client, const char *filter, uint8_t qos)
+void sessions_forget(struct sessions *sessions, const char *client_id, const char *text)
 {
-	return record(node, client, filter, &qos, 1);
+	struct client *client;
+	struct filter *filter;
+	struct name name;
+
+	name_client(client_id, &name);
+	client = find_client(sessions, &name);
+	filter = client ? find_filter(sessions, client, text) : NULL;
+	if (!filter)
+		return;
+	if (filter->written)
+		record_filter(sessions, client, text, NULL);
+	if (filter->old)
+		forget_old(sessions, client_id, text);
+	drop_filter(sessions, filter);
+	end_client(sessions, client);
 }
 
-void sessions_forget(struct node *node, const char *client, const char *filter)
+/* ---- after a restart ---- */
+
+/* A string of its own; NULL: no memory. */
+static char *copy_text(const void *text, size_t size)
 {
-	record(node, client, filter, NULL, 0);
+	char *copy = memory_alloc(size + 1);
+
+	if (!copy)
+		return NULL;
+	memcpy(copy, text, size);
+	copy[size] = 0;
+	return copy;
 }
 
-void sessions_restore(struct interest *interest, const void *key, size_t key_size,
-	const void *value, size_t value_size)
+static struct client *restore_client(struct sessions *sessions, const struct name *name)
 {
-	const char *client = key, *filter;
-	uint8_t qos;
+	struct client *client = find_client(sessions, name);
+
+	if (!client && HASH_COUNT(sessions->clients) < LIMIT_RECORDS)
+		client = find_or_add_client(sessions, name);
+	sessions->incomplete = sessions->incomplete || !client;
+	return client;
+}
+
+static void restore_id(struct sessions *sessions, struct client *client, const char *id)
+{
+	if (!client->id)
+		client->id = copy_text(id, strlen(id));
+	sessions->incomplete = sessions->incomplete || !client->id;
+}
+
+/* NULL: it is not taken. A row of the new form is the later one of two. */
+static struct filter *restore_filter(struct sessions *sessions, const struct name *client_name,
+	const char *text, uint8_t qos, bool old)
+{
+	struct client *client = restore_client(sessions, client_name);
+	struct filter *filter = client ? find_filter(sessions, client, text) : NULL;
+
+	if (client && !filter && HASH_COUNT(sessions->filters) < LIMIT_RECORDS)
+		filter = find_or_add_filter(sessions, client, text);
+	if (filter && !filter->text)
+		filter->text = copy_text(text, strlen(text));
+	if (filter && !filter->text) {
+		drop_filter(sessions, filter);
+		filter = NULL;
+	}
+	if (!filter) {
+		sessions->incomplete = true;
+		return NULL;
+	}
+	if (!old || !filter->written)
+		filter->qos = qos;
+	filter->written = filter->written || !old;
+	filter->old = filter->old || old;
+	return filter;
+}
+
+static void read_client(
+	struct sessions *sessions, const struct name *name, const char *id, size_t size)
+{
+	struct client *client = restore_client(sessions, name);
+	struct name found;
+
+	if (!client)
+		return;
+	client->wrong = true;
+	if (size == 0 || memchr(id, 0, size) != id + size - 1)
+		return;
+	name_client(id, &found);
+	if (memcmp(&found, name, sizeof found) != 0)
+		return;
+	client->wrong = false;
+	client->written = true;
+	restore_id(sessions, client, id);
+}
+
+static bool is_overlay(const char *filter)
+{
 	struct topic topic;
 
-	if (key_size < 2 || client[key_size - 1] != 0 || value_size != 1)
+	return topic_parse(filter, &topic) == TOPIC_OVERLAY;
+}
+
+static void read_filter(struct sessions *sessions, const struct name *name, const char *text,
+	size_t size, const uint8_t *value, size_t value_size)
+{
+	char copy[LIMIT_RECORD];
+
+	if (size >= sizeof copy || value_size != 1 || *value > 2 || memchr(text, 0, size))
 		return;
-	filter = client + strlen(client) + 1;
-	qos = *(const uint8_t *)value;
-	if (filter >= client + key_size || filter + strlen(filter) + 1 != client + key_size ||
-		qos > 2 || topic_parse(filter, &topic) != TOPIC_OVERLAY)
+	memcpy(copy, text, size);
+	copy[size] = 0;
+	if (is_overlay(copy))
+		restore_filter(sessions, name, copy, *value, false);
+}
+
+static void read_old(struct sessions *sessions, const char *id, size_t size, const uint8_t *value,
+	size_t value_size)
+{
+	const char *text;
+	struct filter *filter;
+	struct name name;
+
+	if (size < 2 || size > LIMIT_RECORD || id[size - 1] != 0 || value_size != 1 || *value > 2)
 		return;
-	interest_restore(interest, client, filter, &topic.overlay, qos);
+	text = id + strlen(id) + 1;
+	if (text >= id + size || text + strlen(text) + 1 != id + size || !is_overlay(text))
+		return;
+	name_client(id, &name);
+	filter = restore_filter(sessions, &name, text, *value, true);
+	if (filter)
+		restore_id(sessions, filter->client, id);
+}
+
+void sessions_restore(struct sessions *sessions, const void *key, size_t key_size,
+	const void *value, size_t value_size)
+{
+	const uint8_t *bytes = key;
+	struct name name;
+
+	if (key_size == 0 || bytes[0] != MARK) {
+		read_old(sessions, key, key_size, value, value_size);
+		return;
+	}
+	if (key_size < HEAD_SIZE)
+		return;
+	memcpy(&name, bytes + 2, sizeof name);
+	if (bytes[1] == MARK_CLIENT && key_size == HEAD_SIZE)
+		read_client(sessions, &name, value, value_size);
+	else if (bytes[1] == MARK_FILTER)
+		read_filter(sessions, &name, (const char *)bytes + HEAD_SIZE, key_size - HEAD_SIZE,
+			value, value_size);
+}
+
+static void hand_on(struct sessions *sessions, struct interest *interest, struct filter *filter)
+{
+	const char *id = filter->client->id;
+	struct topic topic;
+
+	/* Without memory it is in the record still, for the next start. */
+	if (topic_parse(filter->text, &topic) == TOPIC_OVERLAY)
+		interest_restore(interest, id, filter->text, &topic.overlay, filter->qos);
+	/* One that does not fit any more stays as it is until it is forgotten. */
+	if (filter->old && fits(id, filter->text))
+		write_filter(sessions, filter, id, filter->text, filter->qos);
+	memory_free(filter->text);
+	filter->text = NULL;
+}
+
+void sessions_restored(struct sessions *sessions, struct interest *interest)
+{
+	struct client *client, *next_client;
+	struct filter *filter, *next_filter;
+
+	HASH_ITER (hh, sessions->filters, filter, next_filter) {
+		if (filter->client->id) {
+			hand_on(sessions, interest, filter);
+			continue;
+		}
+		/* Whose other half may be a row that was not taken stays on disk. */
+		if (filter->written && !sessions->incomplete)
+			record_filter(sessions, filter->client, filter->text, NULL);
+		drop_filter(sessions, filter);
+	}
+	HASH_ITER (hh, sessions->clients, client, next_client) {
+		memory_free(client->id);
+		client->id = NULL;
+		if (sessions->incomplete && client->filters == 0)
+			drop_client(sessions, client);
+		else
+			end_client(sessions, client);
+	}
 }

@@ -266,7 +266,7 @@ static bool make_tables(struct store *store, int version)
 		" ORDER BY written DESC LIMIT 1 OFFSET " TEXT(LIMIT_NODES) ");"
 		"DELETE FROM record WHERE length(key) + length(value) > " TEXT(LIMIT_RECORD) ";"
 		"DELETE FROM record WHERE key >= (SELECT key FROM record"
-		" ORDER BY key LIMIT 1 OFFSET " TEXT(LIMIT_RECORDS) ");";
+		" ORDER BY key LIMIT 1 OFFSET " TEXT(LIMIT_RECORD_ROWS) ");";
 
 	if (sqlite3_exec(store->db, schema, NULL, NULL, NULL) != SQLITE_OK ||
 		(version == 1 && sqlite3_exec(store->db, migration, NULL, NULL, NULL) != SQLITE_OK))

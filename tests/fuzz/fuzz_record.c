@@ -2,13 +2,17 @@
 /*
  * Subscriptions from before a restart, as they lie on disk: for each record the size of its key
  * (u16), that of its value (u8), and both. What is joined for them is named in one of the keys,
- * and nothing is left when all of their clients are gone.
+ * and nothing is left when all of their clients are gone. What the first start has put right, a
+ * second one has nothing to do with.
  */
 #include <stdlib.h>
 #include <string.h>
+#include <utlist.h>
 
 #include "bridge/bytes/hex.h"
 #include "bridge/bytes/reader.h"
+#include "bridge/error.h"
+#include "bridge/limits.h"
 #include "plugin/sessions.h"
 #include "plugin/topic.h"
 
@@ -19,7 +23,16 @@ static struct {
 	size_t size;
 	size_t joined;
 	bool has_sessions;
+	struct sessions *sessions;
+	struct row *rows; /* on disk */
+	size_t written;	  /* and deleted */
 } world;
+
+struct row {
+	uint8_t *key, *value; /* of their own sizes, so that ASan sees a read beyond them */
+	size_t key_size, value_size;
+	struct row *prev, *next;
+};
 
 static void require(bool condition)
 {
@@ -81,24 +94,70 @@ static void on_forget(void *context, const char *client, const char *filter)
 	struct topic topic;
 
 	require(topic_parse(filter, &topic) == TOPIC_OVERLAY);
+	sessions_forget(world.sessions, client, filter);
 }
 
 static void on_limit(void *context, const char *client, const struct id *topic)
 {
 }
 
-/* Of their own sizes, so that ASan sees a read beyond them. */
-static void restore(struct interest *interest, const uint8_t *key, size_t key_size,
-	const uint8_t *value, size_t value_size)
+static uint8_t *copy(const void *bytes, size_t size)
 {
-	uint8_t *own_key = malloc(key_size + !key_size), *own_value = malloc(value_size + !value_size);
+	uint8_t *own = malloc(size);
 
-	require(own_key && own_value);
-	memcpy(own_key, key, key_size);
-	memcpy(own_value, value, value_size);
-	sessions_restore(interest, own_key, key_size, own_value, value_size);
-	free(own_key);
-	free(own_value);
+	require(own || !size);
+	if (size)
+		memcpy(own, bytes, size);
+	return own;
+}
+
+static void delete(struct row *row)
+{
+	DL_DELETE(world.rows, row);
+	free(row->key);
+	free(row->value);
+	free(row);
+}
+
+/* Each key is there once, as in a table. */
+static void lay(const void *key, size_t key_size, const void *value, size_t value_size)
+{
+	struct row *row, *next;
+
+	DL_FOREACH_SAFE (world.rows, row, next) {
+		if (row->key_size == key_size &&
+			(key_size == 0 || memcmp(row->key, key, key_size) == 0))
+			delete(row);
+	}
+	row = malloc(sizeof *row);
+	require(row);
+	*row = (struct row){copy(key, key_size), copy(value, value_size), key_size, value_size,
+		NULL, NULL};
+	DL_APPEND(world.rows, row);
+}
+
+static int record(void *context, const void *key, size_t key_size, const void *value,
+	size_t value_size)
+{
+	require(key_size + value_size <= LIMIT_RECORD);
+	world.written++;
+	lay(key, key_size, value, value_size);
+	if (value_size == 0)
+		delete(world.rows->prev);
+	return ERROR_NONE;
+}
+
+static void restore(struct interest *interest, struct random *random)
+{
+	const struct sessions_actions actions = {.record = record};
+	struct row *row;
+
+	sessions_delete(world.sessions);
+	require(sessions_new(&actions, random, &world.sessions) == 0);
+	DL_FOREACH (world.rows, row)
+		sessions_restore(
+			world.sessions, row->key, row->key_size, row->value, row->value_size);
+	sessions_restored(world.sessions, interest);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -132,6 +191,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	world.data = data;
 	world.size = size;
 	world.joined = 0;
+	world.sessions = NULL;
+	world.rows = NULL;
 	require(interest_new(&actions, &config, &random, &interest) == 0);
 	reader_init(&reader, data, size);
 	while (reader_left(&reader) >= 3) {
@@ -144,13 +205,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (value_size > reader_left(&reader))
 			value_size = reader_left(&reader);
 		value = reader_bytes(&reader, value_size);
-		restore(interest, key, key_size, value, value_size);
+		lay(key, key_size, value, value_size);
 	}
+	restore(interest, &random);
+	world.written = 0;
+	restore(interest, &random);
+	require(world.written == 0);
 	require(world.joined == 0);
 	for (uint64_t tick = 0; tick < 3; tick++) {
 		world.has_sessions = tick < 2;
 		interest_tick(interest, tick * UINT64_C(1000000000));
 	}
 	interest_free(interest);
+	sessions_delete(world.sessions);
+	while (world.rows)
+		delete(world.rows);
 	return 0;
 }

@@ -169,9 +169,13 @@ write("info", "postcard_custom", bytes([POSTCARD]) + bytes.fromhex(first["info_p
 HEX = "00112233445566778899aabbccddeeff0123456789abcdef0123456789abcdef"
 
 
-def record(client, filter, value=b"\1"):
-    key = client + b"\0" + filter + b"\0"
+def record_row(key, value):
     return struct.pack(">HB", len(key), len(value)) + key + value
+
+
+def record(client, filter, value=b"\1"):
+    """In the old form."""
+    return record_row(client + b"\0" + filter + b"\0", value)
 
 
 plain, shared = f"p2panda/{HEX}".encode(), f"$share/group/p2panda/{HEX}".encode()
@@ -179,6 +183,17 @@ write("record", "plain", record(b"client", plain))
 write("record", "shared", record(b"client", shared, b"\2") + record(b"", plain, b"\0"))
 write("record", "wrong", record(b"a", plain, b"\3") + record(b"b", b"p2panda/+") + record(b"c", plain[:-1], b""))
 write("record", "many", b"".join(record(b"%d" % (n % 3), plain[:-1] + b"%x" % n) for n in range(12)))
+
+# BLAKE3 of "client" and of "other".
+CLIENT = bytes.fromhex("df976a39fc87dedda21cad0c73d2eb7b")
+OTHER = bytes.fromhex("3f796163ebf94718de1cd7582655c012")
+ids = record_row(b"\xfec" + CLIENT, b"client\0"), record_row(b"\xfec" + OTHER, b"other\0")
+named = [record_row(b"\xfes" + name + filter, b"\1") for name in (CLIENT, OTHER) for filter in (plain, shared)]
+write("record", "new", ids[0] + named[0] + named[1])
+write("record", "new_any_order", named[2] + named[0] + b"".join(ids) + named[3])
+write("record", "new_orphans", ids[0] + named[2])
+write("record", "new_wrong", record_row(b"\xfec" + OTHER, b"client\0") + b"".join(named))
+write("record", "new_and_old", ids[0] + record(b"client", plain) + named[1] + record(b"other", shared))
 
 # Rows of the database: the table and the columns' types (0 to 3: blob, text, integer, zeros).
 NODE, RECORD, OWN, NEIGHBOUR = range(4)

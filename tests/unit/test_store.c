@@ -406,10 +406,10 @@ static void a_file_of_old_shrinks_too(void **state)
 	assert_string_equal(world.key, "a");
 	assert_true(file_size() < full / 4);
 	end();
-	run_sql("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 30000)"
+	run_sql("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60000)"
 		" INSERT INTO record SELECT CAST(i AS BLOB), x'01' FROM n");
 	begin();
-	assert_int_equal(world.records, LIMIT_RECORDS);
+	assert_int_equal(world.records, LIMIT_RECORD_ROWS);
 }
 
 static void many_writes_in_their_order(void **state)
