@@ -247,9 +247,9 @@ for number, vector in enumerate(json.loads((here.parent / "vectors" / "streams07
         write("signed", f"body_{number}", bytes.fromhex(vector["body_cbor_hex"]))
         if len(types) % 4 == 0:
             write("signed", f"message_{number}", bytes.fromhex(vector["message_hex"]))
-for number, row in enumerate(json.loads((here.parent / "vectors" / "streams_decode.json").read_text())):
-    if number % 14 == 0 and len(row["message_hex"]) < 800:
-        write("signed", f"hand_{number}", bytes.fromhex(row["message_hex"]))
+for number, by_hand in enumerate(json.loads((here.parent / "vectors" / "streams_decode.json").read_text())):
+    if number % 14 == 0 and len(by_hand["message_hex"]) < 800:
+        write("signed", f"hand_{number}", bytes.fromhex(by_hand["message_hex"]))
 # A whole node: a byte of configuration, then steps (fuzz_mesh.c).
 (
     CONNECTED,
