@@ -19,13 +19,21 @@ struct unverified {
 	struct message *message;
 };
 
+/* Of what may be verified in a second so much in a row, after a pause. */
+#define AT_ONCE_NS (S / 4)
+
+static bool take_part(struct mesh *mesh, struct allowance *allowance, unsigned per_second)
+{
+	return allowance->next < mesh->now + AT_ONCE_NS &&
+	       allowance_take(allowance, mesh->now, per_second);
+}
+
 /* Whether there is time for one more signature. A neighbour that brings more than its part keeps
  * nobody else's waiting. */
 static bool may_verify(struct mesh *mesh, struct guest *guest)
 {
-	return (!guest || allowance_take(&guest->verified, mesh->now,
-				  LIMIT_SIGNED_VERIFIED_PER_NEIGHBOUR)) &&
-	       allowance_take(&mesh->verified, mesh->now, LIMIT_SIGNED_VERIFIED);
+	return (!guest || take_part(mesh, &guest->verified, LIMIT_SIGNED_VERIFIED_PER_NEIGHBOUR)) &&
+	       take_part(mesh, &mesh->verified, LIMIT_SIGNED_VERIFIED);
 }
 
 /* Whether it begins like one of version 1. Taking it apart is for the budget, too: it may be made so
@@ -124,7 +132,8 @@ bool arrivals_verify(struct mesh *mesh)
 	struct guest *guest;
 	bool any = false, holds;
 
-	while ((unverified = mesh->unverified) && !(any && mesh_is_late(mesh))) {
+	/* Not even one when it is late: there are many entries in a turn. */
+	while ((unverified = mesh->unverified) && !mesh_is_late(mesh)) {
 		any = true;
 		overlay = overlay_joined(mesh, &unverified->topic);
 		guest = connections_guest(mesh, &unverified->neighbour);
@@ -136,6 +145,19 @@ bool arrivals_verify(struct mesh *mesh)
 		memory_free(unverified);
 	}
 	return any;
+}
+
+void arrivals_leave(struct mesh *mesh, const struct id *topic)
+{
+	struct unverified *unverified, *next;
+
+	DL_FOREACH_SAFE (mesh->unverified, unverified, next) {
+		if (!id_equal(&unverified->topic, topic))
+			continue;
+		take(mesh, unverified, connections_guest(mesh, &unverified->neighbour));
+		tell(mesh, topic, &unverified->neighbour, unverified->message, NULL);
+		memory_free(unverified);
+	}
 }
 
 void arrivals_free(struct mesh *mesh)

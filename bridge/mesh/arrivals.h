@@ -11,6 +11,8 @@ void arrival(struct mesh *mesh, const struct id *topic, const struct id *neighbo
 
 /* Verifies some of those that wait for it, and tells the owner; whether there were any. */
 bool arrivals_verify(struct mesh *mesh);
+/* The overlay is about to be left: what waits is told as it is. */
+void arrivals_leave(struct mesh *mesh, const struct id *topic);
 void arrivals_free(struct mesh *mesh);
 
 #endif

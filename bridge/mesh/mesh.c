@@ -83,8 +83,7 @@ static void leave(struct mesh *mesh, struct overlay *overlay)
 	/* What its neighbours have brought about is of before. */
 	while (effects_gossip(mesh))
 		;
-	while (arrivals_verify(mesh))
-		;
+	arrivals_leave(mesh, &topic);
 	if (!overlay->refused) {
 		connections_joined(mesh, &topic, false);
 		/* The cores do not report neighbours of an overlay that is left. */
@@ -362,7 +361,7 @@ uint64_t mesh_deadline(const struct mesh *mesh)
 	const uint64_t *all = mesh->stopping ? stopping : living;
 	size_t count = mesh->stopping ? sizeof stopping / sizeof *stopping
 				      : sizeof living / sizeof *living;
-	uint64_t due = mesh->unfinished ? 0 : gossip_deadline(mesh->gossip);
+	uint64_t due = mesh->unfinished || mesh->unverified ? 0 : gossip_deadline(mesh->gossip);
 
 	if (mesh->over)
 		return UINT64_MAX;

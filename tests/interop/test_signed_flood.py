@@ -15,8 +15,10 @@ PER_SECOND = 10_000
 # LIMIT_SIGNED_VERIFIED_PER_NEIGHBOUR), and 10,000 messages are received, forwarded and handed to
 # the broker.
 MOST_CPU = 1.2
-# Twice as long as alone may the honest ones of another overlay take.
+# Twice as long as alone may the honest ones of another overlay take; the slowest of them longer,
+# for there is a signature, a tenth of a millisecond, between any two things that the node does.
 MOST = 2.0
+MOST_P99 = 12.0
 
 
 def view(id: str, codec: str) -> str:
@@ -67,7 +69,7 @@ def test_a_flood(brokers):
     assert sent >= PER_SECOND * WINDOWS * SECONDS / 5
     assert listener.payloads(view(id, "text")) == pulse.sent
     assert both.cpu() <= MOST_CPU
-    both.check(MOST)
+    both.check(MOST, MOST_P99)
 
 
 def _counted(status: dict[str, int]) -> int:
