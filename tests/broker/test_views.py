@@ -132,8 +132,8 @@ def test_equal_payloads(pair):
     most = max(sum(t < one + 0.5 for t in times[at:]) for at, one in enumerate(times))
     print(f"at most {most} messages in half a second")
     assert most <= 1.5 * (BURST + RATE / 2)
-    assert not was_fast or a.number("messages/paced") > 100
-    assert a.number("dropped/repeated") == b.number("dropped/repeated")
+    if was_fast:
+        a.wait_number("messages/paced", 100)
     assert here.payloads(topic) == sent
 
 
