@@ -229,13 +229,10 @@ static bool allowed(void *context, const char *client, const char *filter, const
 {
 	char text[TOPIC_SIZE];
 	struct topic parsed;
-	enum view view = VIEW_RAW;
 
 	/* Of a filter with a wildcard one of the topics that it matches. */
 	(void)topic_parse(filter, &parsed);
-	while (view + 1 < VIEWS && !(parsed.views & VIEW_BIT(view)))
-		view++;
-	topic_text(topic, parsed.name, parsed.name_size, view, text);
+	topic_text(topic, parsed.name, parsed.name_size, topic_view(&parsed), text);
 	return broker_may_read(client, filter, text);
 }
 

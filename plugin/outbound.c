@@ -114,19 +114,11 @@ static enum broker_verdict carry_signed(struct outbound *outbound, uint64_t now_
 	}
 }
 
-static enum view view_of(const struct topic *topic)
-{
-	enum view view = VIEW_RAW;
-
-	while (topic->views != VIEW_BIT(view))
-		view++;
-	return view;
-}
-
 enum broker_verdict outbound_message(struct outbound *outbound, uint64_t now_ns, uint64_t wall_s,
 	const struct broker_message *message)
 {
 	struct topic topic;
+	enum view view;
 
 	switch (topic_parse(message->topic, &topic)) {
 	case TOPIC_FOREIGN:
@@ -142,7 +134,8 @@ enum broker_verdict outbound_message(struct outbound *outbound, uint64_t now_ns,
 	/* An empty retained message clears the retained one: a matter of this broker. */
 	if (message->retain && message->size == 0)
 		return BROKER_CARRY_ON;
-	if (view_of(&topic) == VIEW_RAW)
+	view = topic_view(&topic);
+	if (view == VIEW_RAW)
 		return carry_raw(outbound, now_ns, wall_s, &topic, message);
-	return carry_signed(outbound, now_ns, &topic, view_of(&topic), message);
+	return carry_signed(outbound, now_ns, &topic, view, message);
 }

@@ -130,6 +130,15 @@ enum topic_kind topic_parse(const char *text, struct topic *out)
 	return out->views ? TOPIC_OVERLAY : nothing(text);
 }
 
+enum view topic_view(const struct topic *topic)
+{
+	enum view view = VIEW_RAW;
+
+	while (view + 1 < VIEWS && !(topic->views & VIEW_BIT(view)))
+		view++;
+	return view;
+}
+
 char *topic_text(const struct id *overlay, const char *name, size_t name_size, enum view view,
 	char out[TOPIC_SIZE])
 {

@@ -48,6 +48,9 @@ struct topic {
 /* Of a topic name or a filter. */
 enum topic_kind topic_parse(const char *text, struct topic *out);
 
+/* Returns the view that a name means; of a filter's views the first. topic: an overlay's. */
+enum view topic_view(const struct topic *topic);
+
 /* What topic_parse accepts, for a log. */
 #define TOPIC_ACCEPTED                                                                           \
 	"p2panda/<64 lower-case hex digits> or p2panda/name/<1 to 200 bytes>, both as they are "  \
