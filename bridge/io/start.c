@@ -232,7 +232,7 @@ static void on_wrote(void *context, const char *failure, size_t lost)
 
 	if (!failure) {
 		driver->store_failure[0] = 0;
-		mesh_note(driver->mesh, NODE_LOG_NOTICE,
+		mesh_log(driver->mesh, NODE_LOG_NOTICE,
 			"state_dir: what had to wait is written now");
 		return;
 	}
@@ -241,7 +241,7 @@ static void on_wrote(void *context, const char *failure, size_t lost)
 	if (strncmp(driver->store_failure, failure, sizeof driver->store_failure - 1) == 0)
 		return;
 	snprintf(driver->store_failure, sizeof driver->store_failure, "%s", failure);
-	mesh_note(driver->mesh, NODE_LOG_WARNING,
+	mesh_log(driver->mesh, NODE_LOG_WARNING,
 		"state_dir cannot be written (%s): what changes, such as what is "
 		"subscribed, is not known after a restart; it is tried again",
 		failure);
@@ -266,9 +266,9 @@ static int open_store(struct driver *driver, const struct node_config *config)
 		remark);
 	driver->starting = NULL;
 	if (!error && remark[0])
-		mesh_note(driver->mesh, NODE_LOG_WARNING, "%s", remark);
+		mesh_log(driver->mesh, NODE_LOG_WARNING, "%s", remark);
 	else if (!error && anew && !config->first_start)
-		mesh_note(driver->mesh, NODE_LOG_WARNING,
+		mesh_log(driver->mesh, NODE_LOG_WARNING,
 			"%.100s/p2panda.db was not there, or empty: " STORE_FORGOTTEN,
 			config->state_dir);
 	return error;

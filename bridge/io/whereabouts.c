@@ -30,7 +30,7 @@ static void on_interfaces(void *context)
 void whereabouts_watch(struct driver *driver)
 {
 	if (interfaces_watch_start(driver->loop, on_interfaces, driver, &driver->watch))
-		mesh_note(driver->mesh, NODE_LOG_WARNING,
+		mesh_log(driver->mesh, NODE_LOG_WARNING,
 			"changes of this machine's addresses are not seen: %s",
 			error_text(ERROR_SYSTEM));
 }
@@ -55,7 +55,7 @@ int whereabouts_lan(struct driver *driver, enum node_mdns mode)
 		return error;
 	if (!error)
 		return mesh_use_lan(driver->mesh, mode);
-	mesh_note(driver->mesh, NODE_LOG_WARNING, "mdns: UDP port %d cannot be used: %s", MDNS_PORT,
+	mesh_log(driver->mesh, NODE_LOG_WARNING, "mdns: UDP port %d cannot be used: %s", MDNS_PORT,
 		error_text(error));
 	return ERROR_NONE;
 }

@@ -73,34 +73,18 @@ void mesh_tell(struct mesh *mesh, enum node_event_type type, const struct id *to
 	mesh_emit(mesh, &event);
 }
 
-static void log_line(
-	struct mesh *mesh, enum node_log_level level, const char *format, va_list arguments)
+void mesh_log(struct mesh *mesh, enum node_log_level level, const char *format, ...)
 {
 	struct node_event event = {.type = NODE_LOG, .level = level};
+	va_list arguments;
 
 	event.text = memory_alloc(NODE_REASON_SIZE);
 	if (!event.text)
 		return;
+	va_start(arguments, format);
 	vsnprintf(event.text, NODE_REASON_SIZE, format, arguments);
+	va_end(arguments);
 	mesh_emit(mesh, &event);
-}
-
-void mesh_log(struct mesh *mesh, enum node_log_level level, const char *format, ...)
-{
-	va_list arguments;
-
-	va_start(arguments, format);
-	log_line(mesh, level, format, arguments);
-	va_end(arguments);
-}
-
-void mesh_note(struct mesh *mesh, enum node_log_level level, const char *format, ...)
-{
-	va_list arguments;
-
-	va_start(arguments, format);
-	log_line(mesh, level, format, arguments);
-	va_end(arguments);
 }
 
 void mesh_send_packet(struct mesh *mesh, const uint8_t *packet, size_t size)

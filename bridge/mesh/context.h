@@ -186,8 +186,6 @@ struct short_id short_id(const struct id *id);
 void mesh_emit(struct mesh *mesh, const struct node_event *event);
 void mesh_tell(struct mesh *mesh, enum node_event_type type, const struct id *topic,
 	const struct id *peer, struct message *message);
-__attribute__((format(printf, 3, 4))) void mesh_log(
-	struct mesh *mesh, enum node_log_level level, const char *format, ...);
 void mesh_send_packet(struct mesh *mesh, const uint8_t *packet, size_t size);
 void mesh_count(struct mesh *mesh, enum counter counter);
 void effects_free(struct mesh *mesh);

@@ -174,8 +174,8 @@ void mesh_packet(
 /* This machine's addresses may have changed. */
 void mesh_addresses(struct mesh *mesh, const struct mesh_time *time, const struct address *bound,
 	size_t bound_count);
-/* A line for the log from below: the disk, the sockets. */
-__attribute__((format(printf, 3, 4))) void mesh_note(
+/* A line for the log: the mesh's own, and those from below (the disk, the sockets). */
+__attribute__((format(printf, 3, 4))) void mesh_log(
 	struct mesh *mesh, enum node_log_level level, const char *format, ...);
 
 /* ---- time ---- */

@@ -847,7 +847,7 @@ static void take_step(enum step step, uint8_t argument, const uint8_t *data, siz
 	case STEP_REFUSED:
 		mesh_refused(run.mesh, &run.time, &addresses[0], "another network");
 		mesh_crowded(run.mesh, &run.time, &addresses[1]);
-		mesh_note(run.mesh, NODE_LOG_WARNING, "the disk is %u per cent full", argument);
+		mesh_log(run.mesh, NODE_LOG_WARNING, "the disk is %u per cent full", argument);
 		break;
 	default:
 		break;

@@ -479,7 +479,7 @@ static void events_come_first(void **state)
 {
 	assert_int_equal(begin(), 0);
 	mesh_turn(node.mesh, &node.time);
-	mesh_note(node.mesh, NODE_LOG_WARNING, "the disk is full");
+	mesh_log(node.mesh, NODE_LOG_WARNING, "the disk is full");
 	assert_effects("line: the disk is full; look up 0; look up 1; look up 2; look up 3; "
 		       "value +0; ");
 }
