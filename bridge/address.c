@@ -64,6 +64,10 @@ char *address_format(const struct address *address, char text[ADDRESS_TEXT_SIZE]
 	bool v6 = address->family == 6;
 	char ip[INET6_ADDRSTRLEN];
 
+	if (address_is_relay(address)) {
+		snprintf(text, ADDRESS_TEXT_SIZE, "a relay");
+		return text;
+	}
 	inet_ntop(v6 ? AF_INET6 : AF_INET, address->ip, ip, sizeof ip);
 	snprintf(text, ADDRESS_TEXT_SIZE, v6 ? "[%s]:%u" : "%s:%u", ip, address->port);
 	return text;
@@ -135,7 +139,7 @@ struct address address_host(const struct address *address)
 	struct address host = *address;
 
 	host.port = 0;
-	if (!as_v4(address))
+	if (address->family == 6 && !as_v4(address))
 		memset(host.ip + 8, 0, 8);
 	return host;
 }

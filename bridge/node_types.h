@@ -15,10 +15,14 @@
 #include "id.h"
 #include "identity.h"
 #include "message.h"
+#include "relay_url.h"
 
 #define NODE_REASON_SIZE 256
 #define NODE_HOST_SIZE	 256
 #define NODE_PEER_HOSTS	 8
+#define NODE_PEER_RELAYS 2
+#define NODE_RELAYS	 8
+#define NODE_TOKEN_SIZE	 512
 
 /* Where a configured peer is to be found: an IP address or a name, and a port. */
 struct node_host {
@@ -31,6 +35,9 @@ struct node_peer {
 	struct id id;
 	size_t hosts_count;
 	struct node_host hosts[NODE_PEER_HOSTS];
+	/* And the relays at which it is. */
+	size_t relays_count;
+	struct relay_url relays[NODE_PEER_RELAYS];
 };
 
 enum node_mdns {
@@ -60,6 +67,16 @@ struct node_config {
 	/* Where others find us besides the bound addresses; at most NODE_PEER_HOSTS, copied. */
 	const struct node_host *advertise;
 	size_t advertise_count;
+	/* The relays at which others find us, the first that works; at most NODE_RELAYS, copied. */
+	const struct relay_url *relays;
+	size_t relays_count;
+	/* Said to these, and to no others: what lets us in (at most NODE_TOKEN_SIZE - 1 printable
+	 * characters); NULL: nothing. Copied. */
+	const char *relay_token;
+	/* A file of certificates (PEM) that are believed besides the system's; NULL: none. Copied. */
+	const char *relay_ca;
+	/* Whether nodes are dialled, too, at relays that only they or others have named. */
+	bool relay_any;
 	const char *state_dir; /* an existing folder; NULL: nothing is remembered */
 	bool first_start;      /* so it is no wonder if there is nothing in it */
 	size_t max_overlays;
