@@ -102,6 +102,16 @@
 	X(LIMIT_UNRELEASED, "limits/unreleased", \
 		"QoS 2 publishes that would not be known as sent again: limit") \
 	X(LIMIT_RECORDS, "limits/records", "subscriptions not kept for a restart: limit") \
+	X(RELAY_CONNECTS, "relay/connects", "connections to relays that came about") \
+	X(RELAY_FAILED, "relay/failed", "connections to relays that did not, or that have ended") \
+	X(RELAY_REFUSED, "relay/denied", "those of them for which a relay refused token or key") \
+	X(RELAY_IN, "relay/in", "datagrams that came by a relay") \
+	X(RELAY_OUT, "relay/out", "datagrams queued for a relay") \
+	X(RELAY_DROPPED, "relay/dropped", \
+		"datagrams not sent by a relay: queue full, not connected; they are sent again") \
+	X(RELAY_BAD, "relay/bad_frames", \
+		"frames of relays that were ignored: unknown, malformed, too many") \
+	X(LIMIT_RELAYS, "limits/relays", "relays not remembered or not connected to: limit") \
 	X(STORE_FAILED, "store/failed", "writes to state_dir that failed, each is tried again") \
 	X(STORE_LOST, "store/lost", "rows not written to state_dir: too many waited")
 

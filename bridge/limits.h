@@ -200,6 +200,24 @@
  * moment. */
 #define LIMIT_UNRELEASED 1024
 
+/* What waits for one relay: WebSocket frames of a lossy path, some 170 datagrams; what is beyond it
+ * is dropped. While the connection is on its way it is less: the first datagrams of dials. Answers
+ * to pings have some more room. */
+#define LIMIT_RELAY_QUEUE	  (256u << 10)
+#define LIMIT_RELAY_QUEUE_OPENING (32u << 10)
+#define LIMIT_RELAY_QUEUE_CONTROL (4u << 10)
+/* One frame of a relay, its type included (iroh-relay protos/relay.rs), and one HTTP head. */
+#define LIMIT_RELAY_FRAME 65536
+#define LIMIT_RELAY_HEAD  8192
+/* EndpointGone that is believed of one relay, per second. */
+#define LIMIT_RELAY_GONE 64
+
+/* Relays that others have named: remembered (700 bytes each), and connected to at a time. And
+ * connections to relays in all, those that the configuration names included. */
+#define LIMIT_RELAYS_LEARNED	  256
+#define LIMIT_RELAYS_LEARNED_OPEN 8
+#define LIMIT_RELAYS_OPEN	  64
+
 /* Leaving and stopping take at most this long. */
 #define LIMIT_FAREWELL_MS 1000
 
