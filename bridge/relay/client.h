@@ -42,8 +42,8 @@
 #define RELAY_PONG_AT_LAST  (30 * S)
 /* The stream takes nothing more for so long: it is of no use. */
 #define RELAY_STALL_LIMIT (15 * S)
-/* Between two tries, doubled each time, jittered; from the least again after a pong. Two tries are
- * never begun within a second, but for the first of these. */
+/* Between the end of a connection or try and the next one, doubled each time, jittered; from the
+ * least again after a pong. And no two tries begin within RELAY_WAIT_APART. */
 #define RELAY_WAIT_LEAST (10 * MS)
 #define RELAY_WAIT_MOST	 (4 * S)
 #define RELAY_WAIT_APART (1 * S)
@@ -124,9 +124,11 @@ struct relay_view {
 	/* In the relay's or the stream's words, if any, printable ASCII: about trouble, or the
 	 * relay's Health. */
 	const char *text;
-	bool proven;	 /* CONNECTED, and a pong has come */
-	bool restarting; /* the relay has said that it is about to */
-	uint64_t since;	 /* when the state began */
+	bool proven;	  /* CONNECTED, and a pong has come */
+	bool restarting;  /* the relay has said that it is about to */
+	uint64_t since;	  /* when the state began */
+	uint64_t due;	  /* no try begins before */
+	uint64_t changes; /* how often one of the above has changed */
 };
 
 /* IDLE. ERROR_NOMEM. */
@@ -135,7 +137,7 @@ int relay_client_new(const struct relay_client_config *config, struct relay_clie
 void relay_client_free(struct relay_client *client);
 
 /* Whether there is to be a connection. To want no more ends it at once; to want again begins at
- * once, unless the last try was refused or is too short ago. */
+ * once, unless the last try was refused or is too short ago, and forgets trouble. */
 void relay_client_want(struct relay_client *client, uint64_t now, bool wanted);
 
 /* ---- the stream ---- */

@@ -5,15 +5,17 @@
  * Three kinds of them: those of the option relay (candidates for home, in order), those that peer
  * and bootstrap name, and, only when the configuration says any, those that others have named
  * (hearsay: https and no literal address; LIMIT_RELAYS_LEARNED are remembered, the ones longest not
- * spoken of give way, and LIMIT_RELAYS_LEARNED_OPEN are connected at a time).
+ * spoken of give way, and LIMIT_RELAYS_LEARNED_OPEN are connected at a time; who has not been
+ * sent to for RELAYS_YIELD gives way).
  *
  * Home is where others find us: the node stays connected there.
- *   - At first it is the first candidate that works: the next one is tried when the one before has
- *     failed, or RELAYS_PATIENCE has passed.
+ *   - At first it is the first candidate that works, which is to say is connected and answers a
+ *     ping: the next one is tried when the one before has failed, or RELAYS_PATIENCE has passed.
  *   - A home that is down stays home for RELAYS_HOME_DOWN, during which it is tried again. Then the
- *     others are tried in the same way, in order, and the first that works is home.
- *   - Candidates that come before home in the order are tried on. One of them is home again when
- *     it has been connected, without a break, for RELAYS_HOME_BACK.
+ *     others are tried in the same way, in order, and the first that works is home. (One that
+ *     comes and goes is down until it has worked for as long without a break.)
+ *   - Candidates that come before home in the order are tried on, each RELAYS_HOME_RETRY. One of
+ *     them is home again when it has been connected, without a break, for RELAYS_HOME_BACK.
  *   - A former home stays connected for RELAYS_HOME_LEAVE, for those who have not heard of it.
  * Every other relay is connected to when something is sent by it, and left after RELAYS_LINGER
  * without that. Its datagrams wait (bounded) while that is under way.
@@ -37,9 +39,11 @@
 
 #define RELAYS_PATIENCE	     (3 * S)
 #define RELAYS_HOME_DOWN     (10 * S)
+#define RELAYS_HOME_RETRY    (30 * S)
 #define RELAYS_HOME_BACK     (30 * S)
 #define RELAYS_HOME_LEAVE    (300 * S)
 #define RELAYS_LINGER	     (60 * S)
+#define RELAYS_YIELD	     (10 * S)
 #define RELAYS_LINES	     4
 #define RELAYS_LINE_INTERVAL (30 * S)
 #define RELAYS_LINE_SIZE     640
@@ -131,7 +135,8 @@ void relays_stop(struct relays *relays, uint64_t now);
  * configured, or any is, the URL is public and there is room to remember it (counted
  * LIMIT_RELAYS). Connects to nothing. */
 bool relays_admit(struct relays *relays, uint64_t now, const struct relay_url *url);
-/* The URL of a relay that is known; NULL. Valid until the next call. */
+/* The URL of a relay that is known (one that others have named may have given way since); NULL.
+ * Valid until the next call. */
 const struct relay_url *relays_url(const struct relays *relays, const struct address *relay);
 
 /* Sends one datagram of at most RELAY_DATAGRAM_MOST bytes to a node by a relay, or several of the
