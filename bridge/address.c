@@ -93,6 +93,8 @@ static const uint8_t *as_v4(const struct address *address)
 
 	if (address->family == 4)
 		return address->ip;
+	if (address->family != 6)
+		return NULL;
 	if (memcmp(address->ip, mapped, sizeof mapped) == 0)
 		return address->ip + sizeof mapped;
 	return NULL;
@@ -118,6 +120,8 @@ bool address_is_loopback(const struct address *address)
 	static const uint8_t loopback[16] = {[15] = 1};
 	const uint8_t *v4 = as_v4(address);
 
+	if (address_is_relay(address))
+		return false;
 	return v4 ? v4[0] == 127 : memcmp(address->ip, loopback, sizeof loopback) == 0;
 }
 
@@ -125,6 +129,8 @@ enum address_scope address_scope(const struct address *address)
 {
 	const uint8_t *v4 = as_v4(address), *ip = address->ip;
 
+	if (address_is_relay(address))
+		return ADDRESS_GLOBAL;
 	if (address_is_loopback(address))
 		return ADDRESS_LOOPBACK;
 	if (v4 ? v4[0] == 10 || (v4[0] == 172 && v4[1] >> 4 == 1) ||

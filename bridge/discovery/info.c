@@ -139,8 +139,10 @@ static void add_addresses(
 }
 
 int info_sign(const struct identity *identity, struct info_time time, enum info_order order,
-	const struct address *addresses, size_t count, struct info **out)
+	const struct relay_url *relay, const struct address *addresses, size_t count,
+	struct info **out)
 {
+	struct transport at_relay = {.type = TRANSPORT_RELAY};
 	struct endpoint endpoint = {.id = identity->id, .count = 0};
 	uint8_t bytes[SIGNED_SIZE];
 	struct parts parts;
@@ -152,6 +154,11 @@ int info_sign(const struct identity *identity, struct info_time time, enum info_
 	parts.order = order;
 	if (count > LIMIT_ADDRESSES_PER_NODE)
 		count = LIMIT_ADDRESSES_PER_NODE;
+	if (relay) {
+		at_relay.data = (const uint8_t *)relay->text;
+		at_relay.size = strlen(relay->text);
+		endpoint_add(&endpoint, &at_relay);
+	}
 	add_addresses(&endpoint, addresses, count, &parts);
 	error = finish(&parts, 0, &info);
 	if (error)
@@ -366,24 +373,36 @@ void info_encode_postcard(const struct info *info, struct writer *writer)
 		endpoint_write_postcard(endpoint, writer);
 }
 
-/* The first relay: relays come first in each endpoint. */
-static const struct transport *find_relay(const struct info *info, struct walk *walk)
+/* The first relay, of node only unless that is NULL: relays come first in each endpoint. */
+static const struct transport *find_relay(
+	const struct info *info, const struct id *node, struct walk *walk)
 {
 	const struct endpoint *endpoint;
 
 	walk_begin(info, walk);
 	while ((endpoint = walk_next(walk))) {
+		if (node && !id_equal(&endpoint->id, node))
+			continue;
 		if (endpoint->count > 0 && endpoint->transports[0].type == TRANSPORT_RELAY)
 			return &endpoint->transports[0];
 	}
 	return NULL;
 }
 
+const char *info_relay(const struct info *info, const struct id *node, size_t *size)
+{
+	struct walk walk;
+	const struct transport *relay = find_relay(info, node, &walk);
+
+	*size = relay ? relay->size : 0;
+	return relay ? (const char *)relay->data : NULL;
+}
+
 int info_encode_text(const struct info *info, char *out, size_t size)
 {
 	char signature[SIGNATURE_HEX_SIZE + 1];
 	struct walk walk;
-	const struct transport *relay = find_relay(info, &walk);
+	const struct transport *relay = find_relay(info, NULL, &walk);
 	int written;
 
 	if (relay && (relay->size == 0 || memchr(relay->data, 0, relay->size) ||

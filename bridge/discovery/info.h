@@ -20,6 +20,7 @@
 #include "../id.h"
 #include "../identity.h"
 #include "../limits.h"
+#include "../relay_url.h"
 
 /* What a peer speaks: the codec of its sessions and the order of its signatures. */
 enum dialect {
@@ -72,11 +73,12 @@ struct info {
 	uint8_t addresses[];
 };
 
-/* A fresh info of ours over these addresses (sorted and without duplicates as a
- * BTreeSet<TransportAddr> has them), at most LIMIT_ADDRESSES_PER_NODE of them. ERROR_NOMEM,
- * ERROR_TLS. */
+/* A fresh info of ours over the relay that we are at (NULL: none) and these addresses (sorted and
+ * without duplicates as a BTreeSet<TransportAddr> has them), at most LIMIT_ADDRESSES_PER_NODE of
+ * them. ERROR_NOMEM, ERROR_TLS. */
 int info_sign(const struct identity *identity, struct info_time time, enum info_order order,
-	const struct address *addresses, size_t count, struct info **out);
+	const struct relay_url *relay, const struct address *addresses, size_t count,
+	struct info **out);
 
 struct info *info_copy(const struct info *info); /* NULL when there is no memory */
 void info_free(struct info *info);		 /* NULL is fine */
@@ -98,6 +100,10 @@ int info_verify(struct info *info, const struct id *node, enum info_order first)
  * left out); returns how many, at most LIMIT_ADDRESSES_PER_NODE. */
 size_t info_addresses(const struct info *info, const struct id *node,
 	struct address out[LIMIT_ADDRESSES_PER_NODE]);
+
+/* The relay at which node says it is: the first one in its info, a view into that; somebody's
+ * bytes. NULL: none. */
+const char *info_relay(const struct info *info, const struct id *node, size_t *size);
 
 /* What is on the wire (and may be kept on disk), one AuthenticatedTransportInfo. Decoding
  * takes exactly one info and leaves the reader behind it. ERROR_TRUNCATED (more bytes are

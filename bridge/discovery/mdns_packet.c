@@ -22,6 +22,7 @@
 
 #define SERVICE	   "_p2pandav1._udp.local"
 #define USER_DATA  "user-data="
+#define RELAY	   "relay="
 #define LABEL_SIZE BASE32_SIZE(ID_SIZE)
 #define TTL	   120	  /* s; RFC 6762 10 */
 #define CLASS_MASK 0x7fff /* the top bit is cache-flush or QU: RFC 6762 10.2, 5.4 */
@@ -149,6 +150,20 @@ static void make_addresses(struct maker *maker, const char *target, const struct
 	}
 }
 
+/* iroh's own attribute for it (iroh src/address_lookup/mdns.rs), beside user-data, which has it for
+ * the signature. */
+static void make_relay(struct maker *maker, const struct id *me, const struct info *info)
+{
+	size_t size, name = strlen(RELAY);
+	const char *relay = info_relay(info, me, &size);
+
+	if (!relay || name + size > UINT8_MAX)
+		return;
+	writer_u8(&maker->writer, (uint8_t)(name + size));
+	writer_bytes(&maker->writer, RELAY, name);
+	writer_bytes(&maker->writer, relay, size);
+}
+
 /* PTR first, then SRV and TXT, as upstream since 0.7; 0.6 does not mind the PTR. */
 int mdns_packet_make_answer(const struct id *me, const struct info *info, struct mdns_packet *out)
 {
@@ -182,6 +197,7 @@ int mdns_packet_make_answer(const struct id *me, const struct info *info, struct
 		maker_record_end(&maker);
 	}
 	maker_record(&maker, instance, ns_t_txt);
+	make_relay(&maker, me, info);
 	writer_u8(&maker.writer, (uint8_t)strlen(text));
 	writer_bytes(&maker.writer, text, strlen(text));
 	maker_record_end(&maker);

@@ -2,7 +2,7 @@
 /*
  * Peer data: where a node is to be found, as iroh-gossip tells it in Join, Neighbor,
  * ForwardJoin and Shuffle (AddrInfo in src/net.rs: a relay, if any, and a sorted
- * set of socket addresses). Relays are not ours to use: the URL is only carried.
+ * set of socket addresses). The URL of a relay is carried as it is.
  * No allocation. Any thread.
  */
 #ifndef BRIDGE_GOSSIP_ADDR_INFO_H
@@ -13,9 +13,11 @@
 
 #include "../address.h"
 #include "../limits.h"
+#include "../relay_url.h"
 
-/* The longest encoding of one without a relay: two lengths; tag, IPv6, port each. */
-#define ADDR_INFO_SIZE (2 + LIMIT_ADDRESSES_PER_NODE * (1 + 16 + 3))
+/* The longest encoding of one of ours: tag, length and text of the relay; a length; tag, IPv6, port
+ * each. */
+#define ADDR_INFO_SIZE (3 + RELAY_URL_SIZE + 1 + LIMIT_ADDRESSES_PER_NODE * (1 + 16 + 3))
 
 struct addr_info {
 	const char *relay; /* a view, no closing zero; NULL for none */

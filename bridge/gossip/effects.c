@@ -13,6 +13,8 @@
 
 struct hearsay {
 	struct id source;
+	size_t relay_size;
+	char relay[RELAY_URL_SIZE];
 	size_t count;
 	struct address addresses[];
 };
@@ -110,12 +112,14 @@ bool effects_take(struct effects *effects, struct gossip_effect *out)
 	out->last = effect->last;
 	out->frame = effect->type == GOSSIP_SEND ? effect->frame : NULL;
 	out->message = effect->type == GOSSIP_DELIVER ? effect->message : NULL;
-	out->addresses_count = 0;
+	out->addresses_count = out->relay_size = 0;
 	if (effect->type == GOSSIP_PEER_ADDRESSES) {
 		out->source = effect->hearsay->source;
 		out->addresses_count = effect->hearsay->count;
 		memcpy(out->addresses, effect->hearsay->addresses,
 			effect->hearsay->count * sizeof *out->addresses);
+		out->relay_size = effect->hearsay->relay_size;
+		memcpy(out->relay, effect->hearsay->relay, out->relay_size);
 		memory_free(effect->hearsay);
 	}
 	effects->first = (effects->first + 1) & (effects->room - 1);
@@ -193,6 +197,10 @@ void effects_addresses(struct effects *effects, const struct id *peer, const str
 		return;
 	}
 	effect.hearsay->source = *source;
+	/* One that is longer is none that could be dialled. */
+	effect.hearsay->relay_size = info->relay_size < RELAY_URL_SIZE ? info->relay_size : 0;
+	if (effect.hearsay->relay_size > 0)
+		memcpy(effect.hearsay->relay, info->relay, effect.hearsay->relay_size);
 	effect.hearsay->count = info->count;
 	memcpy(effect.hearsay->addresses, info->addresses, size);
 	push(effects, &effect);

@@ -118,7 +118,7 @@ int gossip_new(const struct gossip_config *config, struct gossip **out)
 	keyed_init(&gossip->core.keyed, &gossip->core.random);
 	contents_init(&gossip->core.contents, config->cache_bytes, config->counters);
 	census_init(&gossip->core.census, LIMIT_RECEIVED_IDS);
-	gossip_set_addresses(gossip, NULL, 0);
+	gossip_set_addresses(gossip, NULL, NULL, 0);
 	*out = gossip;
 	return ERROR_NONE;
 }
@@ -372,13 +372,22 @@ void gossip_peer_lost(struct gossip *gossip, uint64_t now, const struct id *peer
 	}
 }
 
-int gossip_set_addresses(struct gossip *gossip, const struct address *addresses, size_t count)
+int gossip_set_addresses(struct gossip *gossip, const struct relay_url *relay,
+	const struct address *addresses, size_t count)
 {
 	struct addr_info info;
 	int size;
 
 	addr_info_set(&info, addresses, count);
-	size = addr_info_encode(&info, gossip->core.data, sizeof gossip->core.data);
+	if (relay) {
+		info.relay = relay->text;
+		info.relay_size = strlen(relay->text);
+	}
+	/* With a long URL and sixteen addresses of IPv6 it is more than others of our kind take. */
+	while ((size = addr_info_encode(&info, gossip->core.data, sizeof gossip->core.data)) >
+			LIMIT_PEER_DATA &&
+		info.count > 0)
+		info.count--;
 	if (size < 0)
 		return size;
 	gossip->core.data_size = (size_t)size;

@@ -54,7 +54,7 @@ enum gossip_effect_type {
 	/* This overlay does not need the link to peer any more (upstream:
 	 * DisconnectPeer, but for one overlay only: the others stay untouched). */
 	GOSSIP_RELEASE,
-	/* Hearsay: somebody says that peer is to be found at these addresses. */
+	/* Hearsay: somebody says that peer is to be found at these addresses, and at this relay. */
 	GOSSIP_PEER_ADDRESSES,
 };
 
@@ -68,6 +68,8 @@ struct gossip_effect {
 	struct id source; /* PEER_ADDRESSES: the neighbour that said it */
 	size_t addresses_count;
 	struct address addresses[LIMIT_ADDRESSES_PER_NODE];
+	size_t relay_size; /* 0: none */
+	char relay[RELAY_URL_SIZE]; /* the URL of a relay at which it is to be found, too; as it came */
 };
 
 /* ERROR_NOMEM. */
@@ -136,7 +138,8 @@ void gossip_peer_lost(struct gossip *gossip, uint64_t now, const struct id *peer
 
 /* What we tell about ourselves in Join, Neighbor and Shuffle. Addresses beyond
  * LIMIT_ADDRESSES_PER_NODE are left out. ERROR_NOMEM. */
-int gossip_set_addresses(struct gossip *gossip, const struct address *addresses, size_t count);
+int gossip_set_addresses(struct gossip *gossip, const struct relay_url *relay,
+	const struct address *addresses, size_t count);
 
 /* When gossip_tick is wanted; UINT64_MAX for never. */
 uint64_t gossip_deadline(const struct gossip *gossip);

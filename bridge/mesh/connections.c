@@ -256,6 +256,7 @@ void connections_expire(struct mesh *mesh)
 void connections_made(struct mesh *mesh, void *handle, struct connection *connection,
 	const struct id *peer, const struct address *address)
 {
+	bool relayed = address_is_relay(address);
 	char text[ADDRESS_TEXT_SIZE];
 
 	if (connection)
@@ -263,7 +264,8 @@ void connections_made(struct mesh *mesh, void *handle, struct connection *connec
 	else
 		connection = adopt(mesh, handle, peer, address);
 	if (!connection || add_guest(connection) ||
-		links_connected(mesh->links, mesh->now, peer, connection, &connection->lane)) {
+		links_connected(mesh->links, mesh->now, peer, connection, relayed,
+			&connection->lane)) {
 		mesh->port.close(handle, 0, NULL);
 		return;
 	}
@@ -274,15 +276,18 @@ void connections_made(struct mesh *mesh, void *handle, struct connection *connec
 	if (connection->dialled) {
 		dialer_worked(mesh->dialer, &connection->address);
 		book_worked(mesh->book, mesh->now, mesh->wall, peer, &connection->address);
-	} else {
+	} else if (!relayed) {
 		book_hear(mesh->book, mesh->now, peer, peer, &connection->address, 1,
 			ADDRESS_LOOPBACK);
 	}
+	/* A NAT that its first datagrams have opened is open for us now. */
+	neighbours_note_link(mesh, peer, relayed && !connection->dialled);
 	/* For the side that dials that is before the other one has let it in. */
 	mesh_log(mesh, NODE_LOG_DEBUG, "peer %s at %s: connected (%s)", short_id(peer).text,
 		address_format(&connection->address, text),
 		connection->dialled ? "dialled" : "incoming");
-	if (connection->dialled)
+	/* While it goes by way of a relay they may bring a better one. */
+	if (connection->dialled && !relayed)
 		close_other_dials(mesh, peer);
 }
 

@@ -283,7 +283,7 @@ void mesh_look_up(struct mesh *mesh, const struct id *node)
 {
 	struct configured *configured = mesh_configured(mesh, node);
 
-	if (configured)
+	if (configured && configured->has_hosts)
 		configured->look_up = mesh->look_ups = true;
 }
 

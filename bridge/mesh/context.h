@@ -45,8 +45,11 @@ struct configured {
 	char failures[FAILURES][FAILURE_SIZE];
 	size_t failures_count;
 	bool reached; /* that was said, and no failure since */
+	bool has_hosts; /* else there is nothing to be looked up */
 	struct address found[LIMIT_ADDRESSES_PER_NODE]; /* by the last look-up */
 	size_t found_count;
+	struct address relays[NODE_PEER_RELAYS]; /* those of the configuration */
+	size_t relays_count;
 };
 
 /* For whom infos are verified, and what came of it. */
@@ -85,6 +88,7 @@ struct self {
 	size_t told_count; /* of those configured */
 	struct address bound[LIMIT_ADDRESSES_PER_NODE];
 	size_t bound_count;
+	struct relay_url relay; /* where we are, too; an empty text: nowhere */
 	struct info *infos[ORDERS]; /* the same, signed; NULL before the first */
 	struct info_time time;	    /* of these */
 	struct info_time newer;	    /* of one that others have of ours; 0: none is newer */

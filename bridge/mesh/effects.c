@@ -4,6 +4,7 @@
 #include "../error.h"
 #include "arrivals.h"
 #include "connections.h"
+#include "infos.h"
 #include "neighbours.h"
 #include "overlays.h"
 #include "presence.h"
@@ -66,12 +67,17 @@ static void on_peer_addresses(struct mesh *mesh, const struct gossip_effect *eff
 {
 	const struct connection *source = connections_to(mesh, &effect->source);
 	enum address_scope scope = source ? address_scope(&source->address) : ADDRESS_GLOBAL;
+	struct address addresses[LIMIT_ADDRESSES_PER_NODE];
+	size_t count = 0;
 
 	/* One that is never dialled needs no place in the book. */
 	if (!access_grants(mesh->access, &effect->peer))
 		return;
-	book_hear(mesh->book, mesh->now, &effect->peer, &effect->source,
-		effect->addresses, effect->addresses_count, scope);
+	if (infos_find_relay(mesh, effect->relay, effect->relay_size, &addresses[0]))
+		count = 1;
+	for (size_t i = 0; i < effect->addresses_count && count < LIMIT_ADDRESSES_PER_NODE; i++)
+		addresses[count++] = effect->addresses[i];
+	book_hear(mesh->book, mesh->now, &effect->peer, &effect->source, addresses, count, scope);
 	walker_found(mesh->walker, mesh->now);
 }
 
@@ -140,7 +146,7 @@ bool effects_links(struct mesh *mesh)
 				links_gave_up(mesh->links, now, &effect.peer);
 			break;
 		case LINK_UP:
-			dialer_linked(mesh->dialer, &effect.peer);
+			neighbours_note_link(mesh, &effect.peer, false);
 			joiner_linked(mesh->joiner, now, &effect.peer);
 			book_set_linked(mesh->book, &effect.peer, true);
 			neighbours_linked(mesh, &effect.peer);
@@ -149,6 +155,9 @@ bool effects_links(struct mesh *mesh)
 			remind_neighbours(mesh, &effect.peer);
 			break;
 		case LINK_FEWER:
+			/* The direct one may be gone. */
+			if (links_relayed(mesh->links, &effect.peer))
+				neighbours_note_link(mesh, &effect.peer, false);
 			remind_neighbours(mesh, &effect.peer);
 			break;
 		case LINK_DOWN:

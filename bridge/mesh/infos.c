@@ -31,6 +31,34 @@ static void take_own(struct mesh *mesh, const struct id *source, struct info *in
 	info_free(info);
 }
 
+bool infos_find_relay(
+	const struct mesh *mesh, const char *url, size_t size, struct address *address)
+{
+	struct relay_url parsed;
+
+	return mesh->port.relay && size > 0 &&
+	       relay_url_parse(url, size, &parsed) == ERROR_NONE &&
+	       mesh->port.relay(mesh->port.context, &parsed, address);
+}
+
+void infos_note_relay(struct mesh *mesh, const struct id *node)
+{
+	const struct info *info, *newest = NULL;
+	struct address address;
+	const char *url = NULL;
+	size_t size = 0;
+
+	for (size_t i = 0; i < ORDERS; i++) {
+		info = book_info(mesh->book, node, (enum info_order)i);
+		if (info && (!newest || info_time_compare(info->time, newest->time) > 0))
+			newest = info;
+	}
+	if (newest)
+		url = info_relay(newest, node, &size);
+	book_set_relay(mesh->book, node,
+		infos_find_relay(mesh, url, size, &address) ? &address : NULL);
+}
+
 bool infos_are_worth_it(struct mesh *mesh, const struct id *node, const struct id *source,
 	const struct info *info, struct verifying *verifying)
 {
@@ -73,6 +101,7 @@ bool infos_verify(struct mesh *mesh, const struct id *node, const struct id *sou
 		    &fresh) != ERROR_NONE ||
 		!fresh)
 		return false;
+	infos_note_relay(mesh, node);
 	dialer_addresses(mesh->dialer, now, node);
 	walker_found(mesh->walker, now);
 	return true;

@@ -14,6 +14,12 @@ bool infos_are_worth_it(struct mesh *mesh, const struct id *node, const struct i
  * it, scope: over what kind of network. Whether it was new and is believed. */
 bool infos_verify(struct mesh *mesh, const struct id *node, const struct id *source,
 	enum address_scope scope, struct info *info, struct verifying *verifying);
+/* The relay that a node's newest info names, as far as nodes may be dialled there, becomes one of
+ * its addresses. After its infos have changed. */
+void infos_note_relay(struct mesh *mesh, const struct id *node);
+/* Whether a relay, of which somebody has told the URL, may be used, and what stands for it. */
+bool infos_find_relay(
+	const struct mesh *mesh, const char *url, size_t size, struct address *address);
 /* Both, one after the other. */
 bool infos_take(struct mesh *mesh, const struct id *node, const struct id *source,
 	enum address_scope scope, struct info *info, struct verifying *verifying);

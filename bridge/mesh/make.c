@@ -4,6 +4,7 @@
 #include "../error.h"
 #include "arrivals.h"
 #include "connections.h"
+#include "infos.h"
 #include "lan.h"
 #include "overlays.h"
 #include "presence.h"
@@ -19,6 +20,10 @@ static void configure(
 		configured = &mesh->configured[mesh->configured_count++];
 		configured->id = nodes[i].id;
 		configured->trusted = trusted;
+		configured->has_hosts = nodes[i].hosts_count > 0;
+		for (size_t j = 0; j < nodes[i].relays_count; j++)
+			configured->relays[configured->relays_count++] =
+				relay_url_address(&nodes[i].relays[j]);
 	}
 }
 
@@ -130,10 +135,11 @@ int mesh_begin(struct mesh *mesh, const struct mesh_time *time, const struct add
 	for (size_t i = 0; i < mesh->configured_count; i++) {
 		configured = &mesh->configured[i];
 		error = book_configure(mesh->book, &configured->id,
-			configured->trusted ? BOOK_TRUSTED : BOOK_BOOTSTRAP, NULL, 0);
+			configured->trusted ? BOOK_TRUSTED : BOOK_BOOTSTRAP, configured->relays,
+			configured->relays_count);
 		if (error)
 			return error;
-		configured->look_up = mesh->look_ups = true;
+		mesh_look_up(mesh, &configured->id);
 	}
 	self_begin(mesh, bound, bound_count);
 	return ERROR_NONE;
@@ -175,7 +181,8 @@ void mesh_restore_value(struct mesh *mesh, const void *bytes, size_t size)
 /* A row that means nothing to us is left out, and written anew once the node is known again. */
 void mesh_restore_row(struct mesh *mesh, const struct id *node, const uint8_t *row, size_t size)
 {
-	(void)book_restore(mesh->book, node, row, size);
+	if (book_restore(mesh->book, node, row, size) == ERROR_NONE)
+		infos_note_relay(mesh, node);
 }
 
 void mesh_restore_neighbour(struct mesh *mesh, const struct mesh_time *time, const struct id *topic,

@@ -260,9 +260,13 @@ static void found(struct mesh *mesh, struct configured *configured,
 	const struct address *addresses, size_t count)
 {
 	const struct id *node = &configured->id;
+	struct address all[LIMIT_ADDRESSES_PER_NODE + NODE_PEER_RELAYS];
 
+	/* The book takes LIMIT_ADDRESSES_PER_NODE of them: first the relays. */
+	memcpy(all, configured->relays, configured->relays_count * sizeof *all);
+	memcpy(all + configured->relays_count, addresses, count * sizeof *all);
 	if (book_configure(mesh->book, node, configured->trusted ? BOOK_TRUSTED : BOOK_BOOTSTRAP,
-		    addresses, count))
+		    all, configured->relays_count + count))
 		return;
 	dialer_addresses(mesh->dialer, mesh->now, node);
 	if (has_moved(configured, addresses, count))
@@ -303,6 +307,15 @@ void mesh_addresses(struct mesh *mesh, const struct mesh_time *time, const struc
 	if (mesh->stopping)
 		return;
 	self_addresses(mesh, bound, bound_count);
+	pump(mesh);
+}
+
+void mesh_relay(struct mesh *mesh, const struct mesh_time *time, const struct relay_url *url)
+{
+	enter(mesh, time);
+	if (mesh->stopping)
+		return;
+	self_relay(mesh, url);
 	pump(mesh);
 }
 
@@ -382,6 +395,7 @@ struct mesh_figures mesh_figures(const struct mesh *mesh)
 {
 	struct mesh_figures figures = mesh->figures;
 
+	figures.relayed = links_count_relayed(mesh->links);
 	figures.waiting = mesh->room.count + mesh->paced.count;
 	return figures;
 }

@@ -65,6 +65,8 @@ struct mesh_port {
 	/* Ends our half after what is queued; tells the peer to send nothing more on its half. */
 	void (*finish)(void *stream);
 	void (*stop)(void *stream, uint64_t code);
+	/* Whether nodes may be dialled at a relay, and what stands for it then; NULL: at none. */
+	bool (*relay)(void *context, const struct relay_url *url, struct address *address);
 	/* Whether the caller has something more urgent to do: what can wait is left for the next
 	 * entry, which is due at once. */
 	bool (*is_late)(void *context);
@@ -93,9 +95,9 @@ struct mesh_effect {
 	size_t size;
 };
 
-/* Numbers for a status. */
+/* Numbers for a status. relayed: nodes to which there are only connections by way of a relay. */
 struct mesh_figures {
-	size_t overlays, neighbours, connections, waiting;
+	size_t overlays, neighbours, connections, relayed, waiting;
 };
 
 /* A node that does nothing yet. ERROR_NOMEM. */
@@ -174,6 +176,8 @@ void mesh_packet(
 /* This machine's addresses may have changed. */
 void mesh_addresses(struct mesh *mesh, const struct mesh_time *time, const struct address *bound,
 	size_t bound_count);
+/* The relay at which others find us, from now on; NULL: none. */
+void mesh_relay(struct mesh *mesh, const struct mesh_time *time, const struct relay_url *url);
 /* A line for the log: the mesh's own, and those from below (the disk, the sockets). */
 __attribute__((format(printf, 3, 4))) void mesh_log(
 	struct mesh *mesh, enum node_log_level level, const char *format, ...);

@@ -47,6 +47,14 @@ static bool has_room(const struct mesh *mesh, const struct overlay *overlay)
 	return gossip_neighbours(mesh->gossip, &overlay->topic) < LIMIT_ACTIVE_VIEW;
 }
 
+void neighbours_note_link(struct mesh *mesh, const struct id *node, bool at_once)
+{
+	if (links_relayed(mesh->links, node))
+		dialer_relayed(mesh->dialer, mesh->now, node, at_once);
+	else
+		dialer_linked(mesh->dialer, node);
+}
+
 /* Whether there is no link and so a dial, which may fail. */
 static bool want(struct mesh *mesh, const struct id *topic, const struct id *node,
 	enum joiner_reason reason)
@@ -63,7 +71,7 @@ static bool want(struct mesh *mesh, const struct id *topic, const struct id *nod
 		dialer_want(mesh->dialer, now, node, true);
 		links_keep(mesh->links, now, node, true);
 		if (linked)
-			dialer_linked(mesh->dialer, node);
+			neighbours_note_link(mesh, node, false);
 	} else if (!linked) {
 		dialer_want(mesh->dialer, now, node, false);
 	}

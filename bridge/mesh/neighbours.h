@@ -24,6 +24,9 @@ void neighbours_shared(
 	struct mesh *mesh, const struct id *node, const struct id *topic, bool shared);
 /* node has opened a stream for this overlay. */
 void neighbours_named(struct mesh *mesh, const struct id *node, const struct id *topic);
+/* There is a link to node, for the dialler: an end to dials, unless it goes by way of a relay.
+ * at_once: its addresses are tried now in that case. */
+void neighbours_note_link(struct mesh *mesh, const struct id *node, bool at_once);
 /* A link to node has come about. */
 void neighbours_linked(struct mesh *mesh, const struct id *node);
 /* A connection with node has come about, whatever for and whoever has dialled. */

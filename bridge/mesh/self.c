@@ -41,12 +41,14 @@ static struct info_time next_time(struct mesh *mesh)
 static void sign(struct mesh *mesh, const struct address *addresses, size_t count)
 {
 	struct self *self = &mesh->self;
+	const struct relay_url *relay = self->relay.text[0] ? &self->relay : NULL;
 	struct info_time time = next_time(mesh);
 	struct info *info;
 
 	for (size_t i = 0; i < ORDERS; i++) {
 		/* Without a new one the old one is better than none. */
-		if (info_sign(mesh->identity, time, (enum info_order)i, addresses, count, &info))
+		if (info_sign(mesh->identity, time, (enum info_order)i, relay, addresses, count,
+			    &info))
 			continue;
 		info_free(self->infos[i]);
 		self->infos[i] = info;
@@ -65,7 +67,8 @@ static void tell_addresses(struct mesh *mesh)
 	memcpy(addresses, self->told, self->told_count * sizeof *addresses);
 	memcpy(addresses + self->told_count, self->bound,
 		self->bound_count * sizeof *addresses);
-	gossip_set_addresses(mesh->gossip, addresses, count);
+	gossip_set_addresses(mesh->gossip, self->relay.text[0] ? &self->relay : NULL, addresses,
+		count);
 	sign(mesh, addresses, count);
 	self->is_new = true;
 }
@@ -165,6 +168,17 @@ void self_addresses(struct mesh *mesh, const struct address *bound, size_t count
 	}
 	/* Even with the same addresses: there may be a way now where there was none. */
 	neighbours_again(mesh);
+}
+
+void self_relay(struct mesh *mesh, const struct relay_url *url)
+{
+	struct self *self = &mesh->self;
+	const char *text = url ? url->text : "";
+
+	if (strcmp(text, self->relay.text) == 0)
+		return;
+	self->relay = url ? *url : (struct relay_url){0};
+	tell_addresses(mesh);
 }
 
 /* Literal addresses are told from the very first, names as soon as they are found. */

@@ -13,6 +13,8 @@ void self_resolved(
 	struct mesh *mesh, const struct address *addresses, size_t count, const char *failure);
 /* The machine's addresses may have changed. */
 void self_addresses(struct mesh *mesh, const struct address *bound, size_t count);
+/* The relay at which we are has changed; NULL: none. */
+void self_relay(struct mesh *mesh, const struct relay_url *url);
 /* Tells our addresses with another time if the clock was set, or others have an info of ours that is
  * newer than all that we have signed in this life. */
 void self_renew(struct mesh *mesh);

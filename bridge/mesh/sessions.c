@@ -447,7 +447,8 @@ void discovery_made(struct mesh *mesh, void *handle, struct discovery *discovery
 	neighbours_reached(mesh, peer);
 	if (!discovery->dialled) {
 		/* Alice opens the stream. That she has dialled us proves nothing else. */
-		book_hear(mesh->book, mesh->now, peer, peer, address, 1, ADDRESS_LOOPBACK);
+		if (!address_is_relay(address))
+			book_hear(mesh->book, mesh->now, peer, peer, address, 1, ADDRESS_LOOPBACK);
 		return;
 	}
 	book_worked(mesh->book, mesh->now, mesh->wall, peer, address);

@@ -478,8 +478,7 @@ int book_hear(struct book *book, uint64_t now, const struct id *id, const struct
 	if (id_equal(id, &book->me))
 		return ERROR_NONE;
 	for (size_t i = 0; i < count && kept_count < LIMIT_ADDRESSES_PER_NODE; i++) {
-		if (!address_is_dialable(&addresses[i]) ||
-			address_scope(&addresses[i]) > scope ||
+		if (!book_is_usable(&addresses[i]) || address_scope(&addresses[i]) > scope ||
 			contains(kept, kept_count, &addresses[i]))
 			continue;
 		kept[kept_count++] = addresses[i];
@@ -576,6 +575,14 @@ out:
 	return error;
 }
 
+void book_set_relay(struct book *book, const struct id *id, const struct address *relay)
+{
+	struct book_node *node = book_find_node(book, id);
+
+	if (node)
+		node->relay = relay ? *relay : (struct address){0};
+}
+
 const struct info *book_info(const struct book *book, const struct id *id, enum info_order order)
 {
 	const struct book_node *node = book_find_node(book, id);
@@ -626,16 +633,20 @@ void book_worked(struct book *book, uint64_t now, uint64_t wall, const struct id
 	const struct address *address)
 {
 	struct book_node *node = book_find_node(book, id);
+	bool is_better;
 
-	if (id_equal(id, &book->me) || !address_is_dialable(address))
+	if (id_equal(id, &book->me) || !book_is_usable(address))
 		return;
 	if (!node && book_add_node(book, id, NULL, BOOK_MAKE_ROOM, &node) != ERROR_NONE)
 		return; /* it is not needed to go on: the link is there */
-	if (!node->has_good || address_compare(&node->good, address) != 0 ||
-		is_long_after(wall, node->row_worked) || node->failures >= BOOK_STALE_FAILURES)
+	/* A relay is dialled beside the first address anyway. */
+	is_better = !node->has_good || (!address_is_relay(address) &&
+					       address_compare(&node->good, address) != 0);
+	if (is_better || is_long_after(wall, node->row_worked) || node->failures >= BOOK_STALE_FAILURES)
 		book_note_change(book, node);
+	if (is_better)
+		node->good = *address;
 	node->has_good = true;
-	node->good = *address;
 	node->worked = wall;
 	node->failures = 0;
 	book_set_away(book, now, id, false);
@@ -806,6 +817,10 @@ size_t book_candidates(const struct book *book, const struct id *id,
 		if (node->configured[role])
 			offer(&candidates, node->configured[role]->items,
 				node->configured[role]->count);
+	/* Nobody else is bothered by it. */
+	candidates.most = candidates.count + 1;
+	if (node->relay.family)
+		offer(&candidates, &node->relay, 1);
 	if (proven)
 		*proven = candidates.count;
 	begin_kind(&candidates);

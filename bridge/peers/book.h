@@ -41,7 +41,8 @@
 struct book;
 
 /* At most this many places are tried for one node. */
-#define BOOK_CANDIDATES (3 * LIMIT_ADDRESSES_PER_NODE + 1)
+/* The one that has worked, those configured, a relay, those of its info, hearsay. */
+#define BOOK_CANDIDATES (3 * LIMIT_ADDRESSES_PER_NODE + 2)
 
 /* random (hash key, random order) and counters must outlive the book. ERROR_NOMEM. */
 int book_new(const struct id *me, const struct random *random, struct counters *counters,
@@ -79,6 +80,9 @@ bool book_has_info(const struct book *book, const struct id *node, const struct 
  * ERROR_INVALID (our own id, beyond LIMIT_FUTURE_US), ERROR_LIMIT, ERROR_NOMEM. */
 int book_insert_info(struct book *book, uint64_t now, uint64_t wall, const struct id *node,
 	const struct id *source, enum address_scope scope, struct info *info, bool *fresh);
+/* The relay that the newest info of a node names, where it may be dialled; NULL: none. Not kept
+ * over a restart, its info is. */
+void book_set_relay(struct book *book, const struct id *node, const struct address *relay);
 /* NULL: none of that order. Valid until the book is next changed. */
 const struct info *book_info(const struct book *book, const struct id *node, enum info_order order);
 /* How many there are of that order, and one of them by its number (below that) with its node, for

@@ -68,6 +68,7 @@ struct book_node {
 	uint64_t heard;	 /* monotonic ns: it was here; 0: never in this life */
 	enum dialect dialect;
 	struct address good;			       /* the last one that worked */
+	struct address relay; /* that its newest info names, if it may be dialled; family 0: none */
 	struct book_addresses *configured[BOOK_ROLES]; /* NULL: none */
 	struct book_addresses *hearsay;		       /* likewise */
 	struct info *infos[ORDERS];		       /* likewise */
@@ -126,6 +127,12 @@ static inline bool book_is_pinned(const struct book_node *node)
 {
 	return node->linked || node->is_configured[BOOK_TRUSTED] ||
 	       node->is_configured[BOOK_BOOTSTRAP];
+}
+
+/* Whether it can be dialled at all. */
+static inline bool book_is_usable(const struct address *address)
+{
+	return address_is_relay(address) || address_is_dialable(address);
 }
 
 /* ---- book.c ---- */

@@ -6,7 +6,7 @@
  *   [GOOD: address] [SOURCE: 32 bytes] varint count, addresses (hearsay),
  *   [INFO: one in CBOR]*, varint count, 32 bytes each (topics); nothing after them.
  *
- * An address is u8 family, 4 or 16 bytes, u16 port (big-endian). What is configured is not in
+ * An address is u8 family (4, 6, 1: a relay), 4 or 16 bytes, u16 port (big-endian). What is configured is not in
  * it: that comes from the configuration.
  */
 #include "../bytes/postcard.h"
@@ -130,11 +130,11 @@ static void read_address(struct reader *reader, struct address *out)
 {
 	memset(out, 0, sizeof *out);
 	out->family = reader_u8(reader);
-	if (out->family != 4 && out->family != 6)
+	if (out->family != 4 && out->family != 6 && !address_is_relay(out))
 		reader_fail(reader, ERROR_INVALID);
 	reader_copy(reader, out->ip, out->family == 4 ? 4 : 16);
 	out->port = reader_u16(reader);
-	if (!address_is_dialable(out))
+	if (!book_is_usable(out))
 		reader_fail(reader, ERROR_INVALID);
 }
 

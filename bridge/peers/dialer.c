@@ -22,11 +22,16 @@
  * so only after the handshake is complete for us. */
 #define LASTING_NS (1000 * MS)
 
+/* Since a link by way of a relay has come about: when its addresses are tried. */
+static const uint64_t relayed_ns[] = {1000 * MS, 5000 * MS, 30000 * MS};
+#define RELAYED_NS (60000 * MS)
+
 enum state {
 	IDLE,	 /* not wanted any more, which is still to be said */
 	WAITING, /* wanted, next round at 'due' */
 	DIALING, /* a round is under way, next address at 'due' */
 	LINKED,
+	RELAYED, /* linked by way of a relay, next round of the addresses at 'due' */
 };
 
 struct target {
@@ -36,14 +41,17 @@ struct target {
 	bool look_up; /* an effect to be taken */
 	bool gave_up; /* likewise */
 	bool put_off; /* since 'since', for the budget of unproven addresses */
+	bool relayed; /* RELAYED, or DIALING out of it */
+	size_t relayed_rounds;
+	uint64_t relayed_since;
 	bool told;    /* in dialer->told */
 	size_t place; /* in dialer->heap; NOWHERE: nothing to wait for but answers */
 	uint64_t due, since;
 	uint64_t backoff;
 	uint64_t round_begun; /* the last one; 0: none yet */
 	size_t candidates_count, next_candidate, pending;
-	size_t proven; /* the first ones of the candidates */
 	struct address candidates[BOOK_CANDIDATES];
+	bool proven[BOOK_CANDIDATES]; /* has worked, or is configured */
 	struct target *told_prev, *told_next;
 	UT_hash_handle hh;
 };
@@ -264,9 +272,24 @@ static void back_off(struct dialer *dialer, uint64_t now, struct target *target)
 		now + backoff_next(&dialer->random, &target->backoff, BACKOFF_MOST_NS));
 }
 
+/* There is a link by way of a relay: waits for the next time. */
+static void await_relayed_round(struct dialer *dialer, uint64_t now, struct target *target)
+{
+	size_t round = target->relayed_rounds++, last = sizeof relayed_ns / sizeof *relayed_ns;
+	uint64_t due = target->relayed_since + (round < last ? relayed_ns[round]
+			       : relayed_ns[last - 1] + (round - last + 1) * RELAYED_NS);
+
+	wait_until(dialer, target, due > now ? due : now);
+	target->state = RELAYED;
+}
+
 /* A round has ended without a link. */
 static void round_over(struct dialer *dialer, uint64_t now, struct target *target)
 {
+	if (target->relayed) {
+		await_relayed_round(dialer, now, target);
+		return;
+	}
 	tell(dialer, now, target);
 	if (!target->keep) {
 		target->state = IDLE;
@@ -348,16 +371,36 @@ void dialer_linked(struct dialer *dialer, const struct id *node)
 		return;
 	}
 	target->state = LINKED;
+	target->relayed = false;
 	set_idle(dialer, target);
 	untell(dialer, target);
+}
+
+void dialer_relayed(struct dialer *dialer, uint64_t now, const struct id *node, bool at_once)
+{
+	struct target *target;
+
+	if (find_or_add(dialer, node, &target) || target->relayed)
+		return;
+	untell(dialer, target);
+	target->relayed = true;
+	target->relayed_since = now;
+	target->relayed_rounds = 0;
+	/* Dials at its addresses may be under way: they go on, and the round ends as one of these. */
+	if (target->state == DIALING)
+		return;
+	await_relayed_round(dialer, now, target);
+	if (at_once)
+		set_due(dialer, target, now);
 }
 
 void dialer_unlinked(struct dialer *dialer, uint64_t now, const struct id *node)
 {
 	struct target *target = find(dialer, node);
 
-	if (!target || target->state != LINKED)
+	if (!target || (target->state != LINKED && !target->relayed))
 		return;
+	target->relayed = false;
 	if (!target->keep) {
 		forget(dialer, target);
 	} else if (target->round_begun && now - target->round_begun < LASTING_NS) {
@@ -375,6 +418,8 @@ static bool has_new_candidate(const struct dialer *dialer, const struct target *
 	size_t count = book_candidates(dialer->book, &target->node, candidates, NULL), at;
 
 	for (size_t i = 0; i < count; i++) {
+		if (target->relayed && address_is_relay(&candidates[i]))
+			continue;
 		for (at = 0; at < target->candidates_count; at++)
 			if (address_compare(&candidates[i], &target->candidates[at]) == 0)
 				break;
@@ -388,8 +433,8 @@ void dialer_addresses(struct dialer *dialer, uint64_t now, const struct id *node
 {
 	struct target *target = find(dialer, node);
 
-	if (target && target->state == WAITING && target->due > now &&
-		has_new_candidate(dialer, target))
+	if (target && (target->state == WAITING || target->state == RELAYED) &&
+		target->due > now && has_new_candidate(dialer, target))
 		set_due(dialer, target, now);
 }
 
@@ -422,10 +467,36 @@ static bool tell_next(struct dialer *dialer, struct dialer_effect *out)
 	return true;
 }
 
+static void add_candidate(struct target *target, const struct address *address, bool proven)
+{
+	target->candidates[target->candidates_count] = *address;
+	target->proven[target->candidates_count++] = proven;
+}
+
+/* The first address, the relays, the other addresses; without relays when it is linked through
+ * one. */
+static void find_candidates(const struct dialer *dialer, struct target *target)
+{
+	struct address found[BOOK_CANDIDATES];
+	size_t proven, count = book_candidates(dialer->book, &target->node, found, &proven);
+	size_t first = 0;
+
+	while (first < count && address_is_relay(&found[first]))
+		first++;
+	target->candidates_count = 0;
+	if (first < count)
+		add_candidate(target, &found[first], first < proven);
+	for (size_t i = 0; i < count && !target->relayed; i++)
+		if (address_is_relay(&found[i]))
+			add_candidate(target, &found[i], i < proven);
+	for (size_t i = first + 1; i < count; i++)
+		if (!address_is_relay(&found[i]))
+			add_candidate(target, &found[i], i < proven);
+}
+
 static void begin_round(struct dialer *dialer, uint64_t now, struct target *target)
 {
-	target->candidates_count =
-		book_candidates(dialer->book, &target->node, target->candidates, &target->proven);
+	find_candidates(dialer, target);
 	target->next_candidate = 0;
 	target->pending = 0;
 	target->state = DIALING;
@@ -463,10 +534,12 @@ static bool is_granted(struct dialer *dialer, uint64_t now, struct target *targe
 	struct address host = address_host(address);
 	struct dial_host *known;
 
-	if (target->next_candidate < target->proven)
+	if (target->proven[target->next_candidate])
 		return true;
-	/* Loopback is no third party. */
-	known = address_is_loopback(address) ? NULL : find_host(budget, now, &host);
+	/* Loopback is no third party, and a relay makes a living of it. */
+	known = address_is_loopback(address) || address_is_relay(address)
+			? NULL
+			: find_host(budget, now, &host);
 	if (known && known->due > now + HOST_PATIENCE_NS) {
 		skip(dialer, now, target);
 		return false;
@@ -498,10 +571,12 @@ static void dial(
 	dialer->spent++;
 	target->pending++;
 	target->put_off = false;
-	if (target->next_candidate < target->candidates_count)
-		set_due(dialer, target, now + NEXT_ADDRESS_NS);
-	else
+	if (target->next_candidate == target->candidates_count)
 		set_idle(dialer, target);
+	else if (address_is_relay(&target->candidates[target->next_candidate]))
+		set_due(dialer, target, now);
+	else
+		set_due(dialer, target, now + NEXT_ADDRESS_NS);
 }
 
 bool dialer_effect(struct dialer *dialer, uint64_t now, struct dialer_effect *out)
@@ -518,7 +593,7 @@ bool dialer_effect(struct dialer *dialer, uint64_t now, struct dialer_effect *ou
 		target = dialer->heap[0];
 		if (target->due > now)
 			return false;
-		if (target->state == WAITING)
+		if (target->state == WAITING || target->state == RELAYED)
 			begin_round(dialer, now, target);
 		if (target->state != DIALING || !is_granted(dialer, now, target))
 			continue;

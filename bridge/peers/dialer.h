@@ -4,7 +4,9 @@
  *
  * A wanted node is dialled at its first address; if that has not answered after
  * 250 ms the next one is tried beside it (RFC 8305's idea), the first handshake to
- * complete wins. When all have failed and the node is still wanted for good it is
+ * complete wins. Its relay is dialled at once beside the first address. While there is nothing but a
+ * link by way of a relay its addresses are tried again after 1, 5 and 30 s, then every 60 s, however
+ * it has come about. When all have failed and the node is still wanted for good it is
  * tried again with a jittered backoff (0.25 s doubling to 4 s); one that is wanted
  * once only is given up. At most DIALER_BUDGET dials begin per second, and at most
  * LIMIT_UNPROVEN_DIALS of all diallers together at addresses that neither are configured nor
@@ -80,6 +82,9 @@ void dialer_failed(
 void dialer_worked(struct dialer *dialer, const struct address *address);
 /* There is a link now (whoever dialled): nothing more to do until it is gone. */
 void dialer_linked(struct dialer *dialer, const struct id *node);
+/* There is one by way of a relay, and no other. at_once: its addresses are tried now as well. Fine
+ * to repeat. Without memory there is no better one. */
+void dialer_relayed(struct dialer *dialer, uint64_t now, const struct id *node, bool at_once);
 /* The last connection is gone; dialled again if wanted for good: at once, or after the
  * backoff if the dial is less than a second ago. */
 void dialer_unlinked(struct dialer *dialer, uint64_t now, const struct id *node);

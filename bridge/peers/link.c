@@ -127,12 +127,56 @@ static void make_way(struct links *links, struct link *link)
 	links->io.close(victim->connection);
 }
 
+/* After its lanes have changed. */
+static void count_relayed(struct links *links, struct link *link)
+{
+	bool relayed = link->lanes && link->lanes->relayed;
+
+	if (relayed != link->relayed)
+		links->relayed += relayed ? 1 : (size_t)-1;
+	link->relayed = relayed;
+}
+
+/* What older connections there are when lane, which is to be used from now on, comes about. */
+static void supersede(struct links *links, uint64_t now, struct link *link, const struct lane *lane)
+{
+	struct stream_out *stream_out;
+	struct lane *older;
+
+	if (link->lanes->next && link->lanes->next->old_since == UINT64_MAX)
+		link->lanes->next->old_since = now;
+	if (!lane->relayed)
+		DL_FOREACH (link->lanes, older)
+			if (older->relayed && older->old_since == UINT64_MAX)
+				older->old_since = now;
+	DL_FOREACH (link->lanes->streams_out, stream_out)
+		if (stream_out->channel && !stream_out->ending)
+			channel_end_stream(links, now, link, stream_out->channel);
+	/* The other side may not know yet that there is a newer one. */
+	link->lanes->quiet_since = now;
+}
+
+/* Whether lane, which is new, goes behind one that is there: the other side may send on it all the
+ * same. */
+static bool is_second(const struct link *link, const struct lane *lane)
+{
+	return lane->relayed && link->lanes && !link->lanes->relayed && !link->lanes->closing;
+}
+
+static void insert_second(struct link *link, struct lane *lane)
+{
+	struct lane *last = link->lanes;
+
+	while (last->next && !last->next->relayed)
+		last = last->next;
+	DL_APPEND_ELEM(link->lanes, last, lane);
+}
+
 int links_connected(struct links *links, uint64_t now, const struct id *peer, void *connection,
-	struct lane **out)
+	bool relayed, struct lane **out)
 {
 	struct link *link = links_find_or_add(links, peer);
 	struct channel *channel, *next;
-	struct stream_out *stream_out;
 	struct lane *lane;
 
 	if (!link)
@@ -148,28 +192,28 @@ int links_connected(struct links *links, uint64_t now, const struct id *peer, vo
 		return ERROR_NOMEM;
 	lane->link = link;
 	lane->connection = connection;
+	lane->relayed = relayed;
 	lane->quiet_since = now;
 	lane->old_since = UINT64_MAX;
-	if (link->lanes && link->lanes->next && link->lanes->next->old_since == UINT64_MAX)
-		link->lanes->next->old_since = now;
+	*out = lane;
+	link->lanes_count++;
+	if (is_second(link, lane)) {
+		insert_second(link, lane);
+		return ERROR_NONE;
+	}
 	if (link->lanes) {
-		DL_FOREACH (link->lanes->streams_out, stream_out)
-			if (stream_out->channel && !stream_out->ending)
-				channel_end_stream(links, now, link, stream_out->channel);
-		/* The other side may not know yet that there is a newer one. */
-		link->lanes->quiet_since = now;
+		supersede(links, now, link, lane);
 	} else {
 		link->flapped = link->told_up;
 		link->held_due = now + LINK_HOLD_MS * MS;
 	}
 	DL_PREPEND(link->lanes, lane);
-	link->lanes_count++;
+	count_relayed(links, link);
 	link->lost_due = UINT64_MAX;
 	link->wanted = false;
 	link->lost = false;
 	HASH_ITER (hh, link->channels, channel, next)
 		channel_flush(links, now, link, channel);
-	*out = lane;
 	return ERROR_NONE;
 }
 
@@ -180,8 +224,10 @@ void links_closed(struct links *links, uint64_t now, struct lane *lane)
 
 	DL_DELETE(link->lanes, lane);
 	link->lanes_count--;
+	count_relayed(links, link);
 	memory_free(lane);
 	if (link->lanes) {
+		link->lanes->old_since = UINT64_MAX; /* it is what there is now */
 		link->fewer = true;
 		link->fewer_due = now + LINK_NOTICED_MS * MS;
 		link_soon(links, link, now);
@@ -256,6 +302,18 @@ bool links_linked(const struct links *links, const struct id *peer)
 	struct link *link = links_find(links, peer);
 
 	return link && link->lanes;
+}
+
+bool links_relayed(const struct links *links, const struct id *peer)
+{
+	struct link *link = links_find(links, peer);
+
+	return link && link->relayed;
+}
+
+size_t links_count_relayed(const struct links *links)
+{
+	return links->relayed;
 }
 
 void *links_connection(const struct links *links, const struct id *peer)

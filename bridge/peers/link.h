@@ -14,6 +14,9 @@
  * there ends, whatever others there are (src/net.rs handle_connection_task_finished), and
  * nothing tells its peer, which has to remind it: LINK_FEWER.
  *
+ * A connection that goes by way of a relay is used while there is no other one, and closed
+ * LINK_OLD_MS after a direct one has come about.
+ *
  * An ended stream or a superseded connection is not a lost peer, nor is one whose last
  * connection ends when no overlay uses it any more (upstream's DisconnectPeer tells nobody
  * either, src/net.rs): a peer is lost when an overlay that uses it has had no connection for
@@ -115,10 +118,10 @@ int links_new(const struct link_io *io, const struct id *me, const struct random
 /* Frees what waits; closes nothing. */
 void links_free(struct links *links);
 
-/* A handshake is complete: this is the newest connection to peer now. ERROR_LIMIT (too
- * many connections to this peer), ERROR_NOMEM: the caller closes it. */
+/* A handshake is complete: this is the newest connection to peer now. relayed: it goes by way of a
+ * relay. ERROR_LIMIT (too many connections to this peer), ERROR_NOMEM: the caller closes it. */
 int links_connected(struct links *links, uint64_t now, const struct id *peer, void *connection,
-	struct lane **out);
+	bool relayed, struct lane **out);
 /* The connection is over; all its streams have been reported as closed before. */
 void links_closed(struct links *links, uint64_t now, struct lane *lane);
 /* A dial was given up: if there is no connection, a peer that something waits for is lost at
@@ -149,7 +152,11 @@ void links_keep(struct links *links, uint64_t now, const struct id *peer, bool k
 
 /* Whether there is a connection: what LINK_UP and LINK_DOWN tell. */
 bool links_linked(const struct links *links, const struct id *peer);
-/* The newest connection to peer; NULL for none. */
+/* Whether there are connections, and all of them go by way of a relay; how many such peers there
+ * are. */
+bool links_relayed(const struct links *links, const struct id *peer);
+size_t links_count_relayed(const struct links *links);
+/* The connection to peer that is used for sending; NULL for none. */
 void *links_connection(const struct links *links, const struct id *peer);
 /* Whether anything is still on its way to anybody. */
 bool links_sending(const struct links *links);

@@ -48,15 +48,19 @@ struct lane {
 	void *connection;
 	struct stream_out *streams_out;
 	size_t inbound;
+	bool relayed;
 	bool closing;
 	uint64_t quiet_since; /* no stream on it since then */
-	uint64_t old_since;   /* there have been two newer ones since then; else UINT64_MAX */
+	/* There have been two newer ones since then, or a direct one where this is relayed; else
+	 * UINT64_MAX. */
+	uint64_t old_since;
 	struct lane *prev, *next;
 };
 
 struct link {
 	struct id peer;
-	struct lane *lanes; /* newest first */
+	struct lane *lanes; /* newest first, but relayed ones after the others */
+	bool relayed;	    /* all of them are, and there are some */
 	size_t lanes_count;
 	struct channel *channels;
 	struct channel *parked; /* of a lost peer: they have kept content and nothing else */
@@ -83,6 +87,7 @@ struct links {
 	struct link *links;
 	struct timers timers; /* of all links: only those that are due are looked at */
 	size_t kept_bytes;
+	size_t relayed; /* links that are */
 	uint64_t number; /* of the last frame */
 };
 

@@ -73,6 +73,12 @@ static int on_handshake_completed(ngtcp2_conn *conn, void *user_data)
 		return NGTCP2_ERR_CALLBACK_FAILURE;
 	}
 	connection->peer = peer;
+	/* Whom the relay names is let in or not before the handshake. */
+	if (connection->relayed && !id_equal(&connection->relayed->node, &peer)) {
+		connection_refuse(connection, SSL_AD_BAD_CERTIFICATE,
+			"peer is not the node that the relay names");
+		return NGTCP2_ERR_CALLBACK_FAILURE;
+	}
 	if (!connection->protocol_place ||
 		!tls_session_has_protocol(&connection->tls, &endpoint->tls, connection->protocol)) {
 		connection_refuse(

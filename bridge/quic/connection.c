@@ -80,6 +80,7 @@ void connection_free(struct quic_connection *connection)
 	timers_set(&endpoint->timers, &connection->timer, TIMER_NEVER);
 	cids_remove_all(&endpoint->cids, &connection->cids);
 	memory_free(connection->packet);
+	memory_free(connection->relayed);
 	memory_free(connection);
 }
 
@@ -117,6 +118,8 @@ static void set_defaults(struct quic_connection *connection, ngtcp2_settings *se
 	ngtcp2_settings_default(settings);
 	settings->initial_ts = uv_hrtime();
 	settings->max_tx_udp_payload_size = QUIC_MAX_UDP_PAYLOAD;
+	/* A relay takes more, but what is longer than its buffer an iroh node drops unseen. */
+	settings->no_pmtud = connection->relayed != NULL;
 	settings->max_window = window;
 	settings->max_stream_window = window;
 	/* What has come is acknowledged in the turn that has read it. Later, with the next packet
@@ -161,6 +164,21 @@ bool connection_protocol_selected(void *user_data, size_t protocol)
 	return ngtcp2_conn_set_local_transport_params(connection->conn, &parameters) == 0;
 }
 
+/* The path of the connection itself, where the one it begins with is a caller's: ngtcp2 keeps
+ * what its user_data points to. */
+static int own_path(
+	struct quic_connection *connection, const ngtcp2_path *path, ngtcp2_path *own)
+{
+	*own = *path;
+	if (!path_is_relayed(path))
+		return ERROR_NONE;
+	connection->relayed = relayed_copy(relayed_of(path));
+	if (!connection->relayed)
+		return ERROR_NOMEM;
+	*own = relayed_path(connection->relayed);
+	return ERROR_NONE;
+}
+
 static int from_liberr(int error)
 {
 	return error == NGTCP2_ERR_NOMEM ? ERROR_NOMEM : ERROR_QUIC;
@@ -173,6 +191,7 @@ int connection_dial(struct quic_endpoint *endpoint, size_t protocol, const struc
 	ngtcp2_transport_params parameters;
 	ngtcp2_settings settings;
 	ngtcp2_cid dcid, scid;
+	ngtcp2_path own;
 	int rv;
 
 	if (!connection)
@@ -181,6 +200,8 @@ int connection_dial(struct quic_endpoint *endpoint, size_t protocol, const struc
 	connection->protocol = protocol;
 	dcid.datalen = 16;
 	rv = endpoint_take_place(endpoint, connection, protocol) ? 0 : ERROR_LIMIT;
+	if (!rv)
+		rv = own_path(connection, path, &own);
 	if (!rv)
 		rv = RAND_bytes(dcid.data, (int)dcid.datalen) == 1 ? 0 : ERROR_TLS;
 	if (!rv)
@@ -194,7 +215,7 @@ int connection_dial(struct quic_endpoint *endpoint, size_t protocol, const struc
 	set_defaults(connection, &settings, &parameters);
 	set_protocol(&parameters, connection_protocol(connection));
 	settings.handshake_timeout = QUIC_DIAL_TIMEOUT;
-	rv = ngtcp2_conn_client_new(&connection->conn, &dcid, &scid, path, NGTCP2_PROTO_VER_V1,
+	rv = ngtcp2_conn_client_new(&connection->conn, &dcid, &scid, &own, NGTCP2_PROTO_VER_V1,
 		&connection_callbacks, &settings, &parameters, &connection_mem, connection);
 	if (rv) {
 		rv = from_liberr(rv);
@@ -215,15 +236,19 @@ int connection_accept(struct quic_endpoint *endpoint, const ngtcp2_path *path,
 	ngtcp2_transport_params parameters;
 	ngtcp2_settings settings;
 	struct address remote;
+	ngtcp2_path own;
 	ngtcp2_cid scid;
 	int rv;
 
 	if (!connection)
 		return ERROR_NOMEM;
 	connection->incoming = true;
-	remote = udp_address(path->remote.addr);
+	remote = path_remote(path);
 	connection->source = address_host(&remote);
 	quic_connection_set_stranger(connection, true);
+	rv = own_path(connection, path, &own);
+	if (rv)
+		goto fail;
 	/* Without a protocol's part, see connection_protocol_selected. */
 	set_defaults(connection, &settings, &parameters);
 	settings.handshake_timeout = endpoint->handshake_timeout;
@@ -259,7 +284,7 @@ int connection_accept(struct quic_endpoint *endpoint, const ngtcp2_path *path,
 		&connection->tls, &endpoint->tls, NULL, 0, connection_get_conn, connection);
 	if (rv)
 		goto fail;
-	rv = ngtcp2_conn_server_new(&connection->conn, &header->scid, &scid, path, header->version,
+	rv = ngtcp2_conn_server_new(&connection->conn, &header->scid, &scid, &own, header->version,
 		&connection_callbacks, &settings, &parameters, &connection_mem, connection);
 	if (rv) {
 		rv = from_liberr(rv);
@@ -282,7 +307,7 @@ static void linger_read(struct quic_connection *connection)
 	unsigned heard = ++connection->heard;
 
 	if (connection->packet && (heard & (heard - 1)) == 0)
-		(void)udp_send(&connection->path.path, 0, connection->packet,
+		(void)path_send(&connection->path.path, 0, connection->packet,
 			connection->packet_size, connection->packet_size);
 }
 
@@ -290,9 +315,18 @@ void connection_read(struct quic_connection *connection, const ngtcp2_path *path
 	const uint8_t *data, size_t size)
 {
 	ngtcp2_pkt_info info = {.ecn = ecn};
+	ngtcp2_path own = *path;
 	uint64_t now;
 	int rv;
 
+	/* No connection moves to a relay, nor from one to another: copies of a client's first
+	 * datagrams come by all its ways, and what else comes so is not of its peer. */
+	if (path_is_relayed(path)) {
+		if (!connection->relayed ||
+			!relayed_equal(connection->relayed, relayed_of(path)))
+			return;
+		own = relayed_path(connection->relayed);
+	}
 	if (connection->state == CONNECTION_LINGERING) {
 		linger_read(connection);
 		return;
@@ -300,7 +334,7 @@ void connection_read(struct quic_connection *connection, const ngtcp2_path *path
 	if (connection->state == CONNECTION_ENDED)
 		return;
 	now = uv_hrtime();
-	rv = ngtcp2_conn_read_pkt(connection->conn, path, &info, data, size, now);
+	rv = ngtcp2_conn_read_pkt(connection->conn, &own, &info, data, size, now);
 	if (rv != 0)
 		connection_fail(connection, rv);
 	vigil_read(connection, now);
@@ -427,7 +461,7 @@ static void connection_write(struct quic_connection *connection)
 		if (n == 0)
 			break;
 		sent = true;
-		if (!udp_send(&path.path, info.ecn, endpoint->tx, (size_t)n, segment)) {
+		if (!path_send(&path.path, info.ecn, endpoint->tx, (size_t)n, segment)) {
 			round = QUIC_WRITE_ROUNDS;
 			break;
 		}
@@ -464,7 +498,7 @@ static size_t write_close(struct quic_connection *connection)
 		endpoint->tx, QUIC_MAX_UDP_PAYLOAD, &error, uv_hrtime());
 	if (n <= 0)
 		return 0;
-	(void)udp_send(&connection->path.path, info.ecn, endpoint->tx, (size_t)n, (size_t)n);
+	(void)path_send(&connection->path.path, info.ecn, endpoint->tx, (size_t)n, (size_t)n);
 	return (size_t)n;
 }
 
@@ -535,7 +569,7 @@ bool quic_connection_incoming(const struct quic_connection *connection)
 
 struct address quic_connection_address(const struct quic_connection *connection)
 {
-	return udp_address(ngtcp2_conn_get_path(connection->conn)->remote.addr);
+	return path_remote(ngtcp2_conn_get_path(connection->conn));
 }
 
 void quic_connection_set_data(struct quic_connection *connection, void *data)

@@ -148,6 +148,15 @@ static bool must_prove(struct quic_endpoint *endpoint)
 	return !rate_take(&endpoint->beginnings);
 }
 
+/* A relay says who is there: who is not let in anyway costs nothing more. */
+static bool may_begin(const struct quic_endpoint *endpoint, const ngtcp2_path *path)
+{
+	const struct quic_config *config = &endpoint->config;
+
+	return !path_is_relayed(path) ||
+	       config->relay_accept(config->context, &relayed_of(path)->node);
+}
+
 /* The first packet of a connection, or the first after our Retry. */
 static void accept_initial(struct quic_endpoint *endpoint, const ngtcp2_path *path, uint8_t ecn,
 	const uint8_t *data, size_t size)
@@ -159,7 +168,8 @@ static void accept_initial(struct quic_endpoint *endpoint, const ngtcp2_path *pa
 	enum token token;
 	bool full;
 
-	if (endpoint->closing || ngtcp2_accept(&header, data, size) != 0)
+	if (endpoint->closing || ngtcp2_accept(&header, data, size) != 0 ||
+		!may_begin(endpoint, path))
 		return;
 	token = stateless_token(endpoint, path, &header, &original);
 	if (token == TOKEN_ELSEWHERE)
@@ -175,7 +185,7 @@ static void accept_initial(struct quic_endpoint *endpoint, const ngtcp2_path *pa
 		stateless_retry(endpoint, path, &header);
 		return;
 	}
-	source = udp_address(path->remote.addr);
+	source = path_remote(path);
 	if (!make_room(endpoint, &source)) {
 		stateless_close(endpoint, path, &header, NGTCP2_CONNECTION_REFUSED);
 		return;
@@ -445,7 +455,8 @@ int quic_endpoint_new(const struct quic_config *config, struct quic_endpoint **o
 		rv = identity_derive(config->identity,
 			"mosquitto-p2panda 2026 QUIC stateless reset", endpoint->reset_key,
 			sizeof endpoint->reset_key);
-	if (!rv && RAND_bytes(endpoint->token_key, sizeof endpoint->token_key) != 1)
+	if (!rv && (RAND_bytes(endpoint->token_key, sizeof endpoint->token_key) != 1 ||
+			   RAND_bytes(endpoint->relay_key, sizeof endpoint->relay_key) != 1))
 		rv = ERROR_TLS;
 	if (!rv)
 		rv = tls_init(&endpoint->tls, config, connection_protocol_selected);
@@ -480,16 +491,45 @@ void quic_endpoint_close(struct quic_endpoint *endpoint, void (*done)(void *cont
 	uv_idle_start(&endpoint->turn, on_idle);
 }
 
+void quic_endpoint_relayed(struct quic_endpoint *endpoint, const struct address *relay,
+	const struct id *node, const uint8_t *data, size_t size)
+{
+	struct relayed relayed;
+	ngtcp2_path path;
+
+	relayed_init(&relayed, endpoint, relay, node);
+	path = relayed_path(&relayed);
+	endpoint_receive(endpoint, &path, 0, data, size);
+}
+
+/* relayed: what a path through a relay points to, until the connection has its own. */
+static int find_path(struct quic_endpoint *endpoint, const struct id *peer,
+	const struct address *address, struct relayed *relayed, ngtcp2_path_storage *out)
+{
+	ngtcp2_path path;
+
+	if (!address_is_relay(address))
+		return udp_route(&endpoint->udp, address, out);
+	if (!endpoint->config.relay_send)
+		return ERROR_NOT_FOUND;
+	relayed_init(relayed, endpoint, address, peer);
+	path = relayed_path(relayed);
+	ngtcp2_path_storage_zero(out);
+	ngtcp2_path_copy(&out->path, &path);
+	return ERROR_NONE;
+}
+
 int quic_connect(struct quic_endpoint *endpoint, size_t protocol, const struct id *peer,
 	const struct address *address, struct quic_connection **out)
 {
 	ngtcp2_path_storage path;
+	struct relayed relayed;
 	int rv;
 
 	*out = NULL;
 	if (endpoint->closing)
 		return ERROR_CLOSED;
-	rv = udp_route(&endpoint->udp, address, &path);
+	rv = find_path(endpoint, peer, address, &relayed, &path);
 	if (!rv && !(make_room_of(endpoint, protocol, NULL, address) &&
 			   make_room(endpoint, address)))
 		rv = ERROR_LIMIT;
@@ -498,6 +538,13 @@ int quic_connect(struct quic_endpoint *endpoint, size_t protocol, const struct i
 	if (!rv)
 		endpoint_mark(endpoint, *out);
 	return rv;
+}
+
+static bool has_gone(const struct ifaddrs *own, const struct quic_connection *connection)
+{
+	const ngtcp2_path *path = ngtcp2_conn_get_path(connection->conn);
+
+	return !path_is_relayed(path) && !udp_is_own(own, path->local.addr);
 }
 
 void quic_endpoint_addresses_changed(struct quic_endpoint *endpoint)
@@ -510,8 +557,7 @@ void quic_endpoint_addresses_changed(struct quic_endpoint *endpoint)
 	if (getifaddrs(&own) != 0)
 		return;
 	DL_FOREACH (endpoint->connections, connection)
-		if (connection->state < CONNECTION_ENDED &&
-			!udp_is_own(own, ngtcp2_conn_get_path(connection->conn)->local.addr))
+		if (connection->state < CONNECTION_ENDED && has_gone(own, connection))
 			connection_cut(connection);
 	freeifaddrs(own);
 }

@@ -16,6 +16,7 @@
 #include "../timers.h"
 #include "cids.h"
 #include "quic.h"
+#include "relayed.h"
 #include "tls.h"
 #include "udp.h"
 
@@ -140,6 +141,7 @@ struct quic_connection {
 	uint64_t window;       /* its part of the endpoint's windows */
 	bool kept;	       /* incoming, of a peer that has a reserved place */
 	struct address source; /* incoming: what bounds per address go by */
+	struct relayed *relayed; /* begun by way of a relay; NULL: directly */
 	size_t protocol;     /* index; 0 until the client has named it */
 	bool place;	     /* has one of all places for connections */
 	bool protocol_place; /* and one of its protocol's, which is known then */
@@ -184,6 +186,7 @@ struct quic_endpoint {
 	struct tls tls;
 	uint8_t reset_key[32];
 	uint8_t token_key[32]; /* of Retry tokens: random, they need not outlive us */
+	uint8_t relay_key[32]; /* of the addresses that relayed.c invents */
 	struct keyed keyed;
 	struct cids cids;   /* our connection ids */
 	struct cids tokens; /* the peers' stateless reset tokens */

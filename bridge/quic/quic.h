@@ -92,6 +92,13 @@ struct quic_config {
 	const struct identity *identity;		/* must outlive the endpoint */
 	size_t protocols_count;				/* at least 1 */
 	struct quic_protocol protocols[QUIC_PROTOCOLS]; /* other ALPNs get alert 120 */
+	/* Sends datagrams of segment bytes (the last may be shorter) to a node behind a relay, an
+	 * address of family ADDRESS_RELAY; what it does not take is lost. NULL: there are none. */
+	void (*relay_send)(void *context, const struct address *relay, const struct id *node,
+		const uint8_t *data, size_t size, size_t segment);
+	/* Whether a node of which a relay says that it has proven its id may begin a handshake:
+	 * asked before anything is kept for it. NULL with relay_send. */
+	bool (*relay_accept)(void *context, const struct id *node);
 	/* Bytes queued per connection before quic_stream_send says FULL; fewer when much is
 	 * queued on all of them together (LIMIT_QUEUES_BYTES). */
 	size_t max_queue;
@@ -117,7 +124,11 @@ int quic_endpoint_bind(
 void quic_endpoint_close(
 	struct quic_endpoint *endpoint, void (*done)(void *context), void *context);
 
-/* Dials with protocols[protocol]. connected or closed follows. ERROR_LIMIT, ERROR_NOT_FOUND
+/* One datagram of a node behind a relay. From the loop. */
+void quic_endpoint_relayed(struct quic_endpoint *endpoint, const struct address *relay,
+	const struct id *node, const uint8_t *data, size_t size);
+
+/* Dials with protocols[protocol]; at a relay, too. connected or closed follows. ERROR_LIMIT, ERROR_NOT_FOUND
  * (no socket of that family, or no route), ERROR_CLOSED (the endpoint is closing),
  * ERROR_NOMEM, ERROR_TLS, ERROR_QUIC. */
 int quic_connect(struct quic_endpoint *endpoint, size_t protocol, const struct id *peer,
@@ -139,6 +150,7 @@ void quic_connection_close_with(
 
 const struct id *quic_connection_peer(const struct quic_connection *connection);
 bool quic_connection_incoming(const struct quic_connection *connection);
+/* Where the peer is; of family ADDRESS_RELAY while it goes by way of a relay. */
 struct address quic_connection_address(const struct quic_connection *connection);
 /* Which of the protocols it speaks, an index; valid once connected, or dialled. */
 size_t quic_connection_protocol(const struct quic_connection *connection);

@@ -36,7 +36,7 @@ static bool may_answer(struct quic_endpoint *endpoint, struct rate *rate)
 static void answer(const ngtcp2_path *path, const uint8_t *packet, ngtcp2_ssize size)
 {
 	if (size > 0)
-		(void)udp_send(path, 0, packet, (size_t)size, (size_t)size);
+		(void)path_send(path, 0, packet, (size_t)size, (size_t)size);
 }
 
 void stateless_version(

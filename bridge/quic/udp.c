@@ -51,6 +51,7 @@ struct kept {
 };
 
 struct udp_socket {
+	struct sender sender; /* the first: a path's user_data points to it */
 	uv_poll_t poll;
 	struct udp *udp;
 	struct udp_socket *next;
@@ -189,7 +190,7 @@ bool udp_read_on(struct udp *udp)
 		ngtcp2_path path = {
 			.local = {&train->local.sa, sockaddr_size(&train->local.sa)},
 			.remote = {&train->remote.sa, sockaddr_size(&train->remote.sa)},
-			.user_data = read->socket,
+			.user_data = &read->socket->sender,
 		};
 
 		train->data += n;
@@ -357,15 +358,15 @@ static size_t send_some(struct udp_socket *socket, const ngtcp2_path *path, uint
 
 static void poll_events(struct udp_socket *socket);
 
-bool udp_send(
-	const ngtcp2_path *path, uint8_t ecn, const uint8_t *data, size_t size, size_t segment)
+static bool send_datagrams(struct sender *sender, const ngtcp2_path *path, uint8_t ecn,
+	const uint8_t *data, size_t size, size_t segment)
 {
-	struct udp_socket *socket = path->user_data;
+	struct udp_socket *socket = (struct udp_socket *)sender;
 	struct kept *kept;
 	size_t done;
 
-	if (!socket || socket->blocked)
-		return socket == NULL;
+	if (socket->blocked)
+		return false;
 	done = send_some(socket, path, ecn, data, size, segment);
 	if (done == size)
 		return true;
@@ -479,6 +480,7 @@ int udp_open(struct udp *udp, const struct address *address, struct address *bou
 
 	if (!s)
 		return ERROR_NOMEM;
+	s->sender.send = send_datagrams;
 	to_sockaddr(address, &s->local);
 	s->fd = socket(s->local.sa.sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (s->fd < 0) {
@@ -596,6 +598,6 @@ int udp_route(const struct udp *udp, const struct address *remote, ngtcp2_path_s
 	else
 		source.in6.sin6_port = best->local.in6.sin6_port;
 	ngtcp2_path_storage_init(
-		path, &source.sa, sockaddr_size(&source.sa), &to.sa, sockaddr_size(&to.sa), best);
+		path, &source.sa, sockaddr_size(&source.sa), &to.sa, sockaddr_size(&to.sa), &best->sender);
 	return ERROR_NONE;
 }

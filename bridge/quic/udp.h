@@ -18,8 +18,9 @@
 #include <uv.h>
 
 #include "../address.h"
+#include "sender.h"
 
-/* Most bytes of one udp_send: below the 65,507 of UDP over IPv4, and at most 64 segments
+/* Most bytes of one path_send: below the 65,507 of UDP over IPv4, and at most 64 segments
  * of 1200 (UDP_MAX_SEGMENTS of the kernel). */
 #define UDP_SEND_SIZE 64512
 
@@ -36,7 +37,7 @@ struct udp {
 	struct udp_socket *sockets;
 	size_t blocked; /* sockets that wait for the kernel */
 	struct udp_read *read; /* shared by the sockets: all on one thread */
-	/* One datagram; path->user_data is the socket, valid during the call. */
+	/* One datagram; path->user_data is the socket's sender, valid until it is closed. */
 	void (*receive)(void *context, const ngtcp2_path *path, uint8_t ecn, const uint8_t *data,
 		size_t size);
 	/* Not all that was read was given out: udp_read_on is wanted in the next turn. */
@@ -60,16 +61,9 @@ bool udp_read_on(struct udp *udp);
 /* Closes all; closed follows from the loop for each. Returns how many. */
 size_t udp_close(struct udp *udp);
 
-/* The path (socket, local and remote address) for reaching remote. ERROR_NOT_FOUND: no
+/* The path (socket's sender, local and remote address) for reaching remote. ERROR_NOT_FOUND: no
  * socket that could, or no route. */
 int udp_route(const struct udp *udp, const struct address *remote, ngtcp2_path_storage *path);
-
-/* Sends size bytes as datagrams of segment bytes (the last may be shorter) along path.
- * false: the kernel takes no more now, what is left is kept and sent later; nothing more
- * is to be sent before writable was called. What the kernel refuses otherwise is lost,
- * as datagrams are. */
-bool udp_send(
-	const ngtcp2_path *path, uint8_t ecn, const uint8_t *data, size_t size, size_t segment);
 
 /* Whether sa is an address of this machine: one of own (getifaddrs), loopback, or none in
  * particular, which is left to the system. */
