@@ -198,7 +198,8 @@ void effects_addresses(struct effects *effects, const struct id *peer, const str
 	}
 	effect.hearsay->source = *source;
 	/* One that is longer is none that could be dialled. */
-	effect.hearsay->relay_size = info->relay_size < RELAY_URL_SIZE ? info->relay_size : 0;
+	effect.hearsay->relay_size =
+		info->relay && info->relay_size < RELAY_URL_SIZE ? info->relay_size : 0;
 	if (effect.hearsay->relay_size > 0)
 		memcpy(effect.hearsay->relay, info->relay, effect.hearsay->relay_size);
 	effect.hearsay->count = info->count;

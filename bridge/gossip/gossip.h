@@ -25,6 +25,7 @@
 #include "../limits.h"
 #include "../message.h"
 #include "../random.h"
+#include "../relay_url.h"
 
 struct gossip;
 

@@ -205,7 +205,7 @@ static void learn(struct membership *membership, const struct id *source, const 
 	if (member && data_equal(&member->data, data))
 		return;
 	if (!addr_info_decode(data->bytes, data->size, &info) &&
-		(info.count > 0 || info.relay_size > 0))
+		(info.count > 0 || (info.relay && info.relay_size < RELAY_URL_SIZE)))
 		effects_addresses(&membership->core->effects, peer, source, &info);
 	if (member)
 		keep_data(membership, member, data);

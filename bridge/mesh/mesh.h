@@ -65,11 +65,11 @@ struct mesh_port {
 	/* Ends our half after what is queued; tells the peer to send nothing more on its half. */
 	void (*finish)(void *stream);
 	void (*stop)(void *stream, uint64_t code);
-	/* Whether nodes may be dialled at a relay, and what stands for it then; NULL: at none. */
-	bool (*relay)(void *context, const struct relay_url *url, struct address *address);
 	/* Whether the caller has something more urgent to do: what can wait is left for the next
 	 * entry, which is due at once. */
 	bool (*is_late)(void *context);
+	/* Whether nodes may be dialled at a relay, and what stands for it then; NULL: at none. */
+	bool (*relay)(void *context, const struct relay_url *url, struct address *address);
 };
 
 struct mesh_config {

@@ -220,6 +220,7 @@ static int find_or_add(struct dialer *dialer, const struct id *node, struct targ
 			return ERROR_NOMEM;
 		target->node = *node;
 		target->place = NOWHERE;
+		target->backoff = BACKOFF_FIRST_NS;
 		HASH_ADD_KEYPTR_BYHASHVALUE(hh, dialer->targets, &target->node, sizeof target->node,
 			keyed_hash(&dialer->keyed, node, sizeof *node), target);
 		if (!target->hh.tbl) {
@@ -276,8 +277,7 @@ static void back_off(struct dialer *dialer, uint64_t now, struct target *target)
 static void await_relayed_round(struct dialer *dialer, uint64_t now, struct target *target)
 {
 	size_t round = target->relayed_rounds++, last = sizeof relayed_ns / sizeof *relayed_ns;
-	uint64_t due = target->relayed_since + (round < last ? relayed_ns[round]
-			       : relayed_ns[last - 1] + (round - last + 1) * RELAYED_NS);
+	uint64_t due = round < last ? target->relayed_since + relayed_ns[round] : now + RELAYED_NS;
 
 	wait_until(dialer, target, due > now ? due : now);
 	target->state = RELAYED;
@@ -386,9 +386,7 @@ void dialer_relayed(struct dialer *dialer, uint64_t now, const struct id *node, 
 	target->relayed = true;
 	target->relayed_since = now;
 	target->relayed_rounds = 0;
-	/* Dials at its addresses may be under way: they go on, and the round ends as one of these. */
-	if (target->state == DIALING)
-		return;
+	/* Dials at its addresses may be under way, and may yet come about. */
 	await_relayed_round(dialer, now, target);
 	if (at_once)
 		set_due(dialer, target, now);
@@ -500,7 +498,8 @@ static void begin_round(struct dialer *dialer, uint64_t now, struct target *targ
 	target->next_candidate = 0;
 	target->pending = 0;
 	target->state = DIALING;
-	target->round_begun = now;
+	if (!target->relayed)
+		target->round_begun = now;
 	if (target->candidates_count == 0)
 		round_over(dialer, now, target);
 }

@@ -133,7 +133,7 @@ static void connect_to(const struct id *peer, unsigned credit)
 	require(connection);
 	connection->credit = credit;
 	DL_APPEND(world.connections, connection);
-	if (links_connected(world.links, world.now, peer, connection, &connection->lane)) {
+	if (links_connected(world.links, world.now, peer, connection, false, &connection->lane)) {
 		DL_DELETE(world.connections, connection);
 		free(connection);
 		return;

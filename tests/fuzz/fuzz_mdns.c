@@ -80,7 +80,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct mdns *mdns;
 
 	if (!info && (identity_from_secret(secret, &identity) ||
-			     info_sign(&identity, (struct info_time){1, 0}, 0, &address, 1, &info)))
+			     info_sign(&identity, (struct info_time){1, 0}, 0, NULL, &address, 1, &info)))
 		abort();
 	reader_init(&reader, data, size);
 	if (mdns_new(&identity.id, reader_u8(&reader) & 1 ? MDNS_ACTIVE : MDNS_PASSIVE, &random,

@@ -186,7 +186,7 @@ static void set_up(void)
 				BEGINNING_US + (kind == OLDER ? 0 : 60000000), 1};
 			struct info **info = &infos[i][kind][order];
 
-			require(info_sign(&identities[i], time, (enum info_order)order, &address, 1,
+			require(info_sign(&identities[i], time, (enum info_order)order, NULL, &address, 1,
 					info) == 0);
 			(*info)->signature[0] ^= kind == FORGED;
 		}

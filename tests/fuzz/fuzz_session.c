@@ -146,7 +146,7 @@ static void set_up(void)
 		return;
 	require(identity_from_secret(secret, &identity) == 0);
 	for (enum info_order order = 0; order < ORDERS; order++)
-		require(info_sign(&identity, (struct info_time){1, 1}, order, &address, 1,
+		require(info_sign(&identity, (struct info_time){1, 1}, order, NULL, &address, 1,
 				&ours[order]) == 0);
 }
 

@@ -272,7 +272,7 @@ static void write_book(const struct identity *owner, const char *folder, uint32_
 
 		memcpy(secret + 1, &i, sizeof i);
 		if (identity_from_secret(secret, &identity) ||
-			info_sign(&identity, time, ORDER_ADDRESSES_FIRST, &address, 1, &info) ||
+			info_sign(&identity, time, ORDER_ADDRESSES_FIRST, NULL, &address, 1, &info) ||
 			book_insert_info(book, 1, 1, &identity.id, &identity.id, ADDRESS_LOOPBACK,
 				info, &fresh))
 			fail("no info");

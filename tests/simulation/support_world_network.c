@@ -1244,5 +1244,5 @@ struct mesh_port network_port(struct life *life)
 {
 	return (struct mesh_port){life, port_dial, port_own_connection, port_close,
 		port_set_stranger, port_open, port_own_stream, port_send, port_finish, port_stop,
-		port_is_late};
+		port_is_late, NULL};
 }

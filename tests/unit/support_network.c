@@ -103,7 +103,7 @@ static void start_node(struct network *network, size_t node)
 		.family = 4, .ip = {10, 0, (uint8_t)(node >> 8), (uint8_t)node}, .port = 2022};
 
 	assert_int_equal(gossip_new(&config, &n->gossip), 0);
-	assert_int_equal(gossip_set_addresses(n->gossip, &address, 1), 0);
+	assert_int_equal(gossip_set_addresses(n->gossip, NULL, &address, 1), 0);
 	assert_int_equal(gossip_join(n->gossip, network->now, &network->topic), 0);
 	n->up = true;
 	n->awaited = UINT64_MAX;

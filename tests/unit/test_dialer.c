@@ -22,7 +22,7 @@ static struct {
 	uint64_t now, seed;
 	struct random random;
 	unsigned dials[NODES], gave_up[NODES], look_ups[NODES];
-	unsigned all_dials;
+	unsigned all_dials, relay_dials;
 	struct address last;
 	bool any_host; /* where a node is does not show in its address */
 	/* What becomes of a dial: it fails after so long; UINT64_MAX: no answer at all. */
@@ -107,7 +107,9 @@ static void note(const struct dialer_effect *effect)
 		world.dials[node]++;
 		world.all_dials++;
 		world.last = effect->address;
-		if (!world.any_host)
+		if (address_is_relay(&effect->address))
+			world.relay_dials++;
+		else if (!world.any_host)
 			assert_int_equal(effect->address.ip[2], node);
 		if (world.fails_after == UINT64_MAX)
 			break;
@@ -219,6 +221,115 @@ static void assert_between(unsigned value, unsigned least, unsigned most)
 static bool is_idle(void)
 {
 	return dialer_deadline(world.dialer) == UINT64_MAX;
+}
+
+static void know_relay(uint32_t node)
+{
+	const struct address relay = {.family = ADDRESS_RELAY, .ip = {7}};
+	struct id id = node_id(node);
+
+	book_set_relay(world.book, &id, &relay);
+}
+
+static void relayed(uint32_t node, bool at_once)
+{
+	struct id id = node_id(node);
+
+	dialer_relayed(world.dialer, world.now, &id, at_once);
+}
+
+/* What is behind a relay is not made to wait, and its addresses are tried as ever. */
+static void a_relay_goes_beside_the_first_address(void **state)
+{
+	know(1, 3);
+	know_relay(1);
+	want(1, false);
+	take();
+	assert_int_equal(world.dials[1], 2);
+	assert_int_equal(world.relay_dials, 1);
+	pass(250 * MS - 1);
+	assert_int_equal(world.dials[1], 2);
+	pass(1);
+	assert_int_equal(world.dials[1], 3);
+	assert_int_equal(world.last.ip[3], 1);
+	/* With nothing else it is all there is. */
+	know(2, 0);
+	know_relay(2);
+	want(2, false);
+	take();
+	assert_int_equal(world.dials[2], 1);
+	assert_int_equal(world.relay_dials, 2);
+}
+
+/* Checks that node is dialled at 1, 5 and 30 s, then each minute, and never by its relay. */
+static void check_relayed_rounds(uint32_t node)
+{
+	static const uint64_t at[] = {1000, 5000, 30000, 30100 + 60000, 30200 + 120000};
+	unsigned before = world.dials[node], relays = world.relay_dials;
+	uint64_t passed = 0;
+
+	for (unsigned i = 0; i < sizeof at / sizeof *at; i++) {
+		pass((at[i] - passed) * MS - 1);
+		assert_int_equal(world.dials[node], before + i);
+		pass(1);
+		assert_int_equal(world.dials[node], before + i + 1);
+		passed = at[i];
+	}
+	assert_int_equal(world.relay_dials, relays);
+	assert_int_equal(world.gave_up[node], 0);
+	assert_int_equal(world.look_ups[node], 0);
+}
+
+static void behind_a_relay_a_better_way_is_looked_for(void **state)
+{
+	struct id id = node_id(1);
+
+	world.fails_after = 100 * MS;
+	know(1, 1);
+	know_relay(1);
+	/* Whoever has dialled. */
+	relayed(1, false);
+	check_relayed_rounds(1);
+	/* To say it again changes nothing. */
+	pass(S);
+	relayed(1, true);
+	assert_int_equal(take(), 0);
+	/* A new address does not wait; a relay is none. */
+	dialer_addresses(world.dialer, world.now, &id);
+	assert_int_equal(take(), 0);
+	know(1, 2);
+	dialer_addresses(world.dialer, world.now, &id);
+	assert_int_equal(take(), 1);
+	/* There is a direct one. */
+	linked(1);
+	pass(1000 * S);
+	assert_int_equal(world.dials[1], 6);
+	assert_true(is_idle());
+}
+
+static void behind_a_relay_and_wanted_for_good(void **state)
+{
+	world.fails_after = 100 * MS;
+	know(1, 1);
+	know_relay(1);
+	want(1, true);
+	take();
+	assert_int_equal(world.dials[1], 2);
+	/* The dial at its address is under way. */
+	relayed(1, false);
+	check_relayed_rounds(1);
+	/* The relay is gone, too: everything again. */
+	unlinked(1);
+	pass(0);
+	assert_int_equal(world.relay_dials, 2);
+	/* One that has dialled us, and is dialled at once: its NAT is open. */
+	know(2, 1);
+	relayed(2, true);
+	pass(0);
+	assert_int_equal(world.dials[2], 1);
+	unlinked(2);
+	pass(100 * S);
+	assert_int_equal(world.dials[2], 1);
 }
 
 static void nothing_is_wanted(void **state)
@@ -808,7 +919,7 @@ static void random_event(bool *is_linked)
 	uint32_t node = (uint32_t)random_below(&world.random, 20);
 	struct id id = node_id(node);
 
-	switch (random_below(&world.random, 8)) {
+	switch (random_below(&world.random, 9)) {
 	case 0:
 	case 1:
 		want(node, true);
@@ -837,6 +948,10 @@ static void random_event(bool *is_linked)
 		break;
 	case 7:
 		pass(random_below(&world.random, 2 * S));
+		break;
+	case 8:
+		is_linked[node] = true;
+		relayed(node, random_below(&world.random, 2) > 0);
 		break;
 	}
 }
@@ -882,6 +997,9 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
+		TEST(a_relay_goes_beside_the_first_address),
+		TEST(behind_a_relay_a_better_way_is_looked_for),
+		TEST(behind_a_relay_and_wanted_for_good),
 		TEST(nothing_is_wanted),
 		TEST(one_after_the_other),
 		TEST(given_up_at_once_without_addresses),

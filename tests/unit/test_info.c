@@ -90,7 +90,7 @@ static struct info *signed_info(const struct identity *identity, const struct id
 	cbor_write_array(&writer, 1);
 	endpoint_write_cbor(&endpoint, &writer);
 	assert_int_equal(writer.error, 0);
-	assert_int_equal(info_sign(identity, some_time, order, NULL, 0, &info), 0);
+	assert_int_equal(info_sign(identity, some_time, order, NULL, NULL, 0, &info), 0);
 	info = realloc(info, sizeof *info + writer_size(&writer));
 	info->size = writer_size(&writer);
 	memcpy(info->addresses, addresses, info->size);
@@ -145,7 +145,7 @@ static void ours_is_sorted_and_signed(void **state)
 	for (enum info_order order = 0; order < ORDERS; order++) {
 		struct info *info, *copy;
 
-		assert_int_equal(info_sign(&identity, some_time, order, given, 5, &info), 0);
+		assert_int_equal(info_sign(&identity, some_time, order, NULL, given, 5, &info), 0);
 		assert_int_equal(info->order, order);
 		assert_int_equal(info_addresses(info, &identity.id, addresses), 4);
 		for (size_t i = 0; i < 4; i++) {
@@ -185,13 +185,13 @@ static void of_many_addresses_the_first_are_signed(void **state)
 		given[i] = address_of("[2001:db8::ffff]:65535");
 		given[i].ip[8] = (uint8_t)(255 - i);
 	}
-	assert_int_equal(info_sign(&identity, some_time, ORDER_ADDRESSES_FIRST, given,
+	assert_int_equal(info_sign(&identity, some_time, ORDER_ADDRESSES_FIRST, NULL, given,
 				 2 * LIMIT_ADDRESSES_PER_NODE, &info),
 		0);
 	assert_int_equal(info_addresses(info, &identity.id, out), LIMIT_ADDRESSES_PER_NODE);
 	assert_int_equal(out[0].ip[8], 255 - LIMIT_ADDRESSES_PER_NODE + 1);
 	info_free(info);
-	assert_int_equal(info_sign(&identity, some_time, ORDER_ADDRESSES_FIRST, NULL, 0, &info), 0);
+	assert_int_equal(info_sign(&identity, some_time, ORDER_ADDRESSES_FIRST, NULL, NULL, 0, &info), 0);
 	assert_int_equal(info_addresses(info, &identity.id, out), 0);
 	info_free(info);
 	identity_clear(&identity);
@@ -613,10 +613,10 @@ static void no_memory_is_an_error(void **state)
 
 	heap_begin();
 	assert_int_equal(
-		info_sign(&identity, some_time, ORDER_TIMESTAMP_FIRST, &address, 1, &info), 0);
+		info_sign(&identity, some_time, ORDER_TIMESTAMP_FIRST, NULL, &address, 1, &info), 0);
 	assert_int_equal(info_encode_text(info, text, sizeof text), 0);
 	heap_fail(1, true);
-	assert_int_equal(info_sign(&identity, some_time, ORDER_TIMESTAMP_FIRST, &address, 1, &none),
+	assert_int_equal(info_sign(&identity, some_time, ORDER_TIMESTAMP_FIRST, NULL, &address, 1, &none),
 		ERROR_NOMEM);
 	assert_null(info_copy(info));
 	writer_init(&writer, wire, sizeof wire);

@@ -347,7 +347,7 @@ static void release(size_t peer, size_t topic)
 	note_needed(peer);
 }
 
-static struct connection *connect_with(size_t peer, unsigned credit, int expected)
+static struct connection *connect_how(size_t peer, unsigned credit, bool relayed, int expected)
 {
 	struct connection *connection = calloc(1, sizeof *connection), *older;
 	struct id id = peer_id(peer);
@@ -362,7 +362,7 @@ static struct connection *connect_with(size_t peer, unsigned credit, int expecte
 	connection->next = world.connections;
 	world.connections = connection;
 	assert_int_equal(
-		links_connected(world.links, world.now, &id, connection, &connection->lane),
+		links_connected(world.links, world.now, &id, connection, relayed, &connection->lane),
 		expected);
 	if (expected) {
 		world.connections = connection->next;
@@ -371,6 +371,16 @@ static struct connection *connect_with(size_t peer, unsigned credit, int expecte
 	}
 	assert_true(id_equal(links_peer(connection->lane), &id));
 	return connection;
+}
+
+static struct connection *connect_with(size_t peer, unsigned credit, int expected)
+{
+	return connect_how(peer, credit, false, expected);
+}
+
+static struct connection *relay_to(size_t peer)
+{
+	return connect_how(peer, 100, true, ERROR_NONE);
 }
 
 static struct connection *connect_to(size_t peer)
@@ -589,6 +599,71 @@ static void the_newest_goes_first(void **state)
 	send_frame(0, 0, false);
 	assert_ptr_equal(world.handed_to, first);
 	assert_int_equal(world.handed, 3);
+}
+
+static bool is_relayed(size_t peer)
+{
+	struct id id = peer_id(peer);
+
+	return links_relayed(world.links, &id);
+}
+
+/* It is used while there is nothing else, and goes when there is. */
+static void a_relayed_one_gives_way(void **state)
+{
+	struct connection *relayed = relay_to(0), *direct;
+
+	assert_true(is_relayed(0));
+	assert_int_equal(links_count_relayed(world.links), 1);
+	send_frame(0, 0, false);
+	assert_ptr_equal(world.handed_to, relayed);
+	links_inbound(world.links, world.now, relayed->lane, true);
+	pass(20 * S);
+	direct = connect_to(0);
+	assert_false(is_relayed(0));
+	assert_int_equal(links_count_relayed(world.links), 0);
+	close_stream(stream_of(relayed, 0));
+	send_frame(0, 0, false);
+	assert_ptr_equal(world.handed_to, direct);
+	/* Though the other side has a stream on it: an upstream node never ends that. */
+	pass(LINK_OLD_MS * MS - 1);
+	assert_int_equal(world.closed, 0);
+	pass(1);
+	assert_int_equal(world.closed, 1);
+	assert_true(relayed->ended);
+	close_connection(relayed);
+	close_stream(stream_of(direct, 0));
+	close_connection(direct);
+	assert_false(is_relayed(0));
+}
+
+/* The other side may send on it. */
+static void a_relayed_one_comes_second(void **state)
+{
+	struct connection *direct = connect_to(0), *relayed;
+
+	send_frame(0, 0, false);
+	relayed = relay_to(0);
+	assert_false(is_relayed(0));
+	send_frame(0, 0, false);
+	assert_ptr_equal(world.handed_to, direct);
+	links_inbound(world.links, world.now, relayed->lane, true);
+	pass(100 * S);
+	assert_int_equal(world.closed, 0);
+	/* It is all there is now. */
+	close_stream(stream_of(direct, 0));
+	close_connection(direct);
+	assert_true(is_relayed(0));
+	assert_true(is_linked(0));
+	send_frame(0, 0, false);
+	assert_ptr_equal(world.handed_to, relayed);
+	/* One that was about to be let go is kept, too. */
+	direct = connect_to(0);
+	pass(LINK_OLD_MS * MS / 2);
+	close_connection(direct);
+	pass(100 * S);
+	assert_int_equal(world.closed, 0);
+	assert_int_equal(links_count_relayed(world.links), 1);
 }
 
 static void a_killed_peer_does_not_hold_up(void **state)
@@ -1614,7 +1689,7 @@ static void a_bit_of_everything(void)
 		connections[i]->next = world.connections;
 		world.connections = connections[i];
 		error = links_connected(
-			world.links, world.now, &to, connections[i], &connections[i]->lane);
+			world.links, world.now, &to, connections[i], false, &connections[i]->lane);
 		if (error) {
 			assert_int_equal(error, ERROR_NOMEM);
 			connections[i]->lane = NULL;
@@ -1925,7 +2000,7 @@ static void many_links_are_told_of_in_order(void **state)
 
 	for (uint16_t i = 0; i < n; i++) {
 		memcpy(id.bytes, &i, sizeof i);
-		assert_int_equal(links_connected(world.links, world.now, &id, &connection, &lanes[i]),
+		assert_int_equal(links_connected(world.links, world.now, &id, &connection, false, &lanes[i]),
 			ERROR_NONE);
 		links_send(world.links, world.now, &id, &topic, make_frame(0, 0), false);
 	}
@@ -1977,6 +2052,8 @@ int main(void)
 		TEST(fewer_are_told_twice),
 		TEST(order_is_kept_over_two_supersedes),
 		TEST(the_newest_goes_first),
+		TEST(a_relayed_one_gives_way),
+		TEST(a_relayed_one_comes_second),
 		TEST(a_killed_peer_does_not_hold_up),
 		TEST(lost_after_a_second),
 		TEST(a_link_that_nobody_uses_is_not_lost),

@@ -54,7 +54,7 @@ static void make_infos(struct bed *bed, const char *one, const char *two)
 	for (unsigned i = 0; i < ORDERS; i++) {
 		info_free(bed->infos[i]);
 		assert_int_equal(
-			info_sign(&bed->identity, time, i, addresses, 2, &bed->infos[i]), 0);
+			info_sign(&bed->identity, time, i, NULL, addresses, 2, &bed->infos[i]), 0);
 	}
 }
 

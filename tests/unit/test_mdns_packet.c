@@ -37,7 +37,7 @@ static void begin(struct bed *bed)
 
 	memset(bed, 0, sizeof *bed);
 	assert_int_equal(identity_from_secret(secret, &bed->identity), 0);
-	assert_int_equal(info_sign(&bed->identity, (struct info_time){1700000000000000, 0}, 0,
+	assert_int_equal(info_sign(&bed->identity, (struct info_time){1700000000000000, 0}, 0, NULL,
 				 addresses, 2, &bed->info),
 		0);
 	packet_instance_name(&bed->identity.id, bed->name);
@@ -355,7 +355,7 @@ static void all_addresses_of_a_node_fit(void **state)
 		}
 		info_free(bed.info);
 		assert_int_equal(
-			info_sign(&bed.identity, (struct info_time){UINT64_MAX, UINT64_MAX}, 0,
+			info_sign(&bed.identity, (struct info_time){UINT64_MAX, UINT64_MAX}, 0, NULL,
 				addresses, LIMIT_ADDRESSES_PER_NODE, &bed.info),
 			0);
 		assert_int_equal(mdns_packet_make_answer(&bed.identity.id, bed.info, &packet), 0);

@@ -193,14 +193,15 @@ static bool port_is_late(void *context)
 
 static const struct mesh_port port = {NULL, port_dial, port_own_connection, port_close,
 	port_set_stranger, port_open, port_own_stream, port_send, port_finish, port_stop,
-	port_is_late};
+	port_is_late, NULL};
 
 /* Two peers, 1 and 2, and a bootstrap, 3. */
 static int make(struct mesh **out)
 {
 	static const struct node_host advertised = {"host.example", 2022};
-	const struct node_peer peers[2] = {{.id = identities[1].id}, {.id = identities[2].id}};
-	const struct node_peer bootstrap = {.id = identities[3].id};
+	const struct node_peer peers[2] = {{.id = identities[1].id, .hosts_count = 1},
+		{.id = identities[2].id, .hosts_count = 1}};
+	const struct node_peer bootstrap = {.id = identities[3].id, .hosts_count = 1};
 	const struct node_config config = {
 		.identity = &identities[0],
 		.peers = peers,
@@ -611,9 +612,9 @@ static void tell_own(uint64_t us, bool forged)
 		.gather = gather};
 	struct session *session;
 
-	assert_int_equal(info_sign(&identities[0], (struct info_time){us, 0}, ORDER_ADDRESSES_FIRST,
+	assert_int_equal(info_sign(&identities[0], (struct info_time){us, 0}, ORDER_ADDRESSES_FIRST, NULL,
 				 &addresses[0], 1, &own), 0);
-	assert_int_equal(info_sign(&identities[5], (struct info_time){us, 0}, ORDER_ADDRESSES_FIRST,
+	assert_int_equal(info_sign(&identities[5], (struct info_time){us, 0}, ORDER_ADDRESSES_FIRST, NULL,
 				 &addresses[1], 1, &theirs), 0);
 	own->signature[0] ^= forged;
 	connect_to(connection);

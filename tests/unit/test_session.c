@@ -29,7 +29,7 @@ static int set_up(void **state)
 
 		assert_int_equal(identity_from_secret(secret, &identities[i]), 0);
 		for (enum info_order order = 0; order < ORDERS; order++)
-			assert_int_equal(info_sign(&identities[i], (struct info_time){1, i}, order,
+			assert_int_equal(info_sign(&identities[i], (struct info_time){1, i}, order, NULL,
 						 &address, 1, &infos[i][order]),
 				0);
 	}

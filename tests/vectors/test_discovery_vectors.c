@@ -166,7 +166,7 @@ static void assert_says(const struct generation *generation, const cJSON *item,
 	assert_true(info_suits(info, &identity->id, generation->dialect));
 	if (relay || info->size == 1) /* no address at all is not what we say */
 		return;
-	assert_int_equal(info_sign(identity, info->time, dialect_order(generation->dialect),
+	assert_int_equal(info_sign(identity, info->time, dialect_order(generation->dialect), NULL,
 				 expected, count, &ours),
 		0);
 	assert_true(info_equal(ours, info));
