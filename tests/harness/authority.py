@@ -52,7 +52,7 @@ class Authority:
         self.path, self._key = folder / "authority.pem", folder / "authority.key"
         _openssl(
             "req", "-x509", *_KEY, "-keyout", self._key, "-out", self.path, "-days", "10",
-            "-subj", "/CN=an authority of the tests",
+            "-subj", "/CN=an authority of the tests", "-addext", "keyUsage=critical,keyCertSign",
         )  # fmt: skip
 
     def issue(self, *hosts: str, ended: bool = False) -> Certificate:

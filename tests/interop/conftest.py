@@ -114,14 +114,18 @@ def authority(tmp_path):
 
 
 @pytest.fixture
-def apart(net, iroh_relay):
-    """Hosts without any way to each other, and a relay that all of them reach:
+def apart(net, iroh_relay, request):
+    """Hosts without any way to each other, and a relay that all of them reach (secure: by TLS):
     relay, a, b = apart("ab")"""
 
-    def make(names, **options):
+    def make(names, secure=False, **options):
         hosts = net.hosts(names)
         for host in hosts:
             host.cable.isolate()
-        return iroh_relay(host=net.host("r"), **options), *hosts
+        at = net.host("relay")
+        if secure:
+            authority = request.getfixturevalue("authority")
+            options["certificate"] = authority.issue(at.addresses[0])
+        return iroh_relay(host=at, **options), *hosts
 
     return make
