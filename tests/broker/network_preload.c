@@ -2,7 +2,8 @@
 /*
  * Preloaded into a broker: a machine without IPv6 (TEST_NO_IPV6 is set), or with names that
  * cannot be looked up until a file is there (TEST_NAMES): then it says where they lead to,
- * 127.0.0.1 when it is empty. Names that begin with "silent" are never answered for. Nothing a test may do to the machine it runs on.
+ * 127.0.0.1 when it is empty; or with names of its own (TEST_HOSTS: name=address,...). Names that
+ * begin with "silent" are never answered for. Nothing a test may do to the machine it runs on.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -31,6 +32,21 @@ int socket(int family, int type, int protocol)
 	return next(family, type, protocol);
 }
 
+/* Where TEST_HOSTS says that a name leads to. */
+static const char *host_of(const char *name, char address[64])
+{
+	const char *at = getenv("TEST_HOSTS");
+	size_t size = strlen(name);
+
+	for (; at; at = strchr(at, ',')) {
+		at += *at == ',';
+		if (strncmp(at, name, size) == 0 && at[size] == '=' &&
+			sscanf(at + size + 1, "%63[^,]", address) == 1)
+			return address;
+	}
+	return NULL;
+}
+
 int getaddrinfo(
 	const char *host, const char *service, const struct addrinfo *hints, struct addrinfo **out)
 {
@@ -50,6 +66,8 @@ int getaddrinfo(
 		if (fscanf(file, "%63s", address) != 1)
 			strcpy(address, "127.0.0.1");
 		fclose(file);
+		host = address;
+	} else if (host && host_of(host, address)) {
 		host = address;
 	}
 	return next(host, service, hints, out);

@@ -54,6 +54,39 @@ def test_unicast_and_cuts(net, number):
             assert receives(at_b, b"after %d" % at)
 
 
+@pytest.mark.parametrize("number", [0, 1], ids=["ipv4", "ipv6"])
+def test_isolation(net, number):
+    """Two that have no way to each other, and both to a third one."""
+    hosts = a, b, c = net.hosts("abc")
+
+    def way(one, other, tries: int = 1) -> bool:
+        with one.udp(one.addresses[number]) as here, other.udp(other.addresses[number]) as there:
+            for _ in range(tries):
+                here.sendto(b"hello", there.getsockname())
+                if receives(there, b"hello", SILENCE):
+                    return True
+            return False
+
+    for host in (a, b):
+        host.cable.isolate()
+    assert not way(a, b) and not way(b, a)
+    assert all(way(one, c) and way(c, one) for one in (a, b))
+    a.cable.connect()
+    # Who was asked for in vain is asked for again a second later only.
+    assert all(way(one, other, 10) for one in hosts for other in hosts if one is not other)
+    a.cable.isolate()
+    assert not way(a, b) and not way(b, a)
+
+
+def test_tcp(net):
+    a, b = net.hosts("ab")
+    with a.tcp() as listener, b.tcp() as there:
+        listener.listen()
+        there.settimeout(PATIENCE)
+        there.connect(listener.getsockname())
+        assert listener.accept()[1] == there.getsockname()
+
+
 @pytest.mark.parametrize("group", ["224.0.0.251", "ff02::fb"])
 def test_multicast(net, group):
     """Also to an address that the host has only later."""

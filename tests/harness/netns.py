@@ -94,6 +94,15 @@ class Cable:
         """From now on larger packets are lost here, and nobody is told."""
         self._switches.ip(f"link set dev {self._port} mtu {size}")
 
+    def isolate(self):
+        """From now on nothing goes between it and others that are isolated as well; all of them
+        reach the rest. Nobody is told."""
+        self._switches.ip(f"link set dev {self._port} isolated on", program="bridge")
+
+    def connect(self):
+        """It reaches everybody again."""
+        self._switches.ip(f"link set dev {self._port} isolated off", program="bridge")
+
     def _set_state(self, state: str):
         self._switches.ip(f"link set dev {self._port} state {state}", program="bridge")
 
@@ -170,7 +179,13 @@ class Host:
 
     def udp(self, address: str = "", port: int = 0) -> socket.socket:
         """A UDP socket on this host, bound to one of its addresses (default: the first)."""
-        address = address or self.addresses[0]
+        return self._socket(socket.SOCK_DGRAM, address or self.addresses[0], port)
+
+    def tcp(self, address: str = "", port: int = 0) -> socket.socket:
+        """A TCP socket on this host, bound likewise: to listen, or to connect from there."""
+        return self._socket(socket.SOCK_STREAM, address or self.addresses[0], port)
+
+    def _socket(self, kind: socket.SocketKind, address: str, port: int) -> socket.socket:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         found: list[socket.socket | BaseException] = []
 
@@ -179,7 +194,7 @@ class Host:
             try:
                 with open(self._space.path) as space:
                     os.setns(space.fileno(), os.CLONE_NEWNET)
-                found.append(socket.socket(family, socket.SOCK_DGRAM))
+                found.append(socket.socket(family, kind))
             except BaseException as error:  # raised below
                 found.append(error)
 

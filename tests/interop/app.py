@@ -7,7 +7,7 @@
         a.publish(topic, "hello")
         b.wait_message(topic, "hello")
 
-An application is dialled, it cannot be told where others are. What it is published and receives
+An application is dialled, it cannot be told where others are, but for the relay. What it is published and receives
 are values of JSON; child.py has what is said of every such process. One message that it refuses
 (the event "refused", with the reason), or too many at once, and it hears no more: upstream.
 """
@@ -18,6 +18,7 @@ import secrets
 import subprocess
 
 from child import DEFAULT_TIMEOUT, Child, binary
+from netns import PORT
 from ports import free_port
 
 APPLICATIONS = ("06", "071")
@@ -31,6 +32,9 @@ class Application(Child):
     network     64 hex digits (default: p2panda's own)
     bind4       "127.0.0.1:PORT" (default: loopback, a free port)
     mdns        None, "active" or "passive"
+    host        where it runs, see netns.py (default: here); bound to all its addresses there
+    relays      URLs, of which it chooses its home
+    bootstraps  (node id, relay URL) pairs
     log         upstream's log on stderr, such as "p2panda_net=debug"
     """
 
@@ -43,16 +47,25 @@ class Application(Child):
         mdns=None,
         log=None,
         timeout=DEFAULT_TIMEOUT,
+        host=None,
+        relays=(),
+        bootstraps=(),
     ):
         self.generation = generation
         self.secret = secret or secrets.token_hex(32)
+        if host is not None:
+            bind4 = f"0.0.0.0:{PORT}"
         self.bind4 = bind4 or f"127.0.0.1:{free_port()}"
         args = ["--secret", self.secret, "--bind4", self.bind4]
         if network:
             args += ["--network", network]
         if mdns:
             args += ["--mdns", mdns]
-        super().__init__(f"app{generation}", args, log, timeout)
+        for url in relays:
+            args += ["--relay", url]
+        for id, url in bootstraps:
+            args += ["--bootstrap", f"{id}@{url}"]
+        super().__init__(f"app{generation}", args, log, timeout, host)
 
     def _data(self, event):
         return event.pop("value")
@@ -68,6 +81,10 @@ class Application(Child):
 
     def close_topic(self, topic):
         self.command("close", topic)
+
+    def bootstrap(self, id, url):
+        """A node to begin with, and the relay that it is at."""
+        self.command("bootstrap", id, url)
 
     def wait_refused(self, timeout=None):
         """Waits until upstream has refused a message (it is deaf then); returns the reason."""

@@ -13,10 +13,13 @@
 //! --network HEX         32-byte network id (default: p2panda's)
 //! --bind4 IP:PORT       default 127.0.0.1:0 (any free port)
 //! --mdns active|passive also find others by mDNS (upstream's default is active)
+//! --relay URL           a relay that may be its home, once or more
+//! --bootstrap ID@URL    a node to begin with, and the relay that it is at
 //!
 //! open TOPIC TYPE       node.ephemeral_stream::<TYPE>(topic), and print what arrives
 //! publish TOPIC JSON    a value of that type -> also "published" once gossip has taken it
 //! close TOPIC
+//! bootstrap ID URL      as --bootstrap
 //! quit
 //! ```
 //!
@@ -35,8 +38,8 @@
 //! value      serde_json::Value
 //! ```
 //!
-//! An application cannot say where others are (upstream's bootstrap nodes have relays only): it
-//! is dialled, or uses mDNS. It reads as most of them would, with `while let Some(message) =
+//! An application cannot say at which address others are (upstream's bootstrap nodes have relays
+//! only): it is dialled, or uses mDNS or a relay. It reads as most of them would, with `while let Some(message) =
 //! rx.next().await`, and what it then no longer hears is upstream's matter: what it refuses is
 //! told as "refused" (from upstream's log), with the reason.
 //!
@@ -51,7 +54,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures_util::StreamExt;
 use p2panda::network::MdnsDiscoveryMode;
-use p2panda::{Node, SigningKey, Topic};
+use p2panda::{Node, RelayUrl, SigningKey, Topic};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 use serde_json::{Value, json};
@@ -227,6 +230,11 @@ async fn start() -> Result<Node> {
             }
             ("--network", _) => builder = builder.network_id(bytes32(&value)?),
             ("--bind4", _) => bind4 = parse(&value)?,
+            ("--relay", _) => builder = builder.relay_url(parse(&value)?),
+            ("--bootstrap", _) => {
+                let (id, url) = value.split_once('@').ok_or("--bootstrap is ID@URL")?;
+                builder = builder.bootstrap(parse(id)?, parse(url)?);
+            }
             ("--mdns", "active") => mdns = MdnsDiscoveryMode::Active,
             ("--mdns", "passive") => mdns = MdnsDiscoveryMode::Passive,
             _ => return Err(format!("unknown argument {word} {value}")),
@@ -264,6 +272,10 @@ async fn command(
         }
         ["close", topic] => {
             streams.remove(&parse(topic)?).ok_or("not open")?;
+        }
+        ["bootstrap", id, url] => {
+            let url: RelayUrl = parse(url)?;
+            node.insert_bootstrap(parse(id)?, url).await.map_err(text)?;
         }
         _ => return Err("unknown command or wrong arguments".into()),
     }

@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 #
 # Builds the reference peers peer06 (p2panda-net 0.6.1), peer071 (0.7.1) and peer07
-# (0.7.0), the applications app06 and app071 on the crate p2panda above it, and the
-# example for people (examples/application).
+# (0.7.0), the applications app06 and app071 on the crate p2panda above it, the
+# example for people (examples/application), and the relay server iroh-relay.
 #
-#   tests/interop/build.sh [06] [071] [07] [app06] [app071] [application]
+#   tests/interop/build.sh [06] [071] [07] [app06] [app071] [application] [relay]
 #
 # All are built when none is named, in this order; a number is a peer's.
 #
@@ -14,7 +14,8 @@
 #
 # They share one target directory, as most of their dependencies are equal. They are
 # built from copies below it, so that the lock files land there as well and the tree
-# may be read-only. The network is used only for what is not cached.
+# may be read-only; the relay as it is on crates.io, with the versions of its own lock
+# file. The network is used only for what is not cached.
 # Exit status: 0 and, as the last line on stdout, the directory of the binaries.
 set -eu
 
@@ -23,13 +24,16 @@ say() { echo "interop: $*" >&2; }
 die() { say "$*"; exit 1; }
 
 command -v cargo >/dev/null 2>&1 || die "cargo is not installed"
-[ $# -gt 0 ] || set -- 06 071 07 app06 app071 application
+[ $# -gt 0 ] || set -- 06 071 07 app06 app071 application relay
 names=
 for name in "$@"; do
 	case $name in
 	0*) name=peer$name ;;
 	esac
-	[ -f "$here/$name/Cargo.toml" ] || [ "$name" = application ] || die "there is no $name"
+	case $name in
+	application | relay) ;;
+	*) [ -f "$here/$name/Cargo.toml" ] || die "there is no $name" ;;
+	esac
 	names="$names $name"
 done
 
@@ -51,8 +55,26 @@ refresh() {
 	cmp -s "$1/$2" "$src/$2" || cp "$1/$2" "$src/$2"
 }
 
+# The released server itself: what is there in the wanted version stays.
+relay_version=1.4.1
+build_relay() {
+	if [ "$("$target/debug/iroh-relay" --version 2>/dev/null)" != "iroh-relay $relay_version" ]; then
+		say "relay: building iroh-relay $relay_version (minutes)"
+		begun=$(date +%s)
+		cargo install iroh-relay --version "=$relay_version" --features server --locked --debug \
+			--ignore-rust-version --force --no-track --root "$src/relay" >&2 ||
+			die "relay: build failed (offline?)"
+		mv "$src/relay/bin/iroh-relay" "$target/debug/"
+		say "relay: $target/debug/iroh-relay after $(($(date +%s) - begun)) s"
+	fi
+}
+
 host=$(rustc -vV | sed -n 's/^host: //p')
 for name in $names; do
+	if [ "$name" = relay ]; then
+		build_relay
+		continue
+	fi
 	mkdir -p "$src/$name"
 	if [ "$name" = application ]; then
 		refresh "$here/../../examples" application/main.rs

@@ -16,6 +16,10 @@ from fixtures import (  # noqa: E402, F401
     pytest_runtest_makereport,
 )
 from app import Application, Example  # noqa: E402
+from authority import Authority  # noqa: E402
+from bad_relay import BadRelay  # noqa: E402
+from child import binary  # noqa: E402
+from iroh_relay import IrohRelay  # noqa: E402
 from rust_peer import GENERATIONS, RustPeer  # noqa: E402
 
 
@@ -73,3 +77,55 @@ def example():
     yield start
     for one in examples:
         one.kill()
+
+
+@pytest.fixture
+def iroh_relay(tmp_path, request):
+    """Starts real relays that end with the test: see iroh_relay.py."""
+    made = []
+
+    def start(name="relay", **options):
+        made.append(IrohRelay(binary("iroh-relay"), tmp_path / name, **options))
+        return made[-1].start()
+
+    yield start
+    for relay in made:
+        relay.kill()
+
+
+@pytest.fixture
+def bad_relay():
+    """Makes relays that misbehave, which end with the test: see bad_relay.py."""
+    made = []
+
+    def start(behave, **options):
+        made.append(BadRelay(behave, **options))
+        return made[-1]
+
+    yield start
+    for relay in made:
+        relay.close()
+
+
+@pytest.fixture
+def authority(tmp_path):
+    """A certificate authority of the test's own."""
+    return Authority(tmp_path / "authority")
+
+
+@pytest.fixture
+def apart(net, iroh_relay, request):
+    """Hosts without any way to each other, and a relay that all of them reach (secure: by TLS):
+    relay, a, b = apart("ab")"""
+
+    def make(names, secure=False, **options):
+        hosts = net.hosts(names)
+        for host in hosts:
+            host.cable.isolate()
+        at = net.host("relay")
+        if secure:
+            authority = request.getfixturevalue("authority")
+            options["certificate"] = authority.issue(at.addresses[0])
+        return iroh_relay(host=at, **options), *hosts
+
+    return make

@@ -17,8 +17,10 @@
 //! --walkers N           how many look for nodes at a time (default: upstream's; with 0
 //!                       it only answers)
 //! --mdns active|passive also run mDNS
+//! --relay URL           a relay that may be its home, once or more
 //!
-//! node ID ADDR[,ADDR..] [bootstrap]  put a node and its addresses in the address book
+//! node ID ADDR[,ADDR..] [bootstrap]  put a node and its addresses (IP:PORT, or the URL of
+//!                       the relay that it is at) in the address book
 //! interest ID TOPIC     that node is interested in the topic: join through it
 //! forget ID TOPIC       it no longer is
 //! join TOPIC            join and print its messages
@@ -55,7 +57,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures_util::StreamExt;
-use iroh_base::{EndpointAddr, PublicKey};
+use iroh_base::{EndpointAddr, PublicKey, RelayUrl};
 use p2panda_core::{SigningKey, Topic};
 use p2panda_net::address_book::report::ConnectionOutcome;
 use p2panda_net::addrs::{NodeInfo, NodeTransportInfo, TransportAddress, TransportInfo};
@@ -143,6 +145,7 @@ struct Args {
     discovery: bool,
     walkers: Option<usize>,
     mdns: Option<MdnsDiscoveryMode>,
+    relays: Vec<RelayUrl>,
 }
 
 fn bytes32(text: &str) -> Result<[u8; 32]> {
@@ -170,6 +173,7 @@ fn parse_args() -> Result<Args> {
         discovery: false,
         walkers: None,
         mdns: None,
+        relays: Vec::new(),
     };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
@@ -184,6 +188,7 @@ fn parse_args() -> Result<Args> {
             "--bind4" => args.bind4 = parse(&value)?,
             "--bind6" => args.bind6 = parse(&value)?,
             "--walkers" => args.walkers = Some(parse(&value)?),
+            "--relay" => args.relays.push(parse(&value)?),
             "--mdns" => {
                 args.mdns = Some(match value.as_str() {
                     "active" => MdnsDiscoveryMode::Active,
@@ -402,7 +407,11 @@ impl Peer {
             .spawn()
             .await
             .map_err(text)?;
-        let endpoint = Endpoint::builder(address_book.clone())
+        let mut builder = Endpoint::builder(address_book.clone());
+        for url in args.relays {
+            builder = builder.relay_url(url);
+        }
+        let endpoint = builder
             .network_id(args.network)
             .signing_key(args.key)
             .config(IrohConfig {
@@ -547,8 +556,11 @@ impl Peer {
                 let id: NodeId = parse(id)?;
                 let mut address =
                     EndpointAddr::new(PublicKey::from_bytes(id.as_bytes()).map_err(text)?);
-                for ip in addresses.split(',') {
-                    address = address.with_ip_addr(parse(ip)?);
+                for one in addresses.split(',') {
+                    address = match one.contains("://") {
+                        true => address.with_relay_url(parse(one)?),
+                        false => address.with_ip_addr(parse(one)?),
+                    };
                 }
                 let mut info = NodeInfo::from(address);
                 info.bootstrap = match rest {

@@ -12,7 +12,8 @@
  *   open <c> uni|bidi          -> opened <s> <c>; 0: the connection has ended
  *   send <s> <hex>
  *   make <kind> <count> <address:port>[,...] <argument>   -> made <m> <bytes>
- *                              a whole Nodes message; each info has these addresses:
+ *                              a whole Nodes message; each info has these addresses (the URL
+ *                              of a relay is one as well; they come first, in their order):
  *       good    infos of <count> new nodes
  *       bad     the same with wrong signatures
  *       late    the same, from <argument> seconds in the future
@@ -53,6 +54,11 @@ static struct identity identity;
 static struct quic_connection *connections[MOST];
 static struct quic_stream *streams[MOST];
 static size_t connections_count, streams_count;
+
+/* The relays that infos name. */
+#define MOST_RELAYS 16
+static const char *relays[MOST_RELAYS];
+static size_t relays_count;
 
 /* Nodes messages that were made: that takes longer than a connection waits. */
 #define MOST_MADE 256
@@ -219,7 +225,12 @@ static void write_signed(struct writer *writer, const struct id *node, uint64_t 
 	cbor_text(writer, "id");
 	cbor_integers(writer, node->bytes, ID_SIZE);
 	cbor_text(writer, "addrs");
-	cbor_head(writer, 4, count);
+	cbor_head(writer, 4, relays_count + count);
+	for (size_t i = 0; i < relays_count; i++) {
+		cbor_head(writer, 5, 1);
+		cbor_text(writer, "Relay");
+		cbor_text(writer, relays[i]);
+	}
 	for (size_t i = 0; i < count; i++) {
 		cbor_head(writer, 5, 1);
 		cbor_text(writer, "Ip");
@@ -246,7 +257,11 @@ static void write_sent(struct writer *writer, const struct id *node, uint64_t us
 	postcard_write_varint(writer, 1); /* transports */
 	postcard_write_varint(writer, 0); /* Iroh */
 	writer_bytes(writer, node->bytes, ID_SIZE);
-	postcard_write_varint(writer, count);
+	postcard_write_varint(writer, relays_count + count);
+	for (size_t i = 0; i < relays_count; i++) {
+		postcard_write_varint(writer, 0); /* Relay */
+		postcard_write_bytes(writer, relays[i], strlen(relays[i]));
+	}
 	for (size_t i = 0; i < count; i++) {
 		postcard_write_varint(writer, 1); /* Ip */
 		postcard_write_varint(writer, addresses[i].family == 4 ? 0 : 1);
@@ -268,7 +283,7 @@ static void make_info(struct info_bytes *out, const struct identity *signer,
 	const struct id *node, bool spoil, uint64_t us, const struct address *addresses,
 	size_t count)
 {
-	static uint8_t buffer[256 + 64 * MOST_ADDRESSES];
+	static uint8_t buffer[256 + 64 * MOST_ADDRESSES + 512 * MOST_RELAYS];
 	uint8_t signature[IDENTITY_SIGNATURE_SIZE];
 	struct writer writer;
 
@@ -343,8 +358,11 @@ static size_t parse_addresses(char *text, struct address out[MOST_ADDRESSES])
 	size_t count = 0;
 	char *rest = NULL;
 
+	relays_count = 0;
 	for (char *one = strtok_r(text, ",", &rest); one; one = strtok_r(NULL, ",", &rest))
-		if (count == MOST_ADDRESSES || address_parse(one, &out[count++]))
+		if (strstr(one, "://") && relays_count < MOST_RELAYS)
+			relays[relays_count++] = one;
+		else if (count == MOST_ADDRESSES || address_parse(one, &out[count++]))
 			die("no such address");
 	return count;
 }

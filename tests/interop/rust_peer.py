@@ -38,6 +38,7 @@ class RustPeer(Child):
     discovery   also run the discovery protocol
     walkers     how many look for nodes at a time; 0: it only answers
     mdns        None, "active" or "passive"
+    relays      URLs, of which it chooses its home
     log         upstream's log on stderr, such as "iroh_gossip=debug"
     """
 
@@ -54,6 +55,7 @@ class RustPeer(Child):
         log=None,
         timeout=DEFAULT_TIMEOUT,
         host=None,
+        relays=(),
     ):
         self.generation = generation
         self.secret = secret or secrets.token_hex(32)
@@ -72,10 +74,13 @@ class RustPeer(Child):
             args += ["--walkers", str(walkers)]
         if mdns:
             args += ["--mdns", mdns]
+        for url in relays:
+            args += ["--relay", url]
         super().__init__(f"peer{generation}", args, log, timeout, host)
         self.addresses = self.ready["addresses"]
 
     def node(self, peer_id, *addresses, bootstrap=False):
+        """addresses: IP:PORT, or the URL of the relay that it is at."""
         words = ["node", peer_id, ",".join(addresses)]
         self.command(*words, *(["bootstrap"] if bootstrap else []))
 
