@@ -319,6 +319,17 @@ void mesh_relay(struct mesh *mesh, const struct mesh_time *time, const struct re
 	pump(mesh);
 }
 
+void mesh_relay_up(struct mesh *mesh, const struct mesh_time *time)
+{
+	enter(mesh, time);
+	if (mesh->stopping)
+		return;
+	dialer_again(mesh->dialer, mesh->now);
+	dialer_again(mesh->explorer, mesh->now);
+	neighbours_again(mesh);
+	pump(mesh);
+}
+
 /* ---- time ---- */
 
 void mesh_tick(struct mesh *mesh, const struct mesh_time *time)

@@ -178,6 +178,8 @@ void mesh_addresses(struct mesh *mesh, const struct mesh_time *time, const struc
 	size_t bound_count);
 /* The relay at which others find us, from now on; NULL: none. */
 void mesh_relay(struct mesh *mesh, const struct mesh_time *time, const struct relay_url *url);
+/* A relay is connected (again): what is sent by it arrives from now on. */
+void mesh_relay_up(struct mesh *mesh, const struct mesh_time *time);
 /* A line for the log: the mesh's own, and those from below (the disk, the sockets). */
 __attribute__((format(printf, 3, 4))) void mesh_log(
 	struct mesh *mesh, enum node_log_level level, const char *format, ...);

@@ -436,6 +436,15 @@ void dialer_addresses(struct dialer *dialer, uint64_t now, const struct id *node
 		set_due(dialer, target, now);
 }
 
+void dialer_again(struct dialer *dialer, uint64_t now)
+{
+	struct target *target, *next;
+
+	HASH_ITER (hh, dialer->targets, target, next)
+		if (target->state == WAITING && target->due > now)
+			set_due(dialer, target, now);
+}
+
 /* ---- effects ---- */
 
 uint64_t dialer_deadline(const struct dialer *dialer)

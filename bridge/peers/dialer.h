@@ -92,6 +92,9 @@ void dialer_unlinked(struct dialer *dialer, uint64_t now, const struct id *node)
  * for the backoff. */
 void dialer_addresses(struct dialer *dialer, uint64_t now, const struct id *node);
 
+/* There is a way now where there may have been none: who waits for the backoff is tried at once. */
+void dialer_again(struct dialer *dialer, uint64_t now);
+
 /* When dialer_effect has something; UINT64_MAX for never. */
 uint64_t dialer_deadline(const struct dialer *dialer);
 /* The next effect that is due; false when there is none. */
