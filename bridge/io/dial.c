@@ -25,7 +25,6 @@ struct dial {
 	unsigned handles;
 	bool over, public_only;
 	uint16_t port;
-	char host[NODE_HOST_SIZE];
 	struct address addresses[LIMIT_ADDRESSES_PER_NODE];
 	struct attempt attempts[LIMIT_ADDRESSES_PER_NODE];
 	size_t count, begun, running;
@@ -204,18 +203,17 @@ static void remember(struct attempt *attempt, int error)
 	address_format(&dial->addresses[attempt - dial->attempts], text);
 	switch (kind) {
 	case TROUBLE_REFUSED:
-		trouble_set(&dial->trouble, kind, "%s refuses the connection: nothing listens there",
-			text);
+		trouble_set(&dial->trouble, kind, "%s refuses the connection", text);
 		break;
 	case TROUBLE_TIMED_OUT:
 		trouble_set(&dial->trouble, kind, "%s does not answer", text);
 		break;
 	case TROUBLE_FORBIDDEN:
 		trouble_set(&dial->trouble, kind,
-			"this machine does not let us connect to %s (a firewall?)", text);
+			"this machine does not allow it, to %s: a firewall?", text);
 		break;
 	case TROUBLE_NO_ROUTE:
-		trouble_set(&dial->trouble, kind, "there is no way to %s from here: %s", text,
+		trouble_set(&dial->trouble, kind, "no way to %s from here: %s", text,
 			uv_strerror(error));
 		break;
 	default:
@@ -290,8 +288,7 @@ static void on_timer(uv_timer_t *timer)
 	if (dial->query.names) {
 		names_forget(&dial->query);
 		trouble_set(&dial->trouble, TROUBLE_NAME,
-			"nobody has said within %d s which address %.100s has (a name server?)",
-			DIAL_NAME_MS / 1000, dial->host);
+			"no name server has answered within %d s", DIAL_NAME_MS / 1000);
 		fail(dial);
 		return;
 	}
@@ -373,10 +370,10 @@ static void on_name(
 		other = addresses[0];
 		other.port = dial->port;
 		trouble_set(&dial->trouble, TROUBLE_NOT_PUBLIC,
-			"%.80s is at no public address (%s), and only others have named it",
-			dial->host, address_format(&other, text));
+			"it leads to %s, and only others have named it",
+			address_format(&other, text));
 	} else {
-		trouble_set(&dial->trouble, TROUBLE_NAME, "cannot look up %.100s: %s", dial->host,
+		trouble_set(&dial->trouble, TROUBLE_NAME, "%s",
 			failure[0] ? failure : "it has no address");
 	}
 	fail(dial);
@@ -394,8 +391,7 @@ int dial_start(uv_loop_t *loop, struct names *names, const char *host, uint16_t 
 	dial->context = context;
 	dial->port = port;
 	dial->public_only = public_only;
-	snprintf(dial->host, sizeof dial->host, "%s", host);
-	if (names_ask(names, dial->host, on_name, dial, &dial->query)) {
+	if (names_ask(names, host, on_name, dial, &dial->query)) {
 		memory_free(dial);
 		return ERROR_NOMEM;
 	}

@@ -119,21 +119,18 @@ static void show_time(char *out, size_t size, const ASN1_TIME *time)
 
 static void say_untrusted(struct secure *secure, X509 *certificate, int error)
 {
-	const char *hint = authorities_count(SSL_get_SSL_CTX(secure->ssl)) > 0
-				   ? ""
-				   : " (this system has no authorities: no ca-certificates?)";
 	char issuer[NAME_SIZE];
 
 	if (error == X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT)
 		trouble_set(&secure->verified, TROUBLE_UNTRUSTED,
-			"its certificate is self-signed, which proves nothing unless relay_ca names "
-			"its file");
+			"self-signed, and relay_ca does not name it");
 	else
 		trouble_set(&secure->verified, TROUBLE_UNTRUSTED,
-			"its certificate is of an authority that is not trusted here (%.40s) and "
-			"that relay_ca does not name%s",
+			"its authority, %s, is none of the system's or of relay_ca%s",
 			show_name(issuer, X509_get_issuer_name(certificate)) ? issuer : "nameless",
-			hint);
+			authorities_count(SSL_get_SSL_CTX(secure->ssl)) > 0
+				? ""
+				: "; the system has none: no ca-certificates?");
 }
 
 /* Called for each thing that is wrong with the chain: the first one is the reason. */
@@ -162,23 +159,21 @@ static int on_verify(int good, X509_STORE_CTX *store)
 	case X509_V_ERR_IP_ADDRESS_MISMATCH:
 		show_hosts(text, sizeof text, X509_STORE_CTX_get0_cert(store));
 		trouble_set(&secure->verified, TROUBLE_OTHER_HOST,
-			"it has the certificate of another host (%s)", text);
+			"it is for another host: %s", text);
 		break;
 	case X509_V_ERR_CERT_HAS_EXPIRED:
 		show_time(text, sizeof text, X509_get0_notAfter(certificate));
 		trouble_set(&secure->verified, TROUBLE_EXPIRED,
-			"its certificate has expired on %s (or this machine's clock is wrong)",
-			text);
+			"expired on %s, or this machine's clock is wrong", text);
 		break;
 	case X509_V_ERR_CERT_NOT_YET_VALID:
 		show_time(text, sizeof text, X509_get0_notBefore(certificate));
 		trouble_set(&secure->verified, TROUBLE_EXPIRED,
-			"its certificate is not valid before %s: is this machine's clock right?",
-			text);
+			"not valid before %s, or this machine's clock is wrong", text);
 		break;
 	default:
 		trouble_set(&secure->verified, TROUBLE_UNTRUSTED,
-			"its certificate cannot be trusted: %s",
+			"%s",
 			X509_verify_cert_error_string(error));
 	}
 	return 0;
@@ -280,7 +275,7 @@ int secure_handshake(struct secure *secure, struct trouble *trouble)
 	} else if (why == SSL_ERROR_WANT_READ) {
 		error = ERROR_TRUNCATED;
 	} else {
-		say_failure(secure, "the TLS handshake failed", trouble);
+		say_failure(secure, "handshake", trouble);
 	}
 	ERR_clear_error();
 	return error;
@@ -299,7 +294,7 @@ int secure_feed(struct secure *secure, const void *bytes, size_t size, struct tr
 {
 	if (!begins_as_tls(secure, bytes, size)) {
 		trouble_set(trouble, TROUBLE_NO_TLS,
-			"it does not speak TLS on that port (is it one for http://?)");
+			"what it says is no TLS: perhaps it is http");
 		return ERROR_TLS;
 	}
 	/* A BIO in memory takes all. */
@@ -327,7 +322,7 @@ int secure_read(struct secure *secure, void *out, size_t *size, struct trouble *
 	else if (why == SSL_ERROR_ZERO_RETURN)
 		error = ERROR_CLOSED;
 	else
-		say_failure(secure, "what it sends is no TLS any more", trouble);
+		say_failure(secure, "what it sends", trouble);
 	ERR_clear_error();
 	return error;
 }
@@ -343,7 +338,7 @@ int secure_write(struct secure *secure, const void *bytes, size_t size, struct t
 	/* All of it goes into the BIO: there is nothing to wait for. */
 	status = SSL_write_ex(secure->ssl, bytes, size, &written);
 	if (status != 1)
-		say_failure(secure, "it cannot be encrypted", trouble);
+		say_failure(secure, "encryption", trouble);
 	ERR_clear_error();
 	return status == 1 ? ERROR_NONE : ERROR_TLS;
 }

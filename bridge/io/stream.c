@@ -109,15 +109,13 @@ static void fail_by(struct stream *stream, int error)
 	if (error == UV_ENOMEM || error == UV_ENOBUFS)
 		fail_with(stream, TROUBLE_LOCAL, error_text(ERROR_NOMEM));
 	else if (stream->phase == HANDSHAKE && error != UV_ETIMEDOUT)
-		fail_with(stream, TROUBLE_CLOSED, "it has closed the connection instead of "
-						  "speaking TLS");
+		fail_with(stream, TROUBLE_TLS, "the connection was closed instead");
 	else if (error == UV_EOF)
-		fail_with(stream, TROUBLE_CLOSED, "it has closed the connection");
+		fail_with(stream, TROUBLE_CLOSED, "closed by the other side");
 	else if (error == UV_ECONNRESET || error == UV_EPIPE)
-		fail_with(stream, TROUBLE_CLOSED, "it has reset the connection");
+		fail_with(stream, TROUBLE_CLOSED, "reset by the other side");
 	else {
-		trouble_set(&stream->trouble, TROUBLE_CLOSED, "the connection is lost: %s",
-			uv_strerror(error));
+		trouble_set(&stream->trouble, TROUBLE_CLOSED, "%s", uv_strerror(error));
 		fail(stream);
 	}
 }

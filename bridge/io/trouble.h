@@ -21,15 +21,15 @@ enum trouble_kind {
 	TROUBLE_REFUSED,
 	TROUBLE_AUTHORITIES, /* the file of relay_ca cannot be used */
 	TROUBLE_NO_TLS,
-	TROUBLE_TLS,	    /* a handshake that failed otherwise */
+	TROUBLE_TLS,	    /* any other failure of it */
 	TROUBLE_UNTRUSTED,  /* certificates: whose word is not believed, */
 	TROUBLE_OTHER_HOST, /* of another host, */
 	TROUBLE_EXPIRED,    /* or out of their time */
 	TROUBLE_CLOSED,	    /* by the server, or by what is between */
 };
 
-/* text: one line without the server's name, fit to follow "relay <URL>: ". What the network has said
- * is in it with printable ASCII characters only. */
+/* text: what the kind does not say, a few words fit for brackets, without the server's name. What the
+ * network has said is in it with printable ASCII characters only. */
 struct trouble {
 	enum trouble_kind kind;
 	char text[TROUBLE_SIZE];

@@ -809,7 +809,7 @@ static void nobody_listens(void **state)
 
 static void no_route(void **state)
 {
-	fails(NO_ROUTE, 80, false, TROUBLE_NO_ROUTE, "there is no way to " NO_ROUTE ":80");
+	fails(NO_ROUTE, 80, false, TROUBLE_NO_ROUTE, "no way to " NO_ROUTE ":80");
 	is_within(ms_gone(), 0, 1000);
 }
 
@@ -823,15 +823,15 @@ static void nobody_answers(void **state)
 
 static void no_such_name(void **state)
 {
-	fails("nowhere.test", 80, true, TROUBLE_NAME, "cannot look up nowhere.test: ");
+	fails("nowhere.test", 80, true, TROUBLE_NAME, "Name or service not known");
 }
 
 static void silent_name_server(void **state)
 {
-	fails("silent.test", 80, false, TROUBLE_NAME, "silent.test");
+	fails("silent.test", 80, false, TROUBLE_NAME, "no name server");
 	is_within(ms_gone(), DIAL_NAME_MS - 20, DIAL_NAME_MS + 1000);
 	/* Asking on takes no further thread. */
-	fails("silent.test", 80, false, TROUBLE_NAME, "silent.test");
+	fails("silent.test", 80, false, TROUBLE_NAME, "no name server");
 	assert_int_equal(name_server.asked, 1);
 	wake_name_server();
 }
@@ -935,7 +935,7 @@ static void public_only(void **state)
 
 	start_server(&server, "127.0.0.1", 0, never_answer);
 	fails_in_public("127.0.0.1", server.port, TROUBLE_NOT_PUBLIC, "127.0.0.1");
-	fails_in_public("relay.test", server.port, TROUBLE_NOT_PUBLIC, "relay.test is at no");
+	fails_in_public("relay.test", server.port, TROUBLE_NOT_PUBLIC, "it leads to 127.0.0.1:");
 	fails_in_public("inside.test", server.port, TROUBLE_NOT_PUBLIC, "10.0.0.7");
 	/* Of two addresses the public one alone. */
 	fails_in_public("half-inside.test", server.port, TROUBLE_TIMED_OUT, PUBLIC_V4);
@@ -967,7 +967,7 @@ static void closes_at_once(void **state)
 	ends(server.port, TROUBLE_CLOSED, "closed");
 	world.opened = false;
 	world.opens = 0;
-	fails("127.0.0.1", server.port, true, TROUBLE_CLOSED, "instead of speaking TLS");
+	fails("127.0.0.1", server.port, true, TROUBLE_TLS, "closed instead");
 	stop_server(&server);
 	server = (struct server){0};
 	start_server(&server, "127.0.0.1", 0, reset);
@@ -980,7 +980,7 @@ static void is_http(void **state)
 	struct server server = {0};
 
 	start_server(&server, "127.0.0.1", 0, say_http);
-	fails("127.0.0.1", server.port, true, TROUBLE_NO_TLS, "does not speak TLS");
+	fails("127.0.0.1", server.port, true, TROUBLE_NO_TLS, "is no TLS");
 	stop_server(&server);
 }
 
@@ -1063,12 +1063,12 @@ static void wrong_host(void **state)
 
 	start_openssl(&child, "127.0.0.1", "other", "");
 	fails("relay.test", child.port, true, TROUBLE_OTHER_HOST,
-		"another host (a.example, b.example, 192.0.2.1, ...)");
+		"another host: a.example, b.example, 192.0.2.1, ...");
 	fails("127.0.0.1", child.port, true, TROUBLE_OTHER_HOST, "another host");
 	stop_openssl(&child);
 	/* Without alternative names; what is shown of it is harmless. */
 	start_openssl(&child, "127.0.0.1", "bytes", "");
-	fails("relay.test", child.port, true, TROUBLE_OTHER_HOST, "another host (?[31mred)");
+	fails("relay.test", child.port, true, TROUBLE_OTHER_HOST, "another host: ?[31mred");
 	stop_openssl(&child);
 }
 
@@ -1114,7 +1114,7 @@ static void no_authorities(void **state)
 	setenv("SSL_CERT_DIR", "/nonexistent", 1);
 	remake_world(NULL);
 	start_openssl(&child, "127.0.0.1", "good", "");
-	fails("relay.test", child.port, true, TROUBLE_UNTRUSTED, "this system has no authorities");
+	fails("relay.test", child.port, true, TROUBLE_UNTRUSTED, "the system has none: no ca-certificates?");
 	stop_openssl(&child);
 	unsetenv("SSL_CERT_FILE");
 	unsetenv("SSL_CERT_DIR");
@@ -1137,7 +1137,7 @@ static void old_tls(void **state)
 	struct child child;
 
 	start_openssl(&child, "127.0.0.1", "good", "-tls1_1 -cipher ALL:@SECLEVEL=0");
-	fails("relay.test", child.port, true, TROUBLE_TLS, "the TLS handshake failed: ");
+	fails("relay.test", child.port, true, TROUBLE_TLS, "handshake: ");
 	stop_openssl(&child);
 }
 
