@@ -232,6 +232,15 @@ static void a_name_that_cannot_be_one(void **state)
 	assert_int_equal(world.count, 1);
 }
 
+static void no_hosts(void **state)
+{
+	struct node_peer peer = {.id = {{9}}};
+
+	look_up(&peer);
+	assert_int_equal(world.count, 0);
+	assert_string_equal(world.failure, "");
+}
+
 static void one_at_a_time(void **state)
 {
 	struct node_peer peer = {.id = {{1}}};
@@ -282,16 +291,28 @@ static void stopped(void **state)
 	resolver_free(NULL);
 }
 
+/* The n-th eight of such names. */
+static void add_silent(struct node_peer *peer, unsigned n)
+{
+	char name[NODE_HOST_SIZE];
+
+	peer->hosts_count = 0;
+	for (unsigned i = 0; i < NODE_PEER_HOSTS; i++) {
+		snprintf(name, sizeof name, "silent%u.invalid", n * NODE_PEER_HOSTS + i);
+		add_host(peer, name, 1);
+	}
+}
+
 /* Eight names that nobody answers for, and more, hold up neither a good one nor a literal address. */
 static void silent_names_hold_up_nobody(void **state)
 {
 	struct node_peer silent = {.id = {{1}}}, good = {.id = {{2}}}, mixed = {.id = {{3}}};
 	struct resolution *resolution;
 
-	for (int i = 0; i < NODE_PEER_HOSTS; i++)
-		add_host(&silent, "silent.invalid", 1);
-	for (uint8_t i = 0; i < 4; i++)
+	for (unsigned i = 0; i < 4; i++) {
+		add_silent(&silent, i);
 		begin(&silent);
+	}
 	add_host(&good, "localhost", 7);
 	begin(&good);
 	while (world.answers == 0)
@@ -312,7 +333,7 @@ static void silent_names_hold_up_nobody(void **state)
 	wake_server();
 	uv_run(&world.loop, UV_RUN_DEFAULT);
 	assert_int_equal(world.answers, 2 + 4 + 1);
-	assert_non_null(strstr(world.failure, "silent.invalid"));
+	assert_non_null(strstr(world.failure, "cannot look up silent"));
 }
 
 /* There are only so many threads; names beyond them have their turn. */
@@ -321,10 +342,10 @@ static void look_ups_are_bounded(void **state)
 	struct node_peer peer = {.id = {{1}}};
 	const unsigned peers = 20;
 
-	for (int i = 0; i < NODE_PEER_HOSTS; i++)
-		add_host(&peer, "silent.invalid", 1);
-	for (unsigned i = 0; i < peers; i++)
+	for (unsigned i = 0; i < peers; i++) {
+		add_silent(&peer, i);
 		begin(&peer);
+	}
 	uv_run(&world.loop, UV_RUN_NOWAIT);
 	wait_asked(64);
 	assert_int_equal(server.asked, 64);
@@ -375,6 +396,7 @@ int main(void)
 		TEST(the_same_address_counts_once),
 		TEST(no_such_name),
 		TEST(a_name_that_cannot_be_one),
+		TEST(no_hosts),
 		TEST(one_at_a_time),
 		TEST(many_peers),
 		TEST(stopped),
