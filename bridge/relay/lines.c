@@ -19,12 +19,28 @@ void situation_of(const struct relay_view *view, bool home, struct situation *ou
 	snprintf(out->text, sizeof out->text, "%s", view->text);
 }
 
+/* The network, or a relay that restarts: it is one trouble, in whatever way it shows. */
+static bool is_passing(enum relay_trouble trouble)
+{
+	switch (trouble) {
+	case RELAY_UNREACHABLE:
+	case RELAY_LOST:
+	case RELAY_TIMEOUT:
+	case RELAY_SILENT:
+	case RELAY_STALLED:
+		return true;
+	default:
+		return false;
+	}
+}
+
 bool situation_equal(const struct situation *a, const struct situation *b)
 {
 	if (a->type != b->type)
 		return false;
 	if (a->type == SITUATION_TROUBLE)
-		return a->trouble == b->trouble;
+		return a->trouble == b->trouble ||
+		       (is_passing(a->trouble) && is_passing(b->trouble));
 	return a->status == b->status && a->home == b->home && strcmp(a->text, b->text) == 0;
 }
 

@@ -23,8 +23,8 @@ struct situation {
 /* SITUATION_NONE: not wanted, the first try is under way, or the relay has not shown yet that it
  * answers. */
 void situation_of(const struct relay_view *view, bool home, struct situation *out);
-/* Whether there is nothing new to be said. (That of trouble which stays the same the words change
- * is nothing new.) */
+/* Whether there is nothing new to be said. (Other words for the same trouble are nothing new, nor
+ * is that a relay which was lost cannot be reached.) */
 bool situation_equal(const struct situation *a, const struct situation *b);
 /* Writes the line; returns its level. hearsay: others have named the relay. */
 enum node_log_level situation_format(const struct situation *situation, const struct relay_url *url,
