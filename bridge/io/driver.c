@@ -82,17 +82,21 @@ void driver_tick(struct driver *driver)
 	struct mesh_time time = clock_time(driver);
 
 	store_tick(driver->store);
+	relaying_tick(driver->relaying, uv_hrtime());
 	mesh_tick(driver->mesh, &time);
 	driver_drain(driver);
 }
 
 static uint64_t deadline(const struct driver *driver)
 {
-	uint64_t due = mesh_deadline(driver->mesh), store_due = store_deadline(driver->store);
+	const uint64_t others[] = {
+		store_deadline(driver->store), relaying_deadline(driver->relaying)};
+	uint64_t due = driver->rows_left ? 0 : mesh_deadline(driver->mesh);
 
-	if (driver->rows_left)
-		return 0;
-	return store_due < due ? store_due : due;
+	for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+		if (others[i] < due)
+			due = others[i];
+	return due;
 }
 
 uint64_t driver_turn(struct driver *driver)
@@ -106,6 +110,7 @@ uint64_t driver_turn(struct driver *driver)
 		if (mesh_is_over(driver->mesh))
 			start_close(driver);
 	}
+	relay_news_turn(driver);
 	driver->owner.turned(driver->owner.context);
 	return driver->closing ? UINT64_MAX : deadline(driver);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * What the files of the driver know of one another: driver.c (commands, turns, what the mesh wants),
- * clock.c (time), start.c (beginning and end), mesh_quic.c (the mesh's port), whereabouts.c (the
- * machine's addresses and its local network).
+ * clock.c (time), start.c (beginning and end), mesh_quic.c (the mesh's port), relay_news.c (what the
+ * relays have for QUIC and the mesh), whereabouts.c (the machine's addresses and its local network).
  */
 #ifndef BRIDGE_IO_INTERNAL_H
 #define BRIDGE_IO_INTERNAL_H
@@ -12,6 +12,7 @@
 #include "driver.h"
 #include "interfaces.h"
 #include "multicast.h"
+#include "relaying.h"
 #include "resolver.h"
 #include "store.h"
 
@@ -36,6 +37,9 @@ struct driver {
 	char store_failure[STORE_REASON_SIZE]; /* the one that was logged */
 	struct multicast *multicast; /* NULL: mdns is off */
 	struct interfaces_watch *watch;
+	struct relaying *relaying; /* NULL: no relay is named, and none may be learned */
+	/* What has come of the relays since the mesh was last told. */
+	bool relay_moved, relay_up;
 	const struct address *sockets; /* as they are bound, wildcards and all; the owner's */
 	size_t sockets_count;
 	const struct node_config *starting; /* NULL but within driver_new */
@@ -78,7 +82,19 @@ void start_close(struct driver *driver);
 extern const struct quic_callbacks mesh_quic_callbacks;
 /* Somebody could not be given a place. context: the driver. */
 void mesh_quic_crowded(void *context, const struct address *source);
+/* quic_config's relay_accept. context: the driver. */
+bool mesh_quic_accepts(void *context, const struct id *peer);
 struct mesh_port mesh_quic_port(struct driver *driver);
+
+/* relay_news.c */
+
+/* ERROR_NOMEM. */
+int relay_news_new(struct driver *driver, const struct node_config *config);
+/* Tells the mesh what has changed, and writes what is to be sent; at the end of each turn. */
+void relay_news_turn(struct driver *driver);
+/* quic_config's relay_send. context: the driver. */
+void relay_news_send(void *context, const struct address *relay, const struct id *node,
+	const uint8_t *data, size_t size, size_t segment);
 
 /* whereabouts.c */
 

@@ -77,6 +77,14 @@ static bool port_is_late(void *context)
 	return driver_is_late(context);
 }
 
+static bool port_relay(void *context, const struct relay_url *url, struct address *address)
+{
+	struct driver *driver = context;
+
+	*address = relay_url_address(url);
+	return driver->relaying && relaying_admit(driver->relaying, uv_hrtime(), url);
+}
+
 struct mesh_port mesh_quic_port(struct driver *driver)
 {
 	return (struct mesh_port){
@@ -91,6 +99,7 @@ struct mesh_port mesh_quic_port(struct driver *driver)
 		.finish = port_finish,
 		.stop = port_stop,
 		.is_late = port_is_late,
+		.relay = port_relay,
 	};
 }
 
@@ -107,7 +116,7 @@ static void on_connected(void *context, struct quic_connection *connection)
 	driver_drain(driver);
 }
 
-static bool on_accept(void *context, const struct id *peer)
+bool mesh_quic_accepts(void *context, const struct id *peer)
 {
 	struct driver *driver = context;
 	struct mesh_time time = clock_time(driver);
@@ -191,7 +200,7 @@ void mesh_quic_crowded(void *context, const struct address *source)
 
 const struct quic_callbacks mesh_quic_callbacks = {
 	.connected = on_connected,
-	.accept = on_accept,
+	.accept = mesh_quic_accepts,
 	.keep = on_keep,
 	.closed = on_closed,
 	.stream_data = on_stream_data,

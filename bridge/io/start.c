@@ -24,6 +24,8 @@ static void on_resolved(void *context, const struct id *node, const struct addre
 void driver_begin(struct driver *driver)
 {
 	whereabouts_watch(driver);
+	if (driver->relaying)
+		relaying_start(driver->relaying, uv_hrtime());
 	driver_drain(driver);
 }
 
@@ -46,6 +48,10 @@ static void on_endpoint_closed(void *context)
 	}
 	/* None of them is closed before the loop turns. */
 	driver->handles = CLOCK_HANDLES + whereabouts_stop(driver);
+	/* The last words are written. */
+	relaying_turn(driver->relaying, uv_hrtime());
+	driver->handles += relaying_stop(
+		driver->relaying, uv_hrtime(), start_part_closed, driver);
 	clock_stop(driver);
 }
 
@@ -80,6 +86,7 @@ void driver_free(struct driver *driver)
 	if (!driver)
 		return;
 	mesh_free(driver->mesh);
+	relaying_free(driver->relaying);
 	resolver_free(driver->resolver);
 	store_free(driver->store);
 	memory_free(driver->looked_up);
@@ -185,6 +192,8 @@ static int make_endpoint(struct driver *driver, const struct node_config *config
 			},
 		.max_queue = LIMIT_PEER_QUEUE_BYTES,
 		.crowded = mesh_quic_crowded,
+		.relay_send = driver->relaying ? relay_news_send : NULL,
+		.relay_accept = mesh_quic_accepts,
 		.counters = driver->owner.counters,
 		.context = driver,
 	};
@@ -316,7 +325,9 @@ int driver_new(const struct node_config *config, const struct driver_owner *owne
 	driver->loop = loop;
 	driver->sockets = bound;
 	*out = driver;
-	error = make_mesh(driver, config);
+	error = relay_news_new(driver, config);
+	if (!error)
+		error = make_mesh(driver, config);
 	if (!error)
 		error = open_store(driver, config);
 	if (!error)
