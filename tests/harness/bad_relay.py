@@ -131,7 +131,8 @@ class Connection:
 
     def upgrade(self, protocol: str | None = "iroh-relay-v2", accept: str | None = None):
         """Reads the request and answers it, wrongly where it is told so."""
-        self.request()
+        if self.asked is None:
+            self.request()
         lines = [
             "HTTP/1.1 101 Switching Protocols",
             "upgrade: websocket",
@@ -188,12 +189,14 @@ class Connection:
         return self.id
 
     def answers(self, timeout: float | None = None) -> bool:
-        """Whether the client answers a ping; False: it has closed the connection instead."""
+        """Whether the client answers a ping; False: it has closed the connection instead. Its own
+        ones are answered meanwhile."""
         mark = secrets.token_bytes(8)
         try:
             self.send(bytes([PING]) + mark)
-            while self.receive(timeout) != bytes([PONG]) + mark:
-                pass
+            while (frame := self.receive(timeout)) != bytes([PONG]) + mark:
+                if frame[:1] == bytes([PING]):
+                    self.send(bytes([PONG]) + frame[1:])
         except Ended:
             return False
         return True
@@ -222,6 +225,10 @@ class Hub:
         self.came: collections.Counter[int] = collections.Counter()
 
     def __call__(self, connection: Connection):
+        if not connection.request().line.startswith("GET /relay "):
+            # What iroh's clients measure relays by.
+            connection.answer("HTTP/1.1 200 OK", "content-length: 0", "connection: close")
+            return
         source = connection.handshake()
         with self._changed:
             self.clients[source] = connection

@@ -5,7 +5,7 @@ Which way they go is asked of the relay, where it is the real one: it counts wha
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from broker import Broker
@@ -13,8 +13,6 @@ from identity import overlay
 from iroh_relay import IrohRelay
 from mqtt import Client
 from pulse import Pulse
-from settings import PATIENCE, within
-
 # What a Python client is too slow for is no matter of ours.
 LINES = ["max_queued_messages 0"]
 
@@ -55,9 +53,12 @@ class BothWays:
     def __init__(self, topic: str, left: Client, right: Client, interval: float = 0.1):
         self._topic = topic
         self._ways = [
-            (sender, receiver, Pulse(lambda payload, s=sender: s.post(topic, payload, 1), name, interval))
+            (sender, receiver, Pulse(self._poster(sender), name, interval))
             for name, sender, receiver in (("left", left, right), ("right", right, left))
-        ]  # fmt: skip
+        ]
+
+    def _poster(self, client: Client) -> Callable[[bytes], Any]:
+        return lambda payload: client.post(self._topic, payload, 1)
 
     def wait_flows(self, timeout: float) -> float:
         """Waits until what is published from now on arrives both ways; returns after how many

@@ -176,63 +176,63 @@ def denial(reason: bytes) -> bytes:
     return bytes([DENIES]) + length + bytes([size]) + reason
 
 
+NO_RELAY, IN_VAIN, OTHER = "no relay", "no answer within 10 s", "does not speak the protocol"
+
 # How it behaves, and what is said of it.
 NEVER_ONES = {
-    "closes-at-once": (closes_at_once, "clos|end|reset"),
-    "never-answers": (never_answers, "answer|time|in vain"),
-    "drips": (drips, "answer|time|in vain"),
-    "endless-head": (endless_head, "HTTP|head|answer|large|long"),
-    "no-http": (answers_with("SSH-2.0-OpenSSH_10.0", body=b"\r\n"), "HTTP|answer"),
-    "200": (answers_with("HTTP/1.1 200 OK", "content-length: 0"), "200"),
-    "401": (answers_with("HTTP/1.1 401 Unauthorized", "content-length: 0"), "401"),
+    "closes-at-once": (closes_at_once, "the connection has ended"),
+    "never-answers": (never_answers, IN_VAIN),
+    "drips": (drips, IN_VAIN),
+    "endless-head": (endless_head, NO_RELAY),
+    "no-http": (answers_with("SSH-2.0-OpenSSH_10.0"), NO_RELAY),
+    "200": (answers_with("HTTP/1.1 200 OK", "content-length: 0"), "HTTP 200"),
+    "401": (answers_with("HTTP/1.1 401 Unauthorized", "content-length: 0"), "relay_token_file"),
     "404": (answers_with("HTTP/1.1 404 Not Found", "content-length: 0"), "404"),
-    "500": (answers_with("HTTP/1.1 500 Internal Server Error", "content-length: 0"), "500"),
-    "wrong-accept": (wrong_accept, "accept|WebSocket|answer"),
-    "empty-accept": (empty_accept, "accept|WebSocket|answer"),
-    "wrong-protocol": (wrong_protocol, "protocol|version|answer"),
-    "no-protocol": (no_protocol, "protocol|version|answer"),
-    "no-upgrade": (no_upgrade, "upgrade|WebSocket|answer"),
-    "no-challenge": (no_challenge, "answer|time|in vain"),
-    "short-challenge": (before_auth(bytes([CHALLENGE]) + bytes(15)), "handshake|frame|protocol"),
-    "long-challenge": (before_auth(bytes([CHALLENGE]) + bytes(17)), "handshake|frame|protocol"),
-    "ping-first": (before_auth(bytes([PING]) + bytes(8)), "handshake|frame|protocol"),
-    "empty-first": (before_auth(b""), "handshake|frame|protocol"),
-    "no-confirmation": (after_auth(wait=60), "answer|time|in vain"),
-    "challenge-again": (
-        after_auth(*[bytes([CHALLENGE]) + bytes(16)] * 5),
-        "handshake|frame|protocol",
-    ),
-    "denied": (after_auth(denial(b"not authorized")), "not authorized"),
-    "denied-at-length": (after_auth(denial(b"x" * 60000)), "denied|refused|let"),
+    "500": (answers_with("HTTP/1.1 500 Internal Server Error", "content-length: 0"), "HTTP 500"),
+    "wrong-accept": (wrong_accept, NO_RELAY),
+    "empty-accept": (empty_accept, NO_RELAY),
+    "wrong-protocol": (wrong_protocol, NO_RELAY),
+    "no-protocol": (no_protocol, NO_RELAY),
+    "no-upgrade": (no_upgrade, NO_RELAY),
+    "no-challenge": (no_challenge, IN_VAIN),
+    "short-challenge": (before_auth(bytes([CHALLENGE]) + bytes(15)), OTHER),
+    "long-challenge": (before_auth(bytes([CHALLENGE]) + bytes(17)), OTHER),
+    "ping-first": (before_auth(bytes([PING]) + bytes(8)), OTHER),
+    "empty-first": (before_auth(b""), OTHER),
+    "confirmed-unasked": (before_auth(bytes([CONFIRMS])), OTHER),
+    "no-confirmation": (after_auth(wait=60), IN_VAIN),
+    "challenge-again": (after_auth(*[bytes([CHALLENGE]) + bytes(16)] * 5), OTHER),
+    "denied": (after_auth(denial(b"not authorized")), r"denies us access \(not authorized\)"),
+    "denied-at-length": (after_auth(denial(b"x" * 60000)), "denies us access"),
     "denied-with-a-line": (
         after_auth(denial(b"no\n1: p2panda: everything is well\r\x1b[2J\xff\x00")),
-        "denied|refused|let",
+        "denies us access",
     ),
-    "denied-in-short": (after_auth(bytes([DENIES]) + b"\x80"), "denied|refused|handshake|frame"),
-}  # fmt: skip
+    "denied-in-short": (after_auth(bytes([DENIES]) + b"\x80"), OTHER),
+}
 
 
 @pytest.mark.parametrize("name", NEVER_ONES)
 def test_never_a_relay(brokers, bad_relay, name):
-    """It is tried again, ever less often; said at most now and then; and never said to be one."""
+    """It is tried again, not too often; said, now and then; and never said to be one."""
     behave, said = NEVER_ONES[name]
     relay = bad_relay(behave)
-    window = 12.0 if "answer" in said and "time" in said else 6.0
     with beside(brokers, relay) as (broker, _):
         before = resident(broker.process.pid)
-        begun = relay.times[0] if relay.times else time.monotonic()
-        time.sleep(max(begun + window - time.monotonic(), 0))
-        tries = len(relay.times)
-        assert 1 <= tries <= 20, tries
-        # What is not answered ends in 10 s.
-        assert window < 12 or tries >= 2
-        assert broker.status()["relay/state"] != "connected"
+        broker.wait_log(f"relay {relay.url}: .*{said}", within(15))
+        time.sleep(3)
+        # At most one a second.
+        assert 1 <= len(relay.times) <= time.monotonic() - relay.times[0] + 1
+        assert broker.status()["relay/state"] in ("connecting", "denied")
         assert resident(broker.process.pid) - before < 16 << 20
-        broker.wait_log(rf"relay.*({said})", within(5))
-        lines = warnings(broker)
-        assert len(lines) <= 6, lines
-        assert all(len(line) < 600 and line.isprintable() for line in lines), lines
         assert broker.number("relay/failed") >= 1
+        assert broker.number("relay/connects") == 0
+        lines = warnings(broker)
+        assert len(lines) <= 3, lines
+        assert all(len(line) < 700 and line.isprintable() for line in lines), lines
+        if name in ("401", "denied"):
+            assert broker.status()["relay/state"] == "denied"
+            assert broker.number("relay/denied") >= 1
     for line in broker.log():
         assert not line.startswith("1: p2panda: everything"), line
 
@@ -244,9 +244,10 @@ def test_a_redirection_is_not_followed(brokers, bad_relay, status):
         answers_with(f"HTTP/1.1 {status}", f"location: {elsewhere.url}relay", "content-length: 0")
     )
     with beside(brokers, relay) as (broker, _):
-        relay.wait_times(3)
-        broker.wait_log(f"relay.*{status[:3]}")
+        broker.wait_log(f"relay {relay.url}: .*not followed: {elsewhere.url}relay")
+        time.sleep(2)
         assert elsewhere.times == []
+        assert broker.status()["relay/state"] == "connecting"
 
 
 # ---- TLS ----
@@ -258,11 +259,11 @@ def test_a_certificate_that_is_none(brokers, bad_relay, authority, tmp_path, fau
     options = {"relay_ca": str(authority.path)}
     context = None
     said = {
-        "unknown-authority": "certificate",
-        "another-host": "certificate.*(another|host|name)",
-        "ended": "certificate.*(expired|ended|valid)",
-        "no-tls": "TLS",
-        "silent": "answer|time|in vain|TLS",
+        "unknown-authority": "certificate is refused.*relay_ca",
+        "another-host": "certificate is refused.*host",
+        "ended": "certificate is refused.*(expired|has ended)",
+        "no-tls": "TLS fails",
+        "silent": IN_VAIN,
     }[fault]
     if fault == "unknown-authority":
         context = authority.issue("localhost").context()
@@ -288,13 +289,14 @@ def test_a_certificate_that_is_none(brokers, bad_relay, authority, tmp_path, fau
     token.write_text("a-secret-token\n")
     token.chmod(0o600)
     with beside(brokers, relay, relay_token_file=str(token), **options) as (broker, _):
-        relay.wait_times(2)
-        broker.wait_log(f"relay.*({said})")
-        assert broker.status()["relay/state"] != "connected"
+        broker.wait_log(f"relay {relay.url}: .*{said}")
+        assert broker.status()["relay/state"] == "connecting"
+        assert broker.number("relay/failed") >= 1
     # In clear or within TLS: nothing of a request.
-    assert not any(b"GET" in one or b"a-secret-token" in one for one in heard)
     if context:
-        assert heard == [] or all(one == b"" for one in heard)
+        assert heard == [] and len(relay.refusals) >= 1
+    else:
+        assert heard and not any(b"GET" in one or b"a-secret-token" in one for one in heard)
 
 
 def test_the_token_is_for_our_relays_alone(brokers, bad_relay, tmp_path):
@@ -435,7 +437,7 @@ def test_bad_frames(brokers, bad_relay):
         print(f"{len(gauntlet.closed)} connections were closed")
         assert resident(broker.process.pid) - before < 16 << 20
         assert broker.number("relay/bad_frames") > 0
-        assert len(warnings(broker)) < 30
+        assert len(warnings(broker)) <= 10
         # Whoever they say they come from: a handshake is not begun by noise.
         assert broker.number("connections") == 1
 
@@ -445,11 +447,12 @@ def test_bad_websocket(brokers, bad_relay, name):
     gauntlet = Gauntlet([websocket_faults()[name]], raw=True)
     relay = bad_relay(gauntlet)
     with beside(brokers, relay) as (broker, _):
-        relay.wait_times(2)
-        broker.wait_log("relay")
-        assert gauntlet.closed
         # A better one is taken after that.
         assert gauntlet.done.wait(within(20))
+        if name == "longer-than-needed":
+            return  # that can be taken or not
+        assert gauntlet.closed
+        broker.wait_log(f"relay {relay.url}: .*(protocol|has ended)")
 
 
 def test_text_and_websocket_pings(brokers, bad_relay):
@@ -508,7 +511,7 @@ def test_never_finished(brokers, bad_relay, how):
     with beside(brokers, relay) as (broker, _):
         relay.wait(lambda: ended, within(40), "end of the connection")
         relay.wait_times(2)
-        broker.wait_log("relay")
+        broker.wait_log(f"relay {relay.url}: does not answer any more")
     print(f"{how}: given up after {ended[0]:.1f} s")
 
 
@@ -578,7 +581,7 @@ def test_floods(brokers, bad_relay, name, reads):
         grown = resident(broker.process.pid) - before
         print(f"{sent[0]} frames, {grown >> 20} MiB more")
         assert grown < 16 << 20
-        assert len(broker.our_log()) - lines < 30
+        assert len(broker.our_log()) - lines <= 10
         assert broker.number("connections") == 1
         # The connection is closed after that; the next one is as good as any.
         relay.wait(lambda: later, within(20), "answer on the next connection")

@@ -9,6 +9,7 @@ import ssl
 import pytest
 
 from app import APPLICATIONS
+from bad_relay import SEND, SEND_BATCH, Hub
 from identity import random_topic
 from rust_peer import GENERATIONS
 from settings import PATIENCE
@@ -22,7 +23,7 @@ LONG = 2 * PATIENCE
 
 def talk(one, other, id, count=20):
     for sender, receiver in ((one, other), (other, one)):
-        sent = [b"%d of %s" % (number, sender.name.encode()) for number in range(count)]
+        sent = [b"%d of %s" % (number, sender.id.encode()) for number in range(count)]
         for payload in sent:
             sender.publish(id, payload)
         receiver.wait_all(id, sent)
@@ -76,6 +77,29 @@ def test_applications_over_a_relay(apart, application, generation):
     for one, other in ((a, b), (b, a)):
         one.publish(id, f"from {one.id}")
         other.wait_message(id, f"from {one.id}", LONG)
+
+
+@pytest.mark.parametrize("dialler, dialled", [("06", "071"), ("071", "06")])
+def test_a_relay_of_the_tests(net, rust, bad_relay, dialler, dialled):
+    """The one in Python, as long as it does not misbehave, is one for real peers."""
+    hub = Hub()
+    hosts = net.hosts("ab")
+    for host in hosts:
+        host.cable.isolate()
+    relay = bad_relay(hub, host=net.host("relay"))
+    a, b = (
+        rust(generation, host=host, relays=[relay.url])
+        for generation, host in zip((dialler, dialled), hosts, strict=True)
+    )
+    id = random_topic()
+    b.join(id)
+    a.node(b.id, relay.url)
+    a.interest(b.id, id)
+    a.join(id)
+    for peer in (a, b):
+        peer.wait("joined", LONG, topic=id)
+    talk(a, b, id)
+    assert hub.came[SEND] + hub.came[SEND_BATCH] > 40
 
 
 def test_tls(iroh_relay, authority):
