@@ -35,6 +35,8 @@ static void on_changed(void *context, const struct address *relay, bool up)
 	struct driver *driver = context;
 
 	driver->relay_up = driver->relay_up || up;
+	if (up && driver->endpoint)
+		quic_endpoint_relay_up(driver->endpoint, relay);
 }
 
 static void on_log(void *context, enum node_log_level level, const char *text)

@@ -502,6 +502,18 @@ void quic_endpoint_relayed(struct quic_endpoint *endpoint, const struct address 
 	endpoint_receive(endpoint, &path, 0, data, size);
 }
 
+void quic_endpoint_relay_up(struct quic_endpoint *endpoint, const struct address *relay)
+{
+	struct quic_connection *connection;
+
+	DL_FOREACH (endpoint->connections, connection)
+		if (connection->relayed && connection->state == CONNECTION_OPEN &&
+			address_compare(&connection->relayed->relay, relay) == 0) {
+			connection->vigil.ping = true;
+			endpoint_mark(endpoint, connection);
+		}
+}
+
 /* relayed: what a path through a relay points to, until the connection has its own. */
 static int find_path(struct quic_endpoint *endpoint, const struct id *peer,
 	const struct address *address, struct relayed *relayed, ngtcp2_path_storage *out)

@@ -128,6 +128,10 @@ void quic_endpoint_close(
 void quic_endpoint_relayed(struct quic_endpoint *endpoint, const struct address *relay,
 	const struct id *node, const uint8_t *data, size_t size);
 
+/* A relay was away for a while and is back: what goes by it is pinged, so that what was lost is sent
+ * again without waiting for a timer that has grown meanwhile. */
+void quic_endpoint_relay_up(struct quic_endpoint *endpoint, const struct address *relay);
+
 /* Dials with protocols[protocol]; at a relay, too. connected or closed follows. ERROR_LIMIT, ERROR_NOT_FOUND
  * (no socket of that family, or no route), ERROR_CLOSED (the endpoint is closing),
  * ERROR_NOMEM, ERROR_TLS, ERROR_QUIC. */

@@ -665,6 +665,8 @@ bool relay_client_send(struct relay_client *client, uint64_t now, const struct i
 		data += share;
 		size -= share;
 	}
+	if (connected && now >= client->received + RELAY_QUIET_LIMIT && !client->pinged)
+		ping(client, now);
 	return true;
 }
 

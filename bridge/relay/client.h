@@ -40,6 +40,9 @@
 #define RELAY_PING_INTERVAL (15 * S)
 #define RELAY_PONG_LIMIT    (5 * S)
 #define RELAY_PONG_AT_LAST  (30 * S)
+/* Something is sent and nothing has come for so long: a ping at once. (Longer than quiet connections
+ * of QUIC are without a ping of their own, so that those make none here.) */
+#define RELAY_QUIET_LIMIT (8 * S)
 /* The stream takes nothing more for so long: it is of no use. */
 #define RELAY_STALL_LIMIT (15 * S)
 /* Between the end of a connection or try and the next one, doubled each time, jittered; from the

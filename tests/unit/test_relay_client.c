@@ -580,6 +580,22 @@ static void a_ping_without_a_pong_is_the_end(void **state)
 	assert_int_equal(counted(COUNTER_RELAY_FAILED), 1);
 }
 
+/* What is sent and not answered at all is a reason to ask sooner. */
+static void what_is_sent_into_silence(void **state)
+{
+	connected();
+	pass(RELAY_QUIET_LIMIT - 1);
+	relay_client_send(world.client, world.now, &other, data, 1200, 0);
+	take();
+	pass(1);
+	relay_client_send(world.client, world.now, &other, data, 1200, 0);
+	take();
+	pass(RELAY_PONG_LIMIT - 1);
+	assert_state(RELAY_CONNECTED);
+	pass(1);
+	assert_trouble(RELAY_SILENT, "");
+}
+
 /* A pong behind much else comes late: that is no silence, for a while. */
 static void other_bytes_are_life(void **state)
 {
@@ -1293,6 +1309,7 @@ int main(void)
 		TEST(answers_come_from_within),
 		TEST(pings_go_while_pongs_come),
 		TEST(a_ping_without_a_pong_is_the_end),
+		TEST(what_is_sent_into_silence),
 		TEST(other_bytes_are_life),
 		TEST(a_slow_stream_is_no_silence),
 		TEST(a_stream_that_takes_nothing_is_the_end),
