@@ -382,9 +382,16 @@ static int dial(struct mesh *mesh, const struct id *node, const struct address *
 	return ERROR_NONE;
 }
 
+/* Who is linked directly is found directly. */
+static bool needs_no_relay(const struct mesh *mesh, const struct id *node)
+{
+	return links_linked(mesh->links, node) && !links_relayed(mesh->links, node);
+}
+
 static void dial_first(struct mesh *mesh, const struct id *node, const struct address *address)
 {
-	if (dial(mesh, node, address, first_guess(book_dialect(mesh->book, node)), false))
+	if ((address_is_relay(address) && needs_no_relay(mesh, node)) ||
+		dial(mesh, node, address, first_guess(book_dialect(mesh->book, node)), false))
 		dialer_failed(mesh->explorer, mesh->now, node, address);
 }
 
