@@ -537,6 +537,7 @@ upgrade = (
 write("relay_http", "upgrade", upgrade + b"\x82\x01\x02")
 write("relay_http", "redirect", b"HTTP/1.1 302 Found\r\nLocation: https://b.example/\r\n\r\n")
 write("relay_http", "not_found", b"HTTP/1.0 404 Not Found\nServer: x\n\n<html>")
+write("relay_http", "brief", b"HTTP/1.0 302\r\nLocation: http")
 write("relay_http", "no_http", b"SSH-2.0-OpenSSH_9.9\r\n")
 (
     OPENED,
