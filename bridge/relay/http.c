@@ -144,12 +144,16 @@ static bool may_be_status_line(struct text line)
 		if (form[i] == 'd' ? !is_digit(line.at[i]) : line.at[i] != form[i])
 			return false;
 	}
-	return line.size < sizeof form || line.at[sizeof form - 1] == ' ';
+	if (line.size < sizeof form)
+		return true;
+	/* The line's end may be on its way. */
+	return line.at[sizeof form - 1] == ' ' ||
+	       (line.size == sizeof form && line.at[sizeof form - 1] == '\r');
 }
 
 static int read_status(struct text line, unsigned *status, bool *is_1_1)
 {
-	if (line.size < 12 || !may_be_status_line(line))
+	if (line.size < 12 || (line.size > 12 && line.at[12] != ' ') || !may_be_status_line(line))
 		return ERROR_INVALID;
 	*is_1_1 = line.at[7] == '1';
 	*status = (unsigned)(line.at[9] - '0') * 100 + (unsigned)(line.at[10] - '0') * 10 +

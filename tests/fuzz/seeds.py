@@ -3,7 +3,8 @@
 """Writes the seeds of some of the fuzzers, made from the vectors of the real crates.
 
 Run it from anywhere; it writes corpus/{wire,frame,addr_info,gossip,book_row,mdns,info,session,
-mesh,signed,codec_json,codec_cbor,record,store,identity,link} beside itself.
+mesh,signed,codec_json,codec_cbor,record,store,identity,link,relay_url,relay_frame,relay_http,
+relay_client} beside itself.
 """
 
 import json
@@ -506,3 +507,83 @@ for name, body in {
     "deep": "81" * 255 + "00",
 }.items():
     write("codec_cbor", name, bytes.fromhex(body))
+
+# Relays: URLs as the crate url takes them; iroh-relay's own snapshots of frames; heads; and the pool.
+for number, vector in enumerate(json.loads((here.parent / "vectors" / "relay_urls.json").read_text())["urls"]):
+    if number % 9 == 0 and len(vector[0]) < 100:
+        write("relay_url", f"{number}", vector[0].encode())
+NODE_ID = "197f6b23e16c8532c6abc838facd5ea789be0c76b2920334039bfa8b3d368d61"
+relay_frames = {
+    "challenge": "00000102030405060708090a0b0c0d0e0f",
+    "confirms": "02",
+    "denies": "030e6e6f7420617574686f72697a6564",
+    "datagram": f"06{NODE_ID}0348656c6c6f20576f726c6421",
+    "batch": f"07{NODE_ID}03000648656c6c6f20576f726c6421",
+    "gone": f"08{NODE_ID}",
+    "ping": "092a2a2a2a2a2a2a2a",
+    "pong": "0a2a2a2a2a2a2a2a2a",
+    "health": "0b48656c6c6f3f20596573207468697320697320646f672e",
+    "restarting": "0c0000000a00000014",
+    "elsewhere": "0d01",
+    "limited": "0d02",
+}
+relay_frames = {name: bytes.fromhex(data) for name, data in relay_frames.items()}
+for name, data in relay_frames.items():
+    write("relay_frame", name, data)
+upgrade = (
+    b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n"
+    b"sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nsec-websocket-protocol: iroh-relay-v2\r\n\r\n"
+)
+write("relay_http", "upgrade", upgrade + b"\x82\x01\x02")
+write("relay_http", "redirect", b"HTTP/1.1 302 Found\r\nLocation: https://b.example/\r\n\r\n")
+write("relay_http", "not_found", b"HTTP/1.0 404 Not Found\nServer: x\n\n<html>")
+write("relay_http", "brief", b"HTTP/1.0 302\r\nLocation: http")
+write("relay_http", "no_http", b"SSH-2.0-OpenSSH_9.9\r\n")
+(
+    OPENED,
+    RAW,
+    MESSAGE,
+    WEBSOCKET,
+    SERVE,
+    WRITE,
+    CLOSED,
+    PASS,
+    SEND,
+    ADMIT,
+    ANSWER,
+    FAIL,
+    STOP,
+) = range(13)
+
+
+def relay(name, *steps):
+    write("relay_client", name, b"".join(steps))
+
+
+serves = happens(OPENED) + happens(SERVE)
+relay("nothing", passes(9000))
+relay("connected", serves, passes(9000), happens(SERVE), passes(21000))
+relay("all_frames", serves, *(happens(MESSAGE, 0, data) for data in relay_frames.values()), happens(SERVE))
+relay("answers", happens(ANSWER, 9), serves, *[happens(MESSAGE, 0, relay_frames["batch"])] * 3, happens(SERVE))
+relay("raw", happens(OPENED), happens(RAW, 0, upgrade), passes(10000), happens(OPENED), happens(RAW, 0, b"HTTP/1.1 404 \n\n"))
+relay("denied", happens(OPENED), happens(WRITE, 0, b"\xff"), happens(SERVE), happens(MESSAGE, 0, relay_frames["denies"]))
+relay(
+    "websocket",
+    serves,
+    happens(WEBSOCKET, 0, b"\x02" + relay_frames["datagram"][:20]),
+    happens(WEBSOCKET, 0, b"\x89ping"),
+    happens(WEBSOCKET, 0, b"\x80" + relay_frames["datagram"][20:]),
+    happens(WEBSOCKET, 0, b"\x81text"),
+    happens(WEBSOCKET, 0, b"\x88\x03\xe8bye"),
+)
+relay("full", serves, *[happens(SEND, 0, b"\x4e\x20\x96")] * 16, happens(WRITE, 0, b"\xff"), passes(30000))
+relay("others", serves, happens(SEND, 2), happens(SEND, 3), happens(OPENED, 1), happens(SERVE, 1), passes(60000), passes(60000))
+relay(
+    "hearsay",
+    serves,
+    *(happens(ADMIT, 0, b"https://r%d.example/" % n) for n in range(12)),
+    passes(12000),
+    *(happens(ADMIT, 0, b"https://r%d.example/" % n) for n in range(8, 12)),
+)
+relay("homes", *[serves, happens(CLOSED, 0, b"\x06"), passes(1100)] * 8, passes(11000), happens(OPENED, 1), happens(SERVE, 1), passes(40000))
+relay("no_memory", happens(FAIL, 1), passes(2000), happens(FAIL, 2), serves, happens(FAIL, 1), happens(SEND, 2), happens(STOP))

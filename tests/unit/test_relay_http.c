@@ -114,8 +114,13 @@ static void the_upgrade_of_a_relay_is_taken(void **state)
 
 static void as_far_as_it_has_come(void **state)
 {
+	static const char brief[] = "HTTP/1.1 302\r\nlocation: /\r\n\r\n";
+
 	for (size_t size = 0; size < strlen(real); size++)
 		assert_int_equal(read_reply(real, size), ERROR_TRUNCATED);
+	for (size_t size = 0; size < strlen(brief); size++)
+		assert_int_equal(read_reply(brief, size), ERROR_TRUNCATED);
+	assert_int_equal(read_text(brief), 0);
 }
 
 static void spelled_in_other_ways(void **state)
@@ -228,6 +233,9 @@ static void what_is_no_http_is_refused(void **state)
 		"HTTP/1.1  404",
 		"HTTP/1.1 99 x",
 		"HTTP/1.1 1010 x",
+		"HTTP/1.1 101\r\r",
+		"HTTP/1.1 101\r\r\n\r\n",
+		"HTTP/1.1 101\rx",
 		"HTTP/1.1 099 x\r\n\r\n",
 		"HTTP/1.1 10\r\n\r\n",
 		"HTTP/1.1\r\n\r\n",
