@@ -14,16 +14,17 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "bytes/base32.h"
 #include "error.h"
+#include "secret_file.h"
 
 /* An Ed25519 key in PKCS#8 PEM is 119 bytes; attributes and a comment may add some. */
 #define KEY_FILE_SIZE 4096
 
-#define ACCEPTED "; accepted: an Ed25519 private key in PKCS#8 PEM, without a passphrase"
+#define KEY_ACCEPTED "an Ed25519 private key in PKCS#8 PEM, without a passphrase"
+#define ACCEPTED     "; accepted: " KEY_ACCEPTED
 
 const struct id identity_default_network = {{0xf7, 0x45, 0xf8, 0xf2, 0x84, 0x78, 0x9f, 0xe6, 0x62,
 	0x64, 0xd6, 0xc8, 0x4e, 0x28, 0x4f, 0x5e, 0xae, 0x08, 0x0c, 0x1b, 0x54, 0xc3, 0xf6, 0x9f,
@@ -131,45 +132,15 @@ done:
 	return rv;
 }
 
-static int read_file(int fd, char *buffer, size_t capacity, size_t *size)
-{
-	ssize_t n;
-
-	*size = 0;
-	do {
-		n = read(fd, buffer + *size, capacity - *size);
-		if (n > 0)
-			*size += (size_t)n;
-	} while ((n > 0 && *size < capacity) || (n < 0 && errno == EINTR));
-	return n < 0 ? ERROR_SYSTEM : 0;
-}
-
-static int load(int fd, const char *path, struct identity *out, char reason[IDENTITY_REASON_SIZE])
+static int load(int fd, const struct secret_file *file, struct identity *out,
+	char reason[IDENTITY_REASON_SIZE])
 {
 	char text[KEY_FILE_SIZE];
-	struct stat status;
 	size_t size = 0;
-	int rv;
+	int rv = secret_file_read(fd, file, text, sizeof text, &size, reason);
 
-	if (fstat(fd, &status) < 0)
-		return fail(reason, ERROR_SYSTEM, "identity_file %s: %s", path, strerror(errno));
-	if (!S_ISREG(status.st_mode))
-		return fail(reason, ERROR_INVALID,
-			"identity_file %s is not a regular file; accepted: a regular file", path);
-	if (status.st_uid != geteuid() && status.st_uid != 0)
-		return fail(reason, ERROR_PERMISSION,
-			"identity_file %s is owned by user %ld; accepted: owner %ld, who runs this",
-			path, (long)status.st_uid, (long)geteuid());
-	if (status.st_mode & 077)
-		return fail(reason, ERROR_PERMISSION,
-			"identity_file %s has mode %04o: others may use it; accepted: 0600 or 0400",
-			path, (unsigned)status.st_mode & 07777);
-	if (status.st_size >= KEY_FILE_SIZE)
-		return fail(reason, ERROR_INVALID, "identity_file %s is too long" ACCEPTED, path);
-	if (read_file(fd, text, sizeof text, &size))
-		rv = fail(reason, ERROR_SYSTEM, "identity_file %s: %s", path, strerror(errno));
-	else
-		rv = decode(path, text, size, out, reason);
+	if (!rv)
+		rv = decode(file->path, text, size, out, reason);
 	OPENSSL_cleanse(text, sizeof text);
 	return rv;
 }
@@ -242,16 +213,16 @@ done:
 
 int identity_load(const char *path, struct identity *out, char reason[IDENTITY_REASON_SIZE])
 {
+	const struct secret_file file = {"identity_file", path, KEY_ACCEPTED};
 	int fd, tries, rv;
 
 	*out = (struct identity){0};
 	reason[0] = '\0';
-	/* Twice round at most: somebody else may make the file between the two calls.
-	 * O_NONBLOCK: a FIFO in the file's place must not hang the start. */
+	/* Twice round at most: somebody else may make the file between the two calls. */
 	for (tries = 0; tries < 2; tries++) {
-		fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+		fd = secret_file_open(path);
 		if (fd >= 0) {
-			rv = load(fd, path, out, reason);
+			rv = load(fd, &file, out, reason);
 			close(fd);
 			return rv;
 		}
@@ -279,11 +250,7 @@ int identity_load(const char *path, struct identity *out, char reason[IDENTITY_R
 					: ERROR_SYSTEM,
 				"identity_file %s cannot be made: %s", path, strerror(errno));
 	}
-	if (errno == ELOOP)
-		return fail(reason, ERROR_PERMISSION,
-			"identity_file %s is a symbolic link; accepted: a regular file", path);
-	return fail(reason, errno == EACCES || errno == EPERM ? ERROR_PERMISSION : ERROR_SYSTEM,
-		"identity_file %s cannot be read: %s", path, strerror(errno));
+	return secret_file_unopened(&file, reason);
 }
 
 int identity_sign(const struct identity *identity, const void *data, size_t size,

@@ -17,6 +17,7 @@
 #include "inbound.h"
 #include "interest.h"
 #include "outbound.h"
+#include "relay_options.h"
 #include "sessions.h"
 #include "status.h"
 #include "topic.h"
@@ -384,6 +385,7 @@ static bool names_own_id(
 
 static bool start_node(struct gateway *gateway, const struct options *options)
 {
+	char token[NODE_TOKEN_SIZE];
 	struct node_config config = {
 		.identity = &gateway->identity,
 		.network = options->network,
@@ -401,6 +403,10 @@ static bool start_node(struct gateway *gateway, const struct options *options)
 		.deny_count = options->deny_count,
 		.advertise = options->advertise,
 		.advertise_count = options->advertise_count,
+		.relays = options->relays,
+		.relays_count = options->relays_count,
+		.relay_ca = options->relay_ca[0] ? options->relay_ca : NULL,
+		.relay_any = options->relay_any,
 		.state_dir = options->state_dir,
 		.first_start = gateway->first_start,
 		.max_overlays = options->max_overlays,
@@ -414,13 +420,19 @@ static bool start_node(struct gateway *gateway, const struct options *options)
 		.context = gateway->waker,
 	};
 	char reason[NODE_REASON_SIZE];
+	int error;
 
 	if (names_no_key("peer", options->peers, options->peers_count) ||
 		names_no_key("bootstrap", options->bootstraps, options->bootstraps_count) ||
 		names_own_id(gateway, "peer", options->peers, options->peers_count) ||
-		names_own_id(gateway, "bootstrap", options->bootstraps, options->bootstraps_count))
+		names_own_id(gateway, "bootstrap", options->bootstraps,
+			options->bootstraps_count) ||
+		!relay_options_load(options, token))
 		return false;
-	if (node_start(&config, &gateway->node, reason) == ERROR_NONE) {
+	config.relay_token = token[0] ? token : NULL;
+	error = node_start(&config, &gateway->node, reason);
+	explicit_bzero(token, sizeof token);
+	if (!error) {
 		sessions_restored(gateway->sessions, gateway->interest);
 		return true;
 	}

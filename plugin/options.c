@@ -114,7 +114,40 @@ static bool names(const struct node_peer *peers, size_t count, const struct id *
 	return false;
 }
 
-/* "<node id>@<host>:<port>[,...]", no node twice. */
+static bool has_relay(const struct relay_url *relays, size_t count, const struct relay_url *relay)
+{
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(relays[i].text, relay->text) == 0)
+			return true;
+	return false;
+}
+
+/* Each once. */
+static bool add_relay(
+	struct relay_url *relays, size_t *count, size_t most, const char *text, size_t size)
+{
+	struct relay_url relay;
+
+	if (*count == most || relay_url_parse(text, size, &relay) != ERROR_NONE ||
+		has_relay(relays, *count, &relay))
+		return false;
+	relays[(*count)++] = relay;
+	return true;
+}
+
+/* One place of a peer's, up to end. */
+static bool parse_place(struct node_peer *peer, const char *text, const char *end)
+{
+	size_t size = (size_t)(end - text);
+
+	if (memmem(text, size, "://", 3))
+		return add_relay(
+			peer->relays, &peer->relays_count, NODE_PEER_RELAYS, text, size);
+	return peer->hosts_count < NODE_PEER_HOSTS &&
+	       parse_host(&peer->hosts[peer->hosts_count++], text, end);
+}
+
+/* "<node id>@<place>[,...]", each a host with its port or a relay's URL; no node twice. */
 static bool append_peer(struct node_peer **peers, size_t *count, const char *value)
 {
 	struct node_peer peer = {0}, *grown;
@@ -126,8 +159,7 @@ static bool append_peer(struct node_peer **peers, size_t *count, const char *val
 	do {
 		at++;
 		end = at + strcspn(at, ",");
-		if (peer.hosts_count == NODE_PEER_HOSTS ||
-			!parse_host(&peer.hosts[peer.hosts_count++], at, end))
+		if (!parse_place(&peer, at, end))
 			return false;
 		at = end;
 	} while (*at);
@@ -221,6 +253,27 @@ static bool parse_advertise(struct options *options, const char *value)
 	return true;
 }
 
+static bool parse_relay(struct options *options, const char *value)
+{
+	return add_relay(options->relays, &options->relays_count, NODE_RELAYS, value, strlen(value));
+}
+
+static bool parse_relay_token_file(struct options *options, const char *value)
+{
+	return parse_path(options->relay_token_file, value);
+}
+
+static bool parse_relay_ca(struct options *options, const char *value)
+{
+	return parse_path(options->relay_ca, value);
+}
+
+static bool parse_relay_dial(struct options *options, const char *value)
+{
+	options->relay_any = strcmp(value, "any") == 0;
+	return options->relay_any || strcmp(value, "known") == 0;
+}
+
 static bool parse_log_level(struct options *options, const char *value)
 {
 	static const char *const names[] = {
@@ -264,7 +317,7 @@ static bool parse_raw_among_signed(struct options *options, const char *value)
 
 #define PEER_ACCEPTED \
 	"<64 lower-case hex digits>@<host>:<port>[,<host>:<port>...] with at most 8 hosts, an " \
-	"IPv6 address in [], each node once"
+	"IPv6 address in [], or @<URL of a relay>, alone or in that list, at most 2, each node once"
 
 static const struct option table[] = {
 	{"state_dir", false, "an absolute path of a folder", 0, 0, 0, 0, parse_state_dir},
@@ -281,6 +334,13 @@ static const struct option table[] = {
 		parse_allow_node},
 	{"deny_node", true, "64 lower-case hex digits, each node once", 0, 0, 0, 0,
 		parse_deny_node},
+	{"relay", true,
+		"http://<host>[:<port>] or https://<host>[:<port>], without user, query and "
+		"fragment, each once, at most 8",
+		0, 0, 0, 0, parse_relay},
+	{"relay_token_file", false, "an absolute path", 0, 0, 0, 0, parse_relay_token_file},
+	{"relay_ca", false, "an absolute path", 0, 0, 0, 0, parse_relay_ca},
+	{"relay_dial", false, "known or any", 0, 0, 0, 0, parse_relay_dial},
 	{"topic", true, "64 lower-case hex digits, each topic once", 0, 0, 0, 0, parse_topic},
 	{"log_level", false, "debug, information, notice, warning or error", 0, 0, 0, 0,
 		parse_log_level},
@@ -422,6 +482,38 @@ static bool check_access(const struct options *options, char reason[OPTIONS_REAS
 		       options->bootstraps_count, reason);
 }
 
+static bool any_has_relay(const struct node_peer *peers, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (peers[i].relays_count > 0)
+			return true;
+	return false;
+}
+
+/* What is given for relays that are not. */
+static bool check_relays(const struct options *options, char reason[OPTIONS_REASON_SIZE])
+{
+	if (options->relays_count > 0)
+		return true;
+	if (options->relay_token_file[0]) {
+		snprintf(reason, OPTIONS_REASON_SIZE,
+			"plugin_opt_relay_token_file '%.256s' is not accepted: the token is for "
+			"the relays of plugin_opt_relay, and none is given; add plugin_opt_relay",
+			options->relay_token_file);
+		return false;
+	}
+	if (options->relay_ca[0] && !options->relay_any &&
+		!any_has_relay(options->peers, options->peers_count) &&
+		!any_has_relay(options->bootstraps, options->bootstraps_count)) {
+		snprintf(reason, OPTIONS_REASON_SIZE,
+			"plugin_opt_relay_ca '%.256s' is not accepted: no relay is given; add "
+			"plugin_opt_relay, or a relay to a plugin_opt_peer or _bootstrap",
+			options->relay_ca);
+		return false;
+	}
+	return true;
+}
+
 /* No user name and no address has all of them, unless that is wanted. */
 static void fill_in_shares(struct options *options)
 {
@@ -480,7 +572,7 @@ bool options_parse(const struct option_text *texts, size_t count, const char *pe
 	for (size_t i = 0; i < count; i++)
 		if (!parse_one(out, &texts[i], seen, reason))
 			return false;
-	if (!check_access(out, reason))
+	if (!check_access(out, reason) || !check_relays(out, reason))
 		return false;
 	return fill_in(out, persistence_location, reason);
 }

@@ -32,6 +32,11 @@ struct options {
 	size_t deny_count;
 	struct node_host advertise[NODE_PEER_HOSTS];
 	size_t advertise_count;
+	struct relay_url relays[NODE_RELAYS]; /* in the order of preference */
+	size_t relays_count;
+	char relay_token_file[OPTIONS_PATH_SIZE]; /* empty: none */
+	char relay_ca[OPTIONS_PATH_SIZE];	  /* empty: none */
+	bool relay_any; /* relay_dial */
 	struct id *topics; /* owned: joined at start and never left */
 	size_t topics_count;
 	enum broker_level log_level;

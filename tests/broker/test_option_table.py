@@ -47,14 +47,24 @@ OPTIONS = {
     "peer": Option(
         "@<host>:<port>",
         [ID, f"{ID}@host", "host:2022", f"{ID.upper()}@host:2022", f"{ID}@::1:2022"],
-        [f"{ID}@host:0", f"{ID}@host:65536", ID + "@" + ",".join(["host:1"] * 9)],
+        [
+            f"{ID}@host:0",
+            f"{ID}@host:65536",
+            ID + "@" + ",".join(["host:1"] * 9),
+            ID + "@" + ",".join(f"https://relay{number}" for number in range(3)),
+        ],
         f"{ID}@host:2022",
         "each node once",
     ),
     "bootstrap": Option(
         "@<host>:<port>",
         [ID, f"{ID}@host", "host:2022", f"{ID.upper()}@host:2022", f"{ID}@::1:2022"],
-        [f"{ID}@host:0", f"{ID}@host:65536", ID + "@" + ",".join(["host:1"] * 9)],
+        [
+            f"{ID}@host:0",
+            f"{ID}@host:65536",
+            ID + "@" + ",".join(["host:1"] * 9),
+            ID + "@" + ",".join(f"https://relay{number}" for number in range(3)),
+        ],
         f"{ID}@host:2022",
         "each node once",
     ),
@@ -68,6 +78,16 @@ OPTIONS = {
     ),
     "allow_node": Option(DIGITS, ["hello", ID.upper()], [ID[1:], ID + "a"], ID, "each node once"),
     "deny_node": Option(DIGITS, ["hello", ID.upper()], [ID[1:], ID + "a"], ID, "each node once"),
+    "relay": Option(
+        "https://<host>[:<port>]",
+        ["relay.example.org", "relay.example.org:443", "https://", "ftp://a", "https://a/?b"],
+        ["https://relay.example.org:65536", "https://relay.example.org:-1"],
+        "https://relay.example.org",
+        "each once",
+    ),
+    "relay_token_file": Option("an absolute path", ["token", "./token"], [LONG], "/tmp/no.token"),
+    "relay_ca": Option("an absolute path", ["ca.pem", "./ca.pem"], [LONG], "/tmp/no.pem"),
+    "relay_dial": Option("known or any", ["all", "Any"], ["both"], "any"),
     "topic": Option(DIGITS, ["hello", f"p2panda/{ID}"], [ID[1:], ID + "a"], ID, "each topic once"),
     "log_level": Option(
         "debug, information, notice, warning or error", ["loud", "Debug"], ["all"], "error"
@@ -169,10 +189,19 @@ def test_peer_and_bootstrap(brokers):
     assert line.startswith(f"plugin_opt_bootstrap '{ID}@...' is not accepted") and "peer" in line
 
 
-@pytest.mark.parametrize("key", ["bind", "advertise"])
+@pytest.mark.parametrize("key", ["relay_token_file", "relay_ca"])
+def test_relay_options_without_a_relay(brokers, key):
+    """They would have no effect."""
+    line = brokers(options=[(key, "/tmp/no.file")]).wait_refusal()
+    assert line.startswith(f"plugin_opt_{key} '/tmp/no.file' is not accepted: ")
+    assert "add plugin_opt_relay" in line
+
+
+@pytest.mark.parametrize("key", ["bind", "advertise", "relay"])
 def test_too_many(brokers, key):
     most = 16 if key == "bind" else 8
-    values = [f"127.0.0.1:{3000 + number}" for number in range(most + 1)]
+    scheme = "http://" if key == "relay" else ""
+    values = [f"{scheme}127.0.0.1:{3000 + number}" for number in range(most + 1)]
     broker = brokers()
     line = broker.wait_refusal(config(broker, *((key, value) for value in values)))
     assert f"plugin_opt_{key} '{values[-1]}'" in line and f"at most {most}" in line

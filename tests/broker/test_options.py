@@ -3,10 +3,11 @@
 
 import socket
 import stat
+import subprocess
 
 import pytest
 
-from identity import node_id, overlay, random_topic
+from identity import invented_node, node_id, overlay, random_topic
 
 ID = "ab" * 32
 
@@ -144,6 +145,107 @@ def test_state_dir_below_persistence_location(brokers, tmp_path):
     config = broker.config().replace(f"plugin_opt_state_dir {broker.state_dir}\n", "")
     broker.start(config)
     assert broker.id == node_id((tmp_path / "p2panda" / "identity.pem").read_bytes())
+
+
+# Nobody listens there.
+RELAY = ("relay", "http://127.0.0.1:9")
+
+
+@pytest.fixture
+def file(tmp_path):
+    """Makes a file with this text and mode; returns its path."""
+
+    def make(text: str, mode: int = 0o600) -> str:
+        path = tmp_path / "file"
+        path.write_text(text)
+        path.chmod(mode)
+        return str(path)
+
+    return make
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620])
+def test_token_that_others_can_reach(brokers, file, mode):
+    path = file("s3cret\n", mode)
+    line = brokers(options=[RELAY, ("relay_token_file", path)]).wait_refusal()
+    assert line.startswith(f"relay_token_file {path} has mode {mode:04o}: others may use it")
+    assert "0600 or 0400" in line
+
+
+@pytest.mark.parametrize("text", ["", "two\nlines\n", "x" * 512], ids=["empty", "lines", "long"])
+def test_token_that_is_none(brokers, file, text):
+    path = file(text)
+    line = brokers(options=[RELAY, ("relay_token_file", path)]).wait_refusal()
+    assert line.startswith(f"relay_token_file {path} is not a token; accepted: one line")
+    assert "at most 511" in line and (not text or text[:10] not in line)
+
+
+def test_token_that_is_missing(brokers, tmp_path):
+    path = tmp_path / "nothing"
+    line = brokers(options=[RELAY, ("relay_token_file", str(path))]).wait_refusal()
+    assert line == f"relay_token_file {path} cannot be read: No such file or directory"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("hello\n", " holds no certificate"),
+        ("\n-----BEGIN PRIVATE KEY-----\naGVsbG8=\n-----END PRIVATE KEY-----\n",
+         ", line 2: a PEM block 'PRIVATE KEY'"),
+        ("-----BEGIN CERTIFICATE-----\naGVsbG8=\n-----END CERTIFICATE-----\n",
+         ", line 1: a damaged certificate"),
+    ],
+    ids=["text", "key", "damaged"],
+)
+def test_authorities_that_are_none(brokers, file, text, said):
+    path = file(text)
+    line = brokers(options=[RELAY, ("relay_ca", path)]).wait_refusal()
+    assert line.startswith(f"relay_ca {path}{said}; accepted: certificates in PEM")
+
+
+def test_relays(brokers, file, tmp_path):
+    """All that can be said of relays; none of them has to be there."""
+    ca = tmp_path / "ca.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ed25519", "-nodes", "-subj", "/CN=relay",
+         "-keyout", "/dev/null", "-out", str(ca)],
+        check=True, capture_output=True,
+    )
+    peer = invented_node().hex()
+    broker = brokers(
+        options=[
+            ("relay", "https://relay.example.org"),
+            RELAY,
+            ("relay_token_file", file("s3cret\n")),
+            ("relay_ca", str(ca)),
+            ("relay_dial", "any"),
+            ("peer", f"{peer}@http://[::1]:9,127.0.0.1:9,https://relay.example.org"),
+        ]
+    )
+    broker.start()
+    topic = overlay(random_topic())
+    client = broker.client(topic)
+    client.publish(topic, b"hello")
+    client.wait_message(topic, b"hello")
+    # Once, of the first of them.
+    said = [line for line in broker.our_log() if "without TLS" in line]
+    assert len(said) == 1 and "http://127.0.0.1:9/" in said[0] and "token" in said[0]
+    assert not any("s3cret" in line for line in broker.our_log())
+
+
+@pytest.mark.parametrize("key", ["peer", "bootstrap"])
+def test_plain_relay_of_another_node(brokers, key):
+    broker = brokers(options=[(key, f"{invented_node().hex()}@http://127.0.0.1:9")])
+    broker.start()
+    said = [line for line in broker.our_log() if "without TLS" in line]
+    assert len(said) == 1 and "http://127.0.0.1:9/" in said[0] and "token" not in said[0]
+
+
+def test_encrypted_relays(brokers):
+    """Of them nothing is said."""
+    broker = brokers(options=[("relay", "https://127.0.0.1:9")])
+    broker.start()
+    assert not any("without TLS" in line for line in broker.our_log())
 
 
 @pytest.mark.parametrize("qos", [0, 1, 2])
