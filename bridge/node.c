@@ -55,11 +55,17 @@ struct node {
 	struct counters counters;
 	struct address *bound;
 	size_t bound_count;
-	_Atomic size_t overlays, neighbours, connections, waiting;
+	_Atomic size_t overlays, neighbours, connections, waiting, relayed;
+	char (*relays)[RELAY_URL_SIZE]; /* the configuration's, as long as the node lives */
+	size_t relays_count;
+	_Atomic unsigned relay; /* which of them, and its state: RELAY_NOW */
 	atomic_bool measuring; /* how long turns are */
 	uint64_t turn_began;   /* in thread_ns; 0: not measured: the node's thread's */
 	_Atomic uint64_t longest_turn;
 };
+
+/* Both in one number, so that they always belong together. */
+#define RELAY_NOW(index, state) ((unsigned)(index) << 8 | (unsigned)(state))
 
 /* So many are handed over without waiting for the end of the turn: the other thread has
  * something to do meanwhile, and the mailbox does not fill up. */
@@ -233,6 +239,18 @@ static void on_emit(void *context, struct node_event *node_event)
 	}
 	if ((wake || node->unheard_events > 0) && ++node->unheard_events >= UNHEARD_MOST)
 		on_turned(node);
+}
+
+static void on_relay(void *context, const struct relay_url *home, enum node_relay_state state)
+{
+	struct node *node = context;
+	size_t index = node->relays_count;
+
+	while (home && index > 0 && strcmp(node->relays[index - 1], home->text) != 0)
+		index--;
+	if (!home || index == 0)
+		index = 1; /* the first stands for none */
+	node->relay = node->relays_count > 0 ? RELAY_NOW(index - 1, state) : NODE_RELAY_OFF;
 }
 
 static void on_stopped(void *context)
@@ -434,6 +452,19 @@ size_t node_waiting(const struct node *node)
 	return node->waiting;
 }
 
+size_t node_relayed(const struct node *node)
+{
+	return node->relayed;
+}
+
+enum node_relay_state node_relay(const struct node *node, const char **url)
+{
+	unsigned now = node->relay;
+
+	*url = now == NODE_RELAY_OFF ? NULL : node->relays[now >> 8];
+	return (enum node_relay_state)(now & 0xff);
+}
+
 uint64_t node_longest_turn_ns(struct node *node)
 {
 	node->measuring = true;
@@ -460,6 +491,7 @@ static void release(struct node *node)
 	mailbox_destroy(&node->commands);
 	mailbox_destroy(&node->events);
 	memory_free(node->bound);
+	memory_free(node->relays);
 	memory_free(node);
 }
 
@@ -477,6 +509,20 @@ static int start_thread(struct node *node)
 	return status == 0 ? ERROR_NONE : ERROR_SYSTEM;
 }
 
+static int keep_relays(struct node *node, const struct node_config *config)
+{
+	if (config->relays_count == 0)
+		return ERROR_NONE;
+	node->relays = memory_alloc(config->relays_count * sizeof *node->relays);
+	if (!node->relays)
+		return ERROR_NOMEM;
+	node->relays_count = config->relays_count;
+	for (size_t i = 0; i < config->relays_count; i++)
+		memcpy(node->relays[i], config->relays[i].text, RELAY_URL_SIZE);
+	on_relay(node, NULL, NODE_RELAY_CONNECTING);
+	return ERROR_NONE;
+}
+
 static int prepare(
 	struct node *node, const struct node_config *config, char reason[NODE_REASON_SIZE])
 {
@@ -484,16 +530,18 @@ static int prepare(
 		.emit = on_emit,
 		.turned = on_turned,
 		.stopped = on_stopped,
+		.relay = on_relay,
 		.context = node,
 		.counters = &node->counters,
 		.overlays = &node->overlays,
 		.neighbours = &node->neighbours,
 		.connections = &node->connections,
 		.waiting = &node->waiting,
+		.relayed = &node->relayed,
 	};
 
 	node->bound = memory_zalloc(config->binds_count * sizeof *node->bound);
-	if (!node->bound)
+	if (!node->bound || keep_relays(node, config) != ERROR_NONE)
 		return ERROR_NOMEM;
 	uv_timer_init(&node->loop, &node->owed_timer);
 	node->owed_timer.data = node;

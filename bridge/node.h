@@ -74,6 +74,10 @@ size_t node_overlays(const struct node *node);
 size_t node_neighbours(const struct node *node); /* over all overlays */
 size_t node_connections(const struct node *node);
 size_t node_waiting(const struct node *node); /* messages, for a first neighbour */
+size_t node_relayed(const struct node *node); /* of the neighbours: reached by a relay only */
+/* The state of the relay at which others find us, or of the first one that is configured as long as
+ * there is none; url: its text, as others spell it, until the node is stopped. NULL: OFF. */
+enum node_relay_state node_relay(const struct node *node, const char **url);
 
 /* The most work that one turn of the node's thread has been since the call before: ns of that
  * thread's CPU time, the kernel's part of it included, so neither sleeping nor waiting for a

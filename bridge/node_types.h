@@ -95,6 +95,16 @@ struct node_config {
 	void *context;
 };
 
+/* How it is with the relay at which others find us. The order of enum relays_state. */
+enum node_relay_state {
+	NODE_RELAY_OFF, /* none is configured */
+	NODE_RELAY_CONNECTING,
+	NODE_RELAY_CONNECTED,
+	NODE_RELAY_DENIED,    /* it refuses the token or this node */
+	NODE_RELAY_ELSEWHERE, /* somebody with our identity is connected there, later than we */
+	NODE_RELAY_LIMITED    /* it takes less than is sent */
+};
+
 enum node_event_type {
 	NODE_JOINED,	     /* an overlay has its first neighbour */
 	NODE_NEIGHBOUR_UP,   /* with peer */

@@ -46,6 +46,30 @@ static void publish_gauge(const char *topic, size_t *last, size_t now, bool alwa
 	publish_number(topic, now);
 }
 
+/* Nothing without relays. */
+static void publish_relay(struct status *status, bool always)
+{
+	static const char *const words[] = {
+		[NODE_RELAY_OFF] = "off",
+		[NODE_RELAY_CONNECTING] = "connecting",
+		[NODE_RELAY_CONNECTED] = "connected",
+		[NODE_RELAY_DENIED] = "denied",
+		[NODE_RELAY_ELSEWHERE] = "elsewhere",
+		[NODE_RELAY_LIMITED] = "limited",
+	};
+	const char *url;
+	enum node_relay_state state = node_relay(status->node, &url);
+
+	if (!url)
+		return;
+	if (url != status->relay_url || always)
+		publish_text(PREFIX "relay/url", url);
+	if (state != status->relay_state || always)
+		publish_text(PREFIX "relay/state", words[state]);
+	status->relay_url = url;
+	status->relay_state = state;
+}
+
 static void publish_changes(struct status *status, bool all)
 {
 	struct node *node = status->node;
@@ -54,8 +78,10 @@ static void publish_changes(struct status *status, bool all)
 
 	publish_gauge(PREFIX "overlays", &status->overlays, node_overlays(node), all);
 	publish_gauge(PREFIX "neighbours", &status->neighbours, node_neighbours(node), all);
+	publish_gauge(PREFIX "neighbours/relayed", &status->relayed, node_relayed(node), all);
 	publish_gauge(PREFIX "connections", &status->connections, node_connections(node), all);
 	publish_gauge(PREFIX "waiting", &status->waiting, node_waiting(node), all);
+	publish_relay(status, all);
 	for (size_t i = 0; i < COUNTERS; i++) {
 		value = counters_get(node_counters(node), (enum counter)i);
 		if (value == status->counters[i] && !all)

@@ -13,7 +13,9 @@
 struct status {
 	struct node *node;
 	uint64_t next_ns;
-	size_t overlays, neighbours, connections, waiting;
+	size_t overlays, neighbours, relayed, connections, waiting;
+	const char *relay_url; /* NULL: none is configured; the node's */
+	enum node_relay_state relay_state;
 	uint64_t counters[COUNTERS];
 };
 

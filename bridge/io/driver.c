@@ -43,6 +43,7 @@ static void tell_figures(const struct driver *driver)
 	atomic_store_explicit(owner->neighbours, figures.neighbours, memory_order_relaxed);
 	atomic_store_explicit(owner->connections, figures.connections, memory_order_relaxed);
 	atomic_store_explicit(owner->waiting, figures.waiting, memory_order_relaxed);
+	atomic_store_explicit(owner->relayed, figures.relayed, memory_order_relaxed);
 }
 
 void driver_drain(struct driver *driver)

@@ -22,9 +22,16 @@ struct driver_owner {
 	void (*turned)(void *context);
 	/* driver_stop is through: every handle is closed. */
 	void (*stopped)(void *context);
+	/* The home relay or its state has changed. home: as relays_home has it, NULL for none yet
+	 * (what stands for it then is the first of the configuration); nothing of it is kept. Call
+	 * it whenever either may have changed, for instance after each RELAYS_HOME, RELAYS_UP,
+	 * RELAYS_DOWN, RELAYS_LOG, or once per turn: saying the same again costs nothing. */
+	void (*relay)(void *context, const struct relay_url *home, enum node_relay_state state);
 	void *context;
 	struct counters *counters;
-	_Atomic size_t *overlays, *neighbours, *connections, *waiting;
+	/* Told with each turn; relayed: those of the neighbours whose only connections go by a
+	 * relay (mesh_figures.relayed). */
+	_Atomic size_t *overlays, *neighbours, *connections, *waiting, *relayed;
 };
 
 /* Binds the sockets; bound must have room for config->binds_count addresses and outlive the driver.

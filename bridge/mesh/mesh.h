@@ -96,6 +96,7 @@ struct mesh_effect {
 /* Numbers for a status. */
 struct mesh_figures {
 	size_t overlays, neighbours, connections, waiting;
+	size_t relayed; /* of the neighbours: reached by a relay only */
 };
 
 /* A node that does nothing yet. ERROR_NOMEM. */

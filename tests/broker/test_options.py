@@ -227,6 +227,10 @@ def test_relays(brokers, file, tmp_path):
     client = broker.client(topic)
     client.publish(topic, b"hello")
     client.wait_message(topic, b"hello")
+    status = broker.status()
+    assert status["relay/url"] == "https://relay.example.org/"
+    assert status["relay/state"] == "connecting"
+    assert status["neighbours/relayed"] == "0"
     # Once, of the first of them.
     said = [line for line in broker.our_log() if "without TLS" in line]
     assert len(said) == 1 and "http://127.0.0.1:9/" in said[0] and "token" in said[0]
@@ -239,6 +243,8 @@ def test_plain_relay_of_another_node(brokers, key):
     broker.start()
     said = [line for line in broker.our_log() if "without TLS" in line]
     assert len(said) == 1 and "http://127.0.0.1:9/" in said[0] and "token" not in said[0]
+    # It is not this node that is reached there.
+    assert not {"relay/url", "relay/state"} & set(broker.status())
 
 
 def test_encrypted_relays(brokers):

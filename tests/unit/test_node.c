@@ -446,10 +446,14 @@ static void no_memory_to_start(void **state)
 {
 	static const struct memory memory = {heap_alloc, heap_realloc, heap_free, NULL};
 	char reason[NODE_REASON_SIZE];
+	struct relay_url relay;
 	bool started = false;
 	int error;
 
 	set_peer(&players[0], &players[1].identity.id, &players[0].bind);
+	assert_int_equal(relay_url_parse("http://127.0.0.1:9", 18, &relay), 0);
+	players[0].config.relays = &relay;
+	players[0].config.relays_count = 1;
 	memory_set(&memory);
 	for (unsigned n = 1; !started; n++) {
 		memset(reason, 0, sizeof reason);
@@ -467,6 +471,7 @@ static void no_memory_to_start(void **state)
 		}
 	}
 	memory_set(NULL);
+	players[0].config.relays_count = 0;
 }
 
 static void no_memory_to_join(void **state)
@@ -962,6 +967,31 @@ static void who_is_denied_is_not_found(void **state)
 }
 
 /* What one turn has worked, not how long it has slept: never more than the whole process has. */
+/* Nobody is there: it is none of the node's business whether a name is one. */
+static void relays_are_told(void **state)
+{
+	static const char *const texts[] = {"http://127.0.0.1:9", "https://relay.invalid"};
+	struct player *player = &players[0];
+	struct relay_url relays[2];
+	const char *url;
+
+	start(player);
+	assert_int_equal(node_relay(player->node, &url), NODE_RELAY_OFF);
+	assert_null(url);
+	assert_int_equal(node_relayed(player->node), 0);
+	stop_node(player);
+	for (size_t i = 0; i < 2; i++)
+		assert_int_equal(relay_url_parse(texts[i], strlen(texts[i]), &relays[i]), 0);
+	player->config.relays = relays;
+	player->config.relays_count = 2;
+	start(player);
+	memset(relays, 0, sizeof relays); /* they are copied */
+	assert_int_equal(node_relay(player->node, &url), NODE_RELAY_CONNECTING);
+	assert_string_equal(url, "http://127.0.0.1:9/");
+	stop_node(player);
+	player->config.relays_count = 0;
+}
+
 static void turns_are_measured(void **state)
 {
 	uint64_t begun, worked, longest = 0;
@@ -1015,6 +1045,7 @@ int main(void)
 		TEST(another_key_than_configured),
 		TEST(another_network),
 		TEST(dials_are_not_a_storm),
+		TEST(relays_are_told),
 		TEST(turns_are_measured),
 		TEST(a_shared_topic_is_found),
 		TEST(two_that_know_a_third),
