@@ -292,7 +292,7 @@ def adapted(name: str, broker, **more: str) -> str:
 def test_sample_configurations(default_port, brokers):
     """One of them is the other one's peer, and they carry a message."""
     samples = sorted(path.name for path in CONF.glob("*.conf"))
-    assert samples == ["discovery.conf", "first-node.conf", "with-peer.conf"]
+    assert samples == ["behind-nat.conf", "discovery.conf", "first-node.conf", "with-peer.conf"]
     first, second = brokers(identity=False), brokers(identity=False)
     first.start(adapted("first-node.conf", first))
     text = (CONF / "with-peer.conf").read_text()
@@ -316,6 +316,35 @@ def test_sample_configurations(default_port, brokers):
         at_second.publish(topic, b"from the second")
         at_first.wait_message(topic, b"from the second")
         at_second.wait_message(topic, b"from the first")
+
+
+def test_sample_behind_nat(brokers):
+    """Its relay is not there: that is no reason not to start, nor to miss a direct way."""
+    first, second = brokers(), brokers()
+    first.start()
+    text = (CONF / "behind-nat.conf").read_text()
+    peer = next(line for line in text.splitlines() if line.startswith("plugin_opt_peer "))
+    relay = "https://relay.example.org"
+    assert peer.endswith(f"@{relay}")
+    second.start(
+        adapted(
+            "behind-nat.conf",
+            second,
+            **{
+                "0.0.0.0:2022": f"0.0.0.0:{second.quic_port}",
+                peer: f"plugin_opt_peer {first.id}@{relay},{first.address()}",
+            },
+        )
+    )
+    status = second.status()
+    assert (status["relay/url"], status["relay/state"]) == (f"{relay}/", "connecting")
+    topic = overlay(random_topic())
+    at_first, at_second = first.client(topic), second.client(topic)
+    at_first.publish(topic, b"from the first")
+    at_second.publish(topic, b"from the second")
+    at_first.wait_message(topic, b"from the second")
+    at_second.wait_message(topic, b"from the first")
+    assert second.status()["neighbours/relayed"] == "0"
 
 
 def test_sample_of_discovery(brokers):
