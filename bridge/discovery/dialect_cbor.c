@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Generation 0.6: messages as ciborium writes serde's enums, one after the other without a
+ * Generations 0.5 and 0.6: messages as ciborium writes serde's enums, one after the other without a
  * length (p2panda-net 0.6.1 src/cbor.rs):
  *
  *   {"BobSaltHalfAndHashedData": {"bob_salt_half": [176, ...], "topics_for_alice": [h'...']}}
  *
- * A message is a chain of heads and small items. Its keys are taken in the order in which that
- * generation, which is finished, writes them: hashes before the salt could not be looked up.
+ * 0.5 (p2panda-discovery 0.5.2 src/psi_hash.rs) writes each hash of a set as an array of 32
+ * integers, too. Both of them read both forms, as ciborium does; so does this, and writes as 0.6.
+ *
+ * A message is a chain of heads and small items. Its keys are taken in the order in which these
+ * generations, which are finished, write them: hashes before the salt could not be looked up.
  */
 #include "dialect.h"
 
@@ -32,7 +35,7 @@ enum step {
 	SALT,	      /* 32 integers */
 	ELEMENTS_KEY, /* text */
 	ELEMENTS,     /* head: an array, or a map */
-	ID,	      /* 32 bytes */
+	ID,	      /* 32 bytes; a hash may be 32 integers */
 	INFO,
 	END,
 };
@@ -108,6 +111,17 @@ static int id_of(const struct dialect_reader *reader, struct id *id)
 	return ERROR_NONE;
 }
 
+static int hash_of(const struct dialect_reader *reader, struct id *hash)
+{
+	struct reader element;
+
+	if (id_of(reader, hash) == ERROR_NONE)
+		return ERROR_NONE;
+	open_element(reader, &element);
+	cbor_read_octets(&element, hash->bytes, ID_SIZE);
+	return element.error ? ERROR_INVALID : ERROR_NONE;
+}
+
 static void next_element(struct dialect_reader *reader)
 {
 	go_to(reader, reader->elements > 0 ? ID : END);
@@ -160,7 +174,7 @@ static int complete(struct dialect_reader *reader, struct piece *out)
 			break;
 		}
 		out->type = PIECE_HASH;
-		result = id_of(reader, &out->id);
+		result = hash_of(reader, &out->id);
 		next_element(reader);
 		return result ? result : 1;
 	case INFO:

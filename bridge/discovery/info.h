@@ -25,7 +25,7 @@
 /* What a peer speaks: the codec of its sessions and the order of its signatures. */
 enum dialect {
 	DIALECT_UNKNOWN,
-	DIALECT_06,  /* CBOR; timestamp, addresses */
+	DIALECT_06,  /* CBOR; timestamp, addresses. 0.5 speaks it, too (dialect_cbor.c) */
 	DIALECT_07,  /* postcard; timestamp, addresses */
 	DIALECT_071, /* postcard; addresses, timestamp */
 };

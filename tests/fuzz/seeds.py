@@ -157,6 +157,17 @@ for dialect in DIALECTS:
     session("captured", BOB, dialect, 32, captured["1_alice_salt_half"], captured["3_alice_hashed"], captured["5_alice_nodes"])
     session("captured_bob", ALICE, dialect, 32, captured["2_bob_reply"], captured["5_alice_nodes"])
 
+# 0.5 as a node that says 0.6's is met: its hashes are arrays of integers.
+old = json.loads((here.parent / "vectors" / "vectors05.json").read_text())["discovery"]["messages"]
+old = {m["name"]: bytes.fromhex(m["stream"]) for m in old}
+last = json.loads((here.parent / "vectors" / "vectors06.json").read_text())["discovery"]["messages"]
+last = next(bytes.fromhex(m["stream"]) for m in last if m["name"] == "nodes_one")
+for name, hashes in old.items():
+    first = (ALICE if name.startswith("bob") else BOB) | DIALECTS["06"] << 1 | 6 << 3
+    salt = b"" if name.startswith("bob") else old["alice_salt_half"]
+    if name != "alice_salt_half":
+        write("session", f"{name}_05", bytes([first]) + salt + hashes + last)
+
 # A custom transport address, which no vector has: that of iroh before 1.1 in CBOR, a later one's in both.
 first = json.loads((here.parent / "vectors" / "vectors06.json").read_text())["transport_info"][4]
 inline = b"\xa1\x66Custom\xa2\x62id\x01\x64data\xa1\x66Inline\xa2\x64size\x02\x64data\x98\x1e" + bytes(30)

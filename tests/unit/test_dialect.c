@@ -340,6 +340,52 @@ static void other_cbor_is_refused(void **state)
 		ERROR_INVALID);
 }
 
+/* 0.5 writes a hash as an array of 32 integers, of one or two bytes each. Nothing else is one. */
+static void hashes_may_be_arrays(void **state)
+{
+	static struct dialect_reader reader;
+	static uint8_t wire[WIRE_SIZE];
+	static const struct {
+		size_t integers;
+		const char *last;
+		size_t last_size;
+		bool good;
+	} cases[] = {
+		{32, "\x01", 1, true},
+		{32, "\x18\x01", 2, true},
+		{31, "\x01", 1, false},
+		{33, "\x01", 1, false},
+		{32, "\x19\x01\x00", 3, false}, /* 256 */
+		{32, "\x20", 1, false},	   /* -1 */
+		{32, "\x40", 1, false},
+		{32, "\xf4", 1, false},
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		size_t size = write_message(&dialect_cbor, PSI_ALICE_HASHED_DATA, 0, wire, sizeof wire);
+		struct id hash = id_of(0), second = id_of(1);
+		struct writer writer;
+
+		writer_init(&writer, wire + size - 1, sizeof wire - size);
+		cbor_write_array(&writer, 2);
+		cbor_write_octets(&writer, hash.bytes, ID_SIZE);
+		cbor_write_array(&writer, cases[i].integers);
+		for (size_t n = 1; n < cases[i].integers; n++)
+			cbor_write_uint(&writer, second.bytes[0]);
+		writer_bytes(&writer, cases[i].last, cases[i].last_size);
+		size += writer_size(&writer) - 1;
+		for (size_t slice = 1; slice <= size; slice += 5) {
+			struct seen seen = read_all(
+				&reader, &dialect_cbor, PSI_ALICE_HASHED_DATA, wire, size, slice);
+
+			assert_int_equal(seen.result, cases[i].good ? 1 : ERROR_INVALID);
+			assert_int_equal(seen.hashes, cases[i].good ? 2 : 1);
+			if (cases[i].good)
+				assert_int_equal(seen.used, size);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -350,6 +396,7 @@ int main(void)
 		cmocka_unit_test(a_frame_may_not_be_longer_than_a_session),
 		cmocka_unit_test(padded_numbers_are_read),
 		cmocka_unit_test(other_cbor_is_refused),
+		cmocka_unit_test(hashes_may_be_arrays),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
