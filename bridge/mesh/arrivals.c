@@ -19,13 +19,10 @@ struct unverified {
 	struct message *message;
 };
 
-/* Of what may be verified in a second so much in a row, after a pause. */
-#define AT_ONCE_NS (S / 4)
-
-static bool take_part(struct mesh *mesh, struct allowance *allowance, unsigned per_second)
+/* After a pause a quarter of a second's at once. */
+static bool take_part(const struct mesh *mesh, struct allowance *allowance, unsigned per_second)
 {
-	return allowance->next < mesh->now + AT_ONCE_NS &&
-	       allowance_take(allowance, mesh->now, per_second);
+	return allowance_take(allowance, mesh->now, S / per_second, per_second / 4);
 }
 
 /* Whether there is time for one more signature. A neighbour that brings more than its part keeps
