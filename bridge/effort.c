@@ -4,23 +4,16 @@
 #include "limits.h"
 #include "time.h"
 
-
-bool allowance_take(struct allowance *allowance, uint64_t now, unsigned per_second)
+/* After a pause as many at once as there are in a second. */
+static bool take(struct allowance *allowance, uint64_t now, unsigned per_second)
 {
-	uint64_t interval = S / per_second;
-
-	if (allowance->next < now)
-		allowance->next = now;
-	if (allowance->next - now + interval > S)
-		return false;
-	allowance->next += interval;
-	return true;
+	return allowance_take(allowance, now, S / per_second, per_second);
 }
 
 bool effort_take(struct effort *effort, uint64_t now, bool chosen)
 {
-	return (chosen && allowance_take(&effort->chosen, now, LIMIT_VERIFIED_CHOSEN)) ||
-	       allowance_take(&effort->strangers, now, LIMIT_VERIFIED_STRANGERS);
+	return (chosen && take(&effort->chosen, now, LIMIT_VERIFIED_CHOSEN)) ||
+	       take(&effort->strangers, now, LIMIT_VERIFIED_STRANGERS);
 }
 
 static bool is_same(const struct offender *a, const struct offender *b)

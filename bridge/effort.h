@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "address.h"
+#include "allowance.h"
 #include "id.h"
 
 /* Who waits, at once; of more those whose time is next over are forgotten. */
@@ -23,13 +24,6 @@
 
 #define EFFORT_WAIT_FIRST_NS UINT64_C(10000000000)
 #define EFFORT_WAIT_MOST_NS  UINT64_C(640000000000)
-
-/* One thing per interval, and after a pause as many at once as there are in a second. */
-struct allowance {
-	uint64_t next; /* when all that was taken is used up */
-};
-
-bool allowance_take(struct allowance *allowance, uint64_t now, unsigned per_second);
 
 struct offender {
 	bool is_host;

@@ -77,12 +77,17 @@
 #define LIMIT_SIGNED_RATE   1000
 #define LIMIT_SIGNED_PACED  16384
 /* Signatures of messages that are verified per second, 0.1 ms each: over all overlays, and of what
- * one neighbour brings. What comes faster is not shown to those who want it verified. */
+ * one neighbour brings. What comes faster waits. */
 #define LIMIT_SIGNED_VERIFIED		   4000
 #define LIMIT_SIGNED_VERIFIED_PER_NEIGHBOUR 2000
-/* Messages that wait for that at once: a burst of several brokers, and 50 ms of work. */
-#define LIMIT_SIGNED_WAITING		   4096
-#define LIMIT_SIGNED_WAITING_PER_NEIGHBOUR 512
+/* And of overlays of which nobody wants them verified, to know that there are applications. */
+#define LIMIT_SIGNED_SAMPLED 100
+/* Messages that wait for that at once, in all and of one neighbour on one overlay: a burst of
+ * several brokers, and 50 ms of work. What comes beyond it is not shown to those who want it
+ * verified. A neighbour may always have a few: 64 MiB, if a thousand had as many. */
+#define LIMIT_SIGNED_WAITING		 4096
+#define LIMIT_SIGNED_WAITING_PER_OVERLAY 512
+#define LIMIT_SIGNED_WAITING_LEAST	 16
 
 /* Unacknowledged bytes kept for one neighbour; a neighbour that is slower loses
  * messages (counted peer_slow), it does not stall the others. */

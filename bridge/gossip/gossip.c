@@ -3,7 +3,7 @@
 
 #include <utlist.h>
 
-#include "../effort.h"
+#include "../allowance.h"
 #include "../error.h"
 #include "broadcast.h"
 #include "core.h"
@@ -294,7 +294,7 @@ static int check_key(
 	if (!gossip->is_key || id_equal(id, &gossip->core.me) ||
 		membership_knows(&overlay->membership, id))
 		return ERROR_NONE;
-	if (!allowance_take(&gossip->keys_checked, now, LIMIT_KEYS_CHECKED))
+	if (!allowance_take(&gossip->keys_checked, now, S / LIMIT_KEYS_CHECKED, LIMIT_KEYS_CHECKED))
 		return ERROR_LIMIT;
 	return gossip->is_key(id) ? ERROR_NONE : ERROR_INVALID;
 }

@@ -1,40 +1,13 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 #include "arrivals.h"
 
-#include <utlist.h>
-
-#include "../error.h"
-#include "connections.h"
 #include "overlays.h"
+#include "unverified.h"
 
 /* So often one is verified of an overlay of which nobody wants them verified: that there are
- * applications is of interest. */
-#define SAMPLE_NS (60 * S)
-
-/* A message whose signature is looked at in its turn, so that what others bring does not wait for a
- * crowd of them. */
-struct unverified {
-	struct unverified *prev, *next; /* oldest first */
-	struct id topic, neighbour;
-	struct message *message;
-};
-
-/* Of what may be verified in a second so much in a row, after a pause. */
-#define AT_ONCE_NS (S / 4)
-
-static bool take_part(struct mesh *mesh, struct allowance *allowance, unsigned per_second)
-{
-	return allowance->next < mesh->now + AT_ONCE_NS &&
-	       allowance_take(allowance, mesh->now, per_second);
-}
-
-/* Whether there is time for one more signature. A neighbour that brings more than its part keeps
- * nobody else's waiting. */
-static bool may_verify(struct mesh *mesh, struct guest *guest)
-{
-	return (!guest || take_part(mesh, &guest->verified, LIMIT_SIGNED_VERIFIED_PER_NEIGHBOUR)) &&
-	       take_part(mesh, &mesh->verified, LIMIT_SIGNED_VERIFIED);
-}
+ * applications is of interest. And so much later another one, if that was false. */
+#define SAMPLE_NS	(60 * S)
+#define SAMPLE_AGAIN_NS (100 * MS)
 
 /* Whether it begins like one of version 1. Taking it apart is for the budget, too: it may be made so
  * that it takes nearly as long as its signature. */
@@ -44,13 +17,10 @@ static bool may_be_signed(const struct message *message)
 }
 
 /* Whether this is a signed message whose signature holds. */
-static bool is_verified(struct mesh *mesh, struct overlay *overlay, struct guest *guest,
-	const struct message *message, struct signed_message *out)
+static bool holds(struct mesh *mesh, struct overlay *overlay, const struct message *message,
+	struct signed_message *out)
 {
-	if (!may_verify(mesh, guest)) {
-		mesh_count(mesh, COUNTER_LIMIT_VERIFIED);
-		return false;
-	}
+	overlay->signed_due = mesh->now + SAMPLE_AGAIN_NS;
 	if (signed_decode(message->content, message->size, out)) {
 		mesh_count(mesh, COUNTER_BAD_SIGNED);
 		return false;
@@ -80,93 +50,62 @@ static void tell(struct mesh *mesh, const struct id *topic, const struct id *nei
 	mesh_emit(mesh, &event);
 }
 
-/* It has no place among those that wait. */
-static bool is_crowded(const struct mesh *mesh, const struct guest *guest)
+static void verify(struct mesh *mesh, struct overlay *overlay, const struct id *neighbour,
+	struct message *message)
 {
-	return mesh->unverified_count >= LIMIT_SIGNED_WAITING ||
-	       (guest && guest->unverified >= LIMIT_SIGNED_WAITING_PER_NEIGHBOUR);
+	struct signed_message signed_message;
+
+	if (holds(mesh, overlay, message, &signed_message))
+		tell(mesh, &overlay->topic, neighbour, message, &signed_message);
+	else
+		tell(mesh, &overlay->topic, neighbour, message, NULL);
+}
+
+static bool may_sample(struct mesh *mesh, const struct overlay *overlay)
+{
+	return mesh->now >= overlay->signed_due &&
+	       allowance_take(&mesh->sampled, mesh->now, S / LIMIT_SIGNED_SAMPLED,
+		       LIMIT_SIGNED_SAMPLED / 10);
 }
 
 void arrival(struct mesh *mesh, const struct id *topic, const struct id *neighbour,
 	struct message *message)
 {
 	struct overlay *overlay = overlay_joined(mesh, topic);
-	struct guest *guest = connections_guest(mesh, neighbour);
-	struct unverified *unverified = NULL;
 
-	if (!overlay || !(overlay->verify || mesh->now >= overlay->signed_due) ||
-		!may_be_signed(message)) {
+	if (!overlay || !may_be_signed(message)) {
 		tell(mesh, topic, neighbour, message, NULL);
-		return;
-	}
-	if (!is_crowded(mesh, guest))
-		unverified = memory_alloc(sizeof *unverified);
-	if (!unverified) {
+	} else if (!overlay->verify) {
+		if (may_sample(mesh, overlay))
+			verify(mesh, overlay, neighbour, message);
+		else
+			tell(mesh, topic, neighbour, message, NULL);
+	} else if (!unverified_put(mesh, topic, neighbour, message)) {
 		mesh_count(mesh, COUNTER_LIMIT_VERIFIED);
 		tell(mesh, topic, neighbour, message, NULL);
-		return;
 	}
-	unverified->topic = *topic;
-	unverified->neighbour = *neighbour;
-	unverified->message = message;
-	DL_APPEND(mesh->unverified, unverified);
-	mesh->unverified_count++;
-	if (guest)
-		guest->unverified++;
-}
-
-static void take(struct mesh *mesh, struct unverified *unverified, struct guest *guest)
-{
-	DL_DELETE(mesh->unverified, unverified);
-	mesh->unverified_count--;
-	/* It may be another one than then, if its connections have ended meanwhile. */
-	if (guest && guest->unverified > 0)
-		guest->unverified--;
 }
 
 bool arrivals_verify(struct mesh *mesh)
 {
-	struct unverified *unverified;
-	struct signed_message signed_message;
-	struct overlay *overlay;
-	struct guest *guest;
-	bool any = false, holds;
+	struct id topic, neighbour;
+	struct message *message;
+	bool any = false;
 
 	/* Not even one when it is late: there are many entries in a turn. */
-	while ((unverified = mesh->unverified) && !mesh_is_late(mesh)) {
+	while (!mesh_is_late(mesh) && (message = unverified_take(mesh, &topic, &neighbour))) {
 		any = true;
-		overlay = overlay_joined(mesh, &unverified->topic);
-		guest = connections_guest(mesh, &unverified->neighbour);
-		take(mesh, unverified, guest);
-		holds = overlay &&
-			is_verified(mesh, overlay, guest, unverified->message, &signed_message);
-		tell(mesh, &unverified->topic, &unverified->neighbour, unverified->message,
-			holds ? &signed_message : NULL);
-		memory_free(unverified);
+		/* What waits for an overlay is told before it is left. */
+		verify(mesh, overlay_joined(mesh, &topic), &neighbour, message);
 	}
 	return any;
 }
 
 void arrivals_leave(struct mesh *mesh, const struct id *topic)
 {
-	struct unverified *unverified, *next;
+	struct id neighbour;
+	struct message *message;
 
-	DL_FOREACH_SAFE (mesh->unverified, unverified, next) {
-		if (!id_equal(&unverified->topic, topic))
-			continue;
-		take(mesh, unverified, connections_guest(mesh, &unverified->neighbour));
-		tell(mesh, topic, &unverified->neighbour, unverified->message, NULL);
-		memory_free(unverified);
-	}
-}
-
-void arrivals_free(struct mesh *mesh)
-{
-	struct unverified *unverified;
-
-	while ((unverified = mesh->unverified)) {
-		DL_DELETE(mesh->unverified, unverified);
-		message_unref(unverified->message);
-		memory_free(unverified);
-	}
+	while ((message = unverified_take_of(mesh, topic, &neighbour)))
+		tell(mesh, topic, &neighbour, message, NULL);
 }

@@ -13,6 +13,5 @@ void arrival(struct mesh *mesh, const struct id *topic, const struct id *neighbo
 bool arrivals_verify(struct mesh *mesh);
 /* The overlay is about to be left: what waits is told as it is. */
 void arrivals_leave(struct mesh *mesh, const struct id *topic);
-void arrivals_free(struct mesh *mesh);
 
 #endif

@@ -12,7 +12,7 @@ struct guest {
 	size_t connections;
 	size_t foreign; /* streams of overlays that are not joined, on all of them */
 	struct allowance verified; /* signatures of what it has brought */
-	size_t unverified;	   /* messages of its that wait for that */
+	struct bringer *bringer;   /* messages that wait for that (unverified.c); NULL: none */
 	UT_hash_handle hh;
 };
 

@@ -6,7 +6,7 @@
  *   mesh.c, effects.c, make.c, twins.c   entry points, the pump, what the cores want, the beginning
  *   sessions.c lan.c connections.c self.c    discovery, mDNS, gossip's streams, where we are
  *   infos.c neighbours.c           what is believed of others; who is asked to be a neighbour
- *   overlays.c                     what is joined, what waits there
+ *   overlays.c unverified.c        what is joined, what waits there
  *   presence.c context.c           lines about who is there; all the rest
  */
 #ifndef BRIDGE_MESH_CONTEXT_H
@@ -98,13 +98,13 @@ struct self {
 	uint64_t clock;		    /* the wall clock's lead over the monotonic one, us */
 };
 
+struct bringer;
 struct companion;
 struct connection;
 struct discovery;
 struct guest;
 struct overlay;
 struct stream_in;
-struct unverified;
 
 /* Effects that are not taken yet: a ring. */
 struct effects {
@@ -145,8 +145,8 @@ struct mesh {
 	struct waiting_room room, paced;
 	unsigned signed_rate; /* per second; 0: as they come */
 	struct signed_clock clock;
-	struct allowance verified;	/* signatures of messages */
-	struct unverified *unverified; /* messages that wait for that */
+	struct allowance sampled, verified; /* signatures of messages */
+	struct bringer *bringers;	    /* whose messages wait for that (unverified.c) */
 	size_t unverified_count;
 	struct quota slow; /* lines about overlays that are too fast */
 	struct node_event dropped; /* not told yet; count 0: nothing */

@@ -2,7 +2,6 @@
 /* The beginning and the end of a mesh: its cores, and what an earlier life has known. */
 #include "../bytes/reader.h"
 #include "../error.h"
-#include "arrivals.h"
 #include "connections.h"
 #include "infos.h"
 #include "lan.h"
@@ -10,6 +9,7 @@
 #include "presence.h"
 #include "self.h"
 #include "sessions.h"
+#include "unverified.h"
 
 static void configure(
 	struct mesh *mesh, const struct node_peer *nodes, size_t count, bool trusted)
@@ -150,7 +150,7 @@ void mesh_free(struct mesh *mesh)
 	if (!mesh)
 		return;
 	sessions_free(mesh);
-	arrivals_free(mesh);
+	unverified_free(mesh);
 	overlays_free(mesh);
 	gossip_free(mesh->gossip);
 	links_free(mesh->links);

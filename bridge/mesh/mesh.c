@@ -15,6 +15,7 @@
 #include "self.h"
 #include "sessions.h"
 #include "twins.h"
+#include "unverified.h"
 
 static void enter(struct mesh *mesh, const struct mesh_time *time)
 {
@@ -378,6 +379,7 @@ uint64_t mesh_deadline(const struct mesh *mesh)
 		connections_deadline(mesh),
 		lan_deadline(mesh),
 		overlays_deadline(mesh),
+		unverified_deadline(mesh),
 		neighbours_deadline(mesh),
 		self_deadline(mesh),
 		twin_deadline(&mesh->twin),
@@ -385,7 +387,7 @@ uint64_t mesh_deadline(const struct mesh *mesh)
 	const uint64_t *all = mesh->stopping ? stopping : living;
 	size_t count = mesh->stopping ? sizeof stopping / sizeof *stopping
 				      : sizeof living / sizeof *living;
-	uint64_t due = mesh->unfinished || mesh->unverified ? 0 : gossip_deadline(mesh->gossip);
+	uint64_t due = mesh->unfinished ? 0 : gossip_deadline(mesh->gossip);
 
 	if (mesh->over)
 		return UINT64_MAX;

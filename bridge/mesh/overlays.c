@@ -102,23 +102,14 @@ static uint64_t pace_interval(const struct mesh *mesh)
  * signed_rate per second. */
 static bool take_turn(const struct mesh *mesh, struct overlay *overlay)
 {
-	uint64_t interval;
-
-	if (mesh->signed_rate == 0)
-		return true;
-	interval = pace_interval(mesh);
-	if (overlay->pace < mesh->now)
-		overlay->pace = mesh->now;
-	if (overlay->pace - mesh->now + interval > LIMIT_SIGNED_BURST * interval)
-		return false;
-	overlay->pace += interval;
-	return true;
+	return mesh->signed_rate == 0 ||
+	       allowance_take(&overlay->pace, mesh->now, pace_interval(mesh), LIMIT_SIGNED_BURST);
 }
 
 /* The first one that waits has its turn then. */
 static void pace_by(struct mesh *mesh, const struct overlay *overlay)
 {
-	uint64_t due = overlay->pace - (LIMIT_SIGNED_BURST - 1) * pace_interval(mesh);
+	uint64_t due = allowance_due(&overlay->pace, pace_interval(mesh), LIMIT_SIGNED_BURST);
 
 	if (due < mesh->pace_due)
 		mesh->pace_due = due;

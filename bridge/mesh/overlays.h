@@ -12,7 +12,7 @@ struct overlay {
 	bool lacking; /* there are places for more */
 	struct waiting waiting; /* for a first neighbour */
 	struct waiting paced;	/* signed messages, for their turn */
-	uint64_t pace;		/* when all that was sent is taken, at signed_rate */
+	struct allowance pace;	/* of these */
 	bool verify;		/* each signed message that comes */
 	uint64_t signed_due;	/* when one is verified all the same */
 	uint64_t heal_due; /* when nodes of the book are wanted again; UINT64_MAX: no need */

@@ -414,12 +414,13 @@ static void arm_timer(struct quic_endpoint *endpoint)
 
 static void set_limits(struct quic_endpoint *endpoint)
 {
+	/* After a pause those of a tenth of a second at once, and one more. */
 	endpoint->answers = (struct rate){.interval = NGTCP2_SECONDS / QUIC_STATELESS_PER_SECOND,
-		.slack = NGTCP2_SECONDS / 10};
-	endpoint->retries = (struct rate){
-		.interval = NGTCP2_SECONDS / QUIC_RETRIES_PER_SECOND, .slack = NGTCP2_SECONDS / 10};
-	endpoint->beginnings = (struct rate){
-		.interval = NGTCP2_SECONDS / QUIC_UNPROVEN_PER_SECOND, .slack = NGTCP2_SECONDS};
+		.at_once = QUIC_STATELESS_PER_SECOND / 10 + 1};
+	endpoint->retries = (struct rate){.interval = NGTCP2_SECONDS / QUIC_RETRIES_PER_SECOND,
+		.at_once = QUIC_RETRIES_PER_SECOND / 10 + 1};
+	endpoint->beginnings = (struct rate){.interval = NGTCP2_SECONDS / QUIC_UNPROVEN_PER_SECOND,
+		.at_once = QUIC_UNPROVEN_PER_SECOND + 1};
 	endpoint->max_unproven = QUIC_MAX_UNPROVEN;
 	endpoint->max_queued = LIMIT_QUEUES_BYTES;
 	endpoint->token_lifetime = QUIC_TOKEN_LIFETIME;

@@ -13,6 +13,7 @@
 #include <ngtcp2/ngtcp2.h>
 #include <ngtcp2/ngtcp2_crypto.h>
 
+#include "../allowance.h"
 #include "../timers.h"
 #include "cids.h"
 #include "quic.h"
@@ -173,12 +174,10 @@ struct quic_connection {
 	unsigned heard; /* datagrams since */
 };
 
-/* Lets one thing through per interval, and after a pause as many at once as fit into
- * slack. Not by counting per second: peers try again after whole seconds, and would always
- * come when a flood has used up that second's share. */
 struct rate {
-	uint64_t interval, slack; /* ns */
-	uint64_t next;
+	uint64_t interval; /* ns */
+	uint64_t at_once;
+	struct allowance allowance;
 };
 
 struct quic_endpoint {

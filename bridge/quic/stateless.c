@@ -15,14 +15,7 @@
 
 bool rate_take(struct rate *rate)
 {
-	uint64_t now = uv_hrtime();
-
-	if (rate->next + rate->slack < now)
-		rate->next = now - rate->slack;
-	if (rate->next > now)
-		return false;
-	rate->next += rate->interval;
-	return true;
+	return allowance_take(&rate->allowance, uv_hrtime(), rate->interval, rate->at_once);
 }
 
 static bool may_answer(struct quic_endpoint *endpoint, struct rate *rate)

@@ -2,7 +2,7 @@
 """How long honest messages take beside a load, and without it, in one run: windows of both take
 turns, so that what else the machine does is in both, and medians of the windows are compared.
 
-    both = compare(near, far, topic, switch)     # switch(True) begins the load, switch(False) ends it
+    both = compare(near, far, topic, switch)   # switch(BESIDE) begins the load, switch(ALONE) ends it
     print(both)
     both.check()
 """
@@ -10,9 +10,11 @@ turns, so that what else the machine does is in both, and medians of the windows
 import dataclasses
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from usage import cpu_seconds
+from usage import cpu_seconds, node_seconds
+
+ALONE, BESIDE = "alone", "beside"
 
 WINDOWS = 5
 SECONDS = 2.0
@@ -29,66 +31,94 @@ class Window:
     p50: float
     p99: float
     cpu: float  # of the broker under load, in processors
+    # How many times longer than alone on the machine its node thread has taken: it has waited for
+    # a processor, too.
+    stretch: float
     count: int
 
 
 @dataclasses.dataclass
 class Comparison:
-    alone: list[Window]
-    beside: list[Window]
+    """By the load's name."""
 
-    @staticmethod
-    def _median(windows: list[Window], name: str) -> float:
-        return statistics.median(getattr(window, name) for window in windows)
+    windows: dict[str, list[Window]]
 
-    def cpu(self) -> float:
-        """What the load costs the broker, in processors. (Some of it may come late.)"""
-        return self._median(self.beside, "cpu") - min(window.cpu for window in self.alone)
+    def of(self, name: str, figure: str) -> float:
+        return statistics.median(getattr(window, figure) for window in self.windows[name])
 
-    def check(self, most: float = MOST, most_p99: float | None = None):
-        for name, factor in (("p50", most), ("p99", most_p99 or most)):
-            bound = max(factor * self._median(self.alone, name), FLOOR)
-            assert self._median(self.beside, name) <= bound, f"{name}:\n{self}"
+    def cpu(self, name: str = BESIDE) -> float:
+        """What a load costs the broker, in processors. (Some of it may come late.)"""
+        return self.of(name, "cpu") - min(window.cpu for window in self.windows[ALONE])
+
+    def check(
+        self,
+        most: float = MOST,
+        floor: float = FLOOR,
+        name: str = BESIDE,
+        than: str = ALONE,
+    ):
+        """Beside one load p50 and p99 are at most so many times those beside another one."""
+        for figure in ("p50", "p99"):
+            bound = max(most * self.of(than, figure), floor)
+            assert self.of(name, figure) <= bound, f"{figure}, {name}:\n{self}"
 
     def __str__(self):
         return "\n".join(
-            f"{name}: p50 {self._median(windows, 'p50') * 1e3:.2f} ms, "
-            f"p99 {self._median(windows, 'p99') * 1e3:.2f} ms "
-            f"({', '.join(f'{window.p99 * 1e3:.1f}' for window in windows)}), "
-            f"{self._median(windows, 'cpu') * 100:.0f} % of a processor, "
+            f"{name}: p50 {self._all(name, 'p50')}, p99 {self._all(name, 'p99')}, "
+            f"{self.of(name, 'cpu') * 100:.0f} % of a processor and "
+            f"{self.of(name, 'stretch'):.1f} times as long as without others, "
             f"{sum(window.count for window in windows)} messages"
-            for name, windows in (("alone", self.alone), ("beside", self.beside))
+            for name, windows in self.windows.items()
+        )
+
+    def _all(self, name: str, figure: str) -> str:
+        windows = sorted(getattr(window, figure) * 1e3 for window in self.windows[name])
+        return (
+            f"{self.of(name, figure) * 1e3:.2f} ms ({', '.join(f'{one:.1f}' for one in windows)})"
         )
 
 
 def _window(broker, here, there, topic: str, name: str) -> Window:
     found: list[float] = []
+    there.forget()
     begun, used = time.monotonic(), cpu_seconds(broker.process.pid)
+    run, waited = node_seconds(broker.process.pid)
     while time.monotonic() < begun + SECONDS:
         payload = f"{name} {len(found)}".encode()
         since = time.monotonic()
         here.post(topic, payload)
-        there.wait_message(topic, payload)
-        found.append(time.monotonic() - since)
+        found.append(there.wait_message(topic, payload).time - since)
         time.sleep(PAUSE)
     took, used = time.monotonic() - begun, cpu_seconds(broker.process.pid) - used
+    now_run, now_waited = node_seconds(broker.process.pid)
     found.sort()
-    return Window(found[len(found) // 2], found[len(found) * 99 // 100], used / took, len(found))
+    return Window(
+        p50=found[len(found) // 2],
+        p99=found[len(found) * 99 // 100],
+        cpu=used / took,
+        stretch=1 + (now_waited - waited) / (now_run - run),
+        count=len(found),
+    )
 
 
 def compare(
-    near, far, topic: str, switch: Callable[[bool], None], arriving: bool = False
+    near,
+    far,
+    topic: str,
+    switch: Callable[[str], None],
+    loads: Sequence[str] = (ALONE, BESIDE),
+    arriving: bool = False,
 ) -> Comparison:
     """near: the broker under load; far: its neighbour. Both are in the overlay already.
+    switch begins the load of this name, and ends the one before it; ALONE is none.
     arriving: the messages go from far to near, else the other way."""
     here, there = near.client(topic), far.client(topic)
     if arriving:
         here, there = there, here
-    both = Comparison([], [])
+    both = Comparison({name: [] for name in loads})
     for number in range(WINDOWS):
-        for loaded, windows in ((False, both.alone), (True, both.beside)):
-            switch(loaded)
-            name = f"{'beside' if loaded else 'alone'} {number}"
-            windows.append(_window(near, here, there, topic, name))
-    switch(False)
+        for name in loads:
+            switch(name)
+            both.windows[name].append(_window(near, here, there, topic, f"{name} {number}"))
+    switch(ALONE)
     return both

@@ -15,3 +15,12 @@ def cpu_seconds(pid: int) -> float:
     """Processor time, of all its threads that run now."""
     tasks = pathlib.Path(f"/proc/{pid}/task").iterdir()
     return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+
+
+def node_seconds(pid: int) -> tuple[float, float]:
+    """How long a broker's node thread has run, and has waited for a processor to run on."""
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        if (task / "comm").read_text() == "p2panda\n":
+            run, waited, _ = (task / "schedstat").read_text().split()
+            return int(run) / 1e9, int(waited) / 1e9
+    raise LookupError(f"{pid} has no such thread")

@@ -11,8 +11,9 @@
  *   frame <hex>            any frame, without its length
  *   shuffles <count>       from now on so many Shuffles a second on the last stream, each of 64
  *                          nodes that nobody knows and that could exist; 0: no more
- *   forge <count>          from now on so many signed messages a second on the last stream, whose
- *                          author and signature could be and are not; 0: no more
+ *   forge <version> <count>  from now on so many signed messages a second on the last stream, whose
+ *                          author and signature could be and are not; 0: no more. Version 1 is the
+ *                          one that there is
  *   connect                another connection, which is used from then on
  *   close                  ends the one before it
  *
@@ -47,6 +48,7 @@ static size_t shuffles; /* each time */
 static uv_timer_t forge_timer;
 static size_t forge_count; /* each time */
 static uint32_t forged;
+static uint8_t forge_version;
 static struct id peer;
 static struct address peer_address;
 static struct quic_connection *connection, *before, *ending;
@@ -253,7 +255,9 @@ static int try_forged(void)
 	memcpy(signature, identity.id.bytes, ID_SIZE);
 	signature[63] &= 0x0f;
 	writer_init(&writer, content, sizeof content);
-	writer_bytes(&writer, "\x86\x01\x58\x20", 4);
+	writer_u8(&writer, 0x86);
+	writer_u8(&writer, forge_version);
+	writer_bytes(&writer, "\x58\x20", 2);
 	writer_bytes(&writer, identity.id.bytes, ID_SIZE);
 	writer_bytes(&writer, "\x58\x40", 2);
 	writer_bytes(&writer, signature, sizeof signature);
@@ -274,8 +278,9 @@ static void on_forge(uv_timer_t *timer)
 	}
 }
 
-static void forge(unsigned long per_second)
+static void forge(uint8_t version, unsigned long per_second)
 {
+	forge_version = version;
 	forge_count = per_second * FORGE_MS / 1000;
 	if (forge_count == 0)
 		uv_timer_stop(&forge_timer);
@@ -324,8 +329,8 @@ static void on_command(char *line)
 		puts("shuffles");
 		return;
 	}
-	if (strcmp(word, "forge") == 0 && hex) {
-		forge(strtoul(hex, NULL, 10));
+	if (strcmp(word, "forge") == 0 && more) {
+		forge((uint8_t)strtoul(hex, NULL, 10), strtoul(more, NULL, 10));
 		return;
 	}
 	if (more) {

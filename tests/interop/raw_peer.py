@@ -65,11 +65,11 @@ class RawPeer:
         self.send("shuffles", str(per_second))
         self.wait("shuffles", told + 1)
 
-    def forge(self, per_second: int) -> int:
+    def forge(self, per_second: int, version: int = 1) -> int:
         """From now on signed messages there whose signature is false; 0: no more. Returns how many
         there have been."""
         told = sum(line.startswith("forged") for line in self.lines())
-        self.send("forge", str(per_second))
+        self.send("forge", str(version), str(per_second))
         return int(self.wait("forged", told + 1).split()[1])
 
     def connect(self):

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from identity import overlay, random_topic
-from latency import SECONDS, WINDOWS, compare
+from latency import BESIDE, SECONDS, WINDOWS, compare
 from raw_discovery import RawNode
 from settings import scaled
 
@@ -90,7 +90,7 @@ def test_an_honest_neighbour_notices_nothing(brokers, keys, at_once):
     near.wait_number("neighbours", 1), far.wait_number("neighbours", 1)
     with contextlib.ExitStack() as stack:
         forgers = Forgers(stack, near, keys, at_once)
-        both = compare(near, far, topic, forgers.switch)
+        both = compare(near, far, topic, lambda load: forgers.switch(load == BESIDE))
         sessions, bad = forgers.sessions, near.number("discovery/bad_infos")
     print(both)
     print(f"{both.cpu() * 100:.0f} % of a processor, {sessions} sessions, {bad} infos in vain")

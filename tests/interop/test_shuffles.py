@@ -7,7 +7,7 @@ import secrets
 import pytest
 
 from identity import overlay, random_topic
-from latency import compare
+from latency import ALONE, BESIDE, compare
 from raw_peer import RawPeer
 
 # Of 64 nodes each, 10 us a node: two thirds of a processor if all of them were looked at.
@@ -29,9 +29,9 @@ def test_an_honest_neighbour_notices_nothing(brokers):
     hostile.join(id)
     near.wait_number("neighbours", 2)
 
-    def switch(loaded: bool):
-        hostile.shuffles(PER_SECOND if loaded else 0)
-        if not loaded:
+    def switch(load: str):
+        hostile.shuffles(PER_SECOND if load == BESIDE else 0)
+        if load == ALONE:
             # Comes after the last of them: none is under way then.
             last = secrets.token_bytes(8)
             hostile.gossip(last)

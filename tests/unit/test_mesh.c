@@ -1061,8 +1061,8 @@ static struct message *made_by(size_t author, unsigned number)
 	return message;
 }
 
-/* A neighbour brings this: whether it is told to be signed. */
-static bool arrives(struct connection *connection, const uint8_t *content, size_t size)
+/* A neighbour brings this. */
+static void bring(struct connection *connection, const uint8_t *content, size_t size)
 {
 	struct message *message = message_new(content, size);
 	struct wire_message gossip = {.type = WIRE_GOSSIP,
@@ -1070,24 +1070,41 @@ static bool arrives(struct connection *connection, const uint8_t *content, size_
 			.content = content,
 			.size = size,
 			.scope = WIRE_SWARM}};
-	bool is_signed = false, is_there = false;
-	struct mesh_effect effect;
 
 	say_message(connection, &gossip);
 	message_unref(message);
+}
+
+/* The next message that the owner is told of; its reference is the caller's. NULL: none. */
+static struct message *told(bool *is_signed)
+{
+	struct mesh_effect effect;
+
 	while (mesh_effect(node.mesh, &effect)) {
-		if (effect.type != MESH_EVENT)
-			continue;
-		if (effect.event.type == NODE_MESSAGE) {
-			assert_memory_equal(effect.event.message->content, content, size);
-			is_there = true;
-			is_signed = effect.event.is_signed;
+		if (effect.type == MESH_EVENT && effect.event.type == NODE_MESSAGE) {
+			*is_signed = effect.event.is_signed;
+			return effect.event.message;
 		}
-		message_unref(effect.event.message);
-		memory_free(effect.event.text);
+		if (effect.type == MESH_EVENT)
+			memory_free(effect.event.text);
 	}
+	return NULL;
+}
+
+/* A neighbour brings this: whether it is told at once to be signed. */
+static bool arrives(struct connection *connection, const uint8_t *content, size_t size)
+{
+	bool is_signed;
+	struct message *message;
+
+	drop_effects();
+	bring(connection, content, size);
+	message = told(&is_signed);
 	/* Whatever it is. */
-	assert_true(is_there);
+	assert_non_null(message);
+	assert_int_equal(message->size, size);
+	assert_memory_equal(message->content, content, size);
+	message_unref(message);
 	return is_signed;
 }
 
@@ -1100,7 +1117,8 @@ static bool a_true_one_arrives(struct connection *connection, unsigned number)
 	return is_signed;
 }
 
-static void false_ones_arrive(struct connection *connection, unsigned from, unsigned count)
+/* Each another one. */
+static void bring_false_ones(struct connection *connection, unsigned from, unsigned count)
 {
 	static uint8_t content[256];
 	struct message *message = made_by(3, 0);
@@ -1112,8 +1130,23 @@ static void false_ones_arrive(struct connection *connection, unsigned from, unsi
 		/* The signature's first half. */
 		content[40] = (uint8_t)i;
 		content[41] = (uint8_t)(i >> 8);
-		assert_false(arrives(connection, content, size));
+		bring(connection, content, size);
 	}
+}
+
+/* How many the owner is told of; none of them is true. */
+static unsigned told_false(void)
+{
+	struct message *message;
+	unsigned count = 0;
+	bool is_signed;
+
+	while ((message = told(&is_signed))) {
+		assert_false(is_signed);
+		message_unref(message);
+		count++;
+	}
+	return count;
 }
 
 static void who_has_signed_it_is_told(void **state)
@@ -1146,41 +1179,82 @@ static void who_has_signed_it_is_told(void **state)
 }
 
 /* What one neighbour brings is looked at LIMIT_SIGNED_VERIFIED_PER_NEIGHBOUR times a second, and
- * takes nothing from another one; but there are no more than LIMIT_SIGNED_VERIFIED in all. */
-static void each_neighbour_has_its_part(void **state)
+ * takes nothing from another one. */
+static void who_brings_too_much_waits(void **state)
 {
 	/* At once a quarter of it. */
-	const unsigned part = LIMIT_SIGNED_VERIFIED_PER_NEIGHBOUR / 4,
-		       all = LIMIT_SIGNED_VERIFIED / 4;
-	struct connection *hostile, *others, *honest;
+	const unsigned part = LIMIT_SIGNED_VERIFIED_PER_NEIGHBOUR / 4;
+	struct connection *hostile, *honest;
 
 	join(&topic);
 	hostile = befriend(5);
-	others = befriend(1);
 	honest = befriend(2);
 	mesh_verify(node.mesh, &topic, true);
-	false_ones_arrive(hostile, 0, part);
+	bring_false_ones(hostile, 0, part);
+	assert_int_equal(told_false(), part);
 	assert_int_equal(counted(COUNTER_BAD_SIGNATURE), part);
+	bring_false_ones(hostile, part, LIMIT_SIGNED_WAITING_PER_OVERLAY);
+	assert_int_equal(told_false(), 0);
+	assert_true(a_true_one_arrives(honest, 1));
 	assert_int_equal(counted(COUNTER_LIMIT_VERIFIED), 0);
-	false_ones_arrive(hostile, part, 1000);
-	assert_int_equal(counted(COUNTER_BAD_SIGNATURE), part);
-	assert_int_equal(counted(COUNTER_LIMIT_VERIFIED), 1000);
-	/* Not even its true ones. */
-	assert_false(a_true_one_arrives(hostile, 1));
-	assert_true(a_true_one_arrives(honest, 2));
-
-	false_ones_arrive(others, 10000, part - 1);
-	assert_int_equal(counted(COUNTER_BAD_SIGNATURE), all - 1);
-	assert_int_equal(counted(COUNTER_LIMIT_VERIFIED), 1001);
-	assert_false(a_true_one_arrives(honest, 3));
-	assert_int_equal(counted(COUNTER_LIMIT_VERIFIED), 1002);
+	/* What is more is told as it is: not even its true ones. */
+	assert_false(a_true_one_arrives(hostile, 2));
+	bring_false_ones(hostile, 10000, 10);
+	assert_int_equal(told_false(), 10);
+	assert_int_equal(counted(COUNTER_LIMIT_VERIFIED), 11);
 	/* Time goes on. */
+	assert_int_equal(mesh_deadline(node.mesh), NOW + S / LIMIT_SIGNED_VERIFIED_PER_NEIGHBOUR);
 	pass(S / LIMIT_SIGNED_VERIFIED_PER_NEIGHBOUR);
-	assert_true(a_true_one_arrives(hostile, 4));
-	assert_true(a_true_one_arrives(honest, 5));
-	assert_false(a_true_one_arrives(honest, 6));
+	assert_int_equal(told_false(), 1);
 	pass(S);
-	assert_true(a_true_one_arrives(honest, 7));
+	assert_int_equal(counted(COUNTER_BAD_SIGNATURE), 2 * part + 1);
+	pass(S);
+	assert_int_equal(counted(COUNTER_BAD_SIGNATURE), part + LIMIT_SIGNED_WAITING_PER_OVERLAY);
+	assert_true(a_true_one_arrives(hostile, 3));
+}
+
+/* Not even in one and the same turn of the loop. */
+static void nobody_waits_behind_a_crowd(void **state)
+{
+	struct connection *hostile, *honest;
+	struct message *message, *first;
+	bool is_signed;
+
+	join(&topic);
+	hostile = befriend(5);
+	honest = befriend(2);
+	mesh_verify(node.mesh, &topic, true);
+	drop_effects();
+	node.late = true;
+	bring_false_ones(hostile, 0, 100);
+	message = made_by(3, 1);
+	bring(honest, message->content, message->size);
+	assert_int_equal(told_false(), 0);
+	node.late = false;
+	pass(MS);
+	first = told(&is_signed);
+	assert_non_null(first);
+	assert_true(is_signed);
+	assert_int_equal(first->size, message->size);
+	assert_memory_equal(first->content, message->content, message->size);
+	assert_int_equal(told_false(), 100);
+	message_unref(first);
+	message_unref(message);
+}
+
+static void what_waits_is_told_before_its_overlay_is_left(void **state)
+{
+	struct connection *connection;
+
+	join(&topic);
+	connection = befriend(5);
+	mesh_verify(node.mesh, &topic, true);
+	drop_effects();
+	node.late = true;
+	bring_false_ones(connection, 0, 3);
+	mesh_leave(node.mesh, &node.time, &topic);
+	assert_int_equal(told_false(), 3);
+	assert_int_equal(counted(COUNTER_BAD_SIGNATURE), 0);
 }
 
 static void where_nobody_wants_it_one_a_minute_is_looked_at(void **state)
@@ -1189,13 +1263,10 @@ static void where_nobody_wants_it_one_a_minute_is_looked_at(void **state)
 
 	join(&topic);
 	connection = befriend(5);
-	/* Until one is true. */
-	false_ones_arrive(connection, 0, 2);
-	assert_int_equal(counted(COUNTER_BAD_SIGNATURE), 2);
 	assert_true(a_true_one_arrives(connection, 1));
 	assert_false(a_true_one_arrives(connection, 2));
-	false_ones_arrive(connection, 2, 2);
-	assert_int_equal(counted(COUNTER_BAD_SIGNATURE), 2);
+	bring_false_ones(connection, 2, 2);
+	assert_int_equal(counted(COUNTER_BAD_SIGNATURE), 0);
 	pass(60 * S - 1);
 	assert_false(a_true_one_arrives(connection, 3));
 	pass(1);
@@ -1206,6 +1277,23 @@ static void where_nobody_wants_it_one_a_minute_is_looked_at(void **state)
 	assert_true(a_true_one_arrives(connection, 7));
 	mesh_verify(node.mesh, &topic, false);
 	assert_false(a_true_one_arrives(connection, 8));
+}
+
+/* False ones are no reason to look at all of them; but the next true one is not a minute away. */
+static void where_nobody_wants_it_false_ones_cost_little(void **state)
+{
+	struct connection *connection;
+
+	join(&topic);
+	connection = befriend(5);
+	bring_false_ones(connection, 0, 1000);
+	assert_int_equal(told_false(), 1000);
+	assert_int_equal(counted(COUNTER_BAD_SIGNATURE), 1);
+	assert_int_equal(counted(COUNTER_LIMIT_VERIFIED), 0);
+	pass(100 * MS - 1);
+	assert_false(a_true_one_arrives(connection, 1));
+	pass(1);
+	assert_true(a_true_one_arrives(connection, 2));
 }
 
 static void other_forms_are_plain(void **state)
@@ -1367,8 +1455,11 @@ int main(void)
 		TEST_PACED(alone_they_do_not_wait_for_ever),
 		TEST_PACED(what_waits_when_it_is_left),
 		TEST(who_has_signed_it_is_told),
-		TEST(each_neighbour_has_its_part),
+		TEST(who_brings_too_much_waits),
+		TEST(nobody_waits_behind_a_crowd),
+		TEST(what_waits_is_told_before_its_overlay_is_left),
 		TEST(where_nobody_wants_it_one_a_minute_is_looked_at),
+		TEST(where_nobody_wants_it_false_ones_cost_little),
 		TEST(other_forms_are_plain),
 		TEST(it_is_over_at_once_if_nobody_is_there),
 		TEST(it_is_over_when_all_is_said),
