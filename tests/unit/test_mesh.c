@@ -14,10 +14,12 @@
 #include "bridge/bytes/reader.h"
 #include "bridge/discovery/session.h"
 #include "bridge/error.h"
+#include "bridge/gossip/addr_info.h"
 #include "bridge/gossip/frame.h"
 #include "bridge/memory.h"
 #include "bridge/mesh/mesh.h"
 #include "bridge/messages/signed.h"
+#include "bridge/peers/link.h"
 #include "support_heap.h"
 
 #define MS	 UINT64_C(1000000)
@@ -58,6 +60,8 @@ static struct {
 	size_t credit; /* streams that each peer grants us */
 	bool late;
 	unsigned signed_rate;
+	bool at_relay; /* node 2 is configured to be at a relay */
+	char asked[RELAY_URL_SIZE]; /* the last relay that the port was asked for */
 	char calls[TEXT_MAX]; /* of the port, one after the other */
 } node;
 
@@ -109,7 +113,8 @@ static int port_dial(void *context, enum mesh_protocol protocol, const struct id
 {
 	struct connection *connection = connection_new(number_of(peer), protocol);
 
-	note("dial %zu%s", connection->node, protocol == MESH_GOSSIP ? "" : " (discovery)");
+	note("dial %zu%s%s", connection->node, protocol == MESH_GOSSIP ? "" : " (discovery)",
+		address_is_relay(address) ? " by relay" : "");
 	connection->ours = ours;
 	*out = connection;
 	return ERROR_NONE;
@@ -189,18 +194,36 @@ static bool port_is_late(void *context)
 	return node.late;
 }
 
+static struct relay_url relay_url(const char *text)
+{
+	struct relay_url url;
+
+	assert_int_equal(relay_url_parse(text, strlen(text), &url), 0);
+	return url;
+}
+
+static bool port_relay(void *context, const struct relay_url *url, struct address *address)
+{
+	snprintf(node.asked, sizeof node.asked, "%s", url->text);
+	*address = relay_url_address(url);
+	return strcmp(url->host, "relay.example") == 0;
+}
+
 /* ---- a life ---- */
 
 static const struct mesh_port port = {NULL, port_dial, port_own_connection, port_close,
 	port_set_stranger, port_open, port_own_stream, port_send, port_finish, port_stop,
-	port_is_late, NULL};
+	port_is_late, port_relay};
 
 /* Two peers, 1 and 2, and a bootstrap, 3. */
 static int make(struct mesh **out)
 {
 	static const struct node_host advertised = {"host.example", 2022};
 	const struct node_peer peers[2] = {{.id = identities[1].id, .hosts_count = 1},
-		{.id = identities[2].id, .hosts_count = 1}};
+		{.id = identities[2].id,
+			.hosts_count = 1,
+			.relays_count = node.at_relay,
+			.relays = {relay_url("https://relay.example")}}};
 	const struct node_peer bootstrap = {.id = identities[3].id, .hosts_count = 1};
 	const struct node_config config = {
 		.identity = &identities[0],
@@ -237,7 +260,7 @@ static int begin(void)
 	return error ? error : mesh_begin(node.mesh, &node.time, &bound, 1);
 }
 
-static int setup_node(unsigned signed_rate)
+static int make_identities(unsigned signed_rate)
 {
 	uint8_t secret[IDENTITY_SECRET_SIZE] = {0};
 
@@ -251,6 +274,13 @@ static int setup_node(unsigned signed_rate)
 		if (identity_from_secret(secret, &identities[i]))
 			return -1;
 	}
+	return 0;
+}
+
+static int setup_node(unsigned signed_rate)
+{
+	if (make_identities(signed_rate))
+		return -1;
 	heap_begin();
 	assert_int_equal(make(&node.mesh), 0);
 	return 0;
@@ -285,6 +315,24 @@ static int setup_begun(unsigned signed_rate)
 static int setup(void **state)
 {
 	return setup_begun(0);
+}
+
+static int begin_node(void)
+{
+	heap_begin();
+	assert_int_equal(make(&node.mesh), 0);
+	assert_int_equal(begin(), 0);
+	mesh_turn(node.mesh, &node.time);
+	drop_effects();
+	return 0;
+}
+
+static int setup_relay(void **state)
+{
+	if (make_identities(0))
+		return -1;
+	node.at_relay = true;
+	return begin_node();
 }
 
 static int setup_paced(void **state)
@@ -363,14 +411,19 @@ static void resolve(size_t number)
 	mesh_turn(node.mesh, &node.time);
 }
 
+static void connect_at(struct connection *connection, const struct address *address)
+{
+	connection->open = true;
+	mesh_connected(node.mesh, &node.time, connection->protocol, connection, connection->ours,
+		&identities[connection->node].id, address);
+	mesh_turn(node.mesh, &node.time);
+}
+
 static void connect_to(struct connection *connection)
 {
 	const struct address address = address_of(connection->node);
 
-	connection->open = true;
-	mesh_connected(node.mesh, &node.time, connection->protocol, connection, connection->ours,
-		&identities[connection->node].id, &address);
-	mesh_turn(node.mesh, &node.time);
+	connect_at(connection, &address);
 }
 
 /* What a peer says on its stream, on the connection's last place. */
@@ -643,6 +696,113 @@ static void a_newer_info_of_ours_is_surpassed(void **state)
 	tell_own(WALL + LIMIT_FUTURE_US + 1, false);
 	assert_effects("");
 	assert_int_equal(counters_get(&node.counters, COUNTER_DISCOVERED), 4);
+}
+
+/* ---- relays ---- */
+
+static struct address relay_address(void)
+{
+	const struct relay_url url = relay_url("https://relay.example");
+
+	return relay_url_address(&url);
+}
+
+static void a_relay_is_used_until_there_is_a_better_way(void **state)
+{
+	const struct address relay = relay_address();
+
+	join(&topic);
+	assert_calls("dial 2 by relay; ");
+	connect_at(&node.connections[0], &relay);
+	assert_calls("open 2; NEIGHBOR; JOIN; ");
+	assert_int_equal(mesh_figures(node.mesh).relayed, 1);
+	/* Where it is otherwise is found out: it is tried there at once. */
+	resolve(2);
+	assert_calls("dial 2; ");
+	connect_to(&node.connections[1]);
+	assert_calls("finish; ");
+	assert_int_equal(mesh_figures(node.mesh).relayed, 0);
+	pass(LINK_OLD_MS * MS);
+	assert_non_null(strstr(node.calls, "open 2; "));
+	node.calls[0] = '\0';
+	/* The direct one is gone: both ways again. */
+	close_connection(&node.connections[0]);
+	close_connection(&node.connections[1]);
+	mesh_turn(node.mesh, &node.time);
+	assert_calls("dial 2; dial 2 by relay; ");
+}
+
+static void a_relay_that_is_back_is_a_time_to_dial(void **state)
+{
+	const struct closing closing = {.timeout = true, .text = "handshake timed out"};
+	struct connection *connection = &node.connections[0];
+
+	join(&topic);
+	assert_calls("dial 2 by relay; ");
+	mesh_closed(node.mesh, &node.time, MESH_GOSSIP, connection->ours, &closing);
+	connection->ours = NULL;
+	mesh_turn(node.mesh, &node.time);
+	assert_calls("");
+	mesh_relay_up(node.mesh, &node.time);
+	assert_calls("dial 2 by relay; ");
+}
+
+static void where_we_are_is_told(void **state)
+{
+	const struct relay_url home = relay_url("https://Home.example:443");
+	static struct wire_message message;
+	struct addr_info info;
+	struct frame *join_frame;
+
+	mesh_relay(node.mesh, &node.time, &home);
+	mesh_turn(node.mesh, &node.time);
+	assert_effects("value +1; ");
+	mesh_relay(node.mesh, &node.time, &home);
+	mesh_turn(node.mesh, &node.time);
+	assert_effects("");
+	join(&topic);
+	resolve(1);
+	connect_to(&node.connections[0]);
+	/* The header, a Neighbor, and the Join. */
+	join_frame = node.connections[0].streams[0].frames->next->next;
+	assert_int_equal(wire_decode(join_frame->head + 4, join_frame->head_size - 4, &message), 0);
+	assert_int_equal(message.type, WIRE_JOIN);
+	assert_int_equal(
+		addr_info_decode(message.join.data.bytes, message.join.data.size, &info), 0);
+	assert_int_equal(info.relay_size, strlen("https://home.example/"));
+	assert_memory_equal(info.relay, "https://home.example/", info.relay_size);
+	mesh_relay(node.mesh, &node.time, NULL);
+	mesh_turn(node.mesh, &node.time);
+}
+
+static void a_neighbour_speaks_of_a_relay(const char *url, bool dialled)
+{
+	static struct wire_message message = {.type = WIRE_FORWARD_JOIN, .forward_join = {.ttl = 6}};
+	struct addr_info info = {.relay = url, .relay_size = strlen(url)};
+	struct connection *connection;
+	uint8_t data[512];
+
+	join(&topic);
+	connection = befriend(1);
+	node.calls[0] = '\0';
+	message.forward_join.peer.id = identities[5].id;
+	message.forward_join.peer.data.size = (size_t)addr_info_encode(&info, data, sizeof data);
+	message.forward_join.peer.data.bytes = data;
+	say_message(connection, &message);
+	assert_string_equal(node.asked, url);
+	assert_int_equal(strstr(node.calls, "dial 5 by relay; ") != NULL, dialled);
+	assert_null(strstr(node.calls, "dial 5; "));
+	drop_effects();
+}
+
+static void a_relay_that_may_be_used(void **state)
+{
+	a_neighbour_speaks_of_a_relay("https://relay.example/", true);
+}
+
+static void a_relay_that_may_not_be_used(void **state)
+{
+	a_neighbour_speaks_of_a_relay("http://127.0.0.1:22/", false);
 }
 
 /* ---- overlays ---- */
@@ -1419,6 +1579,7 @@ static void a_dial_without_memory_is_made_later(void **state)
 
 #define TEST(name)     cmocka_unit_test_setup_teardown(name, setup, teardown)
 #define TEST_NEW(name) cmocka_unit_test_setup_teardown(name, setup_new, teardown)
+#define TEST_RELAY(name) cmocka_unit_test_setup_teardown(name, setup_relay, teardown)
 #define TEST_PACED(name) cmocka_unit_test_setup_teardown(name, setup_paced, teardown)
 
 int main(void)
@@ -1434,6 +1595,11 @@ int main(void)
 		TEST_NEW(a_kept_value_that_is_none_is_of_no_account),
 		TEST(a_clock_that_is_set_makes_infos_new),
 		TEST(a_newer_info_of_ours_is_surpassed),
+		TEST_RELAY(a_relay_is_used_until_there_is_a_better_way),
+		TEST_RELAY(a_relay_that_is_back_is_a_time_to_dial),
+		TEST(where_we_are_is_told),
+		TEST(a_relay_that_may_be_used),
+		TEST(a_relay_that_may_not_be_used),
 		TEST(who_is_joined_is_dialled_and_asked),
 		TEST(a_first_neighbour_is_told_in_order),
 		TEST(what_gives_way_is_told),
