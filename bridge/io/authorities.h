@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Whose certificates are believed: the system's authorities and those of one more file, in OpenSSL's
- * client context. Read when they are first wanted, and again after a day, in libuv's pool: some 150
- * certificates are 6 to 9 ms of work. The loop's thread.
+ * Whose certificates are believed: the system's authorities and those of one more file, in a client
+ * context of OpenSSL. Read when they are first wanted, and again after a day, in libuv's pool: some
+ * 150 certificates are 6 to 9 ms of work. The loop's thread.
  */
 #ifndef BRIDGE_IO_AUTHORITIES_H
 #define BRIDGE_IO_AUTHORITIES_H

@@ -295,7 +295,7 @@ static void on_timer(uv_timer_t *timer)
 	step(dial);
 }
 
-/* Ends what has taken too long. Returns when the oldest one has, which runs on; UINT64_MAX: none. */
+/* Ends what has taken too long. Returns when the oldest one left will have; UINT64_MAX: none is. */
 static uint64_t end_old(struct dial *dial, uint64_t now)
 {
 	for (size_t i = 0; i < dial->begun; i++) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Names of hosts, and to which addresses they lead now. Each name is looked up on its own, so that
+ * Names of hosts, and which addresses they have now. Each name is looked up on its own, so that
  * one that nobody answers for holds up no other; who asks for a name that is being looked up gets
  * that answer; literal addresses are answered without asking anybody. The loop's thread.
  */
@@ -15,7 +15,7 @@
 struct names;
 struct name_look_up;
 
-/* Ports are 0. failure: why there is no address, without the name; else empty. The query is over. */
+/* Ports are 0. failure: why there is no address, without the name, or empty. The query is over. */
 typedef void names_answer(
 	void *context, const struct address *addresses, size_t count, const char *failure);
 
@@ -37,8 +37,9 @@ void names_stop(struct names *names);
 /* When the loop has ended. NULL is fine. */
 void names_free(struct names *names);
 
-/* The answer comes from the loop. An empty name has no address, which is no failure. The query must not be under way, and must not move while it is.
- * ERROR_NOMEM, ERROR_CLOSED (stopped): then there will be none. */
+/* The answer comes from the loop. An empty name has no address, which is no failure. The query must
+ * not be under way, and must not move while it is. ERROR_NOMEM, ERROR_CLOSED (stopped): then there
+ * is no answer. */
 int names_ask(struct names *names, const char *name, names_answer *answer, void *context,
 	struct name_query *query);
 /* There will be no answer. Fine if nothing is asked. */

@@ -28,8 +28,8 @@ struct relaying {
 	struct line *lines; /* the others are closing */
 	unsigned closing;
 	bool stopped;
-	bool draining; /* effects are being carried out */
-	bool is_due;   /* one of the lines is */
+	bool busy;	  /* effects are being carried out, or bytes are taken in */
+	bool is_due;	  /* one of the lines is */
 	size_t unwritten; /* bytes that were sent and not written, about */
 	void (*closed)(void *context);
 	void *closed_context;
@@ -68,7 +68,7 @@ static void write_all(struct relaying *relaying, uint64_t now)
 {
 	struct line *line;
 
-	if (!relaying->is_due)
+	if (!relaying->is_due || relaying->busy)
 		return;
 	relaying->is_due = false;
 	relaying->unwritten = 0;
@@ -93,7 +93,9 @@ static void on_data(void *context, const uint8_t *data, size_t size)
 	struct line *line = context;
 	uint64_t now = uv_hrtime();
 
+	line->relaying->busy = true; /* the owner may come back with what it sends */
 	relays_received(line->relaying->relays, now, line->number, data, size);
+	line->relaying->busy = false;
 	drain(line->relaying, now);
 }
 
@@ -224,12 +226,12 @@ static void drain(struct relaying *relaying, uint64_t now)
 {
 	struct relays_effect effect;
 
-	if (relaying->draining)
+	if (relaying->busy)
 		return;
-	relaying->draining = true;
+	relaying->busy = true;
 	while (!relaying->stopped && relays_effect(relaying->relays, &effect))
 		carry_out(relaying, now, &effect);
-	relaying->draining = false;
+	relaying->busy = false;
 }
 
 /* ---- beginning and end ---- */
@@ -349,7 +351,7 @@ bool relaying_send(struct relaying *relaying, uint64_t now, const struct address
 		return false;
 	sent = relays_send(relaying->relays, now, relay, to, data, size, segment);
 	drain(relaying, now);
-	relaying->unwritten += size;
+	relaying->unwritten += sent ? size : 0;
 	if (relaying->unwritten >= MUCH)
 		write_all(relaying, now);
 	return sent;

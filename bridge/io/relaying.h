@@ -18,8 +18,9 @@
 
 struct relaying;
 
-/* Called from the loop, and from within any call here that takes the time. Within datagram and gone
- * only relaying_send and relaying_admit may be called, within the others nothing of this interface. */
+/* Called from the loop, and from within calls here that take the time. Within datagram and gone
+ * nothing may be called but relaying_send, relaying_admit and what asks; within the others
+ * everything but relaying_stop and relaying_free. What is pointed to is valid until such a call. */
 struct relaying_callbacks {
 	/* See relays_port. */
 	void (*datagram)(void *context, const struct address *relay, const struct id *from,

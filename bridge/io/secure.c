@@ -133,6 +133,26 @@ static void say_untrusted(struct secure *secure, X509 *certificate, int error)
 				: "; the system has none: no ca-certificates?");
 }
 
+static void say_dates(struct secure *secure, const X509 *certificate, bool expired)
+{
+	char text[32];
+
+	show_time(text, sizeof text,
+		expired ? X509_get0_notAfter(certificate) : X509_get0_notBefore(certificate));
+	trouble_set(&secure->verified, TROUBLE_EXPIRED,
+		expired ? "expired on %s, or this machine's clock is wrong"
+			: "not valid before %s, or this machine's clock is wrong",
+		text);
+}
+
+static void say_other_host(struct secure *secure, X509 *certificate)
+{
+	char text[128];
+
+	show_hosts(text, sizeof text, certificate);
+	trouble_set(&secure->verified, TROUBLE_OTHER_HOST, "it is for another host: %s", text);
+}
+
 /* Called for each thing that is wrong with the chain: the first one is the reason. */
 static int on_verify(int good, X509_STORE_CTX *store)
 {
@@ -140,7 +160,6 @@ static int on_verify(int good, X509_STORE_CTX *store)
 	struct secure *secure = SSL_get_app_data(ssl);
 	X509 *certificate = X509_STORE_CTX_get_current_cert(store);
 	int error = X509_STORE_CTX_get_error(store);
-	char text[128];
 
 	if (good || secure->verified.kind != TROUBLE_NONE)
 		return good;
@@ -157,23 +176,14 @@ static int on_verify(int good, X509_STORE_CTX *store)
 		break;
 	case X509_V_ERR_HOSTNAME_MISMATCH:
 	case X509_V_ERR_IP_ADDRESS_MISMATCH:
-		show_hosts(text, sizeof text, X509_STORE_CTX_get0_cert(store));
-		trouble_set(&secure->verified, TROUBLE_OTHER_HOST,
-			"it is for another host: %s", text);
+		say_other_host(secure, X509_STORE_CTX_get0_cert(store));
 		break;
 	case X509_V_ERR_CERT_HAS_EXPIRED:
-		show_time(text, sizeof text, X509_get0_notAfter(certificate));
-		trouble_set(&secure->verified, TROUBLE_EXPIRED,
-			"expired on %s, or this machine's clock is wrong", text);
-		break;
 	case X509_V_ERR_CERT_NOT_YET_VALID:
-		show_time(text, sizeof text, X509_get0_notBefore(certificate));
-		trouble_set(&secure->verified, TROUBLE_EXPIRED,
-			"not valid before %s, or this machine's clock is wrong", text);
+		say_dates(secure, certificate, error == X509_V_ERR_CERT_HAS_EXPIRED);
 		break;
 	default:
-		trouble_set(&secure->verified, TROUBLE_UNTRUSTED,
-			"%s",
+		trouble_set(&secure->verified, TROUBLE_UNTRUSTED, "%s",
 			X509_verify_cert_error_string(error));
 	}
 	return 0;

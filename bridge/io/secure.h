@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * TLS towards a server of the web (quic/tls.h is the one below QUIC), without a socket: bytes of the
- * network in, bytes for the network out. TLS 1.2 or 1.3; the certificate must be of an authority in
- * the context and of the host; we show none; ALPN http/1.1. The loop's thread.
+ * TLS towards a server of the web (quic/tls.h is the one below QUIC), without a socket: bytes from
+ * the network in, bytes for the network out. TLS 1.2 or 1.3; the certificate must be of the host
+ * and of an authority in the context; we show none; ALPN http/1.1. The loop's thread.
  */
 #ifndef BRIDGE_IO_SECURE_H
 #define BRIDGE_IO_SECURE_H

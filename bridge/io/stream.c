@@ -79,7 +79,7 @@ static void on_tcp_closed(uv_handle_t *handle)
 
 static void on_timer(uv_timer_t *timer);
 
-/* stream->trouble is set: it is told from the loop, for this may be within a call of the owner's. */
+/* Tells stream->trouble, but from the loop: this may be within a call of the owner's. */
 static void fail(struct stream *stream)
 {
 	if (stream->phase == OVER)
@@ -429,8 +429,10 @@ int stream_open(const struct stream_io *io, const struct stream_target *target,
 	uv_timer_init(io->loop, &stream->timer);
 	stream->timer.data = stream;
 	stream->handles = 1;
-	error = target->tls ? authorities_ask(io->authorities, on_authorities, stream, &stream->query)
-			    : dial(stream);
+	if (target->tls)
+		error = authorities_ask(io->authorities, on_authorities, stream, &stream->query);
+	else
+		error = dial(stream);
 	if (error) {
 		stream_close(stream, NULL, NULL);
 		return ERROR_NOMEM;

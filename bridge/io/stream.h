@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * One connection to a server, by TCP or by TLS above it (secure.h): opened by name (dial.h), bounded
- * both ways, its failures told in words. Nothing blocks. The loop's thread.
+ * One connection to a server, by TCP or by TLS above it (secure.h): opened by name (dial.h), with
+ * bounds both ways, its failures told in words. Nothing blocks. The loop's thread.
  */
 #ifndef BRIDGE_IO_STREAM_H
 #define BRIDGE_IO_STREAM_H

@@ -28,8 +28,8 @@ enum trouble_kind {
 	TROUBLE_CLOSED,	    /* by the server, or by what is between */
 };
 
-/* text: what the kind does not say, a few words fit for brackets, without the server's name. What the
- * network has said is in it with printable ASCII characters only. */
+/* text: what the kind does not say, a few words fit for brackets, without the server's name. What
+ * is the network's in it is printable ASCII. */
 struct trouble {
 	enum trouble_kind kind;
 	char text[TROUBLE_SIZE];
