@@ -29,6 +29,7 @@ from identity import make_identity
 from mqtt import Client
 from netns import PORT, Host
 from ports import free_port
+from process import Process
 from settings import PATIENCE
 
 STATUS = "$SYS/broker/p2panda/"
@@ -103,12 +104,11 @@ class Broker:
         self.process: subprocess.Popen | None = None
         self._monitor: Client | None = None
         self._clients: list[Client] = []
-        self._reader: threading.Thread | None = None
+        self._process: Process | None = None
         # Guarded by _changed.
         self._changed = threading.Condition()
         self._log: list[str] = []
         self._started_at_line = 0
-        self._ended = True
 
     # -- configuration -------------------------------------------------------
 
@@ -173,18 +173,15 @@ class Broker:
             command = self.host.command(*command)
         with self._changed:
             self._started_at_line = len(self._log)
-            self._ended = False
-        self.process = subprocess.Popen(
+        self._process = Process(
             command,
+            self._log.append,
+            self._changed,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env=os.environ | self.environment,
-            text=True,
-            errors="replace",
         )
-        self._reader = threading.Thread(target=self._read, args=(self.process,), daemon=True)
-        self._reader.start()
+        self.process = self._process.popen
 
     def start(self, config: str | None = None) -> "Broker":
         """Starts the process and waits until it serves clients."""
@@ -207,24 +204,13 @@ class Broker:
             raise
         return self
 
-    def _read(self, process: subprocess.Popen):
-        for line in process.stdout:
-            with self._changed:
-                self._log.append(line.rstrip("\n"))
-                self._changed.notify_all()
-        with self._changed:
-            self._ended = True
-            self._changed.notify_all()
-
     def _reap(self):
         for client in [*self._clients, self._monitor]:
             if client is not None:
                 client.close()
         self._clients, self._monitor = [], None
-        if self.process is not None:
-            self.process.wait()
-            self._reader.join()
-            self.process.stdout.close()
+        if self._process is not None:
+            self._process.reap()
 
     def wait_end(self, timeout: float | None = None) -> int:
         """Waits for the end of the process; returns its exit status."""
@@ -310,28 +296,25 @@ class Broker:
     def wait_log(self, pattern: "str | re.Pattern", timeout: float | None = None) -> re.Match:
         """Waits for a line of the log since the last start."""
         pattern = re.compile(pattern)
-        limit = time.monotonic() + (PATIENCE if timeout is None else timeout)
-        with self._changed:
-            at = self._started_at_line
-            while True:
-                for line in self._log[at:]:
-                    found = pattern.search(line)
-                    if found:
-                        return found
-                at = len(self._log)
-                left = limit - time.monotonic()
-                if left <= 0 or self._ended:
-                    break
-                self._changed.wait(left)
-        raise BrokerTimeout(f"no line like {pattern.pattern!r}; {self.tail()}")
+        at = self._started_at_line
+
+        def check() -> re.Match | None:
+            nonlocal at
+            found = next(filter(None, map(pattern.search, self._log[at:])), None)
+            at = len(self._log)
+            return found
+
+        found = self._process.wait(check, PATIENCE if timeout is None else timeout)
+        if not found:
+            raise BrokerTimeout(f"no line like {pattern.pattern!r}; {self.tail()}")
+        return found
 
     def wait_log_times(self, text: str, times: int):
         """Waits until so many lines since the last start have this text."""
-        with self._changed:
-            enough = self._changed.wait_for(
-                lambda: sum(text in line for line in self._log[self._started_at_line :]) >= times,
-                PATIENCE,
-            )
+        enough = self._process.wait(
+            lambda: sum(text in line for line in self._log[self._started_at_line :]) >= times,
+            PATIENCE,
+        )
         if not enough:
             raise BrokerTimeout(f"not {times} lines with {text!r}; {self.tail()}")
 

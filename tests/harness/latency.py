@@ -2,7 +2,8 @@
 """How long honest messages take beside a load, and without it, in one run: windows of both take
 turns, so that what else the machine does is in both, and medians of the windows are compared.
 
-    both = compare(near, far, topic, switch)   # switch(BESIDE) begins the load, switch(ALONE) ends it
+    # switch(BESIDE) begins the load, switch(ALONE) ends it
+    both = compare(near, far, topic, switch)
     print(both)
     both.check()
 """

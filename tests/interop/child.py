@@ -16,6 +16,8 @@ import subprocess
 import threading
 import time
 
+from process import Process
+
 HERE = pathlib.Path(__file__).resolve().parent
 DEFAULT_TIMEOUT = 20.0
 
@@ -68,15 +70,13 @@ class Child:
         self._answers = {}
         self._lagged = []
         self._last = collections.deque(maxlen=30)
-        self._ended = False
 
-        self._sending = threading.Lock()
+        self._numbering = threading.Lock()
         self._sent = 0
-        self.process = subprocess.Popen(
-            args, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+        self._process = Process(
+            args, self._hear, self._changed, stdin=subprocess.PIPE, env=environment
         )
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
+        self.process = self._process.popen
         try:
             self.ready = self._await(self._take_ready, timeout, "ready")
         except BaseException:
@@ -90,30 +90,24 @@ class Child:
         """What a "message" carries."""
         return bytes.fromhex(event.pop("hex"))
 
-    def _read(self):
-        for line in self.process.stdout:
-            try:
-                event = json.loads(line)
-            except ValueError:
-                event = {"event": "garbage", "line": repr(line)}
-            event["_received"] = time.monotonic()
-            kind = event.get("event")
-            with self._changed:
-                if kind == "message":
-                    event["data"] = self._data(event)
-                    self._messages[event["topic"]].append(event)
-                else:
-                    self._last.append(line.decode(errors="replace").strip()[:300])
-                if kind == "lagged":
-                    self._lagged.append(event)
-                if kind == "ok" or (kind == "error" and event["n"] not in self._answers):
-                    self._answers[event["n"]] = event
-                if kind not in ("message", "ok"):
-                    self._events[kind].append(event)
-                self._changed.notify_all()
-        with self._changed:
-            self._ended = True
-            self._changed.notify_all()
+    def _hear(self, line):
+        try:
+            event = json.loads(line)
+        except ValueError:
+            event = {"event": "garbage", "line": repr(line)}
+        event["_received"] = time.monotonic()
+        kind = event.get("event")
+        if kind == "message":
+            event["data"] = self._data(event)
+            self._messages[event["topic"]].append(event)
+        else:
+            self._last.append(line[:300])
+        if kind == "lagged":
+            self._lagged.append(event)
+        if kind == "ok" or (kind == "error" and event["n"] not in self._answers):
+            self._answers[event["n"]] = event
+        if kind not in ("message", "ok"):
+            self._events[kind].append(event)
 
     def describe(self):
         """What a failure should tell of the process."""
@@ -130,18 +124,12 @@ class Child:
 
     def _await(self, check, timeout, what):
         """Waits until check(), called with the lock held, returns something true."""
-        limit = time.monotonic() + (self.timeout if timeout is None else timeout)
-        with self._changed:
-            while True:
-                found = check()
-                if found:
-                    return found
-                if self._ended:
-                    raise PeerError(f"ended while waiting for {what}; {self.describe()}")
-                left = limit - time.monotonic()
-                if left <= 0:
-                    raise PeerTimeout(f"no {what}; {self.describe()}")
-                self._changed.wait(left)
+        found = self._process.wait(check, self.timeout if timeout is None else timeout)
+        if found:
+            return found
+        if self._process.ended:
+            raise PeerError(f"ended while waiting for {what}; {self.describe()}")
+        raise PeerTimeout(f"no {what}; {self.describe()}")
 
     def _take_ready(self):
         if self._events["error"]:
@@ -255,12 +243,10 @@ class Child:
 
     def send(self, *words):
         """Sends a command without waiting; returns its number."""
-        line = " ".join(str(word) for word in words) + "\n"
-        with self._sending:
+        with self._numbering:
             self._sent += 1
             try:
-                self.process.stdin.write(line.encode())
-                self.process.stdin.flush()
+                self._process.send(*words)
             except OSError as error:
                 raise PeerError(f"the peer has ended: {error}") from error
             return self._sent
@@ -289,26 +275,17 @@ class Child:
 
     def kill(self):
         """Ends the process without any goodbye to its peers."""
-        self.process.kill()
-        self._reap()
+        self._process.kill()
 
     def close(self, timeout=10):
         """Ends the process with a goodbye, or kills it when that takes too long."""
         if self.process.poll() is None:
             with contextlib.suppress(PeerError):
                 self.send("quit")
-            try:
-                self.process.wait(timeout)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-        self._reap()
-
-    def _reap(self):
-        self.process.wait()
-        self._reader.join(5)
-        with contextlib.suppress(OSError):
-            self.process.stdin.close()
-        self.process.stdout.close()
+        try:
+            self._process.reap(timeout)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
 
     def __enter__(self):
         return self

@@ -7,7 +7,7 @@ import pytest
 
 from broker import _RUNNING
 from identity import random_topic
-from raw_discovery import RawNode
+from raw_node import RawNode
 from settings import PATIENCE, within
 from usage import cpu_seconds, resident
 

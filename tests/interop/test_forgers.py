@@ -9,7 +9,7 @@ import pytest
 
 from identity import overlay, random_topic
 from latency import BESIDE, SECONDS, WINDOWS, compare
-from raw_discovery import RawNode
+from raw_node import RawNode
 from settings import scaled
 
 INFOS = 500

@@ -14,7 +14,7 @@ import settings
 from identity import invented_node, overlay, random_topic
 from mesh import Mesh
 from ports import free_port
-from raw_discovery import RawNode
+from raw_node import RawNode
 from raw_peer import RawPeer
 from settings import scaled, within
 from usage import resident

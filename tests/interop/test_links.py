@@ -169,11 +169,11 @@ def test_reminded_when_a_connection_ends(brokers):
     with RawPeer(broker) as raw:
         raw.join(id)
         raw.connect()
-        assert len([line for line in raw.lines() if line.startswith(f"frame {id}")]) == 1
-        raw.send("close")
-        raw.wait(f"frame {id}", 2)
+        assert len(raw.frames(id)) == 1
+        raw.close_before()
+        raw.wait_frames(id, 2)
         # The other side may notice later than we do.
-        raw.wait(f"frame {id}", 3)
+        raw.wait_frames(id, 3)
         assert broker.number("neighbours") == 1
 
 
@@ -224,7 +224,7 @@ def test_frame_beyond_the_full_size_ends_its_connection(rust, brokers):
     with RawPeer(broker) as raw:
         raw.join(id)
         raw.gossip(os.urandom(4059))
-        raw.wait("ended")
+        raw.wait_ended()
         assert broker.wait_number("peers/bad_frames", 1) == 1
     with RawPeer(broker) as raw:
         raw.join(other)

@@ -14,7 +14,7 @@ from authority import Authority
 from bad_relay import BadRelay
 from compile import shared_library
 from identity import overlay, random_topic
-from raw_discovery import RawNode
+from raw_node import RawNode
 from relayed import LINES, at_relay, say
 from settings import PATIENCE, within
 

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from identity import make_identity, overlay, random_topic
-from raw_discovery import RawNode
+from raw_node import RawNode
 
 # Seconds in which a node would have been asked to be a neighbour, and asked again.
 QUIET = 4.0

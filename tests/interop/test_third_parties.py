@@ -11,7 +11,7 @@ import time
 import pytest
 
 from identity import overlay, random_topic
-from raw_discovery import RawNode
+from raw_node import RawNode
 from settings import within
 
 NODES = 500

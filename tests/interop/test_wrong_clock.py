@@ -8,7 +8,7 @@ import pytest
 
 from clock import Clock
 from identity import overlay, random_topic
-from raw_discovery import RawNode
+from raw_node import RawNode
 from settings import within
 
 YEAR = 365 * 86400

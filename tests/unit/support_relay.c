@@ -74,7 +74,7 @@ void say_upgrade(struct said *said, const uint8_t *request, size_t size, const c
 	append(said, text, size);
 }
 
-size_t hear(const uint8_t *bytes, size_t size, struct heard *heard)
+size_t frame_heard(const uint8_t *bytes, size_t size, struct heard *heard)
 {
 	size_t head = 2, length;
 

@@ -33,6 +33,6 @@ struct heard {
 	uint8_t payload[SERVED_ROOM];
 };
 /* Returns the bytes it took; 0: it is not whole. */
-size_t hear(const uint8_t *bytes, size_t size, struct heard *heard);
+size_t frame_heard(const uint8_t *bytes, size_t size, struct heard *heard);
 
 #endif

@@ -187,7 +187,7 @@ static void hear_one(void)
 	const uint8_t *bytes = relay_client_output(world.client, &size);
 
 	assert_non_null(bytes);
-	used = hear(bytes, size, &heard);
+	used = frame_heard(bytes, size, &heard);
 	assert_true(used > 0);
 	relay_client_written(world.client, world.now, used);
 }
@@ -462,7 +462,7 @@ static void the_queue_is_bounded(void **state)
 	assert_true(size <= LIMIT_RELAY_QUEUE);
 	/* They are whole. */
 	for (size_t i = 0; i < sent; i++) {
-		used = hear(bytes, size, &heard);
+		used = frame_heard(bytes, size, &heard);
 		assert_int_equal(used, 1200 + 34 + 8);
 		bytes += used;
 		size -= used;

@@ -278,7 +278,7 @@ static void on_write(struct fake *of)
 		if (!of->upgraded)
 			upgrade(of);
 		while (of->upgraded && of->stream == stream &&
-			(used = hear(of->in, of->in_size, &heard))) {
+			(used = frame_heard(of->in, of->in_size, &heard))) {
 			of->in_size -= used;
 			memmove(of->in, of->in + used, of->in_size);
 			answer(of);

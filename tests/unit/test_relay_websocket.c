@@ -242,7 +242,7 @@ static void written_frames_are_masked(void **state)
 					 36, data + 36, size),
 			0);
 		assert_int_equal(queue.size, room);
-		assert_int_equal(hear(queue_view(&queue), queue.size, &heard), room);
+		assert_int_equal(frame_heard(queue_view(&queue), queue.size, &heard), room);
 		assert_int_equal(heard.opcode, 0x82);
 		assert_int_equal(heard.size, 36 + size);
 		assert_memory_equal(heard.payload, data, heard.size);
@@ -264,17 +264,17 @@ static void controls_are_written(void **state)
 		websocket_write(websocket, &queue, 100, WEBSOCKET_PONG, NULL, 0, "abc", 3), 0);
 	assert_int_equal(
 		websocket_write(websocket, &queue, 100, WEBSOCKET_CLOSE, "\3\350", 2, NULL, 0), 0);
-	used = hear(queue_view(&queue), queue.size, &heard);
+	used = frame_heard(queue_view(&queue), queue.size, &heard);
 	assert_int_equal(used, 6);
 	assert_int_equal(heard.opcode, 0x8a);
 	assert_int_equal(heard.size, 0);
 	queue_take(&queue, used);
-	used = hear(queue_view(&queue), queue.size, &heard);
+	used = frame_heard(queue_view(&queue), queue.size, &heard);
 	assert_int_equal(heard.opcode, 0x8a);
 	assert_int_equal(heard.size, 3);
 	assert_memory_equal(heard.payload, "abc", 3);
 	queue_take(&queue, used);
-	used = hear(queue_view(&queue), queue.size, &heard);
+	used = frame_heard(queue_view(&queue), queue.size, &heard);
 	assert_int_equal(heard.opcode, 0x88);
 	assert_memory_equal(heard.payload, "\3\350", 2);
 	queue_take(&queue, used);
@@ -313,7 +313,7 @@ static void without_memory(void **state)
 	assert_int_equal(queue.size, 0);
 	assert_int_equal(
 		websocket_write(websocket, &queue, 100, WEBSOCKET_BINARY, NULL, 0, data, 10), 0);
-	assert_int_equal(hear(queue_view(&queue), queue.size, &heard), 16);
+	assert_int_equal(frame_heard(queue_view(&queue), queue.size, &heard), 16);
 	assert_memory_equal(heard.payload, data, 10);
 	queue_clear(&queue);
 	heap_end();

@@ -184,7 +184,7 @@ static void take_frames(struct guest *guest)
 {
 	size_t used = 0, one;
 
-	while ((one = hear(guest->bytes + used, guest->size - used, &heard)) > 0) {
+	while ((one = frame_heard(guest->bytes + used, guest->size - used, &heard)) > 0) {
 		used += one;
 		if ((heard.opcode & 0xf) == 8)
 			continue; /* a Close */

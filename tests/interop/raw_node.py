@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""raw_discovery.c as an object: a node that hears all it is sent, byte for byte, and answers
+"""raw_node.c as an object: a node that hears all it is sent, byte for byte, and answers
 discovery sessions (in the dialect of 0.7.1) as the test says.
 
     raw = RawNode()
@@ -15,12 +15,12 @@ import dataclasses
 import secrets
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import settings
 from ports import free_port
+from process import Process
 from settings import PATIENCE, within
 
 BOB_SALT_HALF, NODES = 1, 3
@@ -57,6 +57,18 @@ def frame(body: bytes) -> bytes:
     return len(body).to_bytes(4, "big") + body
 
 
+def frames_in(data: bytes | bytearray, at: int = 0) -> tuple[list[bytes], int]:
+    """The bodies of the frames that are whole, and where the next one begins."""
+    found = []
+    while len(data) >= at + 4:
+        end = at + 4 + int.from_bytes(data[at : at + 4], "big")
+        if len(data) < end:
+            break
+        found.append(bytes(data[at + 4 : end]))
+        at = end
+    return found, at
+
+
 def hashes_in(body: bytes, at: int) -> list[bytes]:
     """The set that begins there: a count, then 32 bytes and their length before each."""
     count = shift = 0
@@ -80,38 +92,37 @@ def set_of(hashes: Iterable[bytes]) -> bytes:
 class RawNode:
     """One process.
 
-    host   where it runs, see netns.py (default: here, on loopback)
+    host       where it runs, see netns.py (default: here, on loopback)
+    protocols  "gossip" (then it is no node of discovery) or "both"
     """
 
-    def __init__(self, host=None, address: str | None = None, secret: str | None = None):
-        bind = address or (host.address() if host else f"127.0.0.1:{free_port()}")
-        program = [settings.plugin().parent / "raw_discovery", bind, secret or secrets.token_hex(32)]
-        self.address = bind
+    def __init__(
+        self,
+        host=None,
+        address: str | None = None,
+        secret: str | None = None,
+        protocols: str = "both",
+    ):
+        self.address = address or (host.address() if host else f"127.0.0.1:{free_port()}")
+        program = settings.plugin().parent / "raw_node"
+        command = [program, self.address, secret or secrets.token_hex(32), protocols]
+        # All below is guarded by _changed.
         self.connections: dict[int, Connection] = {}
         self.streams: dict[int, Stream] = {}
         self._changed = threading.Condition()
         self._lines: list[str] = []
-        self._sending = threading.Lock()
         self._asking = threading.Lock()
         self._dialling = threading.Lock()
         self._serving: dict[str, Any] | None = None
         self.served = 0  # sessions that were answered as Bob, to their end
         self._told: list[int] = []  # connections on which Nodes was sent as Bob
-        self._process = subprocess.Popen(
-            program if host is None else host.command(*program),
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        self._process = Process(
+            command if host is None else host.command(*command),
+            self._take, self._changed, stdin=subprocess.PIPE,
         )  # fmt: skip
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
         self.id = self.wait(lambda: self._line("id "), what="id").removeprefix("id ")
 
     # -- reading -------------------------------------------------------------
-
-    def _read(self):
-        for line in self._process.stdout:
-            with self._changed:
-                self._take(line.rstrip("\n"))
-                self._changed.notify_all()
 
     def _take(self, line: str):
         word, _, rest = line.partition(" ")
@@ -138,15 +149,9 @@ class RawNode:
 
     def wait(self, check: Callable[[], Any], timeout: float | None = None, what: str = "that"):
         """Waits until check() is true of what was heard; returns what it returned."""
-        limit = time.monotonic() + (PATIENCE if timeout is None else timeout)
-        with self._changed:
-            while not (found := check()):
-                left = limit - time.monotonic()
-                assert left > 0 and self._process.poll() is None, (
-                    f"raw node: no {what}; {[one[:100] for one in self._lines[-15:]]}"
-                )
-                self._changed.wait(left)
-            return found
+        found = self._process.wait(check, PATIENCE if timeout is None else timeout)
+        assert found, f"raw node: no {what}; {[one[:100] for one in self._lines[-15:]]}"
+        return found
 
     def heard(self) -> bytes:
         """All that was ever sent to this node, stream by stream."""
@@ -159,22 +164,14 @@ class RawNode:
 
     def _frames(self, stream: Stream) -> list[bytes]:
         """The frames that are whole now and were not taken yet."""
-        found = []
-        while len(stream.data) >= stream.taken + 4:
-            start = stream.taken + 4
-            end = start + int.from_bytes(stream.data[stream.taken : start], "big")
-            if len(stream.data) < end:
-                break
-            found.append(bytes(stream.data[start:end]))
-            stream.taken = end
+        found, stream.taken = frames_in(stream.data, stream.taken)
         return found
 
     # -- doing ---------------------------------------------------------------
 
     def send(self, *words: object):
-        with self._sending, contextlib.suppress(BrokenPipeError):
-            self._process.stdin.write(" ".join(map(str, words)) + "\n")
-            self._process.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):
+            self._process.send(*words)
 
     def _ask(self, start: str, *words: object, timeout: float | None = None) -> str:
         """Sends a command; returns the first line after it that begins so, without that."""
@@ -222,7 +219,7 @@ class RawNode:
         """A session as Alice.
 
         topics  that are shared
-        nodes   what Nodes tells: the arguments of raw_discovery.c's command "make", or what
+        nodes   what Nodes tells: the arguments of raw_node.c's command "make", or what
                 make() has returned
         salt    Alice's half
         """
@@ -242,8 +239,8 @@ class RawNode:
         self.wait(lambda: connection.close is not None, timeout, "end of the session")
         return Session(hashes_in(answer, 33), told, connection.close)
 
-    def _open(self, connection: Connection) -> Stream:
-        number = int(self._ask("opened ", "open", connection.number, "bidi").split()[0])
+    def _open(self, connection: Connection, kind: str = "bidi") -> Stream:
+        number = int(self._ask("opened ", "open", connection.number, kind).split()[0])
         assert number, f"the connection ended: {connection.close}"
         return self.streams[number]
 
@@ -311,15 +308,10 @@ class RawNode:
 
     def runs(self) -> bool:
         """Whether its process has not given up."""
-        return self._process.poll() is None
+        return self._process.popen.poll() is None
 
     def close(self):
         self._process.kill()
-        self._process.wait()
-        self._reader.join()
-        with contextlib.suppress(OSError):
-            self._process.stdin.close()
-        self._process.stdout.close()
 
     def __enter__(self):
         return self
