@@ -439,9 +439,8 @@ static void take_gone(struct relay_client *client, uint64_t now, const struct id
 
 static void take_pong(struct relay_client *client, const uint8_t *data)
 {
-	/* Of another ping, or of one that is still here: of no meaning. */
-	if (!client->pinged || client->ping_behind ||
-		memcmp(data, client->ping, sizeof client->ping) != 0)
+	/* Of another ping: of no meaning. */
+	if (!client->pinged || memcmp(data, client->ping, sizeof client->ping) != 0)
 		return;
 	client->pinged = false;
 	if (!client->proven)

@@ -754,10 +754,12 @@ static void a_new_connection_is_healthy(void **state)
 	say(&said, RELAY_FRAME_RESTARTING, "\0\0\0\1\0\0\0\2", 8);
 	deliver();
 	assert_true(view().restarting);
-	relay_client_closed(world.client, world.now, RELAY_LOST, NULL);
+	relay_client_closed(world.client, world.now, RELAY_LOST, "words");
 	assert_true(view().restarting);
+	assert_string_equal(view().text, "words");
 	pass(2 * S);
 	shaken();
+	assert_string_equal(view().text, "");
 	assert_int_equal(view().status, RELAY_HEALTHY);
 	assert_false(view().restarting);
 }
@@ -1191,6 +1193,9 @@ static void not_wanted_any_more(void **state)
 	/* Nobody has heard of the stream yet. */
 	relay_client_closed(world.client, world.now, RELAY_LOST, NULL);
 	pass(5 * S);
+	assert_state(RELAY_OPENING);
+	relay_client_opened(world.client, world.now);
+	relay_client_closed(world.client, world.now, RELAY_LOST, NULL);
 	assert_state(RELAY_OPENING);
 	want(false);
 	assert_false(relay_client_wants_open(world.client));

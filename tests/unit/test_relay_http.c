@@ -129,7 +129,7 @@ static void spelled_in_other_ways(void **state)
 		"HTTP/1.1 101\r\nUPGRADE:WebSocket\r\nConnection:keep-alive ,\tUpGrade\r\n"
 		"Sec-WebSocket-Accept:\t" ACCEPT
 		" \r\nSec-WebSocket-Protocol:iroh-relay-v1\r\n\r\n",
-		"HTTP/1.1 101 \nupgrade: websocket\nconnection: a\nconnection: upgrade\n"
+		"HTTP/1.1 101 \nupgrade: websocket\nconnection: upgrade\nconnection: a\n"
 		"sec-websocket-accept: " ACCEPT "\nsec-websocket-protocol: iroh-relay-v1\n"
 		"x-empty:\nx-latin: \xe9\n\n",
 	};

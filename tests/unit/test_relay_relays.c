@@ -55,6 +55,7 @@ static struct {
 	enum node_log_level worst;
 	size_t open_count, most_open;
 	bool sends_back;
+	const struct fake *sends_to; /* from within, what comes by another one */
 	size_t datagrams, gones;
 } world;
 
@@ -142,6 +143,9 @@ static void on_datagram(void *context, const struct address *relay, const struct
 	world.datagrams++;
 	if (world.sends_back)
 		relays_send(world.relays, world.now, relay, from, bytes, size, segment);
+	if (world.sends_to)
+		relays_send(world.relays, world.now, &world.sends_to->address, from, bytes, size,
+			segment);
 }
 
 static void on_gone(void *context, const struct address *relay, const struct id *node)
@@ -880,9 +884,15 @@ static void hearsay_is_bounded(void **state)
 		assert_true(relays_admit(world.relays, world.now, &learned(i)->url));
 	}
 	assert_int_equal(counted(COUNTER_LIMIT_RELAYS), 0);
-	/* The first is in use, so it is the second that gives way. */
+	/* The first is in use, so it is the second that gives way, although that has been spoken
+	 * of since. */
 	assert_true(send_by(first, 100));
 	pass(S);
+	assert_true(relays_admit(world.relays, world.now, &second->url));
+	for (int i = 2; i < LIMIT_RELAYS_LEARNED; i++) {
+		pass(MS);
+		assert_true(relays_admit(world.relays, world.now, &world.fakes[i]->url));
+	}
 	assert_true(relays_admit(world.relays, world.now, &learned(1000)->url));
 	assert_int_equal(counted(COUNTER_LIMIT_RELAYS), 1);
 	assert_non_null(relays_url(world.relays, &first->address));
@@ -929,16 +939,79 @@ static void few_of_them_are_connected_to(void **state)
 	assert_int_equal(world.open_count, LIMIT_RELAYS_LEARNED_OPEN);
 }
 
+/* The one whose bytes are being read stays, however quiet it has been. */
+static void none_gives_way_from_within(void **state)
+{
+	uint8_t frame[33 + 100] = {1};
+	struct fake *fakes[10];
+
+	assert_int_equal(make(NULL, true, 0), 0);
+	start();
+	for (int i = 0; i < 10; i++) {
+		fakes[i] = learned(i);
+		assert_true(relays_admit(world.relays, world.now, &fakes[i]->url));
+	}
+	for (int i = 0; i < LIMIT_RELAYS_LEARNED_OPEN; i++) {
+		pass(MS);
+		assert_true(send_by(fakes[i], 100));
+	}
+	pass(RELAYS_YIELD);
+	world.sends_to = fakes[9];
+	for (int i = 0; i < 3; i++)
+		say(&said, RELAY_FRAME_DATAGRAM, frame, sizeof frame);
+	receive(fakes[0]);
+	drain();
+	assert_int_equal(world.datagrams, 3);
+	assert_true(fakes[0]->stream);
+	assert_false(fakes[1]->stream);
+	assert_int_equal(fakes[9]->datagrams, 3);
+	assert_int_equal(world.open_count, LIMIT_RELAYS_LEARNED_OPEN);
+}
+
+/* Who has given way is not tried sooner for that. */
+static void refusals_are_remembered(void **state)
+{
+	struct fake *fakes[9];
+
+	assert_int_equal(make(NULL, true, 0), 0);
+	start();
+	for (int i = 0; i < 9; i++) {
+		fakes[i] = learned(i);
+		assert_true(relays_admit(world.relays, world.now, &fakes[i]->url));
+	}
+	fakes[0]->behaviour = UNTRUSTED;
+	for (int i = 0; i < LIMIT_RELAYS_LEARNED_OPEN; i++) {
+		send_by(fakes[i], 100);
+		pass(MS);
+	}
+	pass(RELAYS_YIELD);
+	assert_true(send_by(fakes[8], 100));
+	assert_int_equal(fakes[0]->tries, 1);
+	assert_false(send_by(fakes[0], 100));
+	pass(S);
+	assert_int_equal(fakes[0]->tries, 1);
+	pass(RELAY_WAIT_REFUSED);
+	assert_int_equal(fakes[0]->tries, 2);
+}
+
 static void configured_ones_are_bounded_too(void **state)
 {
-	assert_int_equal(make(NULL, false, 0), 0);
+	assert_int_equal(make(NULL, true, 0), 0);
 	start();
 	for (int i = 0; i < 100; i++)
 		assert_int_equal(relays_add(world.relays, &learned(i)->url), 0);
-	for (int i = 0; i < 100; i++)
+	for (int i = 0; i < 20; i++)
+		assert_true(send_by(world.fakes[i], 100));
+	/* They have places of their own. */
+	for (int i = 100; i < 110; i++) {
+		assert_true(relays_admit(world.relays, world.now, &learned(i)->url));
+		assert_int_equal(send_by(world.fakes[i], 100), i < 100 + LIMIT_RELAYS_LEARNED_OPEN);
+	}
+	assert_int_equal(counted(COUNTER_LIMIT_RELAYS), 2);
+	for (int i = 20; i < 100; i++)
 		send_by(world.fakes[i], 100);
 	assert_int_equal(world.most_open, LIMIT_RELAYS_OPEN - NODE_RELAYS);
-	assert_int_equal(counted(COUNTER_LIMIT_RELAYS), 100 - world.most_open);
+	assert_int_equal(counted(COUNTER_LIMIT_RELAYS), 110 - world.most_open);
 }
 
 static void answers_come_from_within(void **state)
@@ -1019,6 +1092,35 @@ static void other_streams_are_nothing(void **state)
 	assert_story("");
 }
 
+/* A stream that nobody was told of is none. */
+static void streams_that_were_not_opened(void **state)
+{
+	struct fake *a = fake("https://a.example/", WORKS);
+	struct fake *b = fake("https://b.example/", WORKS);
+	struct relays_effect effect;
+	size_t size;
+
+	assert_int_equal(make(NULL, false, 0), 0);
+	assert_int_equal(relays_add(world.relays, &a->url), 0);
+	assert_int_equal(relays_add(world.relays, &b->url), 0);
+	start();
+	assert_true(send_by(a, 100));
+	assert_true(relays_send(world.relays, world.now, &b->address, &other, data, 100, 0));
+	relays_opened(world.relays, world.now, world.last_stream + 1);
+	assert_null(relays_output(world.relays, world.last_stream + 1, &size));
+	relays_closed(world.relays, world.now, world.last_stream + 1, RELAY_LOST, NULL);
+	/* And a line that nobody has heard is not said any more. */
+	say(&said, RELAY_FRAME_STATUS, "\1", 1);
+	receive(a);
+	relays_stop(world.relays, world.now);
+	assert_true(relays_effect(world.relays, &effect));
+	assert_int_equal(effect.type, RELAYS_CLOSE);
+	assert_int_equal(effect.stream, a->stream);
+	assert_true(relays_effect(world.relays, &effect));
+	assert_int_equal(effect.type, RELAYS_DOWN);
+	assert_false(relays_effect(world.relays, &effect));
+}
+
 static void stopped_is_stopped(void **state)
 {
 	struct fake *a = fake("https://a.example/", WORKS);
@@ -1038,6 +1140,7 @@ static void stopped_is_stopped(void **state)
 	assert_int_equal(relays_deadline(world.relays), NEVER);
 	assert_false(send_by(a, 100));
 	relays_tick(world.relays, world.now + 1000 * S);
+	drain();
 	relays_stop(world.relays, world.now);
 	drain();
 	assert_int_equal(a->tries + b->tries, 2);
@@ -1133,10 +1236,13 @@ int main(void)
 		TEST(hearsay_that_is_dialled),
 		TEST(hearsay_is_bounded),
 		TEST(few_of_them_are_connected_to),
+		TEST(none_gives_way_from_within),
+		TEST(refusals_are_remembered),
 		TEST(configured_ones_are_bounded_too),
 		TEST(answers_come_from_within),
 		TEST(output_is_told_of_once),
 		TEST(other_streams_are_nothing),
+		TEST(streams_that_were_not_opened),
 		TEST(stopped_is_stopped),
 		TEST(the_same_url_counts_once),
 		TEST(any_allocation_may_fail),
