@@ -37,9 +37,8 @@ from bad_relay import (
     websocket_head,
 )
 from identity import invented_node, overlay, random_topic
-from relayed import LINES, BothWays, subscribers
+from relayed import LINES, BothWays, Memory, subscribers
 from settings import within
-from usage import resident
 
 # A second of silence is nothing where six tests share two processors; a blocked thread is more.
 GAP = 2.0
@@ -218,13 +217,13 @@ def test_never_a_relay(brokers, bad_relay, name):
     behave, said = NEVER_ONES[name]
     relay = bad_relay(behave)
     with beside(brokers, relay) as (broker, _):
-        before = resident(broker.process.pid)
+        memory = Memory(broker)
         broker.wait_log(f"relay {relay.url}: .*{said}", within(15))
         time.sleep(2)
         # At most one a second.
         assert 1 <= len(relay.times) <= time.monotonic() - relay.times[0] + 1
         assert broker.status()["relay/state"] in ("connecting", "denied")
-        assert resident(broker.process.pid) - before < 16 << 20
+        memory.check(16 << 20)
         broker.wait_number("relay/failed", 1, within(3))
         assert broker.number("relay/connects") == 0
         lines = warnings(broker)
@@ -438,13 +437,13 @@ def test_bad_frames(brokers, bad_relay):
     relay = bad_relay(behave)
     with beside(brokers, relay) as (broker, mate):
         gauntlet.things += bad_frames(bytes.fromhex(broker.id), bytes.fromhex(mate.id))
-        before = resident(broker.process.pid)
+        memory = Memory(broker)
         ready.set()
         assert gauntlet.done.wait(within(60)), (
             f"{len(gauntlet.things)} left, {len(gauntlet.closed)} closed"
         )
         print(f"{len(gauntlet.closed)} connections were closed")
-        assert resident(broker.process.pid) - before < 16 << 20
+        memory.check(16 << 20)
         broker.wait_number("relay/bad_frames", 1, within(3))
         assert len(warnings(broker)) <= 10
         # Whoever they say they come from: a handshake is not begun by noise.
@@ -593,12 +592,11 @@ def test_floods(brokers, bad_relay, name, reads):
     relay = bad_relay(behave)
     with beside(brokers, relay) as (broker, mate):
         mates.append(mate)
-        before, lines = resident(broker.process.pid), len(broker.our_log())
+        memory, lines = Memory(broker), len(broker.our_log())
         ready.set()
         assert over.wait(within(20))
-        grown = resident(broker.process.pid) - before
-        print(f"{sent[0]} frames, {grown >> 20} MiB more")
-        assert grown < 16 << 20
+        print(f"{sent[0]} frames")
+        memory.check(16 << 20)
         assert len(broker.our_log()) - lines <= 10
         assert broker.number("connections") == 1
         # The connection is closed after that; the next one is as good as any.
