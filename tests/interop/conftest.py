@@ -19,6 +19,7 @@ from app import Application, Example  # noqa: E402
 from authority import Authority  # noqa: E402
 from bad_relay import BadRelay  # noqa: E402
 from child import binary  # noqa: E402
+from compile import shared_library  # noqa: E402
 from iroh_relay import IrohRelay  # noqa: E402
 from rust_peer import GENERATIONS, RustPeer  # noqa: E402
 
@@ -84,8 +85,8 @@ def iroh_relay(tmp_path, request):
     """Starts real relays that end with the test: see iroh_relay.py."""
     made = []
 
-    def start(name="relay", **options):
-        made.append(IrohRelay(binary("iroh-relay"), tmp_path / name, **options))
+    def start(folder="relay", **options):
+        made.append(IrohRelay(binary("iroh-relay"), tmp_path / folder, **options))
         return made[-1].start()
 
     yield start
@@ -111,6 +112,19 @@ def bad_relay():
 def authority(tmp_path):
     """A certificate authority of the test's own."""
     return Authority(tmp_path / "authority")
+
+
+@pytest.fixture
+def names(tmp_path):
+    """What brokers() takes so that its broker finds these names: names({"relay.example": address}),
+    a name with a dot at its end is another one."""
+
+    def make(hosts):
+        preload = shared_library(TESTS / "broker" / "network_preload.c", tmp_path)
+        found = ",".join(f"{name}={address}" for name, address in hosts.items())
+        return {"preload": [preload], "environment": {"TEST_HOSTS": found}}
+
+    return make
 
 
 @pytest.fixture

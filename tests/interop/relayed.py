@@ -8,11 +8,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import settings
 from broker import Broker
 from identity import overlay
 from iroh_relay import IrohRelay
 from mqtt import Client
 from pulse import Pulse
+from usage import resident
 # What a Python client is too slow for is no matter of ours.
 LINES = ["max_queued_messages 0"]
 
@@ -110,6 +112,20 @@ class BothWays:
     def __exit__(self, *_):
         for _, _, pulse in self._ways:
             pulse._stop.set()
+
+
+class Memory:
+    """How much a broker has grown since then. A sanitizer keeps what is freed."""
+
+    def __init__(self, broker: Broker):
+        self._broker = broker
+        self._before = resident(broker.process.pid)
+
+    def check(self, most: int):
+        grown = resident(self._broker.process.pid) - self._before
+        print(f"{grown >> 10} KiB more")
+        if settings.SANITIZER in ("", "none"):
+            assert grown < most
 
 
 def wait_until(check: Callable[[], Any], timeout: float, what: str) -> float:

@@ -219,11 +219,14 @@ def test_tls(apart, brokers, authority):
     assert a.status()["relay/state"] == "connected"
 
 
-@pytest.mark.parametrize("name", ["localhost", "localhost."], ids=["name", "name-with-dot"])
-def test_a_name(iroh_relay, authority, brokers, name):
+@pytest.mark.parametrize("name", ["relay.example", "relay.example."], ids=["name", "with-dot"])
+def test_a_name(iroh_relay, authority, brokers, names, name):
     """The dot at the end of a name, which iroh's defaults have, is not in the certificate."""
-    relay = iroh_relay(certificate=authority.issue("localhost"), name=name)
-    broker = at_relay(brokers, relay, relay_ca=str(authority.path)).start()
+    relay = iroh_relay(certificate=authority.issue("relay.example"), name=name)
+    broker = brokers(
+        options=[("relay", relay.url), ("relay_ca", str(authority.path))],
+        **names({name: "127.0.0.1"}),
+    ).start()
     wait_state(broker, "connected")
     assert broker.status()["relay/url"] == relay.url
 

@@ -112,7 +112,8 @@ def test_a_route_that_appears(joined, after):
     relay, a, b, topic, at_a, at_b, _ = joined(apart=True)
     time.sleep(after)
     talk(topic, at_a, at_b, "relayed", 10)
-    assert a.status()["neighbours/relayed"] == b.status()["neighbours/relayed"] == "1"
+    for broker in (a, b):
+        broker.wait_status(lambda now: now["neighbours/relayed"] == 1, within(3), "a relayed one")
     with BothWays(topic, at_a, at_b) as traffic:
         a.host.cable.connect()
         appeared = time.monotonic()
@@ -147,7 +148,7 @@ def test_a_route_that_goes(joined, both):
         # What was under way when it went arrives as well.
         traffic.stop()
     for broker in (a, b):
-        assert broker.status()["neighbours/relayed"] == "1"
+        broker.wait_status(lambda now: now["neighbours/relayed"] == 1, within(3), "a relayed one")
 
 
 @pytest.mark.slow
@@ -183,7 +184,7 @@ def test_a_route_to_a_peer_goes_and_is_back(net, iroh_relay, brokers, rust, gene
     for host in (host_a, host_b):
         host.cable.isolate()
     flows("relayed", within(LED_BACK))
-    assert broker.status()["neighbours/relayed"] == "1"
+    broker.wait_status(lambda now: now["neighbours/relayed"] == 1, within(3), "a relayed one")
     host_a.cable.connect()
     broker.wait_status(lambda now: now["neighbours/relayed"] == 0, within(TAKEN), "direct ones")
     flows("direct again", within(5))
