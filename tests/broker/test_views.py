@@ -6,7 +6,6 @@ import time
 
 import pytest
 
-from fixtures import Brokers
 from identity import overlay, random_topic
 from mqtt import V311
 from settings import within
@@ -18,20 +17,6 @@ BURST, RATE = 64, 1000
 
 def view(topic: str, codec: str) -> str:
     return f"{topic}/ephemeral/{codec}"
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory):
-    made = Brokers(tmp_path_factory.mktemp("views"))
-    made.pair()
-    yield made
-    made.end()
-
-
-@pytest.fixture
-def pair(running, request):
-    request.node.brokers = running
-    return running.made
 
 
 def joined(pair, *filters: str):
@@ -167,7 +152,7 @@ def test_largest(pair):
     assert here.publish(topic, largest + b"x").value == QUOTA
 
 
-def test_wildcards(pair):
+def test_wildcards_of_an_overlay(pair):
     """A wildcard behind the overlay holds it, and is shown JSON."""
     a, b = pair
     id = random_topic()
@@ -346,7 +331,7 @@ def test_shared_alone_holds(pair):
     assert member.payloads(overlay(id)) == []
 
 
-def test_wildcards(pair):
+def test_wildcards_beside_others(pair):
     """p2panda/# sees what arrives on the topics that others have subscribed, and
     <overlay>/ephemeral/+ is the view json."""
     a, b = pair
