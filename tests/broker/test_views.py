@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Signed messages of applications, seen by MQTT clients through codecs; overlays by name."""
 
+import itertools
 import json
 import time
 
@@ -115,8 +116,10 @@ def test_equal_payloads(pair):
     assert time.monotonic() - begun > (len(sent) - BURST) / RATE
     times = [message.time for message in there.messages(topic)]
     most = max(sum(t < one + 0.5 for t in times[at:]) for at, one in enumerate(times))
-    print(f"at most {most} messages in half a second")
-    assert most <= 1.5 * (BURST + RATE / 2)
+    # What came late, as somebody on the way had to wait for a processor, comes together.
+    pause = max(after - before for before, after in itertools.pairwise(times))
+    print(f"at most {most} messages in half a second, none for up to {pause:.3f} s")
+    assert most <= 1.2 * (BURST + RATE * (0.5 + pause))
     if was_fast:
         a.wait_number("messages/paced", 100)
     assert here.payloads(topic) == sent
