@@ -135,12 +135,49 @@ static bool give_way(struct interest *interest, const struct account *account)
 	return true;
 }
 
+/* Whether a limit keeps the client from holding that overlay, as things are. */
+static bool is_short(
+	const struct interest *interest, const struct client *client, const struct overlay *overlay)
+{
+	for (size_t i = 0; i < ACCOUNT_KINDS; i++)
+		if (accounts_is_full(interest->accounts, client->accounts[i], overlay))
+			return true;
+	return !overlay->joined && interest->joined >= interest->config.max_overlays;
+}
+
+/* What is held by nobody any more, or by sessions that are gone, is left at TICK, as somebody may
+ * take it up again: not while another one needs its place. It is on the lists for TICK. */
+static void leave_early(struct interest *interest, const struct overlay *wanted)
+{
+	struct overlay *overlay, *overlays;
+	struct subscription *subscription, *next;
+	struct client *client;
+
+	DL_FOREACH (interest->looked_clients, client)
+		HASH_ITER (hh, client->subscriptions, subscription, next)
+			if (subscription->stale)
+				interest_let_go(interest, subscription);
+	overlays = interest->looked_overlays;
+	interest->looked_overlays = NULL;
+	while ((overlay = overlays)) {
+		DL_DELETE(overlays, overlay);
+		overlay->looked = false;
+		if (overlay == wanted || !overlay->joined || overlay->fixed ||
+			overlay->holders > 0 || (!overlay->had_holder && overlay->linger_until > 0))
+			interest_look_at_overlay(interest, overlay);
+		else
+			leave(interest, overlay);
+	}
+}
+
 /* Room for the client's holding that overlay. */
 static bool has_room(
 	struct interest *interest, const struct client *client, const struct overlay *overlay)
 {
 	const struct account *account;
 
+	if (is_short(interest, client, overlay))
+		leave_early(interest, overlay);
 	for (size_t i = 0; i < ACCOUNT_KINDS; i++) {
 		account = client->accounts[i];
 		if (accounts_is_full(interest->accounts, account, overlay) &&
@@ -209,12 +246,12 @@ int interest_fix(struct interest *interest, const struct id *topic)
 /* ---- publishers ---- */
 
 static bool may_publish(
-	const struct interest *interest, const struct client *client, const struct overlay *overlay)
+	struct interest *interest, const struct client *client, const struct overlay *overlay)
 {
-	for (size_t i = 0; i < ACCOUNT_KINDS; i++)
-		if (accounts_is_full(interest->accounts, client->accounts[i], overlay))
-			return false;
-	return client->overlays + client->published < interest->config.max_overlays_per_client;
+	if (is_short(interest, client, overlay))
+		leave_early(interest, overlay);
+	return !is_short(interest, client, overlay) &&
+	       client->overlays + client->published < interest->config.max_overlays_per_client;
 }
 
 int interest_published(
