@@ -28,8 +28,9 @@ struct waiting_room {
 	void *context;
 };
 
-/* All zero at the beginning. */
+/* All zero at the beginning, but for the owner, which is for those who are told. */
 struct waiting {
+	void *owner;
 	struct waiting_message *first, *last;
 	size_t count, bytes;
 	struct waiting *prev, *next; /* in the room */

@@ -4,7 +4,8 @@
  * offline only those it subscribed at QoS >= 1 (it wants messages queued). The option
  * 'topic' holds for good, a publisher without subscribers for publish_linger seconds.
  *
- * Joining happens at once, leaving is decided at TICK, so that a take-over does not flap.
+ * Joining happens at once, leaving is decided at TICK, so that a take-over does not flap, or when
+ * somebody needs the place.
  *
  * A subscription of somebody who may not read there holds nothing. Rights are asked for when
  * somebody subscribes or comes back, and again once in a while. Where a limit is reached, the

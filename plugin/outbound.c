@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 #include "outbound.h"
 
-#include <stdio.h>
-
 #include "topic.h"
 
 static enum broker_verdict refuse(struct outbound *outbound, uint64_t now_ns,
@@ -91,7 +89,7 @@ static enum broker_verdict carry_raw(struct outbound *outbound, uint64_t now_ns,
 static enum broker_verdict carry_signed(struct outbound *outbound, uint64_t now_ns,
 	const struct topic *topic, enum view view, const struct broker_message *message)
 {
-	char reason[CODEC_REASON_SIZE], why[CODEC_REASON_SIZE + 64];
+	char reason[CODEC_REASON_SIZE];
 	struct views_body body;
 	int error = codec_encode(views_codec(view), &outbound->codecs, message->payload,
 		message->size, body.bytes, sizeof body.bytes, &body.size, reason);
@@ -100,10 +98,8 @@ static enum broker_verdict carry_signed(struct outbound *outbound, uint64_t now_
 	case ERROR_NONE:
 		return carry(outbound, now_ns, topic, message, &body);
 	case ERROR_TOO_LARGE:
-		snprintf(why, sizeof why, "%s; a body has at most %d bytes", reason,
-			LIMIT_SIGNED_BODY);
-		return refuse(outbound, now_ns, message, COUNTER_DROPPED_TOO_LARGE, REMARK_TOO_LARGE,
-			why, BROKER_REFUSE_QUOTA);
+		return refuse(outbound, now_ns, message, COUNTER_DROPPED_TOO_LARGE,
+			REMARK_TOO_LARGE, reason, BROKER_REFUSE_QUOTA);
 	case ERROR_NOMEM:
 		counters_add(node_counters(outbound->node), COUNTER_IN, 1);
 		counters_add(node_counters(outbound->node), COUNTER_DROPPED_NO_MEMORY, 1);

@@ -104,7 +104,7 @@ int mesh_new(const struct mesh_config *config, struct mesh **out)
 		.age_ns = UINT64_C(1) << 62,
 		.max_bytes = LIMIT_WAITING_BYTES,
 		.counters = config->counters,
-		.gave_way = overlay_paced_gave_way,
+		.gave_way = overlay_gave_way,
 		.context = mesh,
 	};
 	keyed_init(&mesh->keyed, &mesh->random);

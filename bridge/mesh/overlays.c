@@ -75,19 +75,33 @@ static void broadcast(struct mesh *mesh, const struct id *topic, struct message 
 	}
 }
 
-static void wait_for_neighbour(
-	struct mesh *mesh, struct overlay *overlay, struct message *message)
+/* Lets it wait in one of the overlay's queues; whether it does. What does not, or gives way, is
+ * said (it is counted already). */
+static bool let_wait(struct mesh *mesh, struct overlay *overlay, struct waiting_room *room,
+	struct waiting *waiting, struct message *message)
 {
-	struct waiting *waiting = &overlay->waiting;
 	size_t before = waiting->count;
-	int error = waiting_push(&mesh->room, waiting, mesh->now, message);
+	int error = waiting_push(room, waiting, mesh->now, message);
 
 	if (error == ERROR_NOMEM)
 		note_dropped(mesh, &overlay->topic, COUNTER_DROPPED_NO_MEMORY, 1);
 	else
 		note_dropped(mesh, &overlay->topic, COUNTER_DROPPED_QUEUE_LIMIT,
 			before + 1 - waiting->count);
-	if (!error && mesh->now + mesh->room.age_ns < mesh->waiting_due)
+	return !error;
+}
+
+void overlay_gave_way(void *context, struct waiting *waiting)
+{
+	const struct overlay *overlay = waiting->owner;
+
+	note_dropped(context, &overlay->topic, COUNTER_DROPPED_QUEUE_LIMIT, 1);
+}
+
+static void wait_for_neighbour(struct mesh *mesh, struct overlay *overlay, struct message *message)
+{
+	if (let_wait(mesh, overlay, &mesh->room, &overlay->waiting, message) &&
+		mesh->now + mesh->room.age_ns < mesh->waiting_due)
 		mesh->waiting_due = mesh->now + mesh->room.age_ns;
 }
 
@@ -117,21 +131,13 @@ static void pace_by(struct mesh *mesh, const struct overlay *overlay)
 
 static void wait_for_turn(struct mesh *mesh, struct overlay *overlay, struct message *message)
 {
-	size_t before = overlay->paced.count;
-	int error = waiting_push(&mesh->paced, &overlay->paced, mesh->now, message);
-
-	if (before == 0 && mesh_may_say(mesh, &mesh->slow, "signed messages that wait"))
+	if (overlay->paced.count == 0 &&
+		mesh_may_say(mesh, &mesh->slow, "signed messages that wait"))
 		mesh_log(mesh, NODE_LOG_NOTICE,
 			"overlay %s: signed messages come faster than signed_rate (%u a second): "
 			"they wait for their turn",
 			short_id(&overlay->topic).text, mesh->signed_rate);
-	if (error == ERROR_NOMEM) {
-		note_dropped(mesh, &overlay->topic, COUNTER_DROPPED_NO_MEMORY, 1);
-		return;
-	}
-	note_dropped(mesh, &overlay->topic, COUNTER_DROPPED_QUEUE_LIMIT,
-		before + 1 - overlay->paced.count);
-	if (error)
+	if (!let_wait(mesh, overlay, &mesh->paced, &overlay->paced, message))
 		return;
 	mesh_count(mesh, COUNTER_PACED);
 	pace_by(mesh, overlay);
@@ -176,14 +182,6 @@ void overlays_pace(struct mesh *mesh)
 			pace(mesh, overlay);
 }
 
-void overlay_paced_gave_way(void *context, struct waiting *waiting)
-{
-	const struct overlay *overlay = (const struct overlay *)((const char *)waiting -
-		offsetof(struct overlay, paced));
-
-	note_dropped(context, &overlay->topic, COUNTER_DROPPED_QUEUE_LIMIT, 1);
-}
-
 /* ---- out ---- */
 
 void overlay_send_waiting(struct mesh *mesh, const struct id *topic)
@@ -220,14 +218,6 @@ void overlays_expire_waiting(struct mesh *mesh)
 			return;
 		}
 	}
-}
-
-void overlay_gave_way(void *context, struct waiting *waiting)
-{
-	const struct overlay *overlay = (const struct overlay *)((const char *)waiting -
-		offsetof(struct overlay, waiting));
-
-	note_dropped(context, &overlay->topic, COUNTER_DROPPED_QUEUE_LIMIT, 1);
 }
 
 void overlay_publish(struct mesh *mesh, const struct id *topic, struct message *message)
@@ -291,6 +281,7 @@ int overlay_join(struct mesh *mesh, const struct id *topic, struct overlay **out
 	if (!overlay)
 		return ERROR_NOMEM;
 	overlay->topic = *topic;
+	overlay->waiting.owner = overlay->paced.owner = overlay;
 	overlay->heal_due = overlay->settle_due = UINT64_MAX;
 	HASH_ADD_KEYPTR_BYHASHVALUE(hh, mesh->overlays, &overlay->topic, sizeof overlay->topic,
 		keyed_hash(&mesh->keyed, topic, sizeof *topic), overlay);

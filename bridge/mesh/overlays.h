@@ -46,7 +46,6 @@ void overlays_pace(struct mesh *mesh);
 uint64_t overlays_deadline(const struct mesh *mesh);
 /* A waiting message of this overlay's has given way to another overlay's. context: the mesh. */
 void overlay_gave_way(void *context, struct waiting *waiting);
-void overlay_paced_gave_way(void *context, struct waiting *waiting);
 /* Tells the owner what was not carried. */
 void overlays_tell_dropped(struct mesh *mesh);
 void overlays_free(struct mesh *mesh);

@@ -8,7 +8,9 @@ from fixtures import (  # noqa: E402, F401
     brokers,
     default_port,
     net,
+    pair,
     pytest_collection_modifyitems,
     pytest_configure,
     pytest_runtest_makereport,
+    running_pair,
 )

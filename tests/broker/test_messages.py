@@ -7,7 +7,6 @@ import pytest
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from fixtures import Brokers
 from identity import overlay, random_topic
 from mqtt import V5, V311
 
@@ -25,21 +24,6 @@ def counted(prefix: str, count: int) -> list[bytes]:
 
 def begins(prefix: str, found: list[bytes]) -> list[bytes]:
     return [payload for payload in found if payload.startswith(prefix.encode())]
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory):
-    made = Brokers(tmp_path_factory.mktemp("pair"))
-    made.pair()
-    yield made
-    made.end()
-
-
-@pytest.fixture
-def pair(running, request):
-    """Two brokers that know each other, shared by the tests of this file."""
-    request.node.brokers = running
-    return running.made
 
 
 @VERSIONS

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Signed messages of applications, seen by MQTT clients through codecs; overlays by name."""
 
+import itertools
 import json
 import time
 
 import pytest
 
-from fixtures import Brokers
 from identity import overlay, random_topic
 from mqtt import V311
 from settings import within
@@ -18,20 +18,6 @@ BURST, RATE = 64, 1000
 
 def view(topic: str, codec: str) -> str:
     return f"{topic}/ephemeral/{codec}"
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory):
-    made = Brokers(tmp_path_factory.mktemp("views"))
-    made.pair()
-    yield made
-    made.end()
-
-
-@pytest.fixture
-def pair(running, request):
-    request.node.brokers = running
-    return running.made
 
 
 def joined(pair, *filters: str):
@@ -130,8 +116,10 @@ def test_equal_payloads(pair):
     assert time.monotonic() - begun > (len(sent) - BURST) / RATE
     times = [message.time for message in there.messages(topic)]
     most = max(sum(t < one + 0.5 for t in times[at:]) for at, one in enumerate(times))
-    print(f"at most {most} messages in half a second")
-    assert most <= 1.5 * (BURST + RATE / 2)
+    # What came late, as somebody on the way had to wait for a processor, comes together.
+    pause = max(after - before for before, after in itertools.pairwise(times))
+    print(f"at most {most} messages in half a second, none for up to {pause:.3f} s")
+    assert most <= 1.2 * (BURST + RATE * (0.5 + pause))
     if was_fast:
         a.wait_number("messages/paced", 100)
     assert here.payloads(topic) == sent
@@ -167,7 +155,7 @@ def test_largest(pair):
     assert here.publish(topic, largest + b"x").value == QUOTA
 
 
-def test_wildcards(pair):
+def test_wildcards_of_an_overlay(pair):
     """A wildcard behind the overlay holds it, and is shown JSON."""
     a, b = pair
     id = random_topic()
@@ -346,7 +334,7 @@ def test_shared_alone_holds(pair):
     assert member.payloads(overlay(id)) == []
 
 
-def test_wildcards(pair):
+def test_wildcards_beside_others(pair):
     """p2panda/# sees what arrives on the topics that others have subscribed, and
     <overlay>/ephemeral/+ is the view json."""
     a, b = pair

@@ -93,6 +93,21 @@ def brokers(tmp_path, request):
     made.end()
 
 
+@pytest.fixture(scope="module")
+def running_pair(tmp_path_factory):
+    made = Brokers(tmp_path_factory.mktemp("pair"))
+    made.pair()
+    yield made
+    made.end()
+
+
+@pytest.fixture
+def pair(running_pair, request):
+    """Two brokers that know each other, shared by the tests of one file."""
+    request.node.brokers = running_pair
+    return running_pair.made
+
+
 @pytest.fixture
 def net():
     """Machines of their own, that end with the test: see netns.py."""

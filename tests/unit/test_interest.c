@@ -1481,6 +1481,63 @@ static void who_is_offline_gives_way(void **state)
 	assert_true(world.joined[2] && world.joined[3]);
 }
 
+/* Nor until TICK. */
+static void what_nobody_holds_takes_no_place(void **state)
+{
+	struct interest_config config = plain;
+
+	config.max_overlays = 1;
+	begin(&config);
+	subscribe("c0", 0, 1);
+	unsubscribe("c0", 0);
+	subscribe("c1", 1, 1);
+	assert_true(!world.joined[0] && world.joined[1]);
+	/* Nor what a session had that is gone. */
+	interest_gone(world.interest, "c1");
+	subscribe("c0", 2, 1);
+	assert_true(!world.joined[1] && world.joined[2]);
+	/* A publisher may have it as well, and keeps it for a while. */
+	unsubscribe("c0", 2);
+	publish(0);
+	assert_true(world.joined[0] && !world.joined[2]);
+	subscribe("c0", 3, 1);
+	assert_int_equal(world.limited, 1);
+	assert_int_equal(publish_as("c2", 1), ERROR_LIMIT);
+	pass(LINGER);
+	assert_int_equal(world.joins[0] + world.joins[1] + world.joins[2] + world.joins[3], 4);
+	assert_int_equal(world.joined[0] + world.joined[1] + world.joined[2] + world.joined[3], 0);
+	/* What somebody has is not taken away, and where there is room nothing is left early. */
+	subscribe("c0", 0, 1);
+	subscribe("c1", 1, 1);
+	assert_int_equal(world.limited, 2);
+	config.max_overlays = 2;
+	begin(&config);
+	subscribe("c0", 0, 1);
+	unsubscribe("c0", 0);
+	subscribe("c1", 1, 1);
+	assert_true(world.joined[0] && world.joined[1]);
+	subscribe("c0", 0, 1);
+	tick();
+	assert_int_equal(world.joins[0], 4);
+}
+
+static void nor_for_whom_it_belongs_to(void **state)
+{
+	struct interest_config config = plain;
+
+	config.max_overlays_per_user = 1;
+	begin(&config);
+	world.owners[0].user = world.owners[1].user = "one";
+	subscribe("c0", 0, 1);
+	interest_gone(world.interest, "c0");
+	subscribe("c1", 1, 1);
+	assert_true(!world.joined[0] && world.joined[1]);
+	assert_int_equal(world.limited, 0);
+	tick();
+	assert_int_equal(world.joins[0] + world.joins[1], 2);
+	assert_true(world.joined[1]);
+}
+
 static void who_is_offline_gives_way_to_its_own(void **state)
 {
 	struct interest_config config = plain;
@@ -1681,6 +1738,8 @@ int main(void)
 		TEST(a_limit_for_each_user),
 		TEST(a_limit_for_each_address),
 		TEST(who_is_offline_gives_way),
+		TEST(what_nobody_holds_takes_no_place),
+		TEST(nor_for_whom_it_belongs_to),
 		TEST(who_is_offline_gives_way_to_its_own),
 		TEST(nothing_grows),
 		TEST(each_allocation_fails),

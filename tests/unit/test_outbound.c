@@ -12,6 +12,7 @@
 #include "bridge/memory.h"
 #include "plugin/outbound.h"
 #include "plugin/topic.h"
+#include "support_interest.h"
 
 #define S     UINT64_C(1000000000)
 #define HEX   "00112233445566778899aabbccddeeff0123456789abcdef0123456789abcdef"
@@ -117,37 +118,6 @@ static int on_leave(void *context, const struct id *topic)
 	return node_leave(world.node, topic);
 }
 
-static bool is_allowed(
-	void *context, const char *client, const char *filter, const struct id *topic)
-{
-	return true;
-}
-
-static struct interest_owner nobody(void *context, const char *client)
-{
-	return (struct interest_owner){NULL, NULL};
-}
-
-static bool has_session(void *context, const char *client)
-{
-	return true;
-}
-
-static int on_remember(void *context, const char *client, const char *filter, uint8_t qos)
-{
-	fail_msg("nobody subscribes here");
-}
-
-static void on_forget(void *context, const char *client, const char *filter)
-{
-	fail_msg("nobody subscribes here");
-}
-
-static void on_limited(void *context, const char *client, const struct id *topic)
-{
-	fail_msg("nobody subscribes here");
-}
-
 static void on_wake(void *context)
 {
 	if (!world.holds_node)
@@ -161,20 +131,7 @@ static int setup(void **state)
 	static const struct memory memory = {heap_alloc, heap_realloc, heap_free, NULL};
 	static const struct address bind = {.family = 4, .ip = {127, 0, 0, 1}};
 	static const uint8_t secret[IDENTITY_SECRET_SIZE] = {1};
-	static const struct interest_actions actions = {
-		.allowed = is_allowed,
-		.owner = nobody,
-		.join = on_join,
-		.leave = on_leave,
-		.verify = on_verify,
-		.has_session = has_session,
-		.remember = on_remember,
-		.forget = on_forget,
-		.denied = on_limited,
-		.limited = on_limited,
-		.gave_way = on_limited,
-		.unrecorded = on_limited,
-	};
+	struct interest_actions actions = support_actions();
 	static const struct interest_config limits = {
 		.linger_ns = 30 * S, .max_overlays = 2, .max_overlays_per_client = 1};
 	const struct random random = random_system();
@@ -198,6 +155,9 @@ static int setup(void **state)
 	world.now = 1000 * S;
 	assert_int_equal(identity_from_secret(secret, &world.identity), 0);
 	assert_int_equal(node_start(&config, &world.node, reason), 0);
+	actions.join = on_join;
+	actions.leave = on_leave;
+	actions.verify = on_verify;
 	assert_int_equal(interest_new(&actions, &limits, &random, &world.interest), 0);
 	assert_int_equal(
 		unreleased_new(node_counters(world.node), &random, &world.unreleased), 0);

@@ -10,6 +10,7 @@
 #include "bridge/memory.h"
 #include "bridge/node.h"
 #include "plugin/sessions.h"
+#include "support_interest.h"
 
 #define HEX    "00112233445566778899aabbccddeeff0123456789abcdef0123456789abcdef"
 #define TOPIC  "p2panda/" HEX
@@ -25,32 +26,11 @@ static struct {
 	char asked_for[32];
 } world;
 
-static int on_verify(void *context, const struct id *topic, bool verify)
-{
-	return 0;
-}
-
 static int on_join(void *context, const struct id *topic)
 {
 	assert_int_equal(topic->bytes[1], 0x11);
 	world.joins++;
 	return 0;
-}
-
-static int on_leave(void *context, const struct id *topic)
-{
-	return 0;
-}
-
-static bool is_allowed(
-	void *context, const char *client, const char *filter, const struct id *topic)
-{
-	return true;
-}
-
-static struct interest_owner nobody(void *context, const char *client)
-{
-	return (struct interest_owner){NULL, NULL};
 }
 
 static bool has_session(void *context, const char *client)
@@ -70,11 +50,6 @@ static void on_forget(void *context, const char *client, const char *filter)
 	sessions_forget(world.sessions, client, filter);
 }
 
-static void on_limited(void *context, const char *client, const struct id *topic)
-{
-	fail_msg("far from any limit");
-}
-
 static void on_record(
 	void *context, const void *key, size_t key_size, const void *value, size_t value_size)
 {
@@ -91,20 +66,7 @@ static int record(void *context, const void *key, size_t key_size, const void *v
 /* The node with what was on record goes on in interest. */
 static void begin(void)
 {
-	static const struct interest_actions actions = {
-		.allowed = is_allowed,
-		.owner = nobody,
-		.join = on_join,
-		.leave = on_leave,
-		.verify = on_verify,
-		.has_session = has_session,
-		.remember = on_remember,
-		.forget = on_forget,
-		.denied = on_limited,
-		.limited = on_limited,
-		.gave_way = on_limited,
-		.unrecorded = on_limited,
-	};
+	struct interest_actions actions = support_actions();
 	static const struct interest_config limits = {
 		.max_overlays = 10, .max_overlays_per_client = 10};
 	static const struct address bind = {.family = 4, .ip = {127, 0, 0, 1}};
@@ -121,6 +83,10 @@ static void begin(void)
 	const struct sessions_actions kept = {.record = record};
 	char reason[NODE_REASON_SIZE];
 
+	actions.join = on_join;
+	actions.has_session = has_session;
+	actions.remember = on_remember;
+	actions.forget = on_forget;
 	assert_int_equal(sessions_new(&kept, &random, &world.sessions), 0);
 	assert_int_equal(interest_new(&actions, &limits, &random, &world.interest), 0);
 	assert_int_equal(node_start(&config, &world.node, reason), 0);

@@ -11,6 +11,7 @@
 #include "bridge/message.h"
 #include "plugin/broker.h"
 #include "plugin/views.h"
+#include "support_interest.h"
 
 #define S UINT64_C(1000000000)
 /* BLAKE3 of "abc". */
@@ -62,64 +63,9 @@ bool broker_has_session(const char *client)
 	return true;
 }
 
-/* ---- who subscribes ---- */
-
-static bool is_allowed(
-	void *context, const char *client, const char *filter, const struct id *topic)
-{
-	return true;
-}
-
-static struct interest_owner nobody(void *context, const char *client)
-{
-	return (struct interest_owner){NULL, NULL};
-}
-
-static int on_topic(void *context, const struct id *topic)
-{
-	return ERROR_NONE;
-}
-
-static int on_verify(void *context, const struct id *topic, bool verify)
-{
-	return ERROR_NONE;
-}
-
-static bool has_session(void *context, const char *client)
-{
-	return true;
-}
-
-static int on_remember(void *context, const char *client, const char *filter, uint8_t qos)
-{
-	return ERROR_NONE;
-}
-
-static void on_forget(void *context, const char *client, const char *filter)
-{
-}
-
-static void on_limited(void *context, const char *client, const struct id *topic)
-{
-	fail_msg("there is room");
-}
-
 static int setup(void **state)
 {
-	static const struct interest_actions actions = {
-		.allowed = is_allowed,
-		.owner = nobody,
-		.join = on_topic,
-		.leave = on_topic,
-		.verify = on_verify,
-		.has_session = has_session,
-		.remember = on_remember,
-		.forget = on_forget,
-		.denied = on_limited,
-		.limited = on_limited,
-		.gave_way = on_limited,
-		.unrecorded = on_limited,
-	};
+	const struct interest_actions actions = support_actions();
 	static const struct interest_config limits = {.linger_ns = 30 * S,
 		.max_overlays = 10,
 		.max_overlays_per_client = 10,
