@@ -181,12 +181,12 @@ def test_not_too_many(net, iroh_relay, brokers, names):
     at.replace_addresses(PUBLIC)
     home = iroh_relay(host=net.host("home"))
     servers = [
-        BadRelay(Connection.wait_end, host=at, name=f"r{number}.example") for number in range(20)
+        BadRelay(Connection.wait_end, host=at, name=f"r{number}.example") for number in range(14)
     ]
     broker = brokers(
         host=host_a,
         options=[("relay", home.url), ("relay_dial", "any")],
-        **names({f"r{number}.example": PUBLIC for number in range(20)}),
+        **names({f"r{number}.example": PUBLIC for number in range(14)}),
     )
     try:
         with RawNode(host_b) as raw:

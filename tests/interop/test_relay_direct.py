@@ -66,8 +66,9 @@ def test_known_by_relay_and_by_address(joined, both):
     talk(topic, at_a, at_b, "direct", 200)
     assert handed_on(relay) == talk_before
     for broker in (a, b):
-        assert broker.status()["neighbours"] == "1"
-        assert broker.status()["neighbours/relayed"] == "0"
+        broker.wait_status(
+            lambda now: now["neighbours"] == 1 and now["neighbours/relayed"] == 0, within(3)
+        )
 
 
 @pytest.mark.parametrize("generation", ["06", "071"])
@@ -123,7 +124,8 @@ def test_a_route_that_appears(joined, after):
         traffic.wait_flows(within(2))
         # Nothing was lost on the way from the one to the other.
         traffic.stop()
-    assert a.status()["neighbours"] == b.status()["neighbours"] == "1"
+    for broker in (a, b):
+        broker.wait_status(lambda now: now["neighbours"] == 1, within(3), "a neighbour")
     wait_until(
         lambda: is_direct(relay, lambda: talk(topic, at_a, at_b, f"at {time.monotonic()}")),
         within(5),

@@ -47,7 +47,8 @@ def test_peers_over_a_relay(apart, rust, dialler, dialled, home):
     for peer in (a, b):
         peer.wait("joined", LONG, topic=id)
     talk(a, b, id)
-    assert relay.figures()["send_packets_recv"] > 40
+    # What is said at once may go in few of them.
+    assert relay.figures()["send_packets_recv"] > 10
 
 
 @pytest.mark.parametrize("generation", GENERATIONS)
@@ -99,7 +100,7 @@ def test_a_relay_of_the_tests(net, rust, bad_relay, dialler, dialled):
     for peer in (a, b):
         peer.wait("joined", LONG, topic=id)
     talk(a, b, id)
-    assert hub.came[SEND] + hub.came[SEND_BATCH] > 40
+    assert hub.came[SEND] + hub.came[SEND_BATCH] > 10
 
 
 def test_tls(iroh_relay, authority):
