@@ -153,8 +153,11 @@ static bool may_begin(const struct quic_endpoint *endpoint, const ngtcp2_path *p
 {
 	const struct quic_config *config = &endpoint->config;
 
-	return !path_is_relayed(path) ||
-	       config->relay_accept(config->context, &relayed_of(path)->node);
+	if (!path_is_relayed(path) ||
+		config->relay_accept(config->context, &relayed_of(path)->node))
+		return true;
+	counters_add(config->counters, COUNTER_HANDSHAKES_REFUSED, 1);
+	return false;
 }
 
 /* The first packet of a connection, or the first after our Retry. */

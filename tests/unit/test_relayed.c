@@ -309,6 +309,7 @@ static void who_is_not_let_in_costs_nothing(void **state)
 	assert_int_equal(test->b.endpoint->count, 0);
 	assert_int_equal(test->b.endpoint->lingering_count, 0);
 	assert_null(test->b.endpoint->dirty);
+	assert_true(counters_get(&test->b.counters, COUNTER_HANDSHAKES_REFUSED) >= 3);
 }
 
 /* A connection stays with the relay and the node that it has begun with. */
