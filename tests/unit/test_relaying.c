@@ -36,6 +36,7 @@ int getaddrinfo(
 
 enum behaviour {
 	RELAY,
+	EAGER, /* a relay that has a datagram for us at once */
 	DENY,
 	NOT_FOUND,
 	CLOSE,	 /* at once */
@@ -55,8 +56,9 @@ struct guest {
 	size_t size;
 };
 
-struct server {
+static struct server {
 	uv_tcp_t listener;
+	bool runs;
 	enum behaviour behaviour;
 	uint16_t port;
 	unsigned accepted;
@@ -64,7 +66,7 @@ struct server {
 	size_t datagrams, batches; /* frames that came */
 	uint8_t last[2048];
 	size_t last_size;
-};
+} servers[2];
 
 static struct heard heard;
 
@@ -153,6 +155,8 @@ static void take_auth(struct guest *guest)
 		say(&speech->said, 0x03, "\x05go on", 6);
 	} else {
 		say(&speech->said, 0x02, "", 0);
+		if (guest->server->behaviour == EAGER)
+			say_datagram(&speech->said, "early", 5);
 		guest->phase = INSIDE;
 	}
 	speak(guest, speech);
@@ -257,6 +261,7 @@ static void start_server(
 	memset(server, 0, sizeof *server);
 	server->behaviour = behaviour;
 	uv_tcp_init(loop, &server->listener);
+	server->runs = true;
 	server->listener.data = server;
 	uv_ip4_addr("127.0.0.1", port, &address);
 	assert_int_equal(
@@ -268,16 +273,17 @@ static void start_server(
 
 static void on_listener_closed(uv_handle_t *handle)
 {
-	handle->data = NULL;
+	((struct server *)handle->data)->runs = false;
 }
 
-/* And forgets it: its memory is the test's. */
 static void end_server(struct server *server)
 {
+	if (!server->runs)
+		return;
 	for (struct guest *guest = server->guests; guest; guest = guest->next)
 		close_guest(guest);
 	uv_close((uv_handle_t *)&server->listener, on_listener_closed);
-	while (server->guests || server->listener.data)
+	while (server->guests || server->runs)
 		uv_run(server->listener.loop, UV_RUN_NOWAIT);
 }
 
@@ -298,6 +304,7 @@ static struct {
 	size_t datagrams, bytes, goners;
 	struct id from;
 	bool answers; /* each datagram, at once */
+	bool inside;  /* of that */
 	unsigned closed;
 	bool late;
 } world;
@@ -309,9 +316,11 @@ static void on_datagram(void *context, const struct address *relay, const struct
 	world.datagrams++;
 	world.bytes += size;
 	world.from = *from;
+	world.inside = true;
 	if (world.answers)
 		assert_true(relaying_send(
 			world.relaying, uv_hrtime(), relay, from, data, size, segment));
+	world.inside = false;
 }
 
 static void on_gone(void *context, const struct address *relay, const struct id *node)
@@ -327,6 +336,7 @@ static void on_home(void *context, const struct relay_url *url)
 
 static void on_changed(void *context, const struct address *relay, bool up)
 {
+	assert_false(world.inside);
 	world.ups += up;
 	world.downs += !up;
 	assert_int_equal(relaying_is_up(world.relaying, relay), up);
@@ -384,6 +394,9 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
+	/* If the test has failed they are still there. */
+	for (size_t i = 0; i < sizeof servers / sizeof *servers; i++)
+		end_server(&servers[i]);
 	relaying_stop(world.relaying, uv_hrtime(), NULL, NULL);
 	uv_close((uv_handle_t *)&world.prepare, NULL);
 	uv_close((uv_handle_t *)&world.timer, NULL);
@@ -539,39 +552,39 @@ static void without_relays(void **state)
 static void not_before_it_is_used(void **state)
 {
 	const unsigned before = handles();
-	struct server server;
+	struct server *server = &servers[0];
 
-	start_server(&server, &world.loop, RELAY, 0);
-	name_server(0, &server);
+	start_server(server, &world.loop, RELAY, 0);
+	name_server(0, server);
 	assert_int_equal(make(0, false), 0);
 	relaying_start(world.relaying, uv_hrtime());
 	assert_int_equal(relaying_add(world.relaying, &world.urls[0]), 0);
 	assert_string_equal(
 		relaying_url(world.relaying, &world.relays[0])->text, world.urls[0].text);
-	RUN_UNTIL_IN(server.accepted > 0, 1);
-	assert_int_equal(server.accepted, 0);
+	RUN_UNTIL_IN(server->accepted > 0, 1);
+	assert_int_equal(server->accepted, 0);
 	assert_int_equal(handles(), before + 1); /* the server's */
 	assert_true(send_text("hello"));
-	RUN_UNTIL(server.datagrams == 2);
-	assert_int_equal(server.accepted, 1);
+	RUN_UNTIL(server->datagrams == 2);
+	assert_int_equal(server->accepted, 1);
 	assert_int_equal(world.ups, 1);
 	assert_int_equal(world.homes, 0);
-	end_server(&server);
+	end_server(server);
 }
 
 static void datagrams_both_ways(void **state)
 {
-	struct server server;
+	struct server *server = &servers[0];
 	struct speech *speech = speech_new();
 	uint8_t data[3000];
 
-	start_server(&server, &world.loop, RELAY, 0);
-	begin(&server);
-	RUN_UNTIL(server.datagrams == 1); /* sent by on_changed */
+	start_server(server, &world.loop, RELAY, 0);
+	begin(server);
+	RUN_UNTIL(server->datagrams == 1); /* sent by on_changed */
 	assert_int_equal(world.homes, 1);
 	assert_string_equal(world.home, world.urls[0].text);
 	assert_string_equal(relaying_home(world.relaying)->text, world.home);
-	assert_memory_equal(server.last, "up", 2);
+	assert_memory_equal(server->last, "up", 2);
 	/* In one turn, more than is written at once. */
 	memset(data, 'x', sizeof data);
 	for (int i = 0; i < 100; i++) {
@@ -581,39 +594,53 @@ static void datagrams_both_ways(void **state)
 	}
 	assert_true(relaying_send(
 		world.relaying, uv_hrtime(), &world.relays[0], &someone, data, 2500, 1200));
-	RUN_UNTIL(server.datagrams == 101 && server.batches == 1);
-	assert_int_equal(server.last_size, 1200);
-	assert_int_equal(server.last[0], 99);
+	RUN_UNTIL(server->datagrams == 101 && server->batches == 1);
+	assert_int_equal(server->last_size, 1200);
+	assert_int_equal(server->last[0], 99);
 	assert_int_equal(count(COUNTER_RELAY_OUT), 104);
 	/* And back; each is answered from within. */
 	world.answers = true;
 	for (int i = 0; i < 300; i++)
 		say_datagram(&speech->said, data, 1200);
-	speak(server.guests, speech);
+	speak(server->guests, speech);
 	RUN_UNTIL(world.datagrams == 300);
 	assert_true(id_equal(&world.from, &someone));
 	assert_int_equal(world.bytes, 300 * 1200);
-	RUN_UNTIL(server.datagrams == 101 + 300 - count(COUNTER_RELAY_DROPPED));
+	RUN_UNTIL(server->datagrams == 101 + 300 - count(COUNTER_RELAY_DROPPED));
 	assert_int_equal(count(COUNTER_RELAY_DROPPED), 0);
-	end_server(&server);
+	end_server(server);
+}
+
+/* What is to be told is told when the relay's bytes are taken in, not in the middle of them. */
+static void nothing_within_a_datagram(void **state)
+{
+	struct server *server = &servers[0];
+
+	world.answers = true;
+	start_server(server, &world.loop, EAGER, 0);
+	begin(server);
+	RUN_UNTIL(server->datagrams == 2);
+	assert_int_equal(world.datagrams, 1);
+	assert_int_equal(world.ups, 1);
+	end_server(server);
 }
 
 /* What is due is written, though the owner has no turn of the loop to offer. */
 static void written_by_tick(void **state)
 {
-	struct server server;
+	struct server *server = &servers[0];
 
-	start_server(&server, &world.loop, RELAY, 0);
-	begin(&server);
-	RUN_UNTIL(server.datagrams == 1);
+	start_server(server, &world.loop, RELAY, 0);
+	begin(server);
+	RUN_UNTIL(server->datagrams == 1);
 	uv_prepare_stop(&world.prepare);
 	assert_true(send_text("hello"));
 	assert_true(relaying_deadline(world.relaying) <= uv_hrtime());
 	relaying_tick(world.relaying, uv_hrtime());
 	assert_true(relaying_deadline(world.relaying) > uv_hrtime());
-	RUN_UNTIL(server.datagrams == 2);
-	assert_memory_equal(server.last, "hello", 5);
-	end_server(&server);
+	RUN_UNTIL(server->datagrams == 2);
+	assert_memory_equal(server->last, "hello", 5);
+	end_server(server);
 }
 
 /* A relay that reads nothing: all is bounded, what is beyond is dropped and counted. */
@@ -621,11 +648,11 @@ static void a_stuck_relay(void **state)
 {
 	static uint8_t data[1200];
 	const size_t sent = 100000;
-	struct server server;
+	struct server *server = &servers[0];
 	size_t taken = 0;
 
-	start_server(&server, &world.loop, STUCK, 0);
-	begin(&server);
+	start_server(server, &world.loop, STUCK, 0);
+	begin(server);
 	RUN_UNTIL(world.ups == 1);
 	for (size_t i = 0; i < sent; i++) {
 		taken += relaying_send(world.relaying, uv_hrtime(), &world.relays[0], &someone,
@@ -640,32 +667,32 @@ static void a_stuck_relay(void **state)
 	assert_true(taken < 20000);
 	assert_true(heap_largest() <= 2 * LIMIT_RELAY_QUEUE + 65536);
 	/* It reads again: all that was taken arrives. */
-	server.behaviour = RELAY;
-	uv_read_start((uv_stream_t *)&server.guests->tcp, on_guest_alloc, on_guest_read);
-	RUN_UNTIL(server.datagrams == taken + 1);
+	server->behaviour = RELAY;
+	uv_read_start((uv_stream_t *)&server->guests->tcp, on_guest_alloc, on_guest_read);
+	RUN_UNTIL(server->datagrams == taken + 1);
 	assert_true(send_text("again"));
-	RUN_UNTIL(server.datagrams == taken + 2);
-	assert_memory_equal(server.last, "again", 5);
-	end_server(&server);
+	RUN_UNTIL(server->datagrams == taken + 2);
+	assert_memory_equal(server->last, "again", 5);
+	end_server(server);
 }
 
 static void fails_with(enum behaviour behaviour, const char *words)
 {
-	struct server server;
+	struct server *server = &servers[0];
 
-	start_server(&server, &world.loop, behaviour, 0);
-	begin(&server);
+	start_server(server, &world.loop, behaviour, 0);
+	begin(server);
 	RUN_UNTIL(world.lines > 0);
 	if (!strstr(world.line, words) || !strstr(world.line, world.urls[0].text))
 		fail_msg("the line is: %s", world.line);
 	assert_int_equal(world.ups, 0);
 	assert_true(count(COUNTER_RELAY_FAILED) > 0);
 	/* It is tried again, but neither at once nor for ever as often. */
-	RUN_UNTIL_IN(server.accepted >= 10, 2);
-	assert_true(server.accepted < 10);
+	RUN_UNTIL_IN(server->accepted >= 10, 2);
+	assert_true(server->accepted < 10);
 	assert_true(relaying_deadline(world.relaying) != UINT64_MAX);
 	assert_int_equal(world.lines, 1);
-	end_server(&server);
+	end_server(server);
 }
 
 static void not_found(void **state)
@@ -691,12 +718,12 @@ static void denied(void **state)
 
 static void refused(void **state)
 {
-	struct server server;
+	struct server *server = &servers[0];
 
-	start_server(&server, &world.loop, RELAY, 0);
-	end_server(&server);
+	start_server(server, &world.loop, RELAY, 0);
+	end_server(server);
 	uv_run(&world.loop, UV_RUN_NOWAIT);
-	begin(&server);
+	begin(server);
 	RUN_UNTIL(world.lines > 0);
 	assert_non_null(strstr(world.line, "refuses the connection)"));
 }
@@ -733,62 +760,62 @@ static void no_file(void **state)
 /* The first relay is none, so the second is home. */
 static void the_second_works(void **state)
 {
-	struct server bad, good;
+	struct server *bad = &servers[0], *good = &servers[1];
 
-	start_server(&bad, &world.loop, NOT_FOUND, 0);
-	start_server(&good, &world.loop, RELAY, 0);
-	name_server(0, &bad);
-	name_server(1, &good);
+	start_server(bad, &world.loop, NOT_FOUND, 0);
+	start_server(good, &world.loop, RELAY, 0);
+	name_server(0, bad);
+	name_server(1, good);
 	assert_int_equal(make(2, false), 0);
 	relaying_start(world.relaying, uv_hrtime());
 	RUN_UNTIL(world.homes > 0);
 	assert_string_equal(world.home, world.urls[1].text);
-	end_server(&bad);
-	end_server(&good);
+	end_server(bad);
+	end_server(good);
 }
 
 /* A relay that goes and comes back is the same one. */
 static void comes_back(void **state)
 {
-	struct server server, again;
+	struct server *server = &servers[0], *again = &servers[1];
 
-	start_server(&server, &world.loop, RELAY, 0);
-	begin(&server);
-	RUN_UNTIL(world.ups == 1 && server.datagrams == 1);
-	end_server(&server);
+	start_server(server, &world.loop, RELAY, 0);
+	begin(server);
+	RUN_UNTIL(world.ups == 1 && server->datagrams == 1);
+	end_server(server);
 	RUN_UNTIL(world.downs == 1 && count(COUNTER_RELAY_FAILED) >= 2);
-	start_server(&again, &world.loop, RELAY, server.port);
-	RUN_UNTIL(world.ups == 2 && again.datagrams == 1);
+	start_server(again, &world.loop, RELAY, server->port);
+	RUN_UNTIL(world.ups == 2 && again->datagrams == 1);
 	assert_int_equal(world.homes, 1);
 	assert_int_equal(count(COUNTER_RELAY_CONNECTS), 2);
-	end_server(&again);
+	end_server(again);
 }
 
 /* What only others have named: no connection into our own house. */
 static void hearsay(void **state)
 {
-	struct server server;
+	struct server *server = &servers[0];
 	char text[64];
 
-	start_server(&server, &world.loop, RELAY, 0);
+	start_server(server, &world.loop, RELAY, 0);
 	assert_int_equal(make(0, true), 0);
 	relaying_start(world.relaying, uv_hrtime());
-	snprintf(text, sizeof text, "https://127.0.0.1:%u", server.port);
+	snprintf(text, sizeof text, "https://127.0.0.1:%u", server->port);
 	name_relay(0, text);
 	assert_false(relaying_admit(world.relaying, uv_hrtime(), &world.urls[0]));
-	snprintf(text, sizeof text, "https://inside.test:%u", server.port);
+	snprintf(text, sizeof text, "https://inside.test:%u", server->port);
 	name_relay(0, text);
 	assert_true(relaying_admit(world.relaying, uv_hrtime(), &world.urls[0]));
 	send_text("hello");
 	RUN_UNTIL(world.lines > 0);
 	assert_non_null(strstr(world.line, "no public address"));
-	assert_int_equal(server.accepted, 0);
+	assert_int_equal(server->accepted, 0);
 	/* The same name is good enough from the configuration. */
 	remake(0, true);
 	assert_int_equal(relaying_add(world.relaying, &world.urls[0]), 0);
 	send_text("hello");
-	RUN_UNTIL(server.accepted > 0);
-	end_server(&server);
+	RUN_UNTIL(server->accepted > 0);
+	end_server(server);
 }
 
 static void stop_now(unsigned streams)
@@ -807,57 +834,57 @@ static void stop_now(unsigned streams)
 
 static void stopped_while_connected(void **state)
 {
-	struct server server;
+	struct server *server = &servers[0];
 
-	start_server(&server, &world.loop, RELAY, 0);
-	begin(&server);
-	RUN_UNTIL(server.datagrams == 1);
+	start_server(server, &world.loop, RELAY, 0);
+	begin(server);
+	RUN_UNTIL(server->datagrams == 1);
 	send_text("on its way");
 	stop_now(1);
 	assert_int_equal(world.downs, 0);
-	end_server(&server);
+	end_server(server);
 }
 
 static void stopped_while_it_connects(void **state)
 {
-	struct server server;
+	struct server *server = &servers[0];
 
-	start_server(&server, &world.loop, SILENT, 0);
-	begin(&server);
+	start_server(server, &world.loop, SILENT, 0);
+	begin(server);
 	stop_now(1); /* its name is not looked up yet */
 	world.closed = 0;
 	remake(1, false);
-	RUN_UNTIL(server.accepted == 1);
+	RUN_UNTIL(server->accepted == 1);
 	stop_now(1);
-	end_server(&server);
+	end_server(server);
 }
 
 static void stopped_while_it_waits(void **state)
 {
-	struct server server;
+	struct server *server = &servers[0];
 
-	start_server(&server, &world.loop, NOT_FOUND, 0);
-	begin(&server);
-	RUN_UNTIL(world.lines > 0 && !server.guests);
+	start_server(server, &world.loop, NOT_FOUND, 0);
+	begin(server);
+	RUN_UNTIL(world.lines > 0 && !server->guests);
 	stop_now(0);
-	end_server(&server);
+	end_server(server);
 }
 
 /* Wherever memory is missing: nothing leaks, and it works as soon as there is some again. */
 static void each_allocation_fails(void **state)
 {
-	struct server server;
+	struct server *server = &servers[0];
 	bool failed = true;
 
-	start_server(&server, &world.loop, RELAY, 0);
-	name_server(0, &server);
+	start_server(server, &world.loop, RELAY, 0);
+	name_server(0, server);
 	for (size_t n = 1; failed; n++) {
 		heap_fail(n, false);
-		server.datagrams = 0;
+		server->datagrams = 0;
 		if (make(1, false) == ERROR_NONE) {
 			relaying_start(world.relaying, uv_hrtime());
 			RUN_UNTIL(relaying_is_up(world.relaying, &world.relays[0]));
-			while (server.datagrams == 0) {
+			while (server->datagrams == 0) {
 				relaying_send(world.relaying, uv_hrtime(), &world.relays[0],
 					&someone, (const uint8_t *)"x", 1, 0);
 				uv_run(&world.loop, UV_RUN_NOWAIT);
@@ -873,7 +900,7 @@ static void each_allocation_fails(void **state)
 		failed = heap_has_failed();
 	}
 	heap_fail(0, false);
-	end_server(&server);
+	end_server(server);
 }
 
 int main(void)
@@ -883,6 +910,7 @@ int main(void)
 		TEST(without_relays),
 		TEST(not_before_it_is_used),
 		TEST(datagrams_both_ways),
+		TEST(nothing_within_a_datagram),
 		TEST(written_by_tick),
 		TEST(a_stuck_relay),
 		TEST(not_found),

@@ -119,7 +119,9 @@ int getaddrinfo(
 
 /* ---- servers ---- */
 
+/* Static ones, so that what a failed test leaves can be stopped. */
 struct server {
+	struct server *next; /* of those that run */
 	pthread_t thread;
 	int listener;
 	uint16_t port;
@@ -131,6 +133,8 @@ struct server {
 	atomic_bool may_read, may_end;
 	char sni[64], alpn[16];
 };
+
+static struct server *running;
 
 static void *serve_all(void *argument)
 {
@@ -170,10 +174,17 @@ static void start_server(struct server *server, const char *ip, uint16_t port,
 	assert_int_equal(getsockname(server->listener, (struct sockaddr *)&storage, &size), 0);
 	server->port = ntohs(v4->sin_port); /* where v6 has it, too */
 	assert_int_equal(pthread_create(&server->thread, NULL, serve_all, server), 0);
+	server->next = running;
+	running = server;
 }
 
 static void stop_server(struct server *server)
 {
+	struct server **at;
+
+	for (at = &running; *at != server; at = &(*at)->next)
+		;
+	*at = server->next;
 	server->may_read = server->may_end = true;
 	shutdown(server->listener, SHUT_RDWR);
 	pthread_join(server->thread, NULL);
@@ -632,6 +643,8 @@ static int teardown(void **state)
 {
 	if (world.io.names)
 		end_world();
+	while (running)
+		stop_server(running);
 	heap_end();
 	return 0;
 }
@@ -727,7 +740,7 @@ static void echoed(const char *host, uint16_t port, bool tls, size_t size)
 
 static void plain_echo(void **state)
 {
-	struct server server = {0};
+	static struct server server;
 
 	start_server(&server, "127.0.0.1", 0, echo);
 	echoed("127.0.0.1", server.port, false, 4u << 20);
@@ -742,7 +755,7 @@ static void count_active(uv_handle_t *handle, void *argument)
 /* Once it is open there is the socket, and nothing else that wakes anybody. */
 static void idle(void **state)
 {
-	struct server server = {0};
+	static struct server server;
 	unsigned active = 0;
 
 	start_server(&server, "127.0.0.1", 0, never_answer);
@@ -768,7 +781,7 @@ static void read_in_turns(const char *host, uint16_t port, bool tls)
 
 static void reading_is_bounded(void **state)
 {
-	struct server server = {0};
+	static struct server server;
 
 	start_server(&server, "127.0.0.1", 0, flood);
 	read_in_turns("127.0.0.1", server.port, false);
@@ -778,7 +791,7 @@ static void reading_is_bounded(void **state)
 /* A server that does not read: little is taken, and all of that arrives in the end. */
 static void writing_is_bounded(void **state)
 {
-	struct server server = {0};
+	static struct server server;
 	size_t stuck;
 
 	start_server(&server, "127.0.0.1", 0, read_late);
@@ -806,7 +819,7 @@ static void writing_is_bounded(void **state)
 
 static void nobody_listens(void **state)
 {
-	struct server server = {0};
+	static struct server server;
 
 	start_server(&server, "127.0.0.1", 0, echo);
 	stop_server(&server);
@@ -874,7 +887,7 @@ static unsigned opens_in(const char *host, uint16_t port)
 
 static void happy_eyeballs(void **state)
 {
-	struct server v4 = {0}, v6 = {0};
+	static struct server v4, v6;
 
 	start_server(&v4, "127.0.0.1", 0, never_answer);
 	/* A silent IPv6 costs 250 ms, one without a route nothing. */
@@ -941,7 +954,7 @@ static void fails_in_public(
 
 static void public_only(void **state)
 {
-	struct server server = {0};
+	static struct server server;
 
 	start_server(&server, "127.0.0.1", 0, never_answer);
 	fails_in_public("127.0.0.1", server.port, TROUBLE_NOT_PUBLIC, "127.0.0.1");
@@ -971,7 +984,7 @@ static void ends(uint16_t port, enum trouble_kind kind, const char *words)
 
 static void closes_at_once(void **state)
 {
-	struct server server = {0};
+	static struct server server;
 
 	start_server(&server, "127.0.0.1", 0, close_at_once);
 	ends(server.port, TROUBLE_CLOSED, "closed");
@@ -987,7 +1000,7 @@ static void closes_at_once(void **state)
 
 static void is_http(void **state)
 {
-	struct server server = {0};
+	static struct server server;
 
 	start_server(&server, "127.0.0.1", 0, say_http);
 	fails("127.0.0.1", server.port, true, TROUBLE_NO_TLS, "is no TLS");
@@ -996,7 +1009,7 @@ static void is_http(void **state)
 
 static void never_answers(void **state)
 {
-	struct server server = {0};
+	static struct server server;
 
 	start_server(&server, "127.0.0.1", 0, never_answer);
 	begin("relay.test", server.port, true);
@@ -1013,7 +1026,7 @@ static void never_answers(void **state)
 /* The server says no more but would still listen: that is the end, after what it has said. */
 static void half_closed(void **state)
 {
-	struct server server = {0};
+	static struct server server;
 
 	start_server(&server, "127.0.0.1", 0, close_half);
 	begin("127.0.0.1", server.port, false);
@@ -1163,7 +1176,7 @@ static void bad_relay_ca(void **state)
 
 static void tls_both_ways(void **state)
 {
-	struct server server = {0};
+	static struct server server;
 
 	start_tls(&server, "127.0.0.1", "good", tls_echo);
 	echoed("relay.test.", server.port, true, 4u << 20);
@@ -1181,7 +1194,7 @@ static void tls_both_ways(void **state)
 
 static void tls_reading_is_bounded(void **state)
 {
-	struct server server = {0};
+	static struct server server;
 
 	start_tls(&server, "127.0.0.1", "good", tls_flood);
 	read_in_turns("127.0.0.1", server.port, true);
@@ -1190,7 +1203,7 @@ static void tls_reading_is_bounded(void **state)
 
 static void key_updates_are_bounded(void **state)
 {
-	struct server server = {0};
+	static struct server server;
 
 	start_tls(&server, "127.0.0.1", "good", tls_ask_for_keys);
 	begin("127.0.0.1", server.port, true);
@@ -1206,7 +1219,7 @@ static void key_updates_are_bounded(void **state)
 
 static void closed_within_data(void **state)
 {
-	struct server server = {0};
+	static struct server server;
 
 	world.closes = true;
 	start_server(&server, "127.0.0.1", 0, flood);
@@ -1227,7 +1240,7 @@ static void closed_in_each_phase(void **state)
 {
 	static const char *const phases[] = {"reading whom to trust", "looking up its name",
 		"connecting", "waiting for TLS", "connected"};
-	struct server server = {0};
+	static struct server server;
 
 	start_tls(&server, "127.0.0.1", "good", tls_echo);
 	for (size_t i = 0; i < sizeof phases / sizeof *phases; i++) {
@@ -1282,7 +1295,7 @@ static void each_allocation_fails(void **state)
 {
 	const struct stream_target target = {.host = "relay.test", .tls = true};
 	struct stream_target there = target;
-	struct server server = {0};
+	static struct server server;
 	bool failed = true;
 	int error;
 
