@@ -11,6 +11,12 @@ def resident(pid: int) -> int:
     return int(re.search(r"^VmRSS:\s+(\d+) kB", status, re.M)[1]) << 10
 
 
+def wake_ups(pid: int) -> int:
+    """How often one of its threads has begun to run."""
+    tasks = pathlib.Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((task / "schedstat").read_text().split()[2]) for task in tasks)
+
+
 def cpu_seconds(pid: int) -> float:
     """Processor time, of all its threads that run now."""
     tasks = pathlib.Path(f"/proc/{pid}/task").iterdir()

@@ -14,6 +14,7 @@ from pulse import paced
 from relayed import at_relay, counted, handed_on, say, subscribers
 from rust_peer import GENERATIONS
 from settings import PATIENCE, scaled, within
+from usage import cpu_seconds, wake_ups
 
 SIZES = (1, 200, 4057)
 # A real peer, or an application, looks around now and then; the first Initial may be lost.
@@ -273,6 +274,32 @@ def test_the_same_identity_twice(iroh_relay, brokers, tmp_path):
     first.wait_log("identity|elsewhere")
     second.stop()
     wait_state(first, "connected")
+
+
+# ---- what it costs ----
+
+
+@pytest.mark.slow
+@pytest.mark.unsanitized
+def test_idle_at_a_relay(iroh_relay, brokers):
+    """A ping now and then, and its answer: nothing to speak of beside the same broker without."""
+    relay = iroh_relay()
+    measured = at_relay(brokers, relay).start(), brokers().start()
+    wait_state(measured[0], "connected")
+    time.sleep(2)
+    before = [(wake_ups(one.process.pid), cpu_seconds(one.process.pid)) for one in measured]
+    pings = relay.figures()["got_ping"]
+    time.sleep(33)
+    after = [(wake_ups(one.process.pid), cpu_seconds(one.process.pid)) for one in measured]
+    (more, load), (base, base_load) = (
+        (late[0] - early[0], late[1] - early[1]) for early, late in zip(before, after, strict=True)
+    )
+    print(f"{more} wake-ups against {base}, {load:.4f} s against {base_load:.4f} s")
+    assert base > 100  # it is measured at all: the loop turns ten times per second
+    # Its own pings and the relay's, each a packet or two.
+    assert 1 <= relay.figures()["got_ping"] - pings <= 3
+    assert more - base <= 33
+    assert load - base_load <= 0.03
 
 
 # ---- without a relay ----
