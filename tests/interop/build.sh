@@ -7,7 +7,8 @@
 #
 #   tests/interop/build.sh [06] [071] [07] [app06] [app071] [application] [relay]
 #
-# All are built when none is named, in this order; a number is a peer's.
+# All are built when none is named, in this order; a number is a peer's. Only by name: 05,
+# the peer peer05 (p2panda-net 0.5.1).
 #
 # CARGO_TARGET_DIR  where to build (default: tests/interop/.build, ignored by git)
 # CARGO_HOME        cargo's cache of downloads, as usual
@@ -82,6 +83,7 @@ for name in $names; do
 	else
 		refresh "$here" "${name%%[0-9]*}.rs"
 		refresh "$here" "$name/Cargo.toml"
+		[ ! -f "$here/$name/generation.rs" ] || refresh "$here" "$name/generation.rs"
 	fi
 	cd "$src/$name"
 	begun=$(date +%s)
@@ -90,6 +92,7 @@ for name in $names; do
 		say "$name: choosing versions"
 		# What was chosen before stays, and another takes what a peer has: it is built.
 		case $name in
+		peer05) like=../peer06 ;;
 		peer07) like=../peer071 ;;
 		application) like=../app071 ;;
 		app*) like=../peer${name#app} ;;

@@ -48,6 +48,9 @@
 //!
 //! `PEER_LOG=iroh_gossip=debug,p2panda_net=trace` prints upstream's log on stderr.
 
+// The feature is peer05's.
+#![allow(unexpected_cfgs)]
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{BufRead, Write};
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
@@ -58,7 +61,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures_util::StreamExt;
 use iroh_base::{EndpointAddr, PublicKey, RelayUrl};
-use p2panda_core::{SigningKey, Topic};
 use p2panda_net::address_book::report::ConnectionOutcome;
 use p2panda_net::addrs::{NodeInfo, NodeTransportInfo, TransportAddress, TransportInfo};
 use p2panda_net::discovery::{DiscoveryConfig, DiscoveryEvent, SessionRole};
@@ -68,10 +70,27 @@ use p2panda_net::iroh_mdns::MdnsDiscoveryMode;
 use p2panda_net::{
     AddressBook, DEFAULT_NETWORK_ID, Discovery, Endpoint, Gossip, MdnsDiscovery, NodeId,
 };
-use p2panda_store::address_book::{AddressBookStore, NodeInfo as _};
-use p2panda_store::{SqliteStore, SqliteStoreBuilder};
 use serde_json::{Value, json};
 use tokio::sync::{broadcast, mpsc, watch};
+
+use generation::*;
+
+/// What the generations have under different names.
+#[cfg(not(feature = "p2panda05"))]
+mod generation {
+    pub use p2panda_core::{SigningKey, Topic};
+    pub use p2panda_store::address_book::{AddressBookStore, NodeInfo as _};
+    pub use p2panda_store::{SqliteStore, SqliteStoreBuilder};
+
+    pub fn parse_topic(text: &str) -> super::Result<Topic> {
+        super::parse(text)
+    }
+}
+
+/// The same for 0.5, as far as it has them.
+#[cfg(feature = "p2panda05")]
+#[path = "peer05/generation.rs"]
+mod generation;
 
 /// Any error, as the text that is printed.
 type Result<T> = std::result::Result<T, String>;
@@ -498,7 +517,7 @@ impl Peer {
     /// part about a topic's nodes only then, and only of nodes with an entry.
     async fn tell_interests(&self, id: NodeId) -> Result<()> {
         let topics = self.interests.get(&id.to_hex()).into_iter().flatten();
-        let topics: Vec<Topic> = topics.map(|t| parse(t)).collect::<Result<_>>()?;
+        let topics: Vec<Topic> = topics.map(|t| parse_topic(t)).collect::<Result<_>>()?;
         if topics.is_empty() {
             return Ok(());
         }
@@ -573,14 +592,14 @@ impl Peer {
                 self.tell_interests(id).await?;
             }
             ["interest", id, topic] => {
-                let (id, topic): (NodeId, Topic) = (parse(id)?, parse(topic)?);
+                let (id, topic): (NodeId, Topic) = (parse(id)?, parse_topic(topic)?);
                 let topics = self.interests.entry(id.to_hex()).or_default();
                 topics.insert(topic.to_hex());
                 let result = self.address_book.add_topic(id, topic).await;
                 result.map_err(text)?;
             }
             ["forget", id, topic] => {
-                let (id, topic): (NodeId, Topic) = (parse(id)?, parse(topic)?);
+                let (id, topic): (NodeId, Topic) = (parse(id)?, parse_topic(topic)?);
                 if let Some(topics) = self.interests.get_mut(&id.to_hex()) {
                     topics.remove(&topic.to_hex());
                 }
@@ -589,7 +608,7 @@ impl Peer {
                 self.nudge(topic).await?;
             }
             ["join", topic] => {
-                let topic: Topic = parse(topic)?;
+                let topic = parse_topic(topic)?;
                 if self.topics.contains_key(&topic) {
                     return Err("already joined".into());
                 }
@@ -612,12 +631,12 @@ impl Peer {
                 }
             }
             ["rejoin", topic] => {
-                let topic: Topic = parse(topic)?;
+                let topic = parse_topic(topic)?;
                 self.joined(topic)?;
                 self.nudge(topic).await?;
             }
             ["leave", topic] => {
-                let topic: Topic = parse(topic)?;
+                let topic = parse_topic(topic)?;
                 self.topics.remove(&topic).ok_or("not joined")?;
             }
             ["publish", topic, ref payload @ ..] => {
@@ -626,11 +645,11 @@ impl Peer {
                     [hex] => hex::decode(hex).map_err(text)?,
                     _ => return Err("one payload in hex".into()),
                 };
-                let joined = self.joined(parse(topic)?)?;
+                let joined = self.joined(parse_topic(topic)?)?;
                 joined.to_publish.send((n, bytes)).map_err(text)?;
             }
             ["burst", topic, count, interval_us, size, start] => {
-                let joined = self.joined(parse(topic)?)?;
+                let joined = self.joined(parse_topic(topic)?)?;
                 let parameters = Burst {
                     n,
                     count: parse(count)?,
@@ -643,15 +662,15 @@ impl Peer {
                 burst(joined.handle.clone(), stopped, id, parameters);
             }
             [word @ ("hush" | "speak"), topic] => {
-                let counters = &self.joined(parse(topic)?)?.counters;
+                let counters = &self.joined(parse_topic(topic)?)?.counters;
                 counters.hushed.store(word == "hush", Ordering::Relaxed);
             }
             [word @ ("stall" | "resume"), topic] => {
-                let joined = self.joined(parse(topic)?)?;
+                let joined = self.joined(parse_topic(topic)?)?;
                 joined.stalled.send_replace(word == "stall");
             }
             ["count", topic] => {
-                let topic: Topic = parse(topic)?;
+                let topic = parse_topic(topic)?;
                 let counters = &self.joined(topic)?.counters;
                 let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
                 emit(json!({"event": "count", "n": n, "topic": topic.to_hex(),
@@ -685,7 +704,7 @@ impl Peer {
                 });
             }
             ["watch_topic", topic] => {
-                let topic: Topic = parse(topic)?;
+                let topic = parse_topic(topic)?;
                 let watched = self.address_book.watch_topic(topic, false).await;
                 let mut sets = watched.map_err(text)?;
                 tokio::spawn(async move {
@@ -835,6 +854,7 @@ async fn print_sessions(mut events: broadcast::Receiver<DiscoveryEvent>) {
 /// The version of p2panda, from the name of the package this is built as.
 fn generation() -> &'static str {
     match env!("CARGO_PKG_NAME") {
+        "peer05" => "0.5.1",
         "peer06" => "0.6.1",
         "peer07" => "0.7.0",
         "peer071" => "0.7.1",

@@ -18,8 +18,9 @@ from ports import free_port
 
 # What tests are repeated with: by default one of each dialect of gossip...
 GENERATIONS = tuple(os.environ.get("P2PANDA_GENERATIONS", "06 071").split())
-# ... and of discovery, of which there are three.
-DIALECTS = ("06", "07", "071")
+# ... and of discovery, of which there are three. (0.5's is 0.6's but for one place; its peer is
+# built by name only.)
+DIALECTS = ("06", "07", "071", *({"05"} & set(GENERATIONS)))
 
 
 def random_topic():
@@ -29,7 +30,7 @@ def random_topic():
 class RustPeer(Child):
     """One peer process.
 
-    generation  "06", "07" or "071"
+    generation  "06", "07", "071" or "05"
     secret      64 hex digits (default: random); the same one makes the same node again
     network     64 hex digits (default: p2panda's own)
     bind4       "127.0.0.1:PORT" (default: loopback, a free port)
