@@ -342,23 +342,28 @@ static void forget_full(struct membership *membership)
 }
 
 /* A place for one whom our part of the overlay has told us of: at the cost of one whom it has not,
- * if there is any. */
-static void make_passive_room(struct membership *membership)
+ * if there is any. Otherwise chance decides, so that the view is an even sample of all who have
+ * come since the last Shuffle: if many join through us at once, we would otherwise introduce each
+ * only to those who came just before it, and the overlay would be a chain. Returns whether there
+ * is a place. */
+static bool make_passive_room(struct membership *membership)
 {
 	struct member *victim = NULL;
 
 	if (membership->passive < LIMIT_PASSIVE_VIEW)
-		return;
+		return true;
 	for (size_t i = 0; i < MEMBERSHIP_MEMBERS && !victim; i++)
 		if (membership->members[i].view == MEMBER_PASSIVE && !membership->members[i].told)
 			victim = &membership->members[i];
-	drop(membership, victim ? victim : pick(membership, MEMBER_PASSIVE, NULL, NULL, false));
-}
-
-static void enter_passive(struct membership *membership, struct member *member)
-{
-	make_passive_room(membership);
-	set_view(membership, member, MEMBER_PASSIVE);
+	if (!victim) {
+		membership->crowd++;
+		if (random_below(&membership->core->random,
+			    LIMIT_PASSIVE_VIEW + membership->crowd) >= LIMIT_PASSIVE_VIEW)
+			return false;
+		victim = pick(membership, MEMBER_PASSIVE, NULL, NULL, false);
+	}
+	drop(membership, victim);
+	return true;
 }
 
 /* is_ours: who has told us of it belongs to our part of the overlay. */
@@ -378,7 +383,8 @@ static void add_passive(struct membership *membership, const struct id *source,
 	}
 	if (!is_ours && membership->passive >= LIMIT_PASSIVE_VIEW)
 		return;
-	make_passive_room(membership);
+	if (!make_passive_room(membership))
+		return;
 	member = obtain(membership, &node->id);
 	member->told = is_ours;
 	keep_data(membership, member, &data);
@@ -404,8 +410,8 @@ static void remove_active(
 		send_disconnect(membership, &id, true);
 	else
 		emit(membership, GOSSIP_RELEASE, &id);
-	if (keep) {
-		enter_passive(membership, member);
+	if (keep && make_passive_room(membership)) {
+		set_view(membership, member, MEMBER_PASSIVE);
 		member->alive = removal != REMOVED_AS_LOST;
 		/* It has just turned us away for somebody else. */
 		member->full = removal == REMOVED_BY_PEER_ALIVE;
@@ -866,6 +872,7 @@ static void shuffle(struct membership *membership, uint64_t now)
 	const struct member *to = pick(membership, MEMBER_ACTIVE, NULL, NULL, false);
 
 	shuffle_later(membership, now);
+	membership->crowd = 0;
 	membership->shuffled = true;
 	send_shuffle(membership, &to->id, SHUFFLE_ACTIVE, SHUFFLE_PASSIVE, SHUFFLE_WALK);
 }
