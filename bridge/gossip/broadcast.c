@@ -8,11 +8,21 @@
 #include "../error.h"
 #include "frame.h"
 
-/* plumtree.rs Config::default. */
-#define GRAFT_TIMEOUT_1	       (80 * MS)
-#define GRAFT_TIMEOUT_2	       (40 * MS)
+/* plumtree.rs Config::default; but there the next announcer is asked after 40 ms, when the answer
+ * of the first is still under way on most links, so that both send the message. */
+#define GRAFT_TIMEOUT	       (80 * MS)
 #define DISPATCH_TIMEOUT       (5 * MS)
 #define OPTIMIZATION_THRESHOLD 7
+
+/* So many neighbours are eager from the beginning, the others lazy. A message that finds all of a
+ * full view eager arrives once more for each tie that the tree does not need. */
+#define EAGER_AT_FIRST 4
+
+/* An announcement so much earlier than the message: its sender would have been faster. */
+#define EARLIER (10 * MS)
+
+/* Until a change of the tree has taken effect: about a round trip. */
+#define CHANGE_TIME (100 * MS)
 
 /* plumtree.rs on_dispatch_timer: what fits when every round takes three bytes. */
 #define IHAVES_PER_FRAME ((LIMIT_FRAME - 33 - 3) / (ID_SIZE + 3))
@@ -30,8 +40,9 @@ struct announcer {
 
 struct missing {
 	struct id id;
+	uint64_t since; /* first announced */
 	uint64_t due;
-	bool grafted; /* which list it is on */
+	unsigned grafted; /* a bit for each slot whose neighbour has been sent a GRAFT */
 	uint8_t announcers_count;
 	struct announcer announcers[LIMIT_ANNOUNCERS]; /* in order of announcement */
 	struct missing *prev, *next;
@@ -48,10 +59,7 @@ void broadcast_init(struct broadcast *broadcast, struct core *core, const struct
 
 static void forget_missing(struct broadcast *broadcast, struct missing *missing)
 {
-	if (missing->grafted)
-		DL_DELETE(broadcast->grafted, missing);
-	else
-		DL_DELETE(broadcast->announced, missing);
+	DL_DELETE(broadcast->waiting, missing);
 	HASH_DELETE(hh, broadcast->missing, missing);
 	memory_free(missing);
 	broadcast->core->missing--;
@@ -104,16 +112,37 @@ static struct missing *find_missing(struct broadcast *broadcast, const struct id
 
 void broadcast_neighbour_up(struct broadcast *broadcast, const struct id *peer)
 {
+	struct neighbour *place = NULL;
+	size_t eager = 0;
+
 	if (find_neighbour(broadcast, peer))
 		return;
 	for (size_t i = 0; i < LIMIT_ACTIVE_VIEW; i++) {
 		struct neighbour *neighbour = &broadcast->neighbours[i];
 
-		if (!neighbour->used) {
-			*neighbour = (struct neighbour){.used = true, .eager = true, .id = *peer};
-			return;
-		}
+		eager += neighbour->used && neighbour->eager;
+		if (!neighbour->used && !place)
+			place = neighbour;
 	}
+	if (place)
+		*place = (struct neighbour){
+			.used = true, .eager = eager < EAGER_AT_FIRST, .id = *peer};
+}
+
+/* A set of neighbours has a bit for each slot. */
+static unsigned bit(const struct broadcast *broadcast, const struct neighbour *neighbour)
+{
+	return neighbour ? 1u << (neighbour - broadcast->neighbours) : 0;
+}
+
+/* Those that have the message, as they have announced it. */
+static unsigned find_holders(const struct missing *missing)
+{
+	unsigned holders = missing->grafted;
+
+	for (size_t i = 0; i < missing->announcers_count; i++)
+		holders |= 1u << missing->announcers[i].slot;
+	return holders;
 }
 
 static void remove_announcer(struct missing *missing, size_t index)
@@ -138,6 +167,7 @@ void broadcast_neighbour_down(struct broadcast *broadcast, const struct id *peer
 			if (missing->announcers[i].slot == neighbour - broadcast->neighbours)
 				remove_announcer(missing, i);
 		}
+		missing->grafted &= ~bit(broadcast, neighbour);
 		if (missing->announcers_count == 0)
 			forget_missing(broadcast, missing);
 	}
@@ -172,15 +202,15 @@ static void send_graft(
 	send(broadcast, to, &graft);
 }
 
-static size_t eager_push(struct broadcast *broadcast, struct message *message, uint16_t round,
-	const struct neighbour *except)
+static size_t eager_push(
+	struct broadcast *broadcast, struct message *message, uint16_t round, unsigned except)
 {
 	size_t pushed = 0;
 
 	for (size_t i = 0; i < LIMIT_ACTIVE_VIEW; i++) {
 		struct neighbour *neighbour = &broadcast->neighbours[i];
 
-		if (neighbour->used && neighbour->eager && neighbour != except)
+		if (neighbour->used && neighbour->eager && !(except >> i & 1))
 			pushed += effects_send_gossip(&broadcast->core->effects, &broadcast->topic,
 				&neighbour->id, message, round);
 	}
@@ -212,14 +242,14 @@ static void enqueue(
 }
 
 static void lazy_push(struct broadcast *broadcast, uint64_t now, const struct id *id,
-	uint16_t round, const struct neighbour *except)
+	uint16_t round, unsigned except)
 {
 	const struct wire_ihave ihave = {.id = *id, .round = round};
 
 	for (size_t i = 0; i < LIMIT_ACTIVE_VIEW; i++) {
 		struct neighbour *neighbour = &broadcast->neighbours[i];
 
-		if (!neighbour->used || neighbour->eager || neighbour == except)
+		if (!neighbour->used || neighbour->eager || except >> i & 1)
 			continue;
 		enqueue(broadcast, neighbour, &ihave);
 		if (broadcast->dispatch_at == UINT64_MAX)
@@ -251,30 +281,83 @@ static void dispatch(struct broadcast *broadcast)
 	}
 }
 
-/* Optimization (PlumTree, 3.8): when somebody announced the message much nearer to
- * its origin than the one who pushed it, they change places in the tree. */
-static void optimize(struct broadcast *broadcast, struct neighbour *pusher, const struct id *from,
-	uint16_t round, const struct missing *missing)
+/* Who announced the message much nearer to its origin than the one who pushed it (PlumTree, 3.8);
+ * or NULL. */
+static const struct announcer *find_nearer(const struct missing *missing, uint16_t round)
 {
 	const struct announcer *best = NULL;
-	struct neighbour *nearer;
 
 	for (size_t i = 0; i < missing->announcers_count; i++) {
 		if (!best || missing->announcers[i].round < best->round)
 			best = &missing->announcers[i];
 	}
 	if (!best || best->round >= round || round - best->round < OPTIMIZATION_THRESHOLD)
-		return;
-	nearer = &broadcast->neighbours[best->slot];
-	if (nearer == pusher)
-		return;
-	if (!nearer->eager) {
-		nearer->eager = true;
-		send_graft(broadcast, &nearer->id, NULL, best->round);
-	}
+		return NULL;
+	return best;
+}
+
+/* Moves eager push from the one to the other. pusher is NULL if it is no neighbour any more. */
+static void change_places(struct broadcast *broadcast, uint64_t now, struct neighbour *pusher,
+	const struct id *from, struct neighbour *better)
+{
+	broadcast->settled_at = now + CHANGE_TIME;
+	better->eager = true;
 	if (pusher)
 		pusher->eager = false;
 	send_prune(broadcast, from);
+}
+
+/* Who has been sent a GRAFT for a message that came from somebody else after all is the better
+ * neighbour: it had the message when the timer ran out. The copy that it sends is no reason
+ * to prune it. (Upstream prunes it, so the next message finds the tree as it was.) */
+static void keep_grafted(struct broadcast *broadcast, uint64_t now, struct neighbour *pusher,
+	const struct id *from, const struct missing *missing)
+{
+	size_t slot = 0;
+
+	if (missing->grafted & bit(broadcast, pusher))
+		return;
+	while (!(missing->grafted >> slot & 1))
+		slot++;
+	broadcast->neighbours[slot].expected = missing->id;
+	change_places(broadcast, now, pusher, from, &broadcast->neighbours[slot]);
+}
+
+/* Optimization: whoever is nearer to the origin, or faster, changes places in the tree with the
+ * one who pushed the message. The latter only when the last change has taken effect: if many
+ * messages that come at once change the tree, each in its own way, it falls to pieces. */
+static void optimize(struct broadcast *broadcast, uint64_t now, struct neighbour *pusher,
+	const struct id *from, uint16_t round, const struct missing *missing)
+{
+	const struct announcer *better = find_nearer(missing, round);
+	struct neighbour *neighbour;
+
+	if (!better && (!pusher || now < broadcast->settled_at))
+		return;
+	if (!better && missing->grafted) {
+		keep_grafted(broadcast, now, pusher, from, missing);
+		return;
+	}
+	if (!better && now - missing->since >= EARLIER && missing->announcers_count > 0)
+		better = &missing->announcers[0];
+	if (!better)
+		return;
+	neighbour = &broadcast->neighbours[better->slot];
+	if (neighbour == pusher)
+		return;
+	/* Though we may push to it already: whoever announces does not push. */
+	send_graft(broadcast, &neighbour->id, NULL, better->round);
+	change_places(broadcast, now, pusher, from, neighbour);
+}
+
+/* Who has announced a message has taken us for lazy; this takes it so too, as the PRUNE would have
+ * done by which it had answered to a copy of what it has. */
+static void settle_holders(struct broadcast *broadcast, unsigned holders)
+{
+	for (size_t i = 0; i < LIMIT_ACTIVE_VIEW; i++) {
+		if (holders >> i & 1)
+			broadcast->neighbours[i].eager = false;
+	}
 }
 
 static bool has_other_neighbour(const struct broadcast *broadcast, const struct neighbour *except)
@@ -292,6 +375,7 @@ static int spread(struct broadcast *broadcast, uint64_t now, const struct id *fr
 {
 	struct neighbour *pusher = find_neighbour(broadcast, from);
 	struct missing *missing = find_missing(broadcast, &message->id);
+	unsigned holders = missing ? find_holders(missing) & ~bit(broadcast, pusher) : 0;
 	uint16_t next = round < UINT16_MAX ? round + 1 : round;
 	bool fits = frame_fits(message->size, next);
 	int error;
@@ -301,16 +385,32 @@ static int spread(struct broadcast *broadcast, uint64_t now, const struct id *fr
 	if (error)
 		return error;
 	if (fits) {
-		eager_push(broadcast, message, next, pusher);
-		lazy_push(broadcast, now, &message->id, next, pusher);
+		settle_holders(broadcast, holders);
+		holders |= bit(broadcast, pusher);
+		eager_push(broadcast, message, next, holders);
+		lazy_push(broadcast, now, &message->id, next, holders);
 	} else if (has_other_neighbour(broadcast, pusher)) {
 		counters_add(broadcast->core->counters, COUNTER_DROPPED_UNFORWARDABLE, 1);
 	}
 	if (missing) {
-		optimize(broadcast, pusher, from, next, missing);
+		optimize(broadcast, now, pusher, from, next, missing);
 		forget_missing(broadcast, missing);
 	}
 	return 0;
+}
+
+/* We have it already: who sent it need not push to us. */
+static void on_copy(struct broadcast *broadcast, const struct id *from, const struct id *id)
+{
+	struct neighbour *neighbour = find_neighbour(broadcast, from);
+
+	if (neighbour && id_equal(&neighbour->expected, id)) {
+		neighbour->expected = (struct id){0};
+		return;
+	}
+	if (neighbour)
+		neighbour->eager = false;
+	send_prune(broadcast, from);
 }
 
 static void on_gossip(struct broadcast *broadcast, uint64_t now, const struct id *from,
@@ -331,11 +431,7 @@ static void on_gossip(struct broadcast *broadcast, uint64_t now, const struct id
 		return;
 	}
 	if (cache_knows(&broadcast->cache, &id)) {
-		struct neighbour *neighbour = find_neighbour(broadcast, from);
-
-		if (neighbour)
-			neighbour->eager = false;
-		send_prune(broadcast, from);
+		on_copy(broadcast, from, &id);
 		return;
 	}
 	message = message_new(received->gossip.content, received->gossip.size);
@@ -376,7 +472,8 @@ static void announce(
 			return;
 		}
 		missing->id = ihave->id;
-		missing->due = now + GRAFT_TIMEOUT_1;
+		missing->since = now;
+		missing->due = now + GRAFT_TIMEOUT;
 		HASH_ADD_KEYPTR_BYHASHVALUE(hh, broadcast->missing, &missing->id, ID_SIZE,
 			keyed_hash(&core->keyed, &missing->id, ID_SIZE), missing);
 		if (!missing->hh.tbl) {
@@ -384,7 +481,7 @@ static void announce(
 			core->effects.error = ERROR_NOMEM;
 			return;
 		}
-		DL_APPEND(broadcast->announced, missing);
+		DL_APPEND(broadcast->waiting, missing);
 		core->missing++;
 	}
 	for (size_t i = 0; i < missing->announcers_count; i++) {
@@ -471,16 +568,14 @@ int broadcast_publish(
 	missing = find_missing(broadcast, id);
 	if (missing)
 		forget_missing(broadcast, missing);
-	pushed = eager_push(broadcast, message, 0, NULL);
-	lazy_push(broadcast, now, id, 0, NULL);
+	pushed = eager_push(broadcast, message, 0, 0);
+	lazy_push(broadcast, now, id, 0, 0);
 	if (neighbours)
 		*neighbours = pushed;
 	return ERROR_NONE;
 }
 
-/* The timer of a missing message has run out: ask the next who has it. "This second
- * timeout value should be smaller that the first, in the order of an average round
- * trip time to a neighbor" (PlumTree, 3.6). */
+/* The timer of a missing message has run out: ask the next who has it (PlumTree, 3.6). */
 static void graft(struct broadcast *broadcast, uint64_t now, struct missing *missing)
 {
 	struct announcer announcer;
@@ -495,13 +590,10 @@ static void graft(struct broadcast *broadcast, uint64_t now, struct missing *mis
 	remove_announcer(missing, 0);
 	neighbour->eager = true;
 	send_graft(broadcast, &neighbour->id, &missing->id, announcer.round);
-	if (missing->grafted)
-		DL_DELETE(broadcast->grafted, missing);
-	else
-		DL_DELETE(broadcast->announced, missing);
-	missing->grafted = true;
-	missing->due = now + GRAFT_TIMEOUT_2;
-	DL_APPEND(broadcast->grafted, missing);
+	missing->grafted |= bit(broadcast, neighbour);
+	missing->due = now + GRAFT_TIMEOUT;
+	DL_DELETE(broadcast->waiting, missing);
+	DL_APPEND(broadcast->waiting, missing);
 }
 
 static uint64_t earlier(uint64_t a, uint64_t b)
@@ -513,10 +605,8 @@ uint64_t broadcast_deadline(const struct broadcast *broadcast)
 {
 	uint64_t deadline = earlier(broadcast->dispatch_at, cache_deadline(&broadcast->cache));
 
-	if (broadcast->announced)
-		deadline = earlier(deadline, broadcast->announced->due);
-	if (broadcast->grafted)
-		deadline = earlier(deadline, broadcast->grafted->due);
+	if (broadcast->waiting)
+		deadline = earlier(deadline, broadcast->waiting->due);
 	return deadline;
 }
 
@@ -524,15 +614,10 @@ void broadcast_tick(struct broadcast *broadcast, uint64_t now)
 {
 	if (broadcast->dispatch_at <= now)
 		dispatch(broadcast);
-	/* What is due a second time goes before what is due for the first time, and
-	 * neither is due again now. */
 	for (size_t i = 0; i < GRAFTS_PER_TICK; i++) {
-		if (broadcast->grafted && broadcast->grafted->due <= now)
-			graft(broadcast, now, broadcast->grafted);
-		else if (broadcast->announced && broadcast->announced->due <= now)
-			graft(broadcast, now, broadcast->announced);
-		else
+		if (!broadcast->waiting || broadcast->waiting->due > now)
 			break;
+		graft(broadcast, now, broadcast->waiting);
 	}
 	cache_evict(&broadcast->cache, now);
 }

@@ -5,7 +5,10 @@
  *
  * Better than there: only members of the active view are eager or lazy peers, so
  * that whoever sends a duplicate does not stay for ever; an announcement by anybody
- * else is ignored; everything is bounded; timers run only while there is work.
+ * else is ignored; everything is bounded; timers run only while there is work. Fewer
+ * copies: nobody is sent what it has announced, a GRAFT has time to be answered, not all
+ * neighbours are eager from the beginning. And the tree becomes faster: who announces a
+ * message well before it comes is preferred to who pushes it (docs/simulation.md).
  */
 #ifndef BRIDGE_GOSSIP_BROADCAST_H
 #define BRIDGE_GOSSIP_BROADCAST_H
@@ -23,6 +26,7 @@ struct neighbour {
 	bool used;
 	bool eager; /* else lazy */
 	struct id id;
+	struct id expected; /* a copy of this message is under way from it */
 	struct wire_ihave *queue; /* what the next dispatch announces to it */
 	size_t queued;
 	size_t room;
@@ -36,9 +40,8 @@ struct broadcast {
 	struct neighbour neighbours[LIMIT_ACTIVE_VIEW];
 	struct cache cache;
 	struct missing *missing; /* by id */
-	/* Oldest first, as each of the two timeouts is constant. */
-	struct missing *announced; /* waiting for an eager push */
-	struct missing *grafted;   /* waiting for the answer to a GRAFT */
+	struct missing *waiting; /* the same, oldest first: they wait equally long */
+	uint64_t settled_at; /* the tree is not made faster before */
 	uint64_t dispatch_at;	   /* UINT64_MAX: nothing is queued */
 };
 

@@ -1,12 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 #include "membership.h"
 
-#include <assert.h>
-#include <string.h>
-
 #include "../backoff.h"
-#include "../error.h"
-#include "../memory.h"
+#include "views.h"
 
 /* hyparview.rs Config::default; the counts are those of the paper, section 5.1. */
 #define ACTIVE_WALK	 6
@@ -45,113 +41,24 @@ void membership_init(struct membership *membership, struct core *core, struct br
 		.deadline = UINT64_MAX};
 }
 
-static void forget(struct member *member)
-{
-	memory_free((void *)member->data.bytes);
-	*member = (struct member){.view = MEMBER_FREE};
-}
-
 void membership_clear(struct membership *membership)
 {
 	for (size_t i = 0; i < MEMBERSHIP_MEMBERS; i++)
-		forget(&membership->members[i]);
-}
-
-static struct member *find(const struct membership *membership, const struct id *id)
-{
-	for (size_t i = 0; i < MEMBERSHIP_MEMBERS; i++) {
-		const struct member *member = &membership->members[i];
-
-		if (member->view != MEMBER_FREE && id_equal(&member->id, id))
-			return (struct member *)member;
-	}
-	return NULL;
+		views_forget(&membership->members[i]);
 }
 
 bool membership_knows(const struct membership *membership, const struct id *peer)
 {
-	const struct member *member = find(membership, peer);
+	const struct member *member = views_find(membership, peer);
 
 	return member && member->told;
 }
 
 bool membership_is_active(const struct membership *membership, const struct id *peer)
 {
-	const struct member *member = find(membership, peer);
+	const struct member *member = views_find(membership, peer);
 
 	return member && member->view == MEMBER_ACTIVE;
-}
-
-/* The member, or a new stranger. There is always a place for one that is about to
- * enter a view, because the views' capacities are looked after first. */
-static struct member *obtain(struct membership *membership, const struct id *id)
-{
-	struct member *member = find(membership, id);
-
-	for (size_t i = 0; !member && i < MEMBERSHIP_MEMBERS; i++) {
-		if (membership->members[i].view != MEMBER_FREE)
-			continue;
-		member = &membership->members[i];
-		*member = (struct member){.view = MEMBER_STRANGER, .id = *id};
-	}
-	assert(member);
-	return member;
-}
-
-static void set_view(struct membership *membership, struct member *member, enum member_view view)
-{
-	membership->active += (view == MEMBER_ACTIVE) - (member->view == MEMBER_ACTIVE);
-	membership->passive += (view == MEMBER_PASSIVE) - (member->view == MEMBER_PASSIVE);
-	member->view = view;
-}
-
-/* Whoever is asked and yet dropped may still answer: that is taken for a request. */
-static void drop(struct membership *membership, struct member *member)
-{
-	set_view(membership, member, MEMBER_STRANGER);
-	forget(member);
-}
-
-/* Peers that may be about to enter the active view. */
-static size_t count_asked(const struct membership *membership)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; i < MEMBERSHIP_MEMBERS; i++) {
-		const struct member *member = &membership->members[i];
-
-		count += member->asked && member->view != MEMBER_ACTIVE;
-	}
-	return count;
-}
-
-static size_t count_strangers(const struct membership *membership)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; i < MEMBERSHIP_MEMBERS; i++)
-		count += membership->members[i].view == MEMBER_STRANGER;
-	return count;
-}
-
-/* A random member of a view, neither a nor b (NULL for nobody); may_ask: nor one that has
- * been asked or is full; NULL if there is none. */
-static struct member *pick(struct membership *membership, enum member_view view, const struct id *a,
-	const struct id *b, bool may_ask)
-{
-	struct member *candidates[MEMBERSHIP_MEMBERS];
-	size_t count = 0;
-
-	for (size_t i = 0; i < MEMBERSHIP_MEMBERS; i++) {
-		struct member *member = &membership->members[i];
-
-		if (member->view != view || (may_ask && (member->asked || member->full)))
-			continue;
-		if ((a && id_equal(a, &member->id)) || (b && id_equal(b, &member->id)))
-			continue;
-		candidates[count++] = member;
-	}
-	return count ? candidates[random_below(&membership->core->random, count)] : NULL;
 }
 
 /* Peer data that is malformed or too large is as good as none: it is neither kept
@@ -168,47 +75,23 @@ static struct wire_data checked(struct membership *membership, struct wire_data 
 	return (struct wire_data){NULL, 0};
 }
 
-static bool data_equal(const struct wire_data *a, const struct wire_data *b)
-{
-	return a->bytes && b->bytes && a->size == b->size &&
-	       memcmp(a->bytes, b->bytes, a->size) == 0;
-}
-
-static void keep_data(
-	struct membership *membership, struct member *member, const struct wire_data *data)
-{
-	uint8_t *bytes;
-
-	if (!data->bytes || data_equal(&member->data, data))
-		return;
-	/* Never of size zero, which might yield NULL: that means None. */
-	bytes = memory_alloc(data->size + 1);
-	if (!bytes) {
-		membership->core->effects.error = ERROR_NOMEM;
-		return;
-	}
-	memcpy(bytes, data->bytes, data->size);
-	memory_free((void *)member->data.bytes);
-	member->data = (struct wire_data){bytes, data->size};
-}
-
 /* Tells where peer is to be found, unless that is known already, and keeps it for
  * a member. data has been checked. */
 static void learn(struct membership *membership, const struct id *source, const struct id *peer,
 	const struct wire_data *data)
 {
-	struct member *member = find(membership, peer);
+	struct member *member = views_find(membership, peer);
 	struct addr_info info;
 
 	if (!data->bytes || id_equal(peer, &membership->core->me))
 		return;
-	if (member && data_equal(&member->data, data))
+	if (member && views_data_equal(&member->data, data))
 		return;
 	if (!addr_info_decode(data->bytes, data->size, &info) &&
 		(info.count > 0 || (info.relay && info.relay_size < RELAY_URL_SIZE)))
 		effects_addresses(&membership->core->effects, peer, source, &info);
 	if (member)
-		keep_data(membership, member, data);
+		views_keep_data(membership, member, data);
 }
 
 static void send(
@@ -249,44 +132,17 @@ static void mark_asked(struct member *member, uint64_t now)
 static void ask(struct membership *membership, uint64_t now, const struct id *peer,
 	enum wire_priority priority)
 {
-	struct member *member = find(membership, peer);
+	struct member *member = views_find(membership, peer);
 
 	if (member && member->asked &&
 		(member->view != MEMBER_ACTIVE || now - member->asked_at < NEIGHBOR_TIMEOUT))
 		return;
-	if (!member && count_strangers(membership) >= MEMBERSHIP_STRANGERS) {
+	if (!member && views_count_strangers(membership) >= MEMBERSHIP_STRANGERS) {
 		counters_add(membership->core->counters, COUNTER_LIMIT_PEERS, 1);
 		return;
 	}
-	mark_asked(member ? member : obtain(membership, peer), now);
+	mark_asked(member ? member : views_obtain(membership, peer), now);
 	send_neighbor(membership, peer, priority);
-}
-
-/* Adds random members of a view to the list, as long as the frame holds them. Those that are only
- * known from elsewhere are not for us to tell. */
-static void add_nodes(struct membership *membership, struct wire_nodes *nodes, size_t *room,
-	enum member_view view, size_t wanted, const struct id *without)
-{
-	struct member *candidates[MEMBERSHIP_MEMBERS];
-	size_t count = 0;
-
-	for (size_t i = 0; i < MEMBERSHIP_MEMBERS; i++) {
-		struct member *member = &membership->members[i];
-
-		if (member->view == view && member->told && !id_equal(&member->id, without))
-			candidates[count++] = member;
-	}
-	for (size_t i = 0; i < count && i < wanted; i++) {
-		size_t j = i + random_below(&membership->core->random, count - i);
-		struct member *member = candidates[j];
-		struct wire_node node = {member->id, member->data};
-
-		candidates[j] = candidates[i];
-		if (wire_node_size(&node) > *room || nodes->count == LIMIT_SHUFFLE_NODES)
-			return;
-		*room -= wire_node_size(&node);
-		nodes->items[nodes->count++] = node;
-	}
 }
 
 static void send_shuffle_reply(struct membership *membership, const struct id *to, size_t wanted)
@@ -297,9 +153,9 @@ static void send_shuffle_reply(struct membership *membership, const struct id *t
 
 	message.type = WIRE_SHUFFLE_REPLY;
 	nodes->count = 0;
-	add_nodes(membership, nodes, &room, MEMBER_PASSIVE, wanted, to);
+	views_draw(membership, nodes, &room, MEMBER_PASSIVE, wanted, to);
 	if (nodes->count < wanted)
-		add_nodes(membership, nodes, &room, MEMBER_ACTIVE, wanted - nodes->count, to);
+		views_draw(membership, nodes, &room, MEMBER_ACTIVE, wanted - nodes->count, to);
 	send(membership, to, &message);
 }
 
@@ -325,41 +181,14 @@ static void refill(struct membership *membership, uint64_t now, const struct id 
 {
 	struct member *member;
 
-	if (membership->active + count_asked(membership) >= LIMIT_ACTIVE_VIEW)
+	if (membership->active + views_count_asked(membership) >= LIMIT_ACTIVE_VIEW)
 		return;
-	member = pick(membership, MEMBER_PASSIVE, skip, NULL, true);
+	member = views_pick(membership, MEMBER_PASSIVE, skip, NULL, true);
 	if (!member || (membership->active > 0 && membership->refills == 0))
 		return;
 	if (membership->active > 0)
 		membership->refills--;
 	ask(membership, now, &member->id, membership->active ? WIRE_LOW : WIRE_HIGH);
-}
-
-/* There may be room again, where there was none. */
-static void forget_full(struct membership *membership)
-{
-	for (size_t i = 0; i < MEMBERSHIP_MEMBERS; i++)
-		membership->members[i].full = false;
-}
-
-/* A place for one whom our part of the overlay has told us of: at the cost of one whom it has not,
- * if there is any. */
-static void make_passive_room(struct membership *membership)
-{
-	struct member *victim = NULL;
-
-	if (membership->passive < LIMIT_PASSIVE_VIEW)
-		return;
-	for (size_t i = 0; i < MEMBERSHIP_MEMBERS && !victim; i++)
-		if (membership->members[i].view == MEMBER_PASSIVE && !membership->members[i].told)
-			victim = &membership->members[i];
-	drop(membership, victim ? victim : pick(membership, MEMBER_PASSIVE, NULL, NULL, false));
-}
-
-static void enter_passive(struct membership *membership, struct member *member)
-{
-	make_passive_room(membership);
-	set_view(membership, member, MEMBER_PASSIVE);
 }
 
 /* is_ours: who has told us of it belongs to our part of the overlay. */
@@ -372,18 +201,19 @@ static void add_passive(struct membership *membership, const struct id *source,
 	if (id_equal(&node->id, &membership->core->me))
 		return;
 	learn(membership, source, &node->id, &data);
-	member = find(membership, &node->id);
+	member = views_find(membership, &node->id);
 	if (member && member->view != MEMBER_STRANGER) {
 		member->told = member->told || is_ours;
 		return;
 	}
 	if (!is_ours && membership->passive >= LIMIT_PASSIVE_VIEW)
 		return;
-	make_passive_room(membership);
-	member = obtain(membership, &node->id);
+	if (!views_make_room(membership))
+		return;
+	member = views_obtain(membership, &node->id);
 	member->told = is_ours;
-	keep_data(membership, member, &data);
-	set_view(membership, member, MEMBER_PASSIVE);
+	views_keep_data(membership, member, &data);
+	views_set(membership, member, MEMBER_PASSIVE);
 }
 
 static void remove_active(
@@ -394,24 +224,24 @@ static void remove_active(
 		    (removal == REMOVED_AS_LOST && member->alive);
 
 	member->asked = false;
-	set_view(membership, member, MEMBER_STRANGER);
+	views_set(membership, member, MEMBER_STRANGER);
 	if (membership->active == 0)
 		membership->shuffle_at = UINT64_MAX;
 	broadcast_neighbour_down(membership->broadcast, &id);
 	emit(membership, GOSSIP_NEIGHBOUR_DOWN, &id);
-	forget_full(membership);
+	views_forget_full(membership);
 	membership->refills = MEMBERSHIP_REFILLS;
 	if (removal == REMOVED_AT_RANDOM)
 		send_disconnect(membership, &id, true);
 	else
 		emit(membership, GOSSIP_RELEASE, &id);
-	if (keep) {
-		enter_passive(membership, member);
+	if (keep && views_make_room(membership)) {
+		views_set(membership, member, MEMBER_PASSIVE);
 		member->alive = removal != REMOVED_AS_LOST;
 		/* It has just turned us away for somebody else. */
 		member->full = removal == REMOVED_BY_PEER_ALIVE;
 	} else {
-		forget(member);
+		views_forget(member);
 	}
 }
 
@@ -442,16 +272,16 @@ static bool add_active(struct membership *membership, uint64_t now, const struct
 			return false;
 		if (full)
 			remove_active(membership,
-				pick(membership, MEMBER_ACTIVE, NULL, NULL, false),
+				views_pick(membership, MEMBER_ACTIVE, NULL, NULL, false),
 				REMOVED_AT_RANDOM);
-		member = obtain(membership, peer);
-		keep_data(membership, member, data);
+		member = views_obtain(membership, peer);
+		views_keep_data(membership, member, data);
 		member->asked = false;
 		member->full = false;
 		if (!member->told)
 			membership->probing = false; /* what it may find is there already */
 		member->told = true;
-		set_view(membership, member, MEMBER_ACTIVE);
+		views_set(membership, member, MEMBER_ACTIVE);
 		if (membership->shuffle_at == UINT64_MAX) {
 			membership->shuffle_interval = SHUFFLE_FIRST;
 			shuffle_later(membership, now);
@@ -509,17 +339,17 @@ static void on_forward_join(struct membership *membership, uint64_t now, const s
 			return;
 		learn(membership, from, &peer.id, &peer.data);
 		ask(membership, now, &peer.id, WIRE_HIGH);
-		member = find(membership, &peer.id);
+		member = views_find(membership, &peer.id);
 		if (member)
-			keep_data(membership, member, &peer.data);
+			views_keep_data(membership, member, &peer.data);
 		return;
 	}
 	if (ttl == PASSIVE_WALK)
 		add_passive(membership, from, &peer, membership_is_active(membership, from));
-	member = find(membership, &peer.id);
+	member = views_find(membership, &peer.id);
 	if (member && member->asked)
 		return;
-	next = pick(membership, MEMBER_ACTIVE, from, &peer.id, false);
+	next = views_pick(membership, MEMBER_ACTIVE, from, &peer.id, false);
 	if (next)
 		send_forward_join(membership, &next->id, &peer, ttl - 1);
 }
@@ -546,13 +376,13 @@ static void on_shuffle(
 		/* Where it is from is seen to by membership_receive. */
 		if (id_equal(&origin, from))
 			return;
-		next = find(membership, &origin);
+		next = views_find(membership, &origin);
 		if (!next || (next->view != MEMBER_ACTIVE && !next->asked))
 			emit(membership, GOSSIP_RELEASE, &origin);
 		return;
 	}
 	/* One that fills a whole frame ends here: nobody writes such a frame. */
-	next = pick(membership, MEMBER_ACTIVE, &origin, from, false);
+	next = views_pick(membership, MEMBER_ACTIVE, &origin, from, false);
 	if (next) {
 		received->shuffle.ttl--;
 		send(membership, &next->id, received);
@@ -572,8 +402,8 @@ static void send_shuffle(struct membership *membership, const struct id *to, siz
 	message.shuffle.origin = me.id;
 	message.shuffle.ttl = ttl;
 	nodes->count = 0;
-	add_nodes(membership, nodes, &room, MEMBER_ACTIVE, active, to);
-	add_nodes(membership, nodes, &room, MEMBER_PASSIVE, passive, to);
+	views_draw(membership, nodes, &room, MEMBER_ACTIVE, active, to);
+	views_draw(membership, nodes, &room, MEMBER_PASSIVE, passive, to);
 	nodes->items[nodes->count++] = me;
 	send(membership, to, &message);
 }
@@ -619,7 +449,7 @@ static void on_shuffle_reply(struct membership *membership, uint64_t now, const 
 	const struct wire_message *received)
 {
 	const struct wire_nodes *nodes = &received->shuffle_reply.nodes;
-	const struct member *sender = find(membership, from);
+	const struct member *sender = views_find(membership, from);
 	bool is_probed = membership->probing && id_equal(&membership->probed, from);
 	bool is_known = is_probed && is_of_our_part(membership, nodes);
 	/* It comes from a neighbour, or from where our Shuffle ended; not with a refusal. */
@@ -638,8 +468,8 @@ static void on_shuffle_reply(struct membership *membership, uint64_t now, const 
 	}
 	/* Once per Shuffle one of those who had no room is tried again; not after those that
 	 * come with a refusal. */
-	if (is_answer && !pick(membership, MEMBER_PASSIVE, NULL, NULL, true)) {
-		member = pick(membership, MEMBER_PASSIVE, from, NULL, false);
+	if (is_answer && !views_pick(membership, MEMBER_PASSIVE, NULL, NULL, true)) {
+		member = views_pick(membership, MEMBER_PASSIVE, from, NULL, false);
 		if (member)
 			member->full = false;
 	}
@@ -655,7 +485,7 @@ static void on_neighbor(struct membership *membership, uint64_t now, const struc
 	const struct wire_message *received)
 {
 	const struct wire_data data = checked(membership, received->neighbor.data);
-	struct member *member = find(membership, from);
+	struct member *member = views_find(membership, from);
 	bool is_answer = false;
 
 	if (member && member->asked) {
@@ -665,9 +495,9 @@ static void on_neighbor(struct membership *membership, uint64_t now, const struc
 	}
 	if (!add_active(membership, now, from, &data, received->neighbor.priority, !is_answer)) {
 		send_disconnect(membership, from, true);
-		member = find(membership, from);
+		member = views_find(membership, from);
 		if (member && member->view == MEMBER_STRANGER)
-			drop(membership, member);
+			views_drop(membership, member);
 	} else if (is_answer) {
 		refill(membership, now, NULL);
 	}
@@ -676,7 +506,7 @@ static void on_neighbor(struct membership *membership, uint64_t now, const struc
 static void on_disconnect(struct membership *membership, uint64_t now, const struct id *from,
 	const struct wire_message *received)
 {
-	struct member *member = find(membership, from);
+	struct member *member = views_find(membership, from);
 	bool has_refused;
 
 	if (!member)
@@ -690,7 +520,7 @@ static void on_disconnect(struct membership *membership, uint64_t now, const str
 		return;
 	}
 	if (member->view == MEMBER_STRANGER) {
-		forget(member);
+		views_forget(member);
 	} else if (received->disconnect.alive) {
 		member->alive = true;
 		member->full = true;
@@ -742,7 +572,7 @@ void membership_receive(struct membership *membership, uint64_t now, const struc
 	}
 	/* hyparview.rs handle_message: nothing is wanted from who is no neighbour;
 	 * unless it is being asked to become one. */
-	member = find(membership, from);
+	member = views_find(membership, from);
 	if (message->type != WIRE_DISCONNECT &&
 		!(member && (member->view == MEMBER_ACTIVE || member->asked)))
 		emit(membership, GOSSIP_RELEASE, from);
@@ -751,13 +581,13 @@ void membership_receive(struct membership *membership, uint64_t now, const struc
 
 void membership_merge(struct membership *membership, uint64_t now, const struct id *peer)
 {
-	struct member *member = find(membership, peer);
+	struct member *member = views_find(membership, peer);
 
 	if (id_equal(peer, &membership->core->me))
 		return;
 	/* Without a place the answer is taken for a request, and answered: harmless. */
-	if (!member && count_strangers(membership) < MEMBERSHIP_STRANGERS)
-		member = obtain(membership, peer);
+	if (!member && views_count_strangers(membership) < MEMBERSHIP_STRANGERS)
+		member = views_obtain(membership, peer);
 	if (member)
 		mark_asked(member, now);
 	send_neighbor(membership, peer, WIRE_HIGH);
@@ -766,15 +596,15 @@ void membership_merge(struct membership *membership, uint64_t now, const struct 
 
 void membership_offer(struct membership *membership, uint64_t now, const struct id *peer)
 {
-	struct member *member = find(membership, peer);
+	struct member *member = views_find(membership, peer);
 
 	if (id_equal(peer, &membership->core->me) || (member && member->view == MEMBER_ACTIVE))
 		return;
 	if (!member || member->view == MEMBER_STRANGER) {
 		if (membership->passive >= LIMIT_PASSIVE_VIEW)
 			return;
-		member = obtain(membership, peer);
-		set_view(membership, member, MEMBER_PASSIVE);
+		member = views_obtain(membership, peer);
+		views_set(membership, member, MEMBER_PASSIVE);
 	}
 	member->full = false;
 	if (membership->refills < MEMBERSHIP_REFILLS)
@@ -798,7 +628,7 @@ void membership_ask(struct membership *membership, uint64_t now, const struct id
 
 void membership_remind(struct membership *membership, uint64_t now, const struct id *peer)
 {
-	struct member *member = find(membership, peer);
+	struct member *member = views_find(membership, peer);
 
 	if (!member || member->view != MEMBER_ACTIVE)
 		return;
@@ -811,20 +641,20 @@ void membership_remind(struct membership *membership, uint64_t now, const struct
  * the other's question for the answer and does not answer it: a neighbour on one side only. */
 void membership_link_down(struct membership *membership, uint64_t now, const struct id *peer)
 {
-	struct member *member = find(membership, peer);
+	struct member *member = views_find(membership, peer);
 
 	if (!member || !member->asked)
 		return;
 	member->asked = false;
 	if (member->view == MEMBER_STRANGER)
-		drop(membership, member);
+		views_drop(membership, member);
 	refill(membership, now, peer);
 	update_deadline(membership);
 }
 
 void membership_peer_lost(struct membership *membership, uint64_t now, const struct id *peer)
 {
-	struct member *member = find(membership, peer);
+	struct member *member = views_find(membership, peer);
 
 	if (!member)
 		return;
@@ -835,7 +665,7 @@ void membership_peer_lost(struct membership *membership, uint64_t now, const str
 	} else if (member->alive) {
 		member->alive = false;
 	} else {
-		drop(membership, member);
+		views_drop(membership, member);
 	}
 	update_deadline(membership);
 }
@@ -851,7 +681,7 @@ void membership_leave(struct membership *membership)
 		struct member *member = &membership->members[i];
 
 		if (member->view == MEMBER_ACTIVE) {
-			set_view(membership, member, MEMBER_STRANGER);
+			views_set(membership, member, MEMBER_STRANGER);
 			send_disconnect(membership, &member->id, false);
 		} else if (member->asked) {
 			/* It may be about to take us for a neighbour. */
@@ -864,9 +694,10 @@ void membership_leave(struct membership *membership)
 
 static void shuffle(struct membership *membership, uint64_t now)
 {
-	const struct member *to = pick(membership, MEMBER_ACTIVE, NULL, NULL, false);
+	const struct member *to = views_pick(membership, MEMBER_ACTIVE, NULL, NULL, false);
 
 	shuffle_later(membership, now);
+	membership->crowd = 0;
 	membership->shuffled = true;
 	send_shuffle(membership, &to->id, SHUFFLE_ACTIVE, SHUFFLE_PASSIVE, SHUFFLE_WALK);
 }
@@ -899,7 +730,7 @@ void membership_tick(struct membership *membership, uint64_t now)
 		if (member->view == MEMBER_PASSIVE && membership->refills < MEMBERSHIP_REFILLS)
 			membership->refills++;
 		emit(membership, GOSSIP_RELEASE, &member->id);
-		drop(membership, member);
+		views_drop(membership, member);
 		refill(membership, now, NULL);
 	}
 	update_deadline(membership);

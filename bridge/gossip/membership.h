@@ -63,6 +63,7 @@ struct membership {
 	uint64_t shuffle_at; /* UINT64_MAX: nobody to shuffle with */
 	uint64_t shuffle_interval;
 	unsigned refills; /* members that may still be asked with Low */
+	uint32_t crowd; /* since our last Shuffle, who came when the passive view was full */
 	bool shuffled;	     /* the answer to our last Shuffle has not come */
 	bool probing;	     /* likewise to the one that went to probed */
 	struct id probed;

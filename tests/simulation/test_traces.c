@@ -249,7 +249,7 @@ static void graft_again(struct world *world)
 
 	gather(world, 4, 2);
 	message = world_message(world, D, 0);
-	say("b and c announce to a what they have not: each is asked in turn, after 80 and 40 ms");
+	say("b and c announce to a what they have not: each is asked in turn, after 80 ms");
 	forge_ihave(world, B, A, message, 1);
 	forge_ihave(world, C, A, message, 1);
 	run_ms(world, 500);
@@ -258,14 +258,15 @@ static void graft_again(struct world *world)
 	run_ms(world, 100);
 }
 
-/* One neighbour announces a message, another one brings it, with these rounds. */
+/* One neighbour announces a message, another one brings it so much later, with these rounds. */
 static void announce_and_bring(
-	struct world *world, size_t announcer, uint16_t near, size_t pusher, uint16_t far)
+	struct world *world, size_t announcer, uint16_t near, size_t pusher, uint16_t far,
+	unsigned earlier_ms)
 {
 	size_t message = world_message(world, pusher, 0);
 
 	forge_ihave(world, announcer, A, message, near);
-	run_ms(world, 20);
+	run_ms(world, earlier_ms);
 	forge_gossip(world, pusher, A, message, far);
 	run_ms(world, 12);
 	world_set_trace(world, 0);
@@ -283,9 +284,11 @@ static void optimize(struct world *world)
 	world_set_trace(world, 2);
 	say("c announces to a what b brings by a way that is longer by 6 hops and the one to a "
 	    "itself, which counts (plumtree.rs on_gossip)");
-	announce_and_bring(world, C, 1, B, 7);
+	announce_and_bring(world, C, 1, B, 7, 5);
 	say("b announces what c brings by a way that is longer by 5 hops and that one");
-	announce_and_bring(world, B, 1, C, 6);
+	announce_and_bring(world, B, 1, C, 6, 5);
+	say("the same, and c brings it 10 ms later: b is preferred, for it is faster");
+	announce_and_bring(world, B, 1, C, 6, 10);
 }
 
 /* ---- what the papers do not say, and upstream does ---- */
@@ -544,10 +547,12 @@ static const struct story {
 		1, NULL},
 	{"graft", "PlumTree 3.5: what was announced and does not come is asked for, after 80 ms.",
 		graft, 3, 1, NULL},
-	{"graft_again", "PlumTree 3.5: the next one that has announced it is asked after another 40 "
-			"ms.",
+	{"graft_again",
+		"PlumTree 3.5: the next one that has announced it is asked after another 80 ms.",
 		graft_again, 4, 1, NULL},
-	{"optimize", "PlumTree 3.8: a branch that is shorter by 7 hops takes the other's place.",
+	{"optimize",
+		"PlumTree 3.8: a branch that is shorter by 7 hops takes the other's place; or is "
+		"faster by 10 ms.",
 		optimize, 3, 1, NULL},
 	{"ask_again", "A Join for what the peer has not joined is ignored (upstream likewise): it "
 		      "is repeated, more and more seldom.",

@@ -415,6 +415,35 @@ static void nobody_overflows_the_views(void **state)
 	}
 }
 
+static size_t count_passive(size_t first, size_t count)
+{
+	size_t found = 0;
+
+	for (size_t i = 0; i < count; i++)
+		found += is_passive(first + i);
+	return found;
+}
+
+/* Of many who come at once those stay who came late, and as many of those who came early. */
+static void the_passive_view_is_a_sample_of_a_crowd(void **state)
+{
+	fill_active();
+	for (size_t i = 0; i < 180; i++)
+		receive_forward_join(1, 10 + i, 3);
+	collect();
+	done[0] = '\0';
+	assert_int_equal(membership.passive, LIMIT_PASSIVE_VIEW);
+	for (size_t i = 0; i < 3; i++)
+		assert_true(count_passive(10 + 60 * i, 60) >= 5);
+	/* Whoever comes after the next Shuffle is nearly always kept. */
+	tick(6000 * MS);
+	collect();
+	done[0] = '\0';
+	for (size_t i = 0; i < 4; i++)
+		receive_forward_join(1, 190 + i, 3);
+	assert_true(count_passive(190, 4) >= 3);
+}
+
 static void a_lost_neighbour_is_replaced(void **state)
 {
 	struct id lost = id_of(2);
@@ -725,6 +754,7 @@ int main(void)
 		TEST(a_walk_ends_where_few_are_known),
 		TEST(requests_to_strangers_are_bounded),
 		TEST(nobody_overflows_the_views),
+		TEST(the_passive_view_is_a_sample_of_a_crowd),
 		TEST(a_lost_neighbour_is_replaced),
 		TEST(refilling_ends_when_all_are_full),
 		TEST(who_is_offered_is_asked_if_there_is_room),
