@@ -26,8 +26,8 @@ def packet(kind: int, body: bytes) -> bytes:
 
 
 class RawClient:
-    """A client of MQTT 3.1.1 (version 4) or 5 with a clean session, or one that lasts. It sends
-    no PINGREQ: with a keepalive it dies of it."""
+    """A client of MQTT 3.1.1 (version 4) or 5 with a clean session, or one that lasts (with MQTT 5
+    for expiry seconds). It sends no PINGREQ: with a keepalive it dies of it."""
 
     def __init__(
         self,
@@ -36,6 +36,7 @@ class RawClient:
         keepalive: int = 0,
         version: int = 4,
         lasting: bool = False,
+        expiry: int = 3600,
     ):
         self.id = client_id
         self._no_properties = b"\0" if version == 5 else b""
@@ -43,8 +44,8 @@ class RawClient:
         self.socket = socket.create_connection(("127.0.0.1", port), PATIENCE)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._file = self.socket.makefile("rb")
-        # A session of MQTT 5 lasts as long as it says: here for an hour.
-        properties = b"\5\x11" + struct.pack("!I", 3600) if lasting else b"\0"
+        # A session of MQTT 5 lasts as long as it says.
+        properties = b"\5\x11" + struct.pack("!I", expiry) if lasting else b"\0"
         head = _text("MQTT") + struct.pack("!BBH", version, 0 if lasting else 2, keepalive)
         head += properties if version == 5 else b""
         self.socket.sendall(packet(0x10, head + _text(client_id)))
