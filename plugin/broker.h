@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * All that the rest of plugin/ sees of the broker. What is behind it depends on the
- * broker's version (broker_21.c: Mosquitto 2.1); the rest can be tested without one.
+ * broker's version, which is found out at run time (broker_20.c: Mosquitto 2.0, broker_21.c:
+ * 2.1, broker.c: what both have); the rest can be tested without one.
  * Everything belongs to the broker's main thread.
  */
 #ifndef PLUGIN_BROKER_H
@@ -17,7 +18,7 @@ enum broker_level { BROKER_DEBUG, BROKER_INFO, BROKER_NOTICE, BROKER_WARNING, BR
 enum broker_verdict {
 	BROKER_CARRY_ON,
 	BROKER_REFUSE_NOT_AUTHORISED, /* MQTT 5 reason 0x87 */
-	BROKER_REFUSE_QUOTA,	      /* MQTT 5 reason 0x97 */
+	BROKER_REFUSE_QUOTA,	      /* MQTT 5 reason 0x97; Mosquitto 2.0: 0x87 */
 };
 
 struct broker_message {
@@ -58,8 +59,13 @@ struct broker_events {
 	void (*tick)(void *context);
 };
 
-/* Registers for the events; identifier is the one of the plugin's entry point. Returns
- * the broker's error code, 0 for success. */
+/* Finds out what kind of broker this is; before everything else but broker_log. identifier is the
+ * one of the plugin's entry point. False: one line says why the plugin cannot be of use there. */
+bool broker_begin(void *identifier);
+/* Nothing but broker_log may be called any more. */
+void broker_end(void);
+
+/* Registers for the events. Returns the broker's error code, 0 for success. */
 int broker_register(void *identifier, const struct broker_events *events, void *context);
 
 /* A user property of MQTT 5. */
@@ -73,10 +79,17 @@ bool broker_publish(const char *topic, const void *payload, size_t size, uint8_t
 /* The same, retained and without properties: a status. */
 bool broker_retain(const char *topic, const void *payload, size_t size);
 
+/* Whether another turn of the broker's loop is wanted soon, by the end of a tick. published:
+ * something was, in that tick. */
+bool broker_wants_turn(bool published);
+
+/* A subscription of a session from before the broker's start, before broker_register: that may be
+ * asked for. */
+void broker_restored(const char *client, const char *filter, uint8_t qos);
 /* Whether the session of an offline client still exists, with subscriptions. Sessions that
  * the broker restores at its start are all there at the first tick, not before. */
 bool broker_has_session(const char *client);
-/* The same with or without subscriptions. */
+/* The same with or without subscriptions; true also where the broker does not say. */
 bool broker_knows(const char *client);
 
 /* Whether the broker lets a client with a session read a topic by the filter that it has
@@ -92,6 +105,8 @@ const char *broker_address(const char *client);
 
 /* Where the broker keeps its database, NULL if nowhere. */
 const char *broker_persistence_location(void);
+/* Whether that is more than a guess. */
+bool broker_tells_persistence(void);
 
 /* Lines below this level are not logged. */
 void broker_log_from(enum broker_level level);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Mosquitto 2.1: the only file that calls mosquitto_*. Which events there are and which
- * of them lie was measured; what is relied on here:
+ * Mosquitto 2.1. Which events there are and which of them lie was measured; what is relied on
+ * here:
  * - SUBSCRIBE comes after the ACL, for each filter; data.clientid is NULL.
  * - DISCONNECT means that the session is gone, but for reason 142 (taken over), which is
  *   followed by CONNECT without any SUBSCRIBE; there, the client's count of subscriptions
@@ -15,15 +15,12 @@
  * - The time of the next TICK is that of this one by the wall clock, as the event says it
  *   when the callback returns, and next_s, next_ms.
  */
-#include "broker.h"
+#include "broker_kind.h"
 
 #include <mosquitto/broker.h>
 #include <mosquitto/broker_plugin.h>
-#include <stdarg.h>
-#include <stdio.h>
 
 #define REASON_TAKEN_OVER 142
-#define MQTT_5		  5 /* as the broker numbers protocols */
 
 /*
  * What the broker itself asks before it lets a client subscribe and before it hands a message to a
@@ -45,13 +42,10 @@ __attribute__((weak)) int mosquitto_acl_check(struct mosquitto *client, const ch
 static bool acl_check_lies;
 static struct broker_events handlers;
 static void *handlers_context;
-static enum broker_level log_from = BROKER_INFO;
 
-/* MQTT 5 may keep a session that began as a clean one, and what decides that is not told. */
-static bool may_outlive(const struct mosquitto *client)
+static bool tells_rights(void)
 {
-	return mosquitto_client_protocol_version(client) >= MQTT_5 ||
-	       !mosquitto_client_clean_session(client);
+	return ACL_CHECK && !acl_check_lies;
 }
 
 static bool is_denied(struct mosquitto *client, const char *topic, int access)
@@ -63,7 +57,7 @@ static bool is_denied(struct mosquitto *client, const char *topic, int access)
  * it wants to be. */
 static void try_acl_check(struct mosquitto *client, const char *filter)
 {
-	if (!broker_tells_rights() || !is_denied(client, filter, MOSQ_ACL_SUBSCRIBE))
+	if (!tells_rights() || !is_denied(client, filter, MOSQ_ACL_SUBSCRIBE))
 		return;
 	acl_check_lies = true;
 	broker_log(BROKER_WARNING, "the broker denies what it has just allowed: what its clients "
@@ -78,7 +72,7 @@ static int on_subscribe(int event, void *data, void *userdata)
 	if (client && subscribe->data.topic_filter) {
 		try_acl_check(subscribe->client, subscribe->data.topic_filter);
 		handlers.subscribed(handlers_context, client, subscribe->data.topic_filter,
-			subscribe->data.options & 0x03, may_outlive(subscribe->client));
+			subscribe->data.options & 0x03, broker_may_outlive(subscribe->client));
 	}
 	return MOSQ_ERR_SUCCESS;
 }
@@ -136,10 +130,12 @@ static int on_message(int event, void *data, void *userdata)
 		.size = evt->payloadlen,
 		.qos = evt->qos,
 		.retain = evt->retain,
-		.lasting = evt->client && may_outlive(evt->client),
+		.lasting = evt->client && broker_may_outlive(evt->client),
 		.has_properties = evt->properties != NULL,
 	};
 
+	if (broker_is_probe(evt->payload, evt->payloadlen))
+		return MOSQ_ERR_ACL_DENIED; /* from another broker, by a native bridge */
 	switch (handlers.message(handlers_context, &message)) {
 	case BROKER_REFUSE_NOT_AUTHORISED:
 		return MOSQ_ERR_ACL_DENIED;
@@ -180,7 +176,8 @@ static int on_tick(int event, void *data, void *userdata)
 	return MOSQ_ERR_SUCCESS;
 }
 
-int broker_register(void *identifier, const struct broker_events *events, void *context)
+static int register_events(
+	void *identifier, const struct broker_events *events, void *context)
 {
 	static const struct {
 		int event;
@@ -209,46 +206,42 @@ int broker_register(void *identifier, const struct broker_events *events, void *
 	return MOSQ_ERR_SUCCESS;
 }
 
-bool broker_publish(const char *topic, const void *payload, size_t size, uint8_t qos,
-	const struct broker_property *properties, size_t properties_count)
+static bool begin(void *identifier)
 {
-	mosquitto_property *list = NULL;
-
-	for (size_t i = 0; i < properties_count; i++) {
-		if (mosquitto_property_add_string_pair(&list, MQTT_PROP_USER_PROPERTY,
-			    properties[i].name, properties[i].value) == MOSQ_ERR_SUCCESS)
-			continue;
-		mosquitto_property_free_all(&list);
-		return false;
-	}
-	if (mosquitto_broker_publish_copy(NULL, topic, (int)size, payload, qos, false, list) ==
-		MOSQ_ERR_SUCCESS)
-		return true; /* the list is the broker's */
-	mosquitto_property_free_all(&list);
-	return false;
+	mosquitto_plugin_set_info(identifier, "p2panda", PLUGIN_VERSION);
+	return true;
 }
 
-bool broker_retain(const char *topic, const void *payload, size_t size)
+static void end(void)
 {
-	return mosquitto_broker_publish_copy(NULL, topic, (int)size, payload, 0, true, NULL) ==
-	       MOSQ_ERR_SUCCESS;
 }
 
-bool broker_has_session(const char *client)
+/* What is published in TICK leaves one turn later. */
+static bool wants_turn(bool published)
+{
+	return published;
+}
+
+static void restored(const char *client, const char *filter, uint8_t qos)
+{
+	/* There is has_session to ask. */
+}
+
+static bool has_session(const char *client)
 {
 	const struct mosquitto *session = mosquitto_client(client);
 
 	return session && mosquitto_client_sub_count(session) > 0;
 }
 
-bool broker_tells_rights(void)
+static bool knows(const char *client)
 {
-	return ACL_CHECK && !acl_check_lies;
+	return mosquitto_client(client) != NULL;
 }
 
-bool broker_may_read(const char *client, const char *filter, const char *topic)
+static bool may_read(const char *client, const char *filter, const char *topic)
 {
-	struct mosquitto *session = broker_tells_rights() ? mosquitto_client(client) : NULL;
+	struct mosquitto *session = tells_rights() ? mosquitto_client(client) : NULL;
 
 	if (!session)
 		return true;
@@ -261,47 +254,33 @@ bool broker_may_read(const char *client, const char *filter, const char *topic)
 	       !is_denied(session, filter, MOSQ_ACL_SUBSCRIBE);
 }
 
-const char *broker_user(const char *client)
+static const char *user(const char *client)
 {
 	return mosquitto_client_username(mosquitto_client(client));
 }
 
-const char *broker_address(const char *client)
+static const char *address(const char *client)
 {
 	return mosquitto_client_address(mosquitto_client(client));
 }
 
-bool broker_knows(const char *client)
-{
-	return mosquitto_client(client) != NULL;
-}
-
-const char *broker_persistence_location(void)
+static const char *persistence_location(void)
 {
 	return mosquitto_persistence_location();
 }
 
-void broker_log_from(enum broker_level level)
-{
-	log_from = level;
-}
-
-void broker_log(enum broker_level level, const char *format, ...)
-{
-	static const int levels[] = {
-		[BROKER_DEBUG] = MOSQ_LOG_DEBUG,
-		[BROKER_INFO] = MOSQ_LOG_INFO,
-		[BROKER_NOTICE] = MOSQ_LOG_NOTICE,
-		[BROKER_WARNING] = MOSQ_LOG_WARNING,
-		[BROKER_ERROR] = MOSQ_LOG_ERR,
-	};
-	char line[1024];
-	va_list arguments;
-
-	if (level < log_from)
-		return;
-	va_start(arguments, format);
-	vsnprintf(line, sizeof line, format, arguments);
-	va_end(arguments);
-	mosquitto_log_printf(levels[level], "p2panda: %s", line);
-}
+const struct broker_kind broker_21 = {
+	.begin = begin,
+	.end = end,
+	.register_events = register_events,
+	.wants_turn = wants_turn,
+	.restored = restored,
+	.has_session = has_session,
+	.knows = knows,
+	.may_read = may_read,
+	.tells_rights = tells_rights,
+	.user = user,
+	.address = address,
+	.persistence_location = persistence_location,
+	.tells_persistence = true,
+};

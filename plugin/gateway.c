@@ -189,7 +189,8 @@ static void on_tick(void *context)
 	}
 	status_tick(&gateway->status, now);
 	remark_tick(&gateway->remarks, now);
-	waker_again(gateway->waker, drained > 0);
+	waker_again(gateway->waker,
+		drained == INBOUND_PER_TURN || broker_wants_turn(drained > 0));
 	/* What the clients have published since the last turn, all of it at once. */
 	node_flush(gateway->node);
 }
@@ -291,6 +292,11 @@ static void on_record(
 
 	if (!guard_restore(gateway->guard, key, key_size, value, value_size))
 		sessions_restore(gateway->sessions, key, key_size, value, value_size);
+}
+
+static void restored(void *context, const char *client, const char *filter, uint8_t qos)
+{
+	broker_restored(client, filter, qos);
 }
 
 static int record(void *context, const void *key, size_t key_size, const void *value,
@@ -497,7 +503,8 @@ static bool make_guard(struct gateway *gateway)
 
 static bool make_sessions(struct gateway *gateway)
 {
-	struct sessions_actions actions = {.record = record, .context = gateway};
+	struct sessions_actions actions = {
+		.record = record, .restored = restored, .context = gateway};
 	struct random random = random_system();
 	int error = sessions_new(&actions, &random, &gateway->sessions);
 

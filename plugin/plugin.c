@@ -2,6 +2,8 @@
 /* The entry points, nothing else. */
 #include <mosquitto/broker.h>
 #include <mosquitto/broker_plugin.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "../bridge/memory.h"
 #include "gateway.h"
@@ -19,6 +21,14 @@ EXPORT int mosquitto_plugin_version(int count, const int *versions)
 	return -1;
 }
 
+static bool has_option(const struct mosquitto_opt *given, int count, const char *key)
+{
+	for (int i = 0; i < count; i++)
+		if (strcmp(given[i].key, key) == 0)
+			return true;
+	return false;
+}
+
 static bool read_options(const struct mosquitto_opt *given, int count, struct options *options)
 {
 	struct option_text *texts = memory_zalloc(((size_t)count + 1) * sizeof *texts);
@@ -33,8 +43,31 @@ static bool read_options(const struct mosquitto_opt *given, int count, struct op
 	}
 	if (!good)
 		broker_log(BROKER_ERROR, "%s", reason);
+	else if (!broker_tells_persistence() && !has_option(given, count, "state_dir"))
+		broker_log(BROKER_NOTICE,
+			"state_dir is %s: this broker does not tell plugins where its own "
+			"persistence_location is",
+			options->state_dir);
 	memory_free(texts);
 	return good;
+}
+
+static void stop(void)
+{
+	if (!gateway)
+		return;
+	gateway_stop(gateway);
+	broker_end();
+	gateway = NULL;
+}
+
+/* Mosquitto 2.0 ends without a word to the plugins that run when another one cannot start: then
+ * what exit takes down is not to be in use by the node's thread. */
+static void stop_at_exit(void)
+{
+	static bool is_registered;
+
+	is_registered = is_registered || atexit(stop) == 0;
 }
 
 EXPORT int mosquitto_plugin_init(
@@ -48,22 +81,25 @@ EXPORT int mosquitto_plugin_init(
 					 "(global_plugin makes it serve all listeners)");
 		return MOSQ_ERR_INVAL;
 	}
-	mosquitto_plugin_set_info(identifier, "p2panda", PLUGIN_VERSION);
+	if (!broker_begin(identifier))
+		return MOSQ_ERR_INVAL;
 	good = read_options(given, count, &options);
 	if (good) {
 		broker_log_from(options.log_level);
 		good = gateway_start(identifier, &options, &gateway);
 	}
 	*userdata = good ? gateway : NULL;
+	if (good)
+		stop_at_exit();
+	else
+		broker_end();
 	options_clear(&options);
 	return good ? MOSQ_ERR_SUCCESS : MOSQ_ERR_INVAL;
 }
 
 EXPORT int mosquitto_plugin_cleanup(void *userdata, struct mosquitto_opt *given, int count)
 {
-	if (!userdata)
-		return MOSQ_ERR_SUCCESS; /* a second load, or one that has failed */
-	gateway_stop(gateway);
-	gateway = NULL;
+	if (userdata) /* else a second load, or one that has failed */
+		stop();
 	return MOSQ_ERR_SUCCESS;
 }

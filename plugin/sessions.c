@@ -440,8 +440,12 @@ static void hand_on(struct sessions *sessions, struct interest *interest, struct
 	struct topic topic;
 
 	/* Without memory it is in the record still, for the next start. */
-	if (topic_parse(filter->text, &topic) == TOPIC_OVERLAY)
-		interest_restore(interest, id, filter->text, &topic.overlay, filter->qos);
+	if (topic_parse(filter->text, &topic) == TOPIC_OVERLAY &&
+		interest_restore(interest, id, filter->text, &topic.overlay, filter->qos) ==
+			ERROR_NONE &&
+		sessions->actions.restored)
+		sessions->actions.restored(
+			sessions->actions.context, id, filter->text, filter->qos);
 	/* One that does not fit any more stays as it is until it is forgotten. */
 	if (filter->old && fits(id, filter->text))
 		write_filter(sessions, filter, id, filter->text, filter->qos);

@@ -25,6 +25,8 @@ struct sessions_actions {
 	/* node_record, and its errors; value_size 0 deletes the row. */
 	int (*record)(void *context, const void *key, size_t key_size, const void *value,
 		size_t value_size);
+	/* One that was on record is handed on to interest; NULL: nobody wants to know. */
+	void (*restored)(void *context, const char *client, const char *filter, uint8_t qos);
 	void *context;
 };
 
