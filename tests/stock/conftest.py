@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+import pathlib
+import sys
+
+import pytest
+
+TESTS = pathlib.Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(TESTS / name) for name in ("harness", "interop", "broker")]
+pytest.register_assert_rewrite(
+    "test_gateway", "test_holding", "test_messages", "test_released", "test_sessions"
+)
+
+import fixtures  # noqa: E402
+from fixtures import (  # noqa: E402, F401
+    brokers,
+    net,
+    pytest_configure,
+    pytest_runtest_makereport,
+)
+from rust_peer import RustPeer  # noqa: E402
+from stock import NEW, OLD, find  # noqa: E402
+
+
+# Of tests of other suites that are repeated here: what Mosquitto 2.0 does not have, and that 2.0.11
+# does not expire what it has restored.
+ABSENT = ("sqlite", "test_expired_while_the_broker_was_down[2.0.11")
+
+
+def pytest_collection_modifyitems(config, items):
+    fixtures.pytest_collection_modifyitems(config, items)
+    left_out = [item for item in items if any(text in item.name for text in ABSENT)]
+    items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=left_out)
+
+
+@pytest.fixture(scope="session", params=OLD)
+def old(request):
+    """Each Mosquitto 2.0."""
+    return find(request.param)
+
+
+@pytest.fixture(scope="session", params=[*OLD, NEW])
+def stock(request):
+    """Each Mosquitto."""
+    return find(request.param)
+
+
+@pytest.fixture
+def as_old(old, monkeypatch):
+    """Brokers are of that version where nothing else is said: for tests of other suites."""
+    monkeypatch.setenv("P2PANDA_MOSQUITTO", old.program)
+
+
+@pytest.fixture
+def rust():
+    """Starts Rust peers that end with the test."""
+    peers = []
+
+    def start(generation, **options):
+        peers.append(RustPeer(generation, **options))
+        return peers[-1]
+
+    yield start
+    for peer in peers:
+        peer.kill()

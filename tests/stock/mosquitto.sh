@@ -1,0 +1,74 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
+#
+# Builds Mosquitto 2.0 from Debian's source package, as the tests want it: its own dynamic-security
+# and password plugin beside it, TLS, no websockets.
+#
+#   tests/stock/mosquitto.sh 2.0.11 | 2.0.21
+#
+# Prints the folder with `mosquitto`, `mosquitto_passwd` and `mosquitto_dynamic_security.so`. Kept
+# in the tests' cache (beside CARGO_TARGET_DIR), so made once. For the environment that
+# tests/run.sh makes; needs apt, of whose mirror it takes the sources.
+set -eu
+
+version=${1:-}
+# What a version is in Debian: its suite.
+case $version in
+2.0.11) suite=bookworm ;;
+2.0.21) suite=trixie ;;
+*)
+	echo "usage: $0 2.0.11 | 2.0.21" >&2
+	exit 2
+	;;
+esac
+: "${CARGO_TARGET_DIR:?is set by tests/run.sh}"
+# For this environment alone, as the Rust peers are.
+place=$(dirname "$CARGO_TARGET_DIR")/mosquitto-${CARGO_TARGET_DIR##*/rust-}/$version-1
+if [ -d "$place" ]; then
+	echo "$place"
+	exit 0
+fi
+
+die() { echo "mosquitto.sh: $*" >&2; exit 1; }
+
+command -v apt-get >/dev/null 2>&1 ||
+	die "Mosquitto $version is built from Debian's source package, which needs apt"
+mirror=$(apt-get indextargets --format '$(COMPONENT) $(REPO_URI)' 'Identifier: Packages' |
+	sed -n 's/^main //p' | grep -v security | head -n 1)
+# Where its lists are not there (an image without them), what its sources say.
+[ -n "$mirror" ] || mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null |
+	sed -n 's/^deb \(\[[^]]*\] \)\?\([^ ]*\) [a-z]* main.*/\2/p' | head -n 1)
+[ -n "$mirror" ] || die "apt names no Debian mirror here"
+
+mkdir -p "${place%/*}"
+exec 8>"${place%/*}/lock"
+flock 8
+if [ -d "$place" ]; then # another one has made it meanwhile
+	echo "$place"
+	exit 0
+fi
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+mkdir -p "$work/lists/partial" "$work/cache/archives/partial" "$work/src"
+echo "deb-src $mirror $suite main" >"$work/sources.list"
+# An apt of its own, but for its network settings and keys.
+apt=(-qq -o "Dir::Etc::sourcelist=$work/sources.list" -o Dir::Etc::sourceparts=/dev/null
+	-o "Dir::State::lists=$work/lists" -o "Dir::Cache=$work/cache" -o APT::Sandbox::User=root)
+{
+	apt-get "${apt[@]}" update
+	cd "$work/src"
+	apt-get "${apt[@]}" source --download-only mosquitto
+	dpkg-source --no-check -x mosquitto_"$version"-*.dsc "$work/tree"
+	cd "$work/tree"
+	make -j"$(nproc)" WITH_DOCS=no WITH_WEBSOCKETS=no WITH_SYSTEMD=no WITH_SRV=no WITH_CJSON=yes \
+		WITH_STRIP=no CFLAGS="-O1 -g -fPIC -Wno-error -std=gnu17" binary
+	mkdir "$work/made"
+	cp src/mosquitto apps/mosquitto_passwd/mosquitto_passwd \
+		plugins/dynamic-security/mosquitto_dynamic_security.so "$work/made/"
+} >"$work/log" 2>&1 || {
+	tail -n 40 "$work/log" >&2
+	die "Mosquitto $version could not be built (above: how it ended)"
+}
+mv "$work/made" "$place.new"
+mv "$place.new" "$place"
+echo "$place"
