@@ -46,6 +46,10 @@ class BrokerTimeout(AssertionError):
 
 
 def _program() -> str:
+    """The broker's binary: P2PANDA_MOSQUITTO, else the system's."""
+    given = os.environ.get("P2PANDA_MOSQUITTO")
+    if given:
+        return given
     for folder in [*os.environ.get("PATH", "").split(":"), "/usr/local/sbin", "/usr/sbin"]:
         path = pathlib.Path(folder, "mosquitto")
         if folder and path.is_file():
@@ -74,6 +78,9 @@ class Broker:
     preload   libraries that come before the C library's
     environment  further variables of the process
     host      where it runs (default: here, on loopback); bind is then left to the plugin
+    program   the broker's binary (default: P2PANDA_MOSQUITTO, else the system's)
+    behind    lines that come after the plugin's
+    plugin    False: without it
     """
 
     def __init__(
@@ -86,7 +93,13 @@ class Broker:
         preload: Iterable[pathlib.Path] = (),
         environment: dict[str, str] | None = None,
         host: Host | None = None,
+        program: str | None = None,
+        behind: Iterable[str] = (),
+        plugin: bool = True,
     ):
+        self.program = program or _program()
+        self.behind = list(behind)
+        self.has_plugin = plugin
         self.folder = folder
         self.name = folder.name
         self.state_dir = folder / "state"
@@ -148,11 +161,18 @@ class Broker:
                 "log_dest stderr",
                 *(f"log_type {kind}" for kind in LOGGED),
                 *self.lines,
-                f"plugin {settings.plugin()}",
-                *(f"plugin_opt_{key} {value}" for key, value in given + self.options),
+                *(self._plugin_lines(given + self.options) if self.has_plugin else ()),
+                *self.behind,
                 "",
             ]
         )
+
+    @staticmethod
+    def _plugin_lines(options: Iterable[tuple[str, str]]) -> list[str]:
+        return [
+            f"plugin {settings.plugin()}",
+            *(f"plugin_opt_{key} {value}" for key, value in options),
+        ]
 
     # -- the process ---------------------------------------------------------
 
@@ -165,7 +185,7 @@ class Broker:
         # A sanitizer has to be the first one.
         preload = [settings.PRELOAD] if settings.PRELOAD else []
         preload += [str(library) for library in self.preload]
-        command = [_program(), "-c", str(path)]
+        command = [self.program, "-c", str(path)]
         if preload:
             # For the broker alone, not for what brings it to its host.
             command = ["env", f"LD_PRELOAD={':'.join(preload)}", *command]
