@@ -12,7 +12,16 @@ configure_file(docs/mosquitto_p2panda.7.in mosquitto_p2panda.7 @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/mosquitto_p2panda.7 DESTINATION ${CMAKE_INSTALL_MANDIR}/man7)
 
 if(P2PANDA_PACKAGE)
-  set(P2PANDA_PLUGIN_PATH "/usr/${P2PANDA_PLUGIN_DIR}/mosquitto_p2panda.so")
+  # Mosquitto's own plugins moved into a folder of theirs, and left links: so that the
+  # configuration is the same for all suites, and an upgrade to the next one changes nothing in it.
+  string(REGEX REPLACE "/mosquitto$" "" dir "${P2PANDA_PLUGIN_DIR}")
+  set(P2PANDA_PLUGIN_PATH "/usr/${dir}/mosquitto_p2panda.so")
+  if(NOT dir STREQUAL P2PANDA_PLUGIN_DIR)
+    file(MAKE_DIRECTORY ${PROJECT_BINARY_DIR}/link)
+    file(CREATE_LINK mosquitto/mosquitto_p2panda.so
+      ${PROJECT_BINARY_DIR}/link/mosquitto_p2panda.so SYMBOLIC)
+    install(FILES ${PROJECT_BINARY_DIR}/link/mosquitto_p2panda.so DESTINATION ${dir})
+  endif()
   configure_file(packaging/debian/p2panda.conf.in p2panda.conf @ONLY)
   configure_file(packaging/debian/copyright.in copyright COPYONLY)
   file(WRITE ${PROJECT_BINARY_DIR}/conffiles "/etc/mosquitto/conf.d/p2panda.conf\n")

@@ -42,7 +42,7 @@ root_of() (
 	if [ ! -d "$root" ]; then
 		[ "$(id -u)" = 0 ] || die "root is needed to make $root"
 		say "making a root of Debian $suite: $root"
-		rm -rf "$packaged/root-$name"-*
+		rm -rf "$packaged/root-$name"-???????????? "$root.new" # of another key
 		"$tree/docker/debian-root.sh" "$suite" "$root.new" "$@" >&2 8>&- || exit 1
 		mv "$root.new" "$root"
 	fi

@@ -25,6 +25,11 @@ def debian(suite: str) -> pathlib.Path:
     return package
 
 
+def before(suite: str, root: Root) -> list[str]:
+    """What the package of a suite depends on, in the root."""
+    return [root.put(one) for one in made("DEBS").glob("*.deb")] if suite == "forky" else []
+
+
 def newer(package: pathlib.Path, folder: pathlib.Path) -> pathlib.Path:
     """The same package as a later version of it."""
     tree = folder / "tree"
@@ -99,8 +104,7 @@ def runs_without(root: Root):
 def test_debian(clean_root, tmp_path, suite):
     root, package = clean_root(suite), debian(suite)
     here = root.put(package)
-    before = [root.put(one) for one in made("DEBS").glob("*.deb")] if suite == "forky" else []
-    root.run("dpkg", "-i", *before, here)
+    root.run("dpkg", "-i", *before(suite, root), here)
     assert root.file(CONF).is_file()
     shown = root.run("dpkg-query", "-W", "-f", "${Conffiles}", "mosquitto-p2panda").stdout
     assert CONF in shown.split()
@@ -133,6 +137,26 @@ def test_debian(clean_root, tmp_path, suite):
     left = root.run("find", "/usr", "/etc", "/var/lib/mosquitto", "-name", "*p2panda*").stdout
     assert left == ""
     runs_without(root)
+
+
+def test_from_one_suite_to_the_next(clean_root):
+    """Debian 13's package in forky, then forky's own: nothing is asked, and the node is the same."""
+    root = clean_root("forky")
+    root.run("dpkg", "-i", root.put(debian("trixie")))
+    with root.file(CONF).open("a") as conf:
+        conf.write("plugin_opt_publish_linger 31\n")
+    node = use(root)
+    root.run("dpkg", "-i", *before("forky", root), root.put(debian("forky")))
+    assert "publish_linger 31" in root.file(CONF).read_text()
+    assert use(root) == node
+
+
+@pytest.mark.parametrize("suite", ["bookworm", "trixie"])
+def test_it_has_the_very_file(tmp_path, suite):
+    """The package of a stable suite has the file that was tested in the brokers."""
+    subprocess.run(["dpkg-deb", "-x", str(debian(suite)), str(tmp_path)], check=True)
+    (packed,) = tmp_path.glob("usr/lib/*/mosquitto_p2panda.so")
+    assert packed.read_bytes() == made("PLUGIN_GLIBC_AMD64").read_bytes()
 
 
 @pytest.mark.parametrize("suite", SUITES)
