@@ -34,6 +34,6 @@ tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
-"$here/forky-root.sh" "$tmp/root.tar"
+"$here/debian-root.sh" forky "$tmp/root.tar"
 docker import -c 'CMD ["bash"]' "$tmp/root.tar" "$image" >/dev/null
 say "$image is ready"

@@ -12,6 +12,10 @@
 
 #include "../bridge/memory.h"
 
+#ifndef sigev_notify_thread_id /* musl's name; glibc has no name for it, but the field */
+#define sigev_notify_thread_id _sigev_un._tid
+#endif
+
 /* The kick is repeated while nobody has heard it: poll and nanosleep of other plugins see
  * each repetition as EINTR, so not too often. */
 #define REPEAT_FIRST_NS 1000000
@@ -77,7 +81,7 @@ static bool make_timers(struct waker *waker)
 {
 	struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = waker->signal};
 
-	event._sigev_un._tid = (int)syscall(SYS_gettid);
+	event.sigev_notify_thread_id = (int)syscall(SYS_gettid);
 	if (timer_create(CLOCK_MONOTONIC, &event, &waker->repeat) != 0)
 		return false;
 	if (timer_create(CLOCK_MONOTONIC, &event, &waker->again) != 0) {

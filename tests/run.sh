@@ -3,7 +3,7 @@
 set -eu
 
 all="unit vectors simulation fuzz rest scale broker interop sanitizers"
-by_name="interop05 interop07 bench soak worlds fuzzing"
+by_name="interop05 interop07 stock bench soak worlds fuzzing"
 usage() {
 	cat <<EOF
 usage: tests/run.sh [suite...]
@@ -25,6 +25,8 @@ broker         the plugin in a stock Mosquitto
 interop        the same, with real p2panda-net peers and p2panda applications (Rust, built
                here: needs the network once and about twenty minutes)
 sanitizers     broker and interop once more with ASan and UBSan, then with TSan
+stock          (only by name) the self-contained plugin in stock brokers, packages in clean roots,
+               a release: makes roots and libraries first (a quarter of an hour, once)
 interop05      (only by name) interop with p2panda 0.5.1, as far as it is repeated with each: its
                peer takes some ten minutes to build
 interop07      (only by name) interop with p2panda 0.7.0, which has the gossip of 0.7.1
@@ -103,10 +105,16 @@ missing_here() {
 		esac
 	done
 	case " $suites " in
+	*" stock "*)
+		command -v mmdebstrap >/dev/null 2>&1 || echo mmdebstrap
+		[ "$(id -u)" = 0 ] || echo "root's rights"
+		;;
+	esac
+	case " $suites " in
 	*" fuzz "* | *" fuzzing "*) command -v clang >/dev/null 2>&1 || echo clang ;;
 	esac
 	case " $suites " in
-	*" broker "* | *" interop"* | *" sanitizers "* | *" bench "* | *" soak "*)
+	*" broker "* | *" interop"* | *" sanitizers "* | *" stock "* | *" bench "* | *" soak "*)
 		version=$(PATH=$PATH:/usr/local/sbin:/usr/sbin mosquitto -h 2>/dev/null |
 			sed -n 's/^mosquitto version //p')
 		case $version in
@@ -125,7 +133,7 @@ missing_here() {
 		;;
 	esac
 	case " $suites " in
-	*" interop"* | *" sanitizers "* | *" soak "*)
+	*" interop"* | *" sanitizers "* | *" stock "* | *" soak "*)
 		version=$(rustc --version 2>/dev/null | sed 's/^rustc 1\.\([0-9]*\).*/\1/')
 		{ command -v cargo >/dev/null 2>&1 && [ "${version:-0}" -ge 96 ]; } 2>/dev/null ||
 			echo "cargo >= 1.96"
@@ -204,7 +212,7 @@ run_native() {
 	say "suites:$suites, on this machine"
 	prepare native
 	export P2PANDA_TEST_OUT="$out" CARGO_TARGET_DIR="$cache/rust-native"
-	export P2PANDA_FUZZ_KEPT="$cache/fuzz"
+	export P2PANDA_FUZZ_KEPT="$cache/fuzz" P2PANDA_TEST_CACHE="$cache"
 	# shellcheck disable=SC2086 # names without blanks
 	run bash "$tree/tests/suites.sh" $suites
 }
@@ -256,6 +264,7 @@ EOF
 		"${options[@]}" -w "$tree" -e HOME=/tmp -e LANG=C.UTF-8 \
 		-e P2PANDA_TEST_OUT="$out" -e P2PANDA_SOAK_SECONDS -e P2PANDA_REST_SECONDS \
 		-e P2PANDA_FUZZ_SECONDS -e P2PANDA_FUZZ_KEPT="$cache/fuzz" \
+		-e P2PANDA_TEST_CACHE="$cache" \
 		-e CARGO_HOME="$cache/cargo" -e CARGO_TARGET_DIR="$cache/rust-forky" \
 		"$image" "${user[@]}" bash "$tree/tests/suites.sh" $suites
 }
@@ -269,7 +278,7 @@ run_root() {
 		say "making $root, with the toolchain (minutes, once)"
 		rm -rf "$root.new"
 		# shellcheck disable=SC2086
-		run "$tree/docker/forky-root.sh" "$root.new" $packages || return 1
+		run "$tree/docker/debian-root.sh" forky "$root.new" $packages || return 1
 		child=
 		mv "$root.new" "$root"
 		say "made it in $((SECONDS - begun)) s"
@@ -300,7 +309,7 @@ run_root() {
 		' root "$root" "$tree" "$cache" "$ca" "$ca_inside" \
 		PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp LANG=C.UTF-8 \
 		"${environment[@]}" P2PANDA_TEST_OUT="$out" CARGO_HOME="$cache/cargo" \
-		P2PANDA_FUZZ_KEPT="$cache/fuzz" \
+		P2PANDA_FUZZ_KEPT="$cache/fuzz" P2PANDA_TEST_CACHE="$cache" \
 		CARGO_TARGET_DIR="$cache/rust-forky" bash "$tree/tests/suites.sh" $suites
 }
 

@@ -7,6 +7,7 @@
 #   P2PANDA_TEST_OUT   folder for builds and logs
 #   CARGO_TARGET_DIR   where the Rust peers are built
 #   P2PANDA_FUZZ_KEPT  folder of what fuzzing has found, which stays from run to run
+#   P2PANDA_TEST_CACHE what else stays (packaging/common.sh)
 #
 # Each suite appends `<suite> <passed> <failed>` to $P2PANDA_TEST_OUT/results.
 set -u -o pipefail
@@ -150,6 +151,45 @@ need_peers() {
 		peers_pid=
 	fi
 	[ -n "$peer_dir" ]
+}
+
+# Roots, libraries and packages of the suite stock: likewise.
+stock_pid=
+start_stock() {
+	say "making roots, the self-contained plugin and packages in the background (log: $out/stock.log)"
+	nice -n 19 "$tree/tests/packaging/prepare.sh" "$out/stock" >"$out/stock.made" 2>"$out/stock.log" &
+	stock_pid=$!
+}
+
+# need_stock: waits for them
+need_stock() {
+	local begun=$SECONDS said=0
+	while kill -0 "$stock_pid" 2>/dev/null; do
+		if [ $((SECONDS - begun)) -ge "$said" ]; then
+			say "waiting for what stock needs ($(tail -n 1 "$out/stock.log" | cut -c 1-100))"
+			said=$((SECONDS - begun + 30))
+		fi
+		sleep 0.2
+	done
+	wait "$stock_pid" || {
+		tail -n 40 "$out/stock.log"
+		say "it could not be made (above: the end of $out/stock.log)"
+		return 1
+	}
+}
+
+suite_stock() {
+	local variable
+	build_release || { broken stock "its build failed"; return; }
+	need_peers || { broken stock "no Rust peers"; return; }
+	need_stock || { broken stock "no packages"; return; }
+	while read -r variable; do
+		export "${variable?}"
+	done <"$out/stock.made"
+	rm -f "$out/stock.figures"
+	pytest_run release "$out/stock.xml" all packaging
+	[ ! -f "$out/stock.figures" ] || cat "$out/stock.figures"
+	count stock "$out/stock.xml"
 }
 
 suite_unit() { ctest_suite unit asan; }
@@ -415,7 +455,10 @@ cd "$tree" || exit 1
 mkdir -p "$out"
 : >"$out/results"
 case " $* " in
-*" interop "* | *" interop07 "* | *" sanitizers "* | *" soak "*) start_peers ;;
+*" interop "* | *" interop07 "* | *" sanitizers "* | *" stock "* | *" soak "*) start_peers ;;
+esac
+case " $* " in
+*" stock "*) start_stock ;;
 esac
 for suite in "$@"; do
 	begun=$SECONDS
