@@ -3,7 +3,7 @@
 set -eu
 
 all="unit vectors simulation fuzz rest scale broker interop sanitizers"
-by_name="interop05 interop07 stock bench soak worlds fuzzing"
+by_name="interop05 interop07 mosquitto20 stock bench soak worlds fuzzing"
 usage() {
 	cat <<EOF
 usage: tests/run.sh [suite...]
@@ -27,6 +27,8 @@ interop        the same, with real p2panda-net peers and p2panda applications (R
 sanitizers     broker and interop once more with ASan and UBSan, then with TSan
 stock          (only by name) the self-contained plugin in stock brokers, packages in clean roots,
                a release: makes roots and libraries first (a quarter of an hour, once)
+mosquitto20    (only by name) the plugin in Mosquitto 2.0.11 and 2.0.21, built from Debian's
+               sources (minutes, once)
 interop05      (only by name) interop with p2panda 0.5.1, as far as it is repeated with each: its
                peer takes some ten minutes to build
 interop07      (only by name) interop with p2panda 0.7.0, which has the gossip of 0.7.1
@@ -114,7 +116,8 @@ missing_here() {
 	*" fuzz "* | *" fuzzing "*) command -v clang >/dev/null 2>&1 || echo clang ;;
 	esac
 	case " $suites " in
-	*" broker "* | *" interop"* | *" sanitizers "* | *" stock "* | *" bench "* | *" soak "*)
+	*" broker "* | *" interop"* | *" sanitizers "* | *" stock "* | *" mosquitto20 "* | *" bench "* | \
+		*" soak "*)
 		version=$(PATH=$PATH:/usr/local/sbin:/usr/sbin mosquitto -h 2>/dev/null |
 			sed -n 's/^mosquitto version //p')
 		case $version in
@@ -133,7 +136,7 @@ missing_here() {
 		;;
 	esac
 	case " $suites " in
-	*" interop"* | *" sanitizers "* | *" stock "* | *" soak "*)
+	*" interop"* | *" sanitizers "* | *" stock "* | *" mosquitto20 "* | *" soak "*)
 		version=$(rustc --version 2>/dev/null | sed 's/^rustc 1\.\([0-9]*\).*/\1/')
 		{ command -v cargo >/dev/null 2>&1 && [ "${version:-0}" -ge 96 ]; } 2>/dev/null ||
 			echo "cargo >= 1.96"

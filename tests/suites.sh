@@ -192,6 +192,14 @@ suite_stock() {
 	count stock "$out/stock.xml"
 }
 
+# The plugin in Mosquitto 2.0.11 and 2.0.21, which tests/stock/mosquitto.sh builds.
+suite_mosquitto20() {
+	build_release || { broken mosquitto20 "its build failed"; return; }
+	need_peers || { broken mosquitto20 "no Rust peers"; return; }
+	pytest_run release "$out/mosquitto20.xml" all stock
+	count mosquitto20 "$out/mosquitto20.xml"
+}
+
 suite_unit() { ctest_suite unit asan; }
 suite_vectors() { ctest_suite vectors asan; }
 
@@ -455,7 +463,9 @@ cd "$tree" || exit 1
 mkdir -p "$out"
 : >"$out/results"
 case " $* " in
-*" interop "* | *" interop07 "* | *" sanitizers "* | *" stock "* | *" soak "*) start_peers ;;
+*" interop "* | *" interop07 "* | *" sanitizers "* | *" stock "* | *" mosquitto20 "* | *" soak "*)
+	start_peers
+	;;
 esac
 case " $* " in
 *" stock "*) start_stock ;;
