@@ -11,7 +11,8 @@
  * our own views. And who refuses a request is followed by the next one, so that the active
  * view is full soon; but no more than MEMBERSHIP_REFILLS are asked after a neighbour has
  * gone and one after each Shuffle, so that it ends where nobody has room. Shuffles are
- * more frequent at first, so that the passive view is filled soon.
+ * more frequent at first, so that the passive view is filled soon. Of a crowd that comes at
+ * once the passive view keeps an even sample.
  */
 #ifndef BRIDGE_GOSSIP_MEMBERSHIP_H
 #define BRIDGE_GOSSIP_MEMBERSHIP_H

@@ -32,10 +32,10 @@ struct member *views_pick(struct membership *membership, enum member_view view,
  * are only known from elsewhere are not for us to tell. */
 void views_draw(struct membership *membership, struct wire_nodes *nodes, size_t *room,
 	enum member_view view, size_t wanted, const struct id *without);
-/* Makes a place in the passive view for one whom our part of the overlay has told us of: at the cost
- * of one whom it has not, if there is any. Otherwise chance decides, so that the view is an even
- * sample of all who have come since the last Shuffle: if many join through us at once, we would
- * otherwise introduce each only to those who came just before it, and the overlay would be a
+/* Makes a place in the passive view for one whom our part of the overlay has told us of: at the
+ * cost of one whom it has not, if there is any. Otherwise chance decides, so that the view is an
+ * even sample of all who have come since the last Shuffle: if many join through us at once, we
+ * would otherwise introduce each only to those who came just before it, and the overlay would be a
  * chain. Returns whether there is a place. */
 bool views_make_room(struct membership *membership);
 /* There may be room again, where there was none. */

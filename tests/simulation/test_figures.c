@@ -50,11 +50,12 @@ enum figure { RMR, LDH, TIME, MISSED, FIGURES };
 static const char *const figure_names[FIGURES] = {"RMR", "LDH", "time", "missed"};
 
 /*
- * upstream: its means over the SEEDS seeds. allowed: how much worse ours may be. What makes them
- * as good with full views (4.9 neighbours against 4.2) is in bridge/gossip: who has announced a message is
- * not sent it, a GRAFT has time to be answered, whoever turns out to be faster changes places
- * with who pushes, and the fifth neighbour begins as a lazy one (broadcast.c); and who joins with many others
- * gets to know all of them alike (make_passive_room in membership.c).
+ * upstream: its means over the SEEDS seeds. allowed: how much worse ours may be (where they are
+ * better by far, they stay so). What makes them as good with full views (4.9 neighbours against
+ * 4.2) is in bridge/gossip: who has announced a message is not sent it, a GRAFT has time to be
+ * answered, whoever turns out to be faster changes places with who pushes, and the fifth neighbour
+ * begins as a lazy one (broadcast.c); and who joins with many others gets to know all of them alike
+ * (views_make_room in views.c).
  */
 static const struct scenario {
 	enum sender sender;
