@@ -25,8 +25,8 @@ broker         the plugin in a stock Mosquitto
 interop        the same, with real p2panda-net peers and p2panda applications (Rust, built
                here: needs the network once and about twenty minutes)
 sanitizers     broker and interop once more with ASan and UBSan, then with TSan
-interop05      (only by name) interop with p2panda 0.5.1, as far as it is repeated with each: its
-               peer takes some ten minutes to build
+interop05      (only by name) interop with p2panda 0.5.1, as far as it is repeated with each; its
+               peer, which shares few crates with the others, is built first
 interop07      (only by name) interop with p2panda 0.7.0, which has the gossip of 0.7.1
 worlds         (only by name) the same with 2 to 60, 100, 300 and 1000 nodes, ten seeds each;
                stories of 1000 nodes; gossip of 10000: hours
