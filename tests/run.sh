@@ -29,8 +29,8 @@ stock          (only by name) the self-contained plugin in stock brokers, packag
                a release: makes roots and libraries first (a quarter of an hour, once)
 mosquitto20    (only by name) the plugin in Mosquitto 2.0.11 and 2.0.21, built from Debian's
                sources (minutes, once)
-interop05      (only by name) interop with p2panda 0.5.1, as far as it is repeated with each: its
-               peer takes some ten minutes to build
+interop05      (only by name) interop with p2panda 0.5.1, as far as it is repeated with each; its
+               peer, which shares few crates with the others, is built first
 interop07      (only by name) interop with p2panda 0.7.0, which has the gossip of 0.7.1
 worlds         (only by name) the same with 2 to 60, 100, 300 and 1000 nodes, ten seeds each;
                stories of 1000 nodes; gossip of 10000: hours
