@@ -22,8 +22,8 @@ rest           idle overlays of 7 to 40 real nodes, watched for P2PANDA_REST_SEC
 scale          a thousand overlays, ten thousand nodes, a million remembered messages: how long
                the node's thread works at a stretch, and that nobody starves; likewise beside
 broker         the plugin in a stock Mosquitto
-interop        the same, with real p2panda-net peers and p2panda applications (Rust, built
-               here: needs the network once and about twenty minutes)
+interop        the same, with real p2panda-net peers, p2panda applications and iroh's relay
+               (Rust, built here: needs the network once and about twenty minutes)
 sanitizers     broker and interop once more with ASan and UBSan, then with TSan
 stock          (only by name) the self-contained plugin in stock brokers, packages in clean roots,
                a release: makes roots and libraries first (a quarter of an hour, once)

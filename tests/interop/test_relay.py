@@ -56,9 +56,10 @@ def test_two_brokers(two):
     # What comes next is next: nothing has come twice, or back.
     say(topic, at_a, at_b, "end of a")
     say(topic, at_b, at_a, "end of b")
+    expected = 2 * (len(SIZES) + 1000 + 1)
     for client in (at_a, at_b):
-        found = client.payloads(topic)
-        assert len(found) == len(set(found)) == 2 * (len(SIZES) + 1000 + 1)
+        found = client.wait_count(topic, expected)
+        assert len(found) == len(set(found)) == expected
     assert handed_on(relay) - before >= 2000 / 8
 
 
@@ -78,7 +79,7 @@ def test_a_burst(two):
     say(topic, at_a, at_b, "end of a")
     say(topic, at_b, at_a, "end of b")
     for broker, client in ((a, at_a), (b, at_b)):
-        found = client.payloads(topic)
+        found = client.wait_count(topic, 2 * (count + 1))
         assert len(found) == len(set(found)) == 2 * (count + 1)
         status = broker.status()
         assert {n: v for n, v in status.items() if n.startswith("dropped/") and v != "0"} == {}
@@ -124,7 +125,7 @@ def test_a_broker_and_a_peer(apart, brokers, rust, generation, dialler):
     peer.publish(id, b"their end")
     peer.wait_message(id, b"our end")
     client.wait_message(topic, b"their end")
-    found = client.payloads(topic)
+    found = client.wait_count(topic, 2 * (len(SIZES) + count + 1))
     assert len(found) == len(set(found)) == 2 * (len(SIZES) + count + 1)
     assert sorted(peer.messages(id)) == sorted([*ours, *more, b"our end"])
     assert peer.lagged() == []
