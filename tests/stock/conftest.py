@@ -14,6 +14,7 @@ import fixtures  # noqa: E402
 from fixtures import (  # noqa: E402, F401
     brokers,
     net,
+    pair,
     pytest_configure,
     pytest_runtest_makereport,
 )
