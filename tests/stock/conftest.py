@@ -52,6 +52,18 @@ def as_old(old, monkeypatch):
     monkeypatch.setenv("P2PANDA_MOSQUITTO", old.program)
 
 
+@pytest.fixture(scope="module")
+def running_pair(old, tmp_path_factory):
+    """Instead of harness's: of that version, too."""
+    made = fixtures.Brokers(tmp_path_factory.mktemp("pair"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("P2PANDA_MOSQUITTO", old.program)
+        made.pair()
+    yield made
+    assert all(broker.program == old.program for broker in made.made)
+    made.end()
+
+
 @pytest.fixture
 def rust():
     """Starts Rust peers that end with the test."""
