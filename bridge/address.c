@@ -84,9 +84,9 @@ int address_compare(const struct address *a, const struct address *b)
 	return (a->port > b->port) - (a->port < b->port);
 }
 
-/* The IPv4 address inside an IPv4-mapped IPv6 one (::ffff:a.b.c.d), or the IPv4
- * address itself; NULL for any other. A mapped address is dialled as IPv4, so it
- * is judged as IPv4. */
+/* Returns the IPv4 address inside an IPv4-mapped IPv6 address (::ffff:a.b.c.d), or the IPv4 address
+ * itself; NULL for any other address. A mapped address is dialled as IPv4, so it is judged as
+ * IPv4. */
 static const uint8_t *as_v4(const struct address *address)
 {
 	static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Where a node can be reached, as a plain value: an IP address with a UDP port, or a relay that it
- * is connected to. What peer data and the address book hold. No sockets here. Any thread.
+ * An address at which a node can be reached, as a plain value: an IP address with a UDP port, or a
+ * relay that the node is connected to. Peer data and the address book hold such addresses. No
+ * sockets here. Any thread.
  */
 #ifndef BRIDGE_ADDRESS_H
 #define BRIDGE_ADDRESS_H
@@ -12,8 +13,8 @@
 
 #define ADDRESS_TEXT_SIZE 56 /* "[v6]:port" and the closing zero */
 
-/* The family of a relay: ip has the first bytes of its URL's hash (relay_url.h), port is 0. Sorts
- * before IP addresses, as in iroh's TransportAddr. */
+/* The family of a relay's address: ip has the first bytes of the hash of the relay's URL
+ * (relay_url.h), port is 0. Relays sort before IP addresses, as in iroh's TransportAddr. */
 #define ADDRESS_RELAY 1
 
 struct address {
@@ -27,38 +28,39 @@ static inline bool address_is_relay(const struct address *address)
 	return address->family == ADDRESS_RELAY;
 }
 
-/* "127.0.0.1:4242" or "[::1]:4242". Returns 0 or ERROR_INVALID (a name, no port,
- * port 0 to be bound is fine, port above 65535 is not). */
+/* Reads an address such as "127.0.0.1:4242" or "[::1]:4242". Port 0 is accepted, for binding.
+ * Returns 0 or ERROR_INVALID (a host name, no port, a port above 65535). */
 int address_parse(const char *text, struct address *out);
 
-/* The address of a host that is a literal one, IPv6 without brackets (its zone is left out); false:
- * it is a name. */
+/* Reads an IP address without a port, IPv6 without brackets; an IPv6 zone ("%eth0") is left out.
+ * Returns false if host is a name. */
 bool address_literal(const char *host, uint16_t port, struct address *out);
 
-/* Writes at most ADDRESS_TEXT_SIZE bytes with a closing zero; returns text. Of a relay it does not
- * say which. */
+/* Writes the address as text, at most ADDRESS_TEXT_SIZE bytes with a closing zero; returns text.
+ * For a relay the text is "a relay", without its URL. */
 char *address_format(const struct address *address, char text[ADDRESS_TEXT_SIZE]);
 
-/* The order of Rust's SocketAddr, which peer data's sorted set has: all of IPv4
- * first, then by address, then by port. */
+/* Compares two addresses in the order of Rust's SocketAddr, in which the addresses of peer data are
+ * sorted: all of IPv4 first, then by address, then by port. */
 int address_compare(const struct address *a, const struct address *b);
 
-/* Whether somebody else's word is enough to dial it: not unspecified, multicast,
- * broadcast or port 0; no relay. Loopback counts as usable here: the caller knows whence
- * the word came (see address_is_loopback). */
+/* Tells whether an address may be dialled on the word of another node: it is not unspecified,
+ * multicast, broadcast or a relay, and its port is not 0. A loopback address is dialable here: the
+ * caller knows which node named the address (see address_is_loopback). */
 bool address_is_dialable(const struct address *address);
 bool address_is_loopback(const struct address *address);
 
-/* From where an address can be reached, the widest first. Who is in one of these places can be
- * believed to know addresses of it and of the wider ones: in another private network 10.0.0.1 is
- * somebody else. */
+/* From where an address can be reached, the widest range first. A node inside one of these ranges
+ * can be believed to know addresses of that range and of the wider ones: in another private network
+ * 10.0.0.1 is a different host. */
 enum address_scope {
 	ADDRESS_GLOBAL,
 	ADDRESS_PRIVATE, /* RFC 1918, fc00::/7, link-local */
 	ADDRESS_LOOPBACK,
 };
 enum address_scope address_scope(const struct address *address);
-/* The host that an address belongs to, without a port: in IPv6 a whole /64 is one host's. */
+/* Returns the host that an address belongs to, without a port: in IPv6 a whole /64 counts as one
+ * host. */
 struct address address_host(const struct address *address);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Waiting longer each time, so that what does not answer costs little. ns. */
+/* Waiting longer after each failure, so that a node that does not answer costs little. Times in
+ * ns. */
 #ifndef BRIDGE_BACKOFF_H
 #define BRIDGE_BACKOFF_H
 
@@ -7,10 +8,10 @@
 
 #include "random.h"
 
-/* Makes *wait twice as long, at most most. */
+/* Doubles *wait, up to most. */
 void backoff_double(uint64_t *wait, uint64_t most);
-/* Returns how long to wait now: at random between half of *wait and the whole, so that those who
- * began together do not go on together. Then makes *wait twice as long, at most most. */
+/* Returns how long to wait now: a random time between half of *wait and the whole, so that nodes
+ * that began together do not go on together. Then doubles *wait, up to most. */
 uint64_t backoff_next(const struct random *random, uint64_t *wait, uint64_t most);
 
 #endif

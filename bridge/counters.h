@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Counts by name, written by any thread, read by any (relaxed atomics): what the
- * status topics show. Nothing is lost silently, so every reason for which a
- * message is not carried has a line here.
+ * Counters by name, written by any thread, read by any (relaxed atomics); the status topics show
+ * them. Nothing is lost silently, so every reason for which a message is not carried has a line
+ * here.
  *
  * Two sums hold whenever nothing is under way:
  *
- *   messages/in = messages/sent + COUNTERS_OUTGOING (+ those that still wait: the gauge
- *   "waiting")
+ *   messages/in + messages/resumed = messages/sent + COUNTERS_OUTGOING (+ messages that still
+ *   wait: the gauge "waiting")
  *   messages/received = messages/out + COUNTERS_ARRIVING
  *
- * What a single neighbour did not get of a message that was sent is a copy, in neither of
- * them: others may have it, and it from others. The broker's own queues come after
- * messages/out: what they drop is in $SYS/broker/publish/messages/dropped.
+ * If a message was sent, but a single neighbour did not get it, that neighbour's copy is in
+ * neither sum: other neighbours may have the message, and pass it on. The broker's own queues come
+ * after messages/out: what they drop is in $SYS/broker/publish/messages/dropped.
  */
 #ifndef BRIDGE_COUNTERS_H
 #define BRIDGE_COUNTERS_H
@@ -29,6 +29,12 @@
 	X(PROPERTIES, "messages/properties", "messages/in whose MQTT 5 properties stayed here") \
 	X(SIGNED, "messages/signed", "messages/sent that were signed for applications") \
 	X(PACED, "messages/paced", "signed messages that waited for signed_rate") \
+	X(RESUMED, "messages/resumed", \
+		"messages of before the start, which waited when the broker was stopped") \
+	X(SLOWED, "messages/slowed", \
+		"messages/in for which the broker waited, as the node was behind (when_full)") \
+	X(UNREAD, "messages/unread", \
+		"times that the node stopped reading an overlay, as the broker was behind") \
 	X(UNSHOWN, "messages/unshown", "signed messages that a subscribed codec cannot show") \
 	X(DROPPED_MALFORMED_TOPIC, "dropped/malformed_topic", "published to no topic of ours") \
 	X(DROPPED_TOO_LARGE, "dropped/too_large", "content above 4057 bytes") \
@@ -45,6 +51,8 @@
 	X(DROPPED_NO_MEMORY_ARRIVING, "dropped/no_memory_arriving", "arrived, but no memory") \
 	X(DROPPED_NO_MEMORY_COPY, "dropped/no_memory_copy", \
 		"copies for which there was no memory") \
+	X(DROPPED_NOT_JOINED, "dropped/not_joined", \
+		"copies that came for an overlay that was left, or never joined") \
 	X(DROPPED_NO_STREAM_CREDIT, "dropped/no_stream_credit", "peer grants no further stream") \
 	X(DROPPED_PEER_SLOW, "dropped/peer_slow", "copies a slow neighbour did not get") \
 	X(DROPPED_PEER_LOST, "dropped/peer_lost", \
@@ -112,6 +120,7 @@
 	X(RELAY_BAD, "relay/bad_frames", \
 		"frames of relays that were ignored: unknown, malformed, too many") \
 	X(LIMIT_RELAYS, "limits/relays", "relays not remembered or not connected to: limit") \
+	X(TRACE_LOST, "trace/lost", "pieces of qlog_dir and keylog_file that were not written") \
 	X(STORE_FAILED, "store/failed", "writes to state_dir that failed, each is tried again") \
 	X(STORE_LOST, "store/lost", "rows not written to state_dir: too many waited")
 
@@ -146,7 +155,8 @@ struct counters {
 	_Atomic uint64_t values[COUNTERS];
 };
 
-/* The counter's topic below $SYS/broker/p2panda/, which is its name in logs too. */
+/* Returns the counter's topic below $SYS/broker/p2panda/, which is the counter's name in logs
+ * too. */
 const char *counter_topic(enum counter counter);
 
 static inline void counters_add(struct counters *counters, enum counter counter, uint64_t n)

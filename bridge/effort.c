@@ -4,7 +4,8 @@
 #include "limits.h"
 #include "time.h"
 
-/* After a pause as many at once as there are in a second. */
+/* Takes one turn of an allowance of per_second turns a second; after a pause as many can be taken
+ * at once. */
 static bool take(struct allowance *allowance, uint64_t now, unsigned per_second)
 {
 	return allowance_take(allowance, now, S / per_second, per_second);
@@ -39,7 +40,7 @@ static void blame(struct effort *effort, uint64_t now, const struct offender *wh
 				: first;
 		*found = *who;
 	}
-	/* Who has behaved for as long as it had to wait begins anew. */
+	/* An offender that has behaved for as long as it had to wait begins anew. */
 	if (found->wait == 0 || now > found->until + found->wait)
 		found->wait = EFFORT_WAIT_FIRST_NS;
 	else if (found->wait < EFFORT_WAIT_MOST_NS)

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * How much work is done on others' behalf: signatures to be verified, 0.1 to 0.3 ms each, that
- * anybody can send. One budget per second for all strangers together, and one more for those whom
- * we have chosen ourselves (configured, or dialled by us), who are never kept waiting by the
- * others. Who has sent what is forged waits before it may begin again, twice as long each time:
- * the key, and the address, for keys cost nothing.
+ * Limits the work that is done on behalf of others: anybody can send signatures to be verified, at
+ * 0.1 to 0.3 ms each. All strangers together have one budget per second. Nodes that we have chosen
+ * ourselves (configured, or dialled by us) have one more, so that strangers never keep them
+ * waiting. A peer that has sent a forged signature has to wait before it may begin again, twice as
+ * long each time. The wait holds for its key and for its address as well, for new keys cost
+ * nothing.
  *
- * sans-IO; times are monotonic nanoseconds; one thread. Zeros at first.
+ * sans-IO; times are monotonic nanoseconds; one thread. A struct effort is all zeros at first.
  */
 #ifndef BRIDGE_EFFORT_H
 #define BRIDGE_EFFORT_H
@@ -19,7 +20,8 @@
 #include "allowance.h"
 #include "id.h"
 
-/* Who waits, at once; of more those whose time is next over are forgotten. */
+/* Offenders that are remembered at once; when there are more, the one whose wait ends first is
+ * forgotten. */
 #define EFFORT_OFFENDERS 512
 
 #define EFFORT_WAIT_FIRST_NS UINT64_C(10000000000)
@@ -27,8 +29,8 @@
 
 struct offender {
 	bool is_host;
-	struct id key;	     /* or */
-	struct address host; /* without a port */
+	struct id key;	     /* if !is_host */
+	struct address host; /* if is_host; without a port */
 	uint64_t until, wait;
 };
 
@@ -38,12 +40,14 @@ struct effort {
 	size_t offenders_count;
 };
 
-/* Whether one more may be verified now. */
+/* Takes one verification out of the budget; returns false if no more signatures may be verified
+ * now. chosen: the sender is a node that we have chosen. */
 bool effort_take(struct effort *effort, uint64_t now, bool chosen);
-/* This peer at this address has sent what is forged. Loopback is everybody's: only the key. */
+/* Records that this peer at this address has sent something forged. A loopback address may be
+ * shared by many peers: then only the key is blamed. */
 void effort_blame(
 	struct effort *effort, uint64_t now, const struct id *peer, const struct address *address);
-/* Whether this peer, or whoever is at this address, still has to wait. */
+/* Tells whether this peer, or any peer at this address, still has to wait. */
 bool effort_waits(const struct effort *effort, uint64_t now, const struct id *peer,
 	const struct address *address);
 

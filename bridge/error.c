@@ -1,6 +1,22 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 #include "error.h"
 
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Returns the system's text for an errno, beginning in lower case so that it can be a part of a log
+ * line: "no route to host". */
+static const char *words_of_system(int number)
+{
+	static _Thread_local char words[96];
+
+	snprintf(words, sizeof words, "%s", strerror(number));
+	if (!isupper((unsigned char)words[1]))
+		words[0] = (char)tolower((unsigned char)words[0]);
+	return words;
+}
+
 const char *error_name(int error)
 {
 	switch (error) {
@@ -12,7 +28,7 @@ const char *error_name(int error)
 		ERROR_TABLE(X)
 #undef X
 	default:
-		return "UNKNOWN";
+		return error < ERROR_OF_SYSTEM ? "SYSTEM" : "UNKNOWN";
 	}
 }
 
@@ -27,6 +43,7 @@ const char *error_text(int error)
 		ERROR_TABLE(X)
 #undef X
 	default:
-		return "unknown error";
+		return error < ERROR_OF_SYSTEM ? words_of_system(ERROR_OF_SYSTEM - error)
+					       : "unknown error";
 	}
 }

@@ -32,7 +32,10 @@
 	X(TRAILING, -21, "bytes follow the end") \
 	X(TAGGED_SIMPLE, -22, "a tag around a simple value") \
 	X(SIGNATURE, -23, "the signature does not fit") \
-	X(UNFIT, -24, "cannot be shown in this form")
+	X(UNFIT, -24, "cannot be shown in this form") \
+	X(NO_IPV4, -25, "no IPv4 address is bound") \
+	X(NO_IPV6, -26, "no IPv6 address is bound") \
+	X(NO_SOCKET, -27, "no bound address leads there")
 
 enum error {
 	ERROR_NONE = 0,
@@ -41,7 +44,17 @@ enum error {
 #undef X
 };
 
-/* The name of an error ("NOMEM") and its text; never NULL. Any thread. */
+/* A system error is such a value, too: the errno, counted downwards from this value. */
+#define ERROR_OF_SYSTEM -10000
+
+static inline int error_of_system(int number)
+{
+	return ERROR_OF_SYSTEM - number;
+}
+
+/* Returns the name of an error ("NOMEM"; "SYSTEM" for any system error) and its text; never NULL.
+ * The text of a system error is valid until the next call on this thread. Any thread. Only tests
+ * call error_name. */
 const char *error_name(int error);
 const char *error_text(int error);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The 32-byte names of the network: node ids (Ed25519 public keys), topic ids
- * and message ids (BLAKE3 of the content). Plain values; any thread.
+ * The 32-byte identifiers of the network: node ids (Ed25519 public keys), topic ids and message ids
+ * (BLAKE3 of the content). Plain values; any thread.
  */
 #ifndef BRIDGE_ID_H
 #define BRIDGE_ID_H

@@ -42,7 +42,7 @@ __attribute__((format(printf, 3, 4))) static int fail(
 	return error;
 }
 
-/* Takes the key over. */
+/* Makes an identity of the key, which belongs to this function from here on, also on an error. */
 static int identity_from_key(EVP_PKEY *key, struct identity *out)
 {
 	size_t size = sizeof out->id.bytes;
@@ -90,8 +90,8 @@ static int decode(const char *path, const char *text, size_t size, struct identi
 
 	if (!bio)
 		return fail(reason, ERROR_NOMEM, "identity_file %s: out of memory", path);
-	/* Block by block instead of PEM_read_bio_PrivateKey: that would take other formats,
-	 * and ask for a passphrase on the terminal. */
+	/* Reads block by block instead of with PEM_read_bio_PrivateKey, which would accept other
+	 * formats, and ask for a passphrase on the terminal. */
 	if (PEM_read_bio(bio, &name, &header, &der, &der_size) != 1) {
 		rv = fail(
 			reason, ERROR_INVALID, "identity_file %s is not a PEM file" ACCEPTED, path);
@@ -160,7 +160,8 @@ static int write_file(int fd, const char *text, size_t size)
 	return fsync(fd) < 0 ? ERROR_SYSTEM : 0;
 }
 
-/* So that the new name outlives a crash too; a file system that cannot is no error. */
+/* Syncs the folder of the file at path, so that the new file name outlives a crash too. Says
+ * nothing if the file system cannot sync a folder. */
 static void sync_folder(const char *path)
 {
 	const char *slash = strrchr(path, '/');
@@ -218,7 +219,7 @@ int identity_load(const char *path, struct identity *out, char reason[IDENTITY_R
 
 	*out = (struct identity){0};
 	reason[0] = '\0';
-	/* Twice round at most: somebody else may make the file between the two calls. */
+	/* Twice round at most: another process may make the file between the two calls. */
 	for (tries = 0; tries < 2; tries++) {
 		fd = secret_file_open(path);
 		if (fd >= 0) {
@@ -271,8 +272,8 @@ int identity_sign(const struct identity *identity, const void *data, size_t size
 	return rv;
 }
 
-/* The y of the points of order 1, 2, 4 and 8, p and p + 1 for 0 and 1 among them (the list of
- * libsodium's ge25519_has_small_order). */
+/* Tells whether a point is of small order, by its y: those of the points of order 1, 2, 4 and 8,
+ * with p and p + 1 for 0 and 1 among them (the list of libsodium's ge25519_has_small_order). */
 static bool is_small_order(const uint8_t point[ID_SIZE])
 {
 	static const uint8_t small[][ID_SIZE] = {
@@ -344,8 +345,9 @@ int identity_derive(const struct identity *identity, const char *purpose, uint8_
 	return ERROR_NONE;
 }
 
-/* -x^2 + y^2 = 1 + d x^2 y^2, so x^2 = (y^2 - 1) / (d y^2 + 1); the quotient of two numbers
- * is a square when their product is. */
+/* Tests whether y is that of a point of the curve: below 0 means no, or no memory. -x^2 + y^2 = 1 +
+ * d x^2 y^2, so x^2 = (y^2 - 1) / (d y^2 + 1); the quotient of two numbers is a square when their
+ * product is. */
 static int is_point(BIGNUM *y, BIGNUM *p, BIGNUM *d, BN_CTX *context)
 {
 	BIGNUM *u = BN_CTX_get(context), *v = BN_CTX_get(context);

@@ -57,3 +57,17 @@ struct mail *mailbox_pop(struct mailbox *mailbox)
 	pthread_mutex_unlock(&mailbox->lock);
 	return mail;
 }
+
+struct mail *mailbox_take(struct mailbox *mailbox, bool sleeps)
+{
+	struct mail *all;
+
+	pthread_mutex_lock(&mailbox->lock);
+	all = mailbox->first;
+	mailbox->first = mailbox->last = NULL;
+	mailbox->items = mailbox->bytes = 0;
+	if (!all && sleeps)
+		mailbox->asleep = true;
+	pthread_mutex_unlock(&mailbox->lock);
+	return all;
+}

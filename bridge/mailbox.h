@@ -13,7 +13,7 @@
 
 struct mail {
 	struct mail *next;
-	size_t bytes; /* what it counts against the budget; set by the pusher */
+	size_t bytes; /* its size in the byte budget; set by the sender */
 };
 
 struct mailbox {
@@ -21,19 +21,25 @@ struct mailbox {
 	struct mail *first, *last;
 	size_t items, bytes;
 	size_t max_items, max_bytes;
-	bool asleep; /* the reader found it empty and wants to be woken */
+	bool asleep; /* the reader has found the mailbox empty, and has to be woken */
 };
 
-/* ERROR_SYSTEM. */
+/* Sets up an empty mailbox with these bounds. ERROR_SYSTEM. */
 int mailbox_init(struct mailbox *mailbox, size_t max_items, size_t max_bytes);
-/* Empty it first. */
+/* Destroys the lock of a mailbox; the mailbox has to be empty. */
 void mailbox_destroy(struct mailbox *mailbox);
 
-/* ERROR_FULL unless forced (for the few items that may not be lost); the item stays
- * the caller's then. *wake says that the reader is asleep: wake it. */
+/* Appends an item, which is the mailbox's from then on. *wake becomes true if the reader is asleep:
+ * the caller has to wake the reader. ERROR_FULL unless forced (for the few items that may not be
+ * lost); then the item stays the caller's. */
 int mailbox_push(struct mailbox *mailbox, struct mail *mail, bool forced, bool *wake);
 
-/* NULL when empty; the reader is asleep from then on. */
+/* Takes the oldest item out; returns NULL when the mailbox is empty, and counts the reader as
+ * asleep from then on. */
 struct mail *mailbox_pop(struct mailbox *mailbox);
+
+/* Takes all that is in the mailbox, oldest first, linked by next; NULL when empty, and if sleeps is
+ * set the reader is asleep from then on. */
+struct mail *mailbox_take(struct mailbox *mailbox, bool sleeps);
 
 #endif

@@ -2,6 +2,9 @@
 #include "memory.h"
 
 #include <stdlib.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <string.h>
 
 static void *system_alloc(void *context, size_t size)
@@ -53,3 +56,46 @@ void memory_free(void *block)
 {
 	current->free(current->context, block);
 }
+
+#if defined __GLIBC__ && __SIZEOF_POINTER__ == 8 && !defined __SANITIZE_ADDRESS__ &&                \
+	!defined __SANITIZE_THREAD__
+/* Smaller than the size from which glibc gives each block a mapping of its own. */
+#define AHEAD_BLOCK ((size_t)64 << 10)
+
+void memory_ahead(size_t bytes)
+{
+	void *first = NULL, **last = &first, *block;
+
+	if (bytes > MEMORY_AHEAD_MOST)
+		bytes = MEMORY_AHEAD_MOST;
+	/* Of each block only the page that holds the list's pointer is touched. */
+	for (size_t got = 0; got < bytes; got += AHEAD_BLOCK) {
+		block = malloc(AHEAD_BLOCK);
+		if (!block)
+			break;
+		*last = block;
+		last = block;
+		*last = NULL;
+	}
+	/* Frees the oldest block first: when the last block, at the end of the heap, is freed,
+	 * glibc gives all of them back at once. */
+	while ((block = first)) {
+		first = *(void **)block;
+		free(block);
+	}
+}
+
+void memory_give_back(void)
+{
+	malloc_trim(0);
+}
+#else
+void memory_ahead(size_t bytes)
+{
+	(void)bytes;
+}
+
+void memory_give_back(void)
+{
+}
+#endif

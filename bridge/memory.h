@@ -16,14 +16,27 @@ struct memory {
 	void *context;
 };
 
-/* Uses this allocator from now on; NULL means the C library's. Not while a node
- * runs: set it before the first allocation. The struct must outlive its use. */
+/* Uses this allocator from now on; NULL means the C library's. Call it before the first allocation,
+ * and not while a node runs. The struct must live as long as the allocator is used. Only tests call it. */
 void memory_set(const struct memory *memory);
 
-/* NULL when there is no memory. memory_zalloc fills with zeros. */
+/* Allocates a block, or returns NULL when there is no memory. memory_zalloc fills the block with
+ * zeros. */
 void *memory_alloc(size_t size);
 void *memory_zalloc(size_t size);
 void *memory_realloc(void *block, size_t size);
 void memory_free(void *block);
+
+/* Reserves address space for at least so many bytes of the calling thread's heap, at most
+ * MEMORY_AHEAD_MOST, at once, without keeping it in memory. Otherwise glibc, in all threads but the
+ * first, asks the system for its heap page by page each time the heap is longer than ever before;
+ * with this a heap that fills for half a minute costs no system calls. Does nothing with other C
+ * libraries, and with sanitizers, which have allocators of their own. */
+#define MEMORY_AHEAD_MOST ((size_t)56 << 20)
+void memory_ahead(size_t bytes);
+/* Gives the pages that are free within the heaps of all threads back to the system, for glibc keeps
+ * them where something behind them is in use. Takes some 0.1 ms for each MiB. Does nothing with
+ * other C libraries, and with sanitizers. */
+void memory_give_back(void);
 
 #endif

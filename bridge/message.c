@@ -38,7 +38,7 @@ void message_unref(struct message *message)
 
 	if (!message)
 		return;
-	/* Whoever frees must see all that the other holders did with it. */
+	/* The thread that frees the message must see all that the other holders did with it. */
 	before = atomic_fetch_sub_explicit(&message->references, 1, memory_order_acq_rel);
 	assert(before > 0);
 	if (before == 1)

@@ -5,278 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
-#include <utlist.h>
-#include <uv.h>
 
-#include "io/driver.h"
-#include "mailbox.h"
-#include "memory.h"
-
-enum command_type {
-	COMMAND_JOIN,
-	COMMAND_LEAVE,
-	COMMAND_PUBLISH,
-	COMMAND_SIGN,	  /* and publish; the body is the value */
-	COMMAND_VERIFY,	  /* or not */
-	COMMAND_RECORD,
-	COMMAND_STOP
-};
-
-struct command {
-	struct mail mail; /* first */
-	enum command_type type;
-	struct id topic;
-	struct message *message;
-	struct command *prev, *next; /* of those that are owed */
-	bool verify;
-	size_t key_size, value_size; /* of a RECORD */
-	uint8_t record[];	     /* key, value */
-};
-
-struct event {
-	struct mail mail; /* first */
-	struct node_event event;
-};
-
-struct node {
-	uv_loop_t loop;
-	uv_async_t async;     /* wakes the node's thread */
-	uv_prepare_t turn_over;
-	pthread_t thread;
-	struct driver *driver;
-	struct mailbox commands, events;
-	/* Joins for which there was no memory, in the commands that asked for them. */
-	struct command *owed;
-	uv_timer_t owed_timer;
-	void (*wake)(void *context);
-	void *context;
-	unsigned unheard_commands; /* the node's thread sleeps on them: the owner's */
-	unsigned unheard_events;   /* likewise the owner: the node's thread's */
-	struct counters counters;
-	struct address *bound;
-	size_t bound_count;
-	_Atomic size_t overlays, neighbours, connections, waiting, relayed;
-	char (*relays)[RELAY_URL_SIZE]; /* the configuration's, as long as the node lives */
-	size_t relays_count;
-	_Atomic unsigned relay; /* which of them, and its state: RELAY_NOW */
-	atomic_bool measuring; /* how long turns are */
-	uint64_t turn_began;   /* in thread_ns; 0: not measured: the node's thread's */
-	_Atomic uint64_t longest_turn;
-};
-
-/* Both in one number, so that they always belong together. */
-#define RELAY_NOW(index, state) ((unsigned)(index) << 8 | (unsigned)(state))
-
-/* So many are handed over without waiting for the end of the turn: the other thread has
- * something to do meanwhile, and the mailbox does not fill up. */
-#define UNHEARD_MOST 64
-
-/* ---- the node's thread ---- */
-
-/* A join for which there was no memory is tried again so often. */
-#define OWED_MS 500
-
-static struct command *find_owed(const struct node *node, const struct id *topic)
-{
-	struct command *owed;
-
-	DL_FOREACH (node->owed, owed)
-		if (id_equal(&owed->topic, topic))
-			break;
-	return owed;
-}
-
-static void forget_owed(struct node *node, struct command *owed)
-{
-	DL_DELETE(node->owed, owed);
-	memory_free(owed);
-}
-
-static void on_owed(uv_timer_t *timer)
-{
-	struct node *node = timer->data;
-	struct command *owed, *next;
-
-	DL_FOREACH_SAFE (node->owed, owed, next)
-		if (driver_join(node->driver, &owed->topic) == ERROR_NONE)
-			forget_owed(node, owed);
-	if (!node->owed)
-		uv_timer_stop(timer);
-}
-
-static void publish(struct node *node, const struct command *command)
-{
-	if (!find_owed(node, &command->topic)) {
-		driver_publish(node->driver, &command->topic, command->message);
-		return;
-	}
-	counters_add(&node->counters, COUNTER_DROPPED_NO_MEMORY, 1);
-	message_unref(command->message);
-}
-
-static void on_command(struct node *node, struct command *command)
-{
-	struct command *owed;
-
-	switch (command->type) {
-	case COMMAND_JOIN:
-		if (find_owed(node, &command->topic) ||
-			driver_join(node->driver, &command->topic) == ERROR_NONE)
-			break;
-		DL_APPEND(node->owed, command);
-		uv_timer_start(&node->owed_timer, on_owed, OWED_MS, OWED_MS);
-		return; /* it is kept */
-	case COMMAND_LEAVE:
-		owed = find_owed(node, &command->topic);
-		if (owed)
-			forget_owed(node, owed);
-		driver_leave(node->driver, &command->topic);
-		break;
-	case COMMAND_PUBLISH:
-		publish(node, command);
-		break;
-	case COMMAND_SIGN:
-		if (find_owed(node, &command->topic))
-			counters_add(&node->counters, COUNTER_DROPPED_NO_MEMORY, 1);
-		else
-			driver_publish_signed(node->driver, &command->topic, command->record,
-				command->value_size);
-		break;
-	case COMMAND_VERIFY:
-		driver_verify(node->driver, &command->topic, command->verify);
-		break;
-	case COMMAND_RECORD:
-		driver_record(node->driver, command->record, command->key_size,
-			command->record + command->key_size, command->value_size);
-		break;
-	case COMMAND_STOP:
-		driver_stop(node->driver);
-		break;
-	}
-	memory_free(command);
-}
-
-static void on_async(uv_async_t *async)
-{
-	struct node *node = async->data;
-	struct mail *mail;
-
-	do {
-		mail = mailbox_pop(&node->commands);
-		if (!mail)
-			return;
-		on_command(node, (struct command *)mail);
-	} while (!driver_is_late(node->driver));
-	uv_async_send(async); /* the others in the next turn */
-}
-
-/* At the end of each turn of the loop. */
-static void on_turned(void *context)
-{
-	struct node *node = context;
-
-	if (node->unheard_events == 0)
-		return;
-	node->unheard_events = 0;
-	if (node->wake)
-		node->wake(node->context);
-}
-
-/* What this thread has had of a processor. */
-static uint64_t thread_ns(void)
-{
-	struct timespec used;
-
-	if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used) != 0)
-		return 0;
-	return (uint64_t)used.tv_sec * 1000000000 + (uint64_t)used.tv_nsec;
-}
-
-/* The last of all before the loop sleeps. (libuv calls the prepare that was started first
- * last, and this one is older than the driver's.) */
-static void on_turn_over(uv_prepare_t *turn_over)
-{
-	struct node *node = turn_over->data;
-	uint64_t now;
-
-	if (!node->measuring)
-		return;
-	now = thread_ns();
-	if (node->turn_began > 0 && now - node->turn_began > node->longest_turn)
-		node->longest_turn = now - node->turn_began;
-	node->turn_began = now;
-}
-
-static bool is_droppable(const struct node_event *event)
-{
-	return event->type == NODE_MESSAGE || event->type == NODE_DROPPED ||
-	       event->type == NODE_LOG;
-}
-
-static void on_emit(void *context, struct node_event *node_event)
-{
-	struct node *node = context;
-	struct event *event = memory_alloc(sizeof *event);
-	bool wake = false;
-	int error = ERROR_NOMEM;
-
-	if (event) {
-		event->event = *node_event;
-		event->mail.bytes = sizeof *event;
-		if (node_event->message)
-			event->mail.bytes += node_event->message->size;
-		error = mailbox_push(&node->events, &event->mail, !is_droppable(node_event), &wake);
-	}
-	if (error) {
-		if (node_event->type == NODE_MESSAGE)
-			counters_add(&node->counters,
-				error == ERROR_FULL ? COUNTER_DROPPED_EVENTS
-						    : COUNTER_DROPPED_NO_MEMORY_ARRIVING,
-				1);
-		memory_free(event);
-		node_event_clear(node_event);
-		return;
-	}
-	if ((wake || node->unheard_events > 0) && ++node->unheard_events >= UNHEARD_MOST)
-		on_turned(node);
-}
-
-static void on_relay(void *context, const struct relay_url *home, enum node_relay_state state)
-{
-	struct node *node = context;
-	size_t index = node->relays_count;
-
-	while (home && index > 0 && strcmp(node->relays[index - 1], home->text) != 0)
-		index--;
-	if (!home || index == 0)
-		index = 1; /* the first stands for none */
-	node->relay = node->relays_count > 0 ? RELAY_NOW(index - 1, state) : NODE_RELAY_OFF;
-}
-
-static void on_stopped(void *context)
-{
-	struct node *node = context;
-
-	/* Not if node_start has failed before it was made. */
-	if (node->async.type == UV_ASYNC && !uv_is_closing((uv_handle_t *)&node->async)) {
-		uv_close((uv_handle_t *)&node->async, NULL);
-		uv_close((uv_handle_t *)&node->turn_over, NULL);
-	}
-	if (node->owed_timer.type == UV_TIMER &&
-		!uv_is_closing((uv_handle_t *)&node->owed_timer))
-		uv_close((uv_handle_t *)&node->owed_timer, NULL);
-}
-
-static void run(void *context)
-{
-	struct node *node = context;
-
-	pthread_setname_np(pthread_self(), "p2panda"); /* for those who look at threads */
-	driver_begin(node->driver);
-	uv_run(&node->loop, UV_RUN_DEFAULT);
-}
-
-/* ---- the owner's thread ---- */
+#include "node_internal.h"
+#include "relay/relays.h"
 
 static struct command *command_new(
 	enum command_type type, const struct id *topic, size_t record_size)
@@ -288,27 +19,121 @@ static struct command *command_new(
 	command->type = type;
 	if (topic)
 		command->topic = *topic;
-	command->mail.bytes = sizeof *command + record_size;
+	command->parcel.mail.bytes = sizeof *command + record_size;
+	command->parcel.urgent = type == COMMAND_LEAVE || type == COMMAND_STOP;
 	return command;
 }
 
-static int post(struct node *node, struct command *command, bool forced)
-{
-	bool wake;
-	int error = mailbox_push(&node->commands, &command->mail, forced, &wake);
-
-	if (!error && (wake || node->unheard_commands > 0) &&
-		++node->unheard_commands >= UNHEARD_MOST)
-		node_flush(node);
-	return error;
-}
-
-void node_flush(struct node *node)
+static void flush(struct node *node)
 {
 	if (node->unheard_commands == 0)
 		return;
 	node->unheard_commands = 0;
 	uv_async_send(&node->async);
+}
+
+void node_flush(struct node *node)
+{
+	flush(node);
+	node->waited_ns = 0;
+}
+
+/* Returns the overlay of a command; NULL: the command is about none, and all such are done in the
+ * order in which they come. */
+static const struct id *topic_of(const struct command *command)
+{
+	switch (command->type) {
+	case COMMAND_JOIN:
+	case COMMAND_LEAVE:
+	case COMMAND_PUBLISH:
+	case COMMAND_SIGN:
+	case COMMAND_VERIFY:
+		return &command->topic;
+	default:
+		return NULL;
+	}
+}
+
+static int post(struct node *node, struct command *command, bool forced)
+{
+	struct flow *flow = flows_of(&node->outgoing, topic_of(command));
+	bool wake;
+	int error = ERROR_NOMEM;
+
+	if (flow)
+		error = flows_admit(&node->outgoing, &command->parcel, flow, forced) ? ERROR_NONE
+										     : ERROR_FULL;
+	if (!error)
+		error = mailbox_push(&node->commands, &command->parcel.mail, true, &wake);
+	if (error) {
+		message_unref(command->message);
+		memory_free(command);
+		return error;
+	}
+	if ((wake || node->unheard_commands > 0) && ++node->unheard_commands >= UNHEARD_MOST)
+		flush(node);
+	return ERROR_NONE;
+}
+
+/* ---- the owner waits ---- */
+
+/* Returns how long the owner waits in this turn for a flow that is so full. */
+static uint64_t patience_ns(unsigned fill)
+{
+	const unsigned from = 96, to = 224; /* of 256 */
+	uint64_t least = LIMIT_WAIT_LEAST_US * UINT64_C(1000);
+	uint64_t most = LIMIT_WAIT_MOST_US * UINT64_C(1000);
+
+	if (fill <= from)
+		return least;
+	if (fill >= to)
+		return most;
+	return least + (most - least) * (fill - from) / (to - from);
+}
+
+/* Waits until the flow is low or the time is over. */
+static void wait_until_low(struct node *node, struct flow *flow, uint64_t now, uint64_t end)
+{
+	struct timespec at;
+
+	at.tv_sec = (time_t)(end / S);
+	at.tv_nsec = (long)(end % S);
+	pthread_mutex_lock(&node->lock);
+	atomic_store(&flow->awaited, true);
+	while (!flow_is_low(flow) && now < end) {
+		pthread_cond_timedwait(&node->is_low, &node->lock, &at);
+		now = uv_hrtime();
+	}
+	atomic_store(&flow->awaited, false);
+	pthread_mutex_unlock(&node->lock);
+}
+
+/* Waits before more is published on an overlay of which the node has much. */
+static void wait_for_room(struct node *node, struct flow *flow)
+{
+	uint64_t now, end, patience;
+
+	if (!node->waits || !flow_is_high(flow))
+		return;
+	now = uv_hrtime();
+	if (flow_stands_for(flow, now) >= LIMIT_STILL_MS * MS)
+		return;
+	patience = patience_ns(flows_fill(&node->outgoing, flow));
+	if (node->waited_ns >= patience)
+		return;
+	end = now + patience - node->waited_ns;
+	flush(node);
+	wait_until_low(node, flow, now, end);
+	node->waited_ns += uv_hrtime() - now;
+	counters_add(&node->counters, COUNTER_SLOWED, 1);
+}
+
+static void wait_to_publish(struct node *node, const struct id *topic)
+{
+	struct flow *flow = flows_of(&node->outgoing, topic);
+
+	if (flow)
+		wait_for_room(node, flow);
 }
 
 static int command(struct node *node, enum command_type type, const struct id *topic)
@@ -331,42 +156,36 @@ int node_leave(struct node *node, const struct id *topic)
 int node_publish(struct node *node, const struct id *topic, const void *content, size_t size)
 {
 	struct command *made;
-	int error = ERROR_NOMEM;
 
 	if (size > LIMIT_CONTENT)
 		return ERROR_TOO_LARGE;
+	wait_to_publish(node, topic);
 	made = command_new(COMMAND_PUBLISH, topic, 0);
 	if (!made)
 		return ERROR_NOMEM;
 	made->message = message_new(content, size);
-	if (made->message) {
-		made->mail.bytes += size;
-		error = post(node, made, false);
-	}
-	if (error) {
-		message_unref(made->message);
+	if (!made->message) {
 		memory_free(made);
+		return ERROR_NOMEM;
 	}
-	return error;
+	made->parcel.mail.bytes += size;
+	return post(node, made, false);
 }
 
 int node_publish_signed(
 	struct node *node, const struct id *topic, const void *body, size_t size)
 {
 	struct command *made;
-	int error;
 
 	if (size > LIMIT_SIGNED_BODY)
 		return ERROR_TOO_LARGE;
+	wait_to_publish(node, topic);
 	made = command_new(COMMAND_SIGN, topic, size);
 	if (!made)
 		return ERROR_NOMEM;
 	made->value_size = size;
 	memcpy(made->record, body, size);
-	error = post(node, made, false);
-	if (error)
-		memory_free(made);
-	return error;
+	return post(node, made, false);
 }
 
 int node_verify(struct node *node, const struct id *topic, bool verify)
@@ -383,7 +202,6 @@ int node_record(
 	struct node *node, const void *key, size_t key_size, const void *value, size_t value_size)
 {
 	struct command *made;
-	int error;
 
 	if (key_size + value_size > LIMIT_RECORD)
 		return ERROR_TOO_LARGE;
@@ -395,21 +213,81 @@ int node_record(
 	memcpy(made->record, key, key_size);
 	if (value_size > 0)
 		memcpy(made->record + key_size, value, value_size);
-	/* A deletion makes room, and there are no more of them than there were records. */
-	error = post(node, made, value_size == 0);
-	if (error)
-		memory_free(made);
-	return error;
+	/* A deletion makes room, and there are no more deletions than there were records. */
+	return post(node, made, value_size == 0);
+}
+
+int node_set_peer(struct node *node, const struct node_peer *peer, bool trusted)
+{
+	struct command *made = command_new(COMMAND_SET_PEER, NULL, sizeof *peer);
+
+	if (!made)
+		return ERROR_NOMEM;
+	made->verify = trusted;
+	memcpy(made->record, peer, sizeof *peer);
+	return post(node, made, true);
+}
+
+int node_remove_peer(struct node *node, const struct id *id)
+{
+	return command(node, COMMAND_REMOVE_PEER, id);
+}
+
+int node_set_access(struct node *node, const struct id *allow, size_t allow_count,
+	const struct id *deny, size_t deny_count)
+{
+	struct command *made = command_new(
+		COMMAND_SET_ACCESS, NULL, (allow_count + deny_count) * sizeof *allow);
+
+	if (!made)
+		return ERROR_NOMEM;
+	made->key_size = allow_count;
+	made->value_size = deny_count;
+	if (allow_count > 0)
+		memcpy(made->record, allow, allow_count * sizeof *allow);
+	if (deny_count > 0)
+		memcpy(made->record + allow_count * sizeof *allow, deny,
+			deny_count * sizeof *deny);
+	return post(node, made, true);
+}
+
+int node_ask(struct node *node, const struct picture_question *question)
+{
+	struct command *made = command_new(COMMAND_ASK, NULL, 0);
+
+	if (!made)
+		return ERROR_NOMEM;
+	made->question = *question;
+	return post(node, made, false);
+}
+
+/* The mailbox is looked at when there is nothing else, and now and then, so that no overlay waits
+ * behind all that another one has. */
+#define LOOK_AFTER 64
+
+static struct flow *next_event(struct node *node)
+{
+	if (!node->incoming.ring || ++node->owner_taken >= LOOK_AFTER) {
+		node->owner_taken = 0;
+		flows_put(&node->incoming,
+			mailbox_take(&node->events, !node->incoming.ring));
+	}
+	return flows_turn(&node->incoming);
 }
 
 bool node_event(struct node *node, struct node_event *out)
 {
-	struct mail *mail = mailbox_pop(&node->events);
+	struct flow *flow = next_event(node);
+	struct event *event;
 
-	if (!mail)
+	if (!flow)
 		return false;
-	*out = ((struct event *)mail)->event;
-	memory_free(mail);
+	event = (struct event *)flow_pop(&node->incoming, flow);
+	/* Those who are not read from any more are from now on. */
+	if (flows_done(&node->incoming, flow, event->parcel.mail.bytes))
+		uv_async_send(&node->async);
+	*out = event->event;
+	memory_free(event);
 	return true;
 }
 
@@ -417,8 +295,10 @@ void node_event_clear(struct node_event *event)
 {
 	message_unref(event->message);
 	memory_free(event->text);
+	picture_free(event->picture);
 	event->message = NULL;
 	event->text = NULL;
+	event->picture = NULL;
 }
 
 struct counters *node_counters(struct node *node)
@@ -457,6 +337,11 @@ size_t node_relayed(const struct node *node)
 	return node->relayed;
 }
 
+struct node_changes node_changes(const struct node *node)
+{
+	return (struct node_changes){node->overlays_changes, node->nodes_changes};
+}
+
 enum node_relay_state node_relay(const struct node *node, const char **url)
 {
 	unsigned now = node->relay;
@@ -465,37 +350,68 @@ enum node_relay_state node_relay(const struct node *node, const char **url)
 	return (enum node_relay_state)(now & 0xff);
 }
 
+const char *node_relay_word(enum node_relay_state state)
+{
+	return relays_state_word((enum relays_state)state);
+}
+
 uint64_t node_longest_turn_ns(struct node *node)
 {
 	node->measuring = true;
 	return atomic_exchange(&node->longest_turn, 0);
 }
 
-/* Frees everything but the thread, on a loop whose handles are closed or closing. */
+static void drop_commands(struct node *node)
+{
+	struct command *command;
+	struct flow *flow;
+
+	flows_put(&node->outgoing, mailbox_take(&node->commands, true));
+	while (node->outgoing.stand)
+		flow_go_on(&node->outgoing, node->outgoing.stand);
+	while ((flow = flows_turn(&node->outgoing))) {
+		command = (struct command *)flow_pop(&node->outgoing, flow);
+		if (command->type == COMMAND_PUBLISH || command->type == COMMAND_SIGN)
+			counters_add(&node->counters, COUNTER_DROPPED_LEFT, 1);
+		message_unref(command->message);
+		memory_free(command);
+	}
+}
+
+/* Frees the loop, the driver and the commands that are left, after the thread has ended. The
+ * handles of the loop are closed or closing. */
+static void end(struct node *node)
+{
+	uv_run(&node->loop, UV_RUN_DEFAULT);
+	uv_loop_close(&node->loop);
+	node->kept = node->driver ? driver_kept(node->driver) : 0;
+	driver_free(node->driver);
+	node->driver = NULL;
+	drop_commands(node);
+	node_thread_forget(node);
+	node->ended = true;
+}
+
 static void release(struct node *node)
 {
 	struct node_event event;
-	struct mail *mail;
 
-	uv_run(&node->loop, UV_RUN_DEFAULT);
-	uv_loop_close(&node->loop);
-	driver_free(node->driver);
-	while ((mail = mailbox_pop(&node->commands))) {
-		message_unref(((struct command *)mail)->message);
-		memory_free(mail);
-	}
+	if (!node->ended)
+		end(node);
 	while (node_event(node, &event))
 		node_event_clear(&event);
-	while (node->owed)
-		forget_owed(node, node->owed);
+	flows_clear(&node->outgoing);
+	flows_clear(&node->incoming);
 	mailbox_destroy(&node->commands);
 	mailbox_destroy(&node->events);
+	pthread_cond_destroy(&node->is_low);
+	pthread_mutex_destroy(&node->lock);
 	memory_free(node->bound);
 	memory_free(node->relays);
 	memory_free(node);
 }
 
-/* The broker's signals are the broker's: our thread is born with all of them blocked. */
+/* Starts the node's thread with all signals blocked: the broker's signals belong to the broker. */
 static int start_thread(struct node *node)
 {
 	sigset_t all, old;
@@ -504,7 +420,7 @@ static int start_thread(struct node *node)
 	sigfillset(&all);
 	if (pthread_sigmask(SIG_SETMASK, &all, &old) != 0)
 		return ERROR_SYSTEM;
-	status = uv_thread_create(&node->thread, run, node);
+	status = uv_thread_create(&node->thread, node_thread_run, node);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	return status == 0 ? ERROR_NONE : ERROR_SYSTEM;
 }
@@ -519,40 +435,51 @@ static int keep_relays(struct node *node, const struct node_config *config)
 	node->relays_count = config->relays_count;
 	for (size_t i = 0; i < config->relays_count; i++)
 		memcpy(node->relays[i], config->relays[i].text, RELAY_URL_SIZE);
-	on_relay(node, NULL, NODE_RELAY_CONNECTING);
+	node_thread_relay(node, NULL, NODE_RELAY_CONNECTING);
 	return ERROR_NONE;
+}
+
+/* Writes the reason that a part of the loop could not be made, and returns the error. error:
+ * libuv's. */
+static int refuse(char reason[NODE_REASON_SIZE], int error)
+{
+	snprintf(reason, NODE_REASON_SIZE,
+		"the node's event loop cannot be made (epoll, eventfd): %s",
+		error_text(error_of_system(-error)));
+	return error == UV_ENOMEM ? ERROR_NOMEM : ERROR_SYSTEM;
 }
 
 static int prepare(
 	struct node *node, const struct node_config *config, char reason[NODE_REASON_SIZE])
 {
-	struct driver_owner owner = {
-		.emit = on_emit,
-		.turned = on_turned,
-		.stopped = on_stopped,
-		.relay = on_relay,
-		.context = node,
-		.counters = &node->counters,
-		.overlays = &node->overlays,
-		.neighbours = &node->neighbours,
-		.connections = &node->connections,
-		.waiting = &node->waiting,
-		.relayed = &node->relayed,
-	};
+	struct driver_owner owner = node_thread_owner(node);
+	int error;
 
 	node->bound = memory_zalloc(config->binds_count * sizeof *node->bound);
 	if (!node->bound || keep_relays(node, config) != ERROR_NONE)
 		return ERROR_NOMEM;
-	uv_timer_init(&node->loop, &node->owed_timer);
-	node->owed_timer.data = node;
-	node->async.data = node;
-	if (uv_async_init(&node->loop, &node->async, on_async) != 0)
-		return ERROR_SYSTEM;
-	uv_prepare_init(&node->loop, &node->turn_over);
-	node->turn_over.data = node;
-	uv_prepare_start(&node->turn_over, on_turn_over);
+	error = node_thread_prepare(node);
+	if (error)
+		return refuse(reason, error);
 	return driver_new(config, &owner, &node->loop, node->bound, &node->bound_count,
 		&node->driver, reason);
+}
+
+/* Makes the mailboxes; the flows bound what is in them. */
+static void make_queues(struct node *node)
+{
+	struct random random = random_system();
+	pthread_condattr_t attributes;
+
+	mailbox_init(&node->commands, SIZE_MAX, SIZE_MAX);
+	mailbox_init(&node->events, SIZE_MAX, SIZE_MAX);
+	flows_init(&node->outgoing, LIMIT_MAILBOX_ITEMS, LIMIT_MAILBOX_BYTES, node->waits, &random);
+	flows_init(&node->incoming, LIMIT_MAILBOX_ITEMS, LIMIT_MAILBOX_BYTES, node->waits, &random);
+	pthread_mutex_init(&node->lock, NULL);
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	pthread_cond_init(&node->is_low, &attributes);
+	pthread_condattr_destroy(&attributes);
 }
 
 int node_start(const struct node_config *config, struct node **out, char reason[NODE_REASON_SIZE])
@@ -563,14 +490,19 @@ int node_start(const struct node_config *config, struct node **out, char reason[
 	snprintf(reason, NODE_REASON_SIZE, "%s", error_text(ERROR_NOMEM));
 	if (!node)
 		return ERROR_NOMEM;
-	if (uv_loop_init(&node->loop) != 0) {
+	error = uv_loop_init(&node->loop);
+	if (error) {
 		memory_free(node);
-		return ERROR_SYSTEM;
+		return refuse(reason, error);
 	}
 	node->wake = config->wake;
+	/* The content of messages, and a fourth more for what is stored with it. */
+	node->ahead = config->cache_bytes < MEMORY_AHEAD_MOST
+			      ? config->cache_bytes + config->cache_bytes / 4
+			      : MEMORY_AHEAD_MOST;
 	node->context = config->context;
-	mailbox_init(&node->commands, LIMIT_MAILBOX_ITEMS, LIMIT_MAILBOX_BYTES);
-	mailbox_init(&node->events, LIMIT_MAILBOX_ITEMS, LIMIT_MAILBOX_BYTES);
+	node->waits = config->waits;
+	make_queues(node);
 	error = prepare(node, config, reason);
 	if (!error) {
 		error = start_thread(node);
@@ -581,7 +513,7 @@ int node_start(const struct node_config *config, struct node **out, char reason[
 		if (node->driver)
 			driver_stop(node->driver);
 		else
-			on_stopped(node);
+			node_thread_stopped(node);
 		release(node);
 		return error;
 	}
@@ -589,13 +521,25 @@ int node_start(const struct node_config *config, struct node **out, char reason[
 	return ERROR_NONE;
 }
 
-void node_stop(struct node *node)
+void node_end(struct node *node)
 {
-	if (!node)
-		return;
 	while (command(node, COMMAND_STOP, NULL) != ERROR_NONE)
 		; /* there is no other way to end the thread */
 	node_flush(node);
 	uv_thread_join(&node->thread);
+	end(node);
+}
+
+size_t node_kept(const struct node *node)
+{
+	return node->kept;
+}
+
+void node_stop(struct node *node)
+{
+	if (!node)
+		return;
+	if (!node->ended)
+		node_end(node);
 	release(node);
 }

@@ -8,7 +8,7 @@
 static void system_fill(void *context, void *out, size_t size)
 {
 	(void)context;
-	/* Without randomness nothing we do is safe: there is no way on. */
+	/* Without randomness nothing we do is safe, so the process must not go on. */
 	if (RAND_bytes(out, (int)size) != 1)
 		abort();
 }
@@ -18,7 +18,7 @@ struct random random_system(void)
 	return (struct random){system_fill, NULL};
 }
 
-/* SplitMix64: Steele, Lea, Flood, "Fast splittable pseudorandom number
+/* Returns the next number of SplitMix64: Steele, Lea, Flood, "Fast splittable pseudorandom number
  * generators" (OOPSLA 2014). */
 static uint64_t splitmix64(uint64_t *state)
 {

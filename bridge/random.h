@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The random source of the sans-IO cores, handed in by whoever drives them: the
- * system's in the broker, a seeded one in a simulation. Not thread-safe.
+ * The random source of the sans-IO cores, handed in by their driver: the system's source in the
+ * broker, a seeded one in a simulation. Not thread-safe.
  */
 #ifndef BRIDGE_RANDOM_H
 #define BRIDGE_RANDOM_H
@@ -14,16 +14,16 @@ struct random {
 	void *context;
 };
 
-/* The operating system's source (RAND_bytes). */
+/* Returns the operating system's random source (RAND_bytes). */
 struct random random_system(void);
 
-/* A seeded source (SplitMix64) for tests and simulations; *state is the seed and
- * is advanced. Never for secrets. */
+/* Returns a seeded source (SplitMix64) for tests and simulations; *state is the seed and is
+ * advanced. Never for secrets. */
 struct random random_seeded(uint64_t *state);
 
 uint64_t random_u64(const struct random *random);
 
-/* Uniform in [0, bound); bound > 0. */
+/* Returns a number uniformly distributed in [0, bound); bound > 0. */
 uint64_t random_below(const struct random *random, uint64_t bound);
 
 #endif

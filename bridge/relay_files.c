@@ -18,7 +18,8 @@
 #include "error.h"
 #include "memory.h"
 
-/* The largest token's file, and that of authorities: all that Mozilla believes are 230 kB. */
+/* The largest size of a token's file, and of a file of authorities: all authorities that Mozilla
+ * trusts are 230 kB. */
 #define TOKEN_FILE_SIZE 4096
 #define CA_FILE_SIZE	(4u << 20)
 
@@ -72,7 +73,7 @@ int relay_files_read_token(
 			memcpy(out, text, read);
 			out[read] = 0;
 		} else {
-			/* Without what it holds: it is a secret. */
+			/* The reason does not quote the file: its content is a secret. */
 			error = fail(reason, ERROR_INVALID,
 				"relay_token_file %s is not a token; accepted: %s", path, accepted);
 		}
@@ -83,7 +84,8 @@ int relay_files_read_token(
 
 /* ---- authorities ---- */
 
-/* Where a block of PEM begins, from at on; NULL: there is none. Counts the lines before it. */
+/* Returns the beginning of the first block of PEM from at on; NULL when there is none. Adds the
+ * number of lines before the block to *line. */
 static const char *find_block(const char *at, size_t *line)
 {
 	static const char begin[] = "-----BEGIN ";
@@ -103,7 +105,7 @@ static bool is_certificate(const char *name)
 	return strcmp(name, PEM_STRING_X509) == 0 || strcmp(name, PEM_STRING_X509_OLD) == 0;
 }
 
-/* The block at text. */
+/* Checks that the block of PEM at text is a certificate. */
 static int check_block(
 	const char *path, const char *text, size_t line, char reason[RELAY_FILES_REASON_SIZE])
 {
@@ -152,7 +154,7 @@ static int check_all(const char *path, const char *text, char reason[RELAY_FILES
 	while (!error && (text = find_block(text, &line))) {
 		error = check_block(path, text, line, reason);
 		blocks++;
-		text++; /* of what is left the next line that begins a block */
+		text++; /* so that the next block is found, not this one again */
 	}
 	if (!error && blocks == 0)
 		error = fail(reason, ERROR_INVALID,

@@ -41,7 +41,8 @@ static int hex_digit(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* Takes what stands before the next slash, or before end if that is not zero. */
+/* Takes the text before the next slash, or before the character end if that comes first and is not
+ * zero. */
 static struct part take_part(struct reader *reader, char end)
 {
 	struct part part = {.at = (const char *)reader->at};
@@ -54,8 +55,9 @@ static struct part take_part(struct reader *reader, char end)
 	return part;
 }
 
-/* Blanks and controls the standard drops or encodes, here and there; a query and a fragment are
- * none of a relay's. */
+/* Tells whether a text is UTF-8 without blanks, controls, a query and a fragment. The URL standard
+ * drops blanks and controls in some places, and encodes them in others; a relay's URL has no query
+ * and no fragment. */
 static bool is_plain(const char *text, size_t size)
 {
 	for (size_t i = 0; i < size; i++) {
@@ -97,8 +99,8 @@ static int read_port(struct part text, struct relay_url *url)
 	return ERROR_NONE;
 }
 
-/* Writes an IPv6 address as the standard's serializer does: the first of the longest runs of two
- * or more zeros is left out, no part is ever decimal. */
+/* Writes an IPv6 address as the serializer of the URL standard does: the first of the longest runs
+ * of two or more zeros is left out, no part is ever decimal. */
 static void format_v6(const uint8_t ip[16], char out[RELAY_HOST_SIZE])
 {
 	size_t longest = 0, skipped = 8, size = 0;
@@ -141,8 +143,8 @@ static int read_v6(struct part text, struct relay_url *url)
 	return ERROR_NONE;
 }
 
-/* One part of an IPv4 address: decimal, octal after 0, hexadecimal after 0x, where nothing is
- * zero. More than 32 bits come out as UINT64_MAX. */
+/* Reads one part of an IPv4 address: decimal, octal after 0, hexadecimal after 0x; no digits after
+ * 0 or 0x mean zero. A number of more than 32 bits comes out greater than UINT32_MAX. */
 static int read_number(const char *text, size_t size, uint64_t *out)
 {
 	unsigned base = 10;
@@ -166,8 +168,8 @@ static int read_number(const char *text, size_t size, uint64_t *out)
 	return ERROR_NONE;
 }
 
-/* Whether a host is to be read as an IPv4 address, and is nothing if it is none: the standard's
- * "ends in a number checker". */
+/* Tells whether a host has to be read as an IPv4 address, and is invalid if it is not one: the
+ * "ends in a number checker" of the URL standard. */
 static bool ends_in_number(const char *host)
 {
 	size_t size = strlen(host), label, digits;
@@ -185,7 +187,8 @@ static bool ends_in_number(const char *host)
 	       read_number(host + label, size - label, &ignored) == ERROR_NONE;
 }
 
-/* One to four numbers, of which the last fills what is left. */
+/* Reads an IPv4 address of one to four numbers, of which the last fills the bytes that are left,
+ * and writes it with four numbers. */
 static int read_v4(char host[RELAY_HOST_SIZE])
 {
 	uint64_t ip = 0, number;
@@ -208,7 +211,7 @@ static int read_v4(char host[RELAY_HOST_SIZE])
 	return ERROR_NONE;
 }
 
-/* Undoes percent encoding, and writes in lower case. */
+/* Reads a host name: undoes percent encoding, and writes the name in lower case. */
 static int read_name(struct part text, char host[RELAY_HOST_SIZE])
 {
 	size_t size = 0;
@@ -376,7 +379,8 @@ struct address relay_url_address(const struct relay_url *url)
 	return address;
 }
 
-/* Whether the last label of a name, without a trailing dot, is this one. */
+/* Tells whether the last label of a name, without a trailing dot, is this label, and not the only
+ * one. */
 static bool ends_with_label(const char *host, size_t size, const char *label)
 {
 	size_t length = strlen(label);

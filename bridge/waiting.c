@@ -40,8 +40,8 @@ static void drop_first(struct waiting_room *room, struct waiting *waiting, enum 
 	counters_add(room->counters, reason, 1);
 }
 
-/* The one that holds most; size bytes more are for this one, which comes first among equals.
- * There is one look at each queue, and only while the room is full. */
+/* Returns the queue that holds the most bytes. The queue waiting counts with size bytes more, and
+ * is chosen among equals. Looks at each queue once, and is called only while the room is full. */
 static struct waiting *largest(struct waiting_room *room, struct waiting *waiting, size_t size)
 {
 	struct waiting *queue, *most = waiting;
@@ -56,7 +56,8 @@ static struct waiting *largest(struct waiting_room *room, struct waiting *waitin
 	return most;
 }
 
-/* Whether there is room now for size bytes in this queue. */
+/* Makes room for size bytes in this queue, if need be by dropping older messages; returns false if
+ * there can be no room. */
 static bool make_room(struct waiting_room *room, struct waiting *waiting, size_t size)
 {
 	struct waiting *most;
@@ -79,6 +80,12 @@ static bool make_room(struct waiting_room *room, struct waiting *waiting, size_t
 int waiting_push(
 	struct waiting_room *room, struct waiting *waiting, uint64_t now, struct message *message)
 {
+	return waiting_put(room, waiting, now + room->age_ns, message);
+}
+
+int waiting_put(struct waiting_room *room, struct waiting *waiting, uint64_t expires,
+	struct message *message)
+{
 	struct waiting_message *last;
 
 	if (!make_room(room, waiting, message->size)) {
@@ -90,8 +97,7 @@ int waiting_push(
 		counters_add(room->counters, COUNTER_DROPPED_NO_MEMORY, 1);
 		return ERROR_NOMEM;
 	}
-	*last = (struct waiting_message){
-		.message = message_ref(message), .expires = now + room->age_ns};
+	*last = (struct waiting_message){.message = message_ref(message), .expires = expires};
 	if (waiting->last)
 		waiting->last->next = last;
 	else
@@ -106,11 +112,30 @@ int waiting_push(
 	return ERROR_NONE;
 }
 
+void waiting_move(struct waiting_room *room, struct waiting *from, struct waiting *to)
+{
+	if (!from->first)
+		return;
+	to->first = from->first;
+	to->last = from->last;
+	to->count = from->count;
+	to->bytes = from->bytes;
+	from->first = from->last = NULL;
+	from->count = from->bytes = 0;
+	DL_DELETE(room->queues, from);
+	DL_APPEND(room->queues, to);
+}
+
+uint64_t waiting_due(const struct waiting *waiting)
+{
+	return waiting->first ? waiting->first->expires : UINT64_MAX;
+}
+
 uint64_t waiting_expire(struct waiting_room *room, struct waiting *waiting, uint64_t now)
 {
 	while (waiting->first && waiting->first->expires <= now)
 		drop_first(room, waiting, COUNTER_DROPPED_QUEUE_AGE);
-	return waiting->first ? waiting->first->expires : UINT64_MAX;
+	return waiting_due(waiting);
 }
 
 size_t waiting_drop(struct waiting_room *room, struct waiting *waiting, enum counter reason)

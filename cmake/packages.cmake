@@ -10,6 +10,9 @@ set_property(CACHE P2PANDA_DEBIAN_SUITE PROPERTY STRINGS bookworm trixie forky)
 
 configure_file(docs/mosquitto_p2panda.7.in mosquitto_p2panda.7 @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/mosquitto_p2panda.7 DESTINATION ${CMAKE_INSTALL_MANDIR}/man7)
+configure_file(docs/mosquitto_ctrl_p2panda.1.in mosquitto_ctrl_p2panda.1 @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/mosquitto_ctrl_p2panda.1
+  DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 
 if(P2PANDA_PACKAGE)
   # Mosquitto's own plugins moved into a folder of theirs, and left links: so that the

@@ -26,7 +26,13 @@ node_id() {
 for name in "$@"; do
 	conf=/brokers/$name/mosquitto.conf
 	{
-		# Compose publishes the port, and on localhost only.
+		# Compose publishes the ports, and on localhost only. The page (http_api) shows what it
+		# hears by MQTT over WebSockets.
+		echo "listener 9883"
+		echo "protocol http_api"
+		echo "http_dir /usr/local/share/mosquitto-p2panda/page"
+		echo "listener 9001"
+		echo "protocol websockets"
 		sed 's/^listener 1883 127.0.0.1$/listener 1883/' /etc/mosquitto/mosquitto.conf
 		echo "plugin_opt_identity_file /var/lib/mosquitto/identity.pem"
 		for other in "$@"; do

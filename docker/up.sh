@@ -18,6 +18,8 @@ network, the image and its build stage. It keeps the base image, which the tests
 use too: docker image rm debian:forky-slim.
 
 Environment: P2PANDA_PORT_A, P2PANDA_PORT_B   MQTT ports on localhost (1883, 1884)
+             P2PANDA_PAGE_A, P2PANDA_PAGE_B   of the pages that show them (9883, 9884)
+             P2PANDA_WS_A, P2PANDA_WS_B       of MQTT over WebSockets, for these (9001, 9002)
              COMPOSE_PROJECT_NAME             for a second pair beside the first
 EOF
 }
@@ -36,19 +38,29 @@ esac
 here=$(cd "$(dirname "$0")" && pwd)
 base=debian:forky-slim
 image=mosquitto-p2panda
-P2PANDA_PORT_A=${P2PANDA_PORT_A:-1883}
-P2PANDA_PORT_B=${P2PANDA_PORT_B:-1884}
+P2PANDA_PORT_A=${P2PANDA_PORT_A:-1883} P2PANDA_PORT_B=${P2PANDA_PORT_B:-1884}
+P2PANDA_PAGE_A=${P2PANDA_PAGE_A:-9883} P2PANDA_PAGE_B=${P2PANDA_PAGE_B:-9884}
+P2PANDA_WS_A=${P2PANDA_WS_A:-9001} P2PANDA_WS_B=${P2PANDA_WS_B:-9002}
 COMPOSE_PROJECT_NAME=${COMPOSE_PROJECT_NAME:-mosquitto-p2panda}
-export P2PANDA_PORT_A P2PANDA_PORT_B COMPOSE_PROJECT_NAME
-for name in P2PANDA_PORT_A P2PANDA_PORT_B; do
-	eval "port=\$$name"
+export P2PANDA_PORT_A P2PANDA_PORT_B P2PANDA_PAGE_A P2PANDA_PAGE_B P2PANDA_WS_A P2PANDA_WS_B
+export COMPOSE_PROJECT_NAME
+# Each port with the one that it is in the container.
+ports="PORT_A:1883 PORT_B:1883 PAGE_A:9883 PAGE_B:9883 WS_A:9001 WS_B:9001"
+taken=
+for one in $ports; do
+	name=P2PANDA_${one%:*}
+	eval "given=\$$name"
+	port=$given
 	case $port in
 	'' | *[!0-9]* | ??????*) port=0 ;;
 	esac
 	{ [ "$port" -ge 1 ] && [ "$port" -le 65535 ]; } ||
-		die "$name is not a port: accepted are 1 to 65535"
+		die "$name is '$given', which is not a port: accepted are 1 to 65535"
+	case " $taken " in
+	*" $port="*) other=${taken##* "$port="} && die "${other%% *} and $name are both $port" ;;
+	esac
+	taken="$taken $port=$name"
 done
-[ "$P2PANDA_PORT_A" != "$P2PANDA_PORT_B" ] || die "P2PANDA_PORT_A and P2PANDA_PORT_B are both $P2PANDA_PORT_A"
 
 command -v docker >/dev/null 2>&1 || die "docker is not installed"
 docker info >/dev/null 2>&1 ||
@@ -91,13 +103,17 @@ is_taken() {
 		END { exit !found }'
 }
 
-for name in A B; do
-	eval "port=\$P2PANDA_PORT_$name"
-	service=$(echo "$name" | tr AB ab)
+for one in $ports; do
+	name=P2PANDA_${one%:*}
+	eval "port=\$$name"
+	case $name in
+	*_A) service=a ;;
+	*) service=b ;;
+	esac
 	# Ours, when it is up already.
-	ours=$(compose port "$service" 1883 2>/dev/null) || ours=
+	ours=$(compose port "$service" "${one#*:}" 2>/dev/null) || ours=
 	if [ "${ours##*:}" != "$port" ] && is_taken "$port"; then
-		die "port $port of localhost is taken: choose another one with P2PANDA_PORT_$name"
+		die "port $port of localhost is taken: choose another one with $name"
 	fi
 done
 
@@ -176,6 +192,11 @@ The same with the MQTT clients of this machine:
 
   mosquitto_sub -p $P2PANDA_PORT_B -v -t $topic
   mosquitto_pub -p $P2PANDA_PORT_A -t $topic -m 'hello from a'
+
+Watch them, each on its page:
+
+  http://localhost:$P2PANDA_PAGE_A/?port=$P2PANDA_WS_A
+  http://localhost:$P2PANDA_PAGE_B/?port=$P2PANDA_WS_B
 
 The topic is new and random: who knows it can read and write it.
 Logs: docker logs $a. Remove everything: $down

@@ -71,7 +71,14 @@ main_file() {
 
 fetch_library() {
 	local library=$1 how=$2 package=$3 wanted=$4 suite=$5 sum=$7 where=$folder/$1 found=
+	local instead=$folder/$library.instead # what the version that is there was taken for
 	if [ "$(cat "$where/VERSION" 2>/dev/null)" = "$wanted" ]; then
+		return
+	fi
+	# That the wanted one cannot be had is asked once a week.
+	if [ "${P2PANDA_SOURCES:-exact}" = near ] && [ "$(cat "$instead" 2>/dev/null)" = "$wanted" ] &&
+		[ -n "$(find "$instead" -mtime -7)" ]; then
+		say "$package $wanted could not be had: staying with $(cat "$where/VERSION")"
 		return
 	fi
 	say "downloading $package $wanted"
@@ -82,7 +89,7 @@ fetch_library() {
 		get "$how" "$package" "$found" "$where.new" >&2 && break
 		found=
 	done
-	[ -n "$found" ] || die "$package $wanted cannot be had from here: see packaging/sources.txt"
+	[ -n "$found" ] || die "$package $wanted cannot be had from here (P2PANDA_SOURCES=near takes the nearest one)"
 	if [ "$found" = "$wanted" ]; then
 		[ "$(sha256sum "$(main_file "$how" "$where.new")" | cut -d ' ' -f 1)" = "$sum" ] ||
 			die "$package $wanted is not what packaging/sources.txt names: $(sha256sum "$(main_file "$how" "$where.new")")"
@@ -90,8 +97,9 @@ fetch_library() {
 		say "$package $wanted cannot be had from here: taking $found"
 	fi
 	echo "$found" >"$where.new/VERSION"
-	rm -rf "$where"
+	rm -rf "$where" "$instead"
 	mv "$where.new" "$where"
+	[ "$found" = "$wanted" ] || echo "$wanted" >"$instead"
 }
 
 while read -r line; do

@@ -6,7 +6,7 @@
 #
 #   /sources  what packaging/fetch.sh has downloaded
 #   /built    prefixes of the libraries: <libc>-<machine>/<library>-<key>
-#   /work     for building
+#   /build    for building
 #
 #   libraries.sh <glibc|musl> <amd64|arm64> [broker]
 #
@@ -26,7 +26,7 @@ say() { echo "libraries: $*" >&2; }
 # through them would be a tenth of the file.
 flags="-O2 -fPIC -fvisibility=hidden -ffunction-sections -fdata-sections -fstack-protector-strong"
 flags="$flags -fno-asynchronous-unwind-tables"
-flags="$flags -ffile-prefix-map=/work=. -w"
+flags="$flags -ffile-prefix-map=/build=. -w"
 export SOURCE_DATE_EPOCH=1 # OpenSSL would say when it was built
 
 # unpack: the source of $library into the folder that is current
@@ -194,11 +194,18 @@ build_mosquitto() {
 	pc libmosquitto "$version" ""
 }
 
-# As a distribution has it: shared, with all that it shows.
+# As a distribution has it: shared, and it shows all that ours has, too. Of what neither the broker
+# nor the plugin ever asks for it is without most: that would be half of the time.
 build_openssl_shared() {
-	CC=$CC AR=$AR RANLIB=$RANLIB ./Configure "$openssl_target" shared no-apps no-tests no-docs \
-		no-module no-engine no-async no-afalgeng no-ssl3 no-comp --prefix="$prefix" --libdir=lib \
-		--openssldir=/etc/ssl -O1 -w >configure.log
+	local no= one
+	for one in apps tests docs module engine async afalgeng ssl3 comp legacy dtls cms cmp ts ct srp \
+		srtp gost rfc3779 ec2m sm2 sm3 sm4 aria camellia bf cast idea md4 mdc2 rc2 rc4 rmd160 \
+		seed whirlpool ocb siphash siv blake2 ml-kem ml-dsa slh-dsa argon2; do
+		no="$no no-$one"
+	done
+	# shellcheck disable=SC2086
+	CC=$CC AR=$AR RANLIB=$RANLIB ./Configure "$openssl_target" shared $no --prefix="$prefix" \
+		--libdir=lib --openssldir=/etc/ssl -O1 -w >configure.log
 	make -s -j "$(nproc)" build_libs >build.log 2>&1
 	make -s install_dev >>build.log 2>&1
 }
@@ -238,24 +245,24 @@ library() {
 		return
 	fi
 	say "building $library $version for $libc, $machine"
-	rm -rf "$prefix" "/work/$library"
-	mkdir -p "$prefix" "/work/$library"
+	rm -rf "$prefix" "/build/$library"
+	mkdir -p "$prefix" "/build/$library"
 	# Not within a condition: that would carry on after an error.
 	set +e
 	(
 		set -e
-		cd "/work/$library"
+		cd "/build/$library"
 		library=$source unpack
 		"build_$library"
 	)
 	status=$?
 	set -e
 	if [ $status != 0 ]; then
-		tail -n 30 "/work/$library"/*.log >&2
+		tail -n 30 "/build/$library"/*.log >&2
 		say "$library could not be built"
 		exit 1
 	fi
-	rm -rf "/work/$library"
+	rm -rf "/build/$library"
 	# Another key's, if there is one, is of no use any more.
 	for one in "/built/$libc-$machine/$library"-*; do
 		[ "$one" = "$prefix" ] || rm -rf "$one"

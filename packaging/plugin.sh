@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT OR Apache-2.0
 #
-# Builds the self-contained plugin, checks it and says what it is made of. Runs in the root that
-# packaging/build.sh makes (see libraries.sh), with the tree at /src and the result to /out.
+# Builds the self-contained plugin and the module of mosquitto_ctrl, checks them and says what they are
+# made of. Runs in the root that packaging/build.sh makes (see libraries.sh), with the tree at /src and
+# the result to /out.
 #
 #   plugin.sh <glibc|musl> <amd64|arm64> <version>
 set -eu
@@ -22,62 +23,69 @@ for prefix in ${prefixes//:/ }; do
 done
 
 # The path is always the same one: it is in no file that is kept all the same.
-cmake -G Ninja -S /src -B /work/plugin -DCMAKE_BUILD_TYPE=RelWithDebInfo -DP2PANDA_STATIC=ON \
+cmake -G Ninja -S /src -B /build/plugin -DCMAKE_BUILD_TYPE=RelWithDebInfo -DP2PANDA_STATIC=ON \
 	-DP2PANDA_TESTS=OFF -DCMAKE_C_COMPILER="$CC" -DCMAKE_AR="$(command -v $AR)" \
 	-DCMAKE_RANLIB="$(command -v $RANLIB)" -DCMAKE_SYSTEM_NAME=Linux \
 	-DCMAKE_SYSTEM_PROCESSOR="$processor" -DCMAKE_PREFIX_PATH="${prefixes//:/;}" \
-	-DCMAKE_C_FLAGS="-ffile-prefix-map=/work/plugin=.$headers" >/work/cmake.log || {
-	tail -n 30 /work/cmake.log
+	-DCMAKE_C_FLAGS="-ffile-prefix-map=/build/plugin=.$headers" >/build/cmake.log || {
+	tail -n 30 /build/cmake.log
 	die "cmake failed"
 }
-cmake --build /work/plugin --target mosquitto_p2panda >/work/build.log || {
-	grep -E 'error|undefined' /work/build.log || tail -n 30 /work/build.log
+cmake --build /build/plugin --target mosquitto_p2panda mosquitto_ctrl_p2panda >/build/build.log || {
+	grep -E 'error|undefined' /build/build.log || tail -n 30 /build/build.log
 	die "the build failed"
 }
 
-"$OBJCOPY" --only-keep-debug "/work/plugin/$plugin" "/out/$plugin.debug"
-"$STRIP" --strip-unneeded "/work/plugin/$plugin" -o "/out/$plugin.new"
+# finish <file> <entry points, each with a blank behind it>: strips it and looks at what it shows,
+# needs and asks of the C library; newest: the newest symbol of that
+finish() {
+	local file=$1 shown needed foreign
+	"$OBJCOPY" --only-keep-debug "/build/plugin/$file" "/out/$file.debug"
+	"$STRIP" --strip-unneeded "/build/plugin/$file" -o "/out/$file.new"
+	shown=$("$NM" -D --defined-only "/out/$file.new" | awk '{ print $3 }' | sort | tr '\n' ' ')
+	[ "$shown" = "$2" ] || die "$file shows more than its entry points: $shown"
+	needed=$("$READELF" -d "/out/$file.new" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' | sort |
+		tr '\n' ' ')
+	# libresolv and the loader are the C library's own, and always with it.
+	case $libc:$(echo "$needed" | sed 's/ld-linux-[^ ]* //; s/libresolv\.so\.2 //') in
+	"glibc:libc.so.6 " | "musl:libc.so ") ;;
+	*) die "$file needs more than the C library: $needed" ;;
+	esac
+	newest=$("$READELF" -V "/out/$file.new" | grep -o 'GLIBC_[0-9.]*' | sort -uV | tail -n 1)
+	case $libc:$newest in
+	musl:) ;;
+	musl:*) die "$file needs glibc: $newest" ;;
+	*) [ "$(printf '%s\nGLIBC_2.34\n' "$newest" | sort -V | tail -n 1)" = GLIBC_2.34 ] ||
+		die "$file needs $newest" ;;
+	esac
+	foreign=$("$NM" -D --undefined-only "/out/$file.new" | awk '{ print $2 }' |
+		grep -E '^(SSL_|EVP_|CRYPTO_|ngtcp2_|uv_|sqlite3_|blake3_|cJSON_|cbor_|wslay_)' || true)
+	[ -z "$foreign" ] || die "$file takes from elsewhere: $foreign"
+	! grep -q -e /build/ -e /built/ "/out/$file.new" || die "$file names a path of the build"
+	mv "/out/$file.new" "/out/$file"
+	cp "/out/$file" "/build/plugin/$file"
+}
 
-# What it shows, needs and asks of the C library.
-shown=$("$NM" -D --defined-only "/out/$plugin.new" | awk '{ print $3 }' | sort | tr '\n' ' ')
-[ "$shown" = "mosquitto_plugin_cleanup mosquitto_plugin_init mosquitto_plugin_version " ] ||
-	die "it shows more than its entry points: $shown"
-needed=$("$READELF" -d "/out/$plugin.new" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' | sort | tr '\n' ' ')
-# libresolv and the loader are the C library's own, and always with it.
-case $libc:$(echo "$needed" | sed 's/ld-linux-[^ ]* //; s/libresolv\.so\.2 //') in
-"glibc:libc.so.6 " | "musl:libc.so ") ;;
-*) die "it needs more than the C library: $needed" ;;
-esac
-newest=$("$READELF" -V "/out/$plugin.new" | grep -o 'GLIBC_[0-9.]*' | sort -uV | tail -n 1)
-case $libc:$newest in
-musl:) ;;
-musl:*) die "it needs glibc: $newest" ;;
-*) [ "$(printf '%s\nGLIBC_2.34\n' "$newest" | sort -V | tail -n 1)" = GLIBC_2.34 ] ||
-	die "it needs $newest" ;;
-esac
-"$READELF" -d "/out/$plugin.new" | grep -q NODELETE || die "it would not stay mapped"
-foreign=$("$NM" -D --undefined-only "/out/$plugin.new" | awk '{ print $2 }' |
-	grep -E '^(SSL_|EVP_|CRYPTO_|ngtcp2_|uv_|sqlite3_|blake3_|cJSON_|cbor_|wslay_)' || true)
-[ -z "$foreign" ] || die "it takes from elsewhere: $foreign"
-! grep -q -e /work/ -e /built/ "/out/$plugin.new" || die "it names a path of the build"
-
-mv "/out/$plugin.new" "/out/$plugin"
+module=mosquitto_ctrl_p2panda.so
+"$READELF" -d "/build/plugin/$plugin" | grep -q NODELETE || die "it would not stay mapped"
+finish $module "ctrl_help ctrl_main "
+finish $plugin "mosquitto_plugin_cleanup mosquitto_plugin_init mosquitto_plugin_version "
 "$here/notices.sh" >/out/NOTICES
-cp /work/plugin/mosquitto_p2panda.7 /out/
+cp /build/plugin/mosquitto_p2panda.7 /build/plugin/mosquitto_ctrl_p2panda.1 /out/
 
 # Debian's stable suites have no libraries that are new enough: their packages have this very file.
 rm -f /out/*.deb
 if [ "$libc" = glibc ]; then
-	cp "/out/$plugin" "/work/plugin/$plugin"
 	for suite in bookworm trixie; do
-		cmake -S /src -B /work/plugin -DP2PANDA_PACKAGE=ON -DP2PANDA_DEBIAN_SUITE=$suite \
+		cmake -S /src -B /build/plugin -DP2PANDA_PACKAGE=ON -DP2PANDA_DEBIAN_SUITE=$suite \
 			-DCMAKE_INSTALL_PREFIX=/usr -DP2PANDA_PLUGIN_DIR="lib/$triplet" \
-			-DP2PANDA_NOTICES=/out/NOTICES >/work/cmake.log
-		(cd /work/plugin && cpack -G DEB -B /work/cpack >/work/cpack.log) || {
-			tail -n 30 /work/cpack.log
+			-DCMAKE_INSTALL_LIBDIR="lib/$triplet" \
+			-DP2PANDA_NOTICES=/out/NOTICES >/build/cmake.log
+		(cd /build/plugin && cpack -G DEB -B /build/cpack >/build/cpack.log) || {
+			tail -n 30 /build/cpack.log
 			die "cpack failed"
 		}
-		mv /work/cpack/*.deb /out/
+		mv /build/cpack/*.deb /out/
 	done
 fi
 python3 "$here/sbom.py" "$libc" "$machine" "$version" "$prefixes" "/out/$plugin" \

@@ -41,13 +41,17 @@ for kind in $kinds; do
 		[ ! -f "$package" ] || cp "$package" "$out/"
 	done
 	mkdir -p "$staged/$name/$kind"
-	cp "$made/mosquitto_p2panda.so" "$made/mosquitto_p2panda.so.spdx.json" "$staged/$name/$kind/"
-	cp "$made/mosquitto_p2panda.7" "$made/NOTICES" "$staged/$name/"
+	cp "$made/mosquitto_p2panda.so" "$made/mosquitto_p2panda.so.spdx.json" \
+		"$made/mosquitto_ctrl_p2panda.so" "$staged/$name/$kind/"
+	cp "$made/mosquitto_p2panda.7" "$made/mosquitto_ctrl_p2panda.1" "$made/NOTICES" "$staged/$name/"
 done
 cp "$tree/packaging/install.sh" "$tree/README.md" "$tree/CHANGELOG.md" "$tree/LICENSE-MIT" \
 	"$tree/LICENSE-APACHE" "$staged/$name/"
 cp "$tree/packaging/debian/p2panda.conf.in" "$staged/$name/"
 cp -r "$tree/conf" "$staged/$name/examples"
+cp -r "$tree/page" "$staged/$name/page"
+mkdir "$staged/$name/docs"
+cp "$tree"/docs/*.md "$tree"/docs/*.svg "$tree"/docs/*.png "$staged/$name/docs/"
 tar -C "$staged" --sort=name --owner=0 --group=0 --numeric-owner --mtime="@$SOURCE_DATE_EPOCH" \
 	-cf - "$name" | gzip -9n >"$out/$name.tar.gz"
 
@@ -62,7 +66,7 @@ else
 	root=$(root_of forky shared cmake dpkg-dev gcc libblake3-dev libc6-dev libcjson-dev \
 		libmosquitto-dev libngtcp2-crypto-ossl-dev libngtcp2-dev libsqlite3-dev libssl-dev \
 		libtinycbor-dev libuv1-dev libwslay-dev mosquitto-dev ninja-build pkgconf uthash-dev)
-	in_root "$root" "$tree:/src" "$shared:/work" -- bash /src/packaging/shared.sh /src /work >&2
+	in_root "$root" "$tree:/src" "$shared:/build" -- bash /src/packaging/shared.sh /src /build >&2
 fi
 cp "$shared"/*.deb "$out/"
 

@@ -13,7 +13,7 @@ cmake --build "$work/build" >"$work/build.log" || {
 	tail -n 30 "$work/build.log"
 	exit 1
 }
-strip --strip-unneeded "$work/build/mosquitto_p2panda.so"
+strip --strip-unneeded "$work/build/mosquitto_p2panda.so" "$work/build/mosquitto_ctrl_p2panda.so"
 cd "$work/build"
 # By hand: cpack would want the program file for it, too.
 mkdir -p debian

@@ -6,18 +6,18 @@
 
 #include "../bridge/address.h"
 #include "../bridge/error.h"
-#include "../bridge/keyed.h"
+#include "../bridge/keyed_table.h"
 
 struct account {
 	enum account_kind kind;
-	size_t clients;	 /* that have taken it */
-	size_t overlays; /* that they hold, each counted once */
+	size_t clients;	 /* that have taken the account */
+	size_t overlays; /* that the clients hold, each counted once */
 	UT_hash_handle hh;
 	size_t size;
 	char name[]; /* the kind, then the user name or the address */
 };
 
-/* That an account holds an overlay. */
+/* An overlay that an account holds. */
 struct tenure {
 	struct {
 		const struct account *account;
@@ -65,8 +65,9 @@ void accounts_free(struct accounts *accounts)
 	memory_free(accounts);
 }
 
-/* The host alone: who has an address of IPv6 has 2^64 of them. Leaves what is no address (a Unix
- * socket's path) as it is. */
+/* Finds the host of an address: the address without its port, and of IPv6 only the /64, as whoever
+ * has one address there has 2^64 of them. Leaves a name that is no address (a Unix socket's path)
+ * as it is. Returns the size of *bytes. */
 static size_t host_of(const char *name, struct address *host, const void **bytes)
 {
 	char text[ADDRESS_TEXT_SIZE];
@@ -98,19 +99,15 @@ struct account *accounts_take(struct accounts *accounts, enum account_kind kind,
 	account->size = 1 + size;
 	account->name[0] = (char)kind;
 	memcpy(account->name + 1, bytes, size);
-	HASH_FIND_BYHASHVALUE(hh, accounts->all, account->name, account->size,
-		keyed_hash(&accounts->keyed, account->name, account->size), found);
+	KEYED_FIND(&accounts->keyed, accounts->all, account->name, account->size, found);
 	if (found) {
 		memory_free(account);
 		found->clients++;
 		return found;
 	}
-	HASH_ADD_KEYPTR_BYHASHVALUE(hh, accounts->all, account->name, account->size,
-		keyed_hash(&accounts->keyed, account->name, account->size), account);
-	if (!account->hh.tbl) {
-		memory_free(account);
+	KEYED_ADD(&accounts->keyed, accounts->all, account->name, account->size, account);
+	if (!account)
 		return NULL;
-	}
 	account->clients = 1;
 	return account;
 }
@@ -128,8 +125,7 @@ static struct tenure *find(
 {
 	struct tenure *tenure, wanted = {.key = {account, overlay}};
 
-	HASH_FIND_BYHASHVALUE(hh, accounts->tenures, &wanted.key, sizeof wanted.key,
-		keyed_hash(&accounts->keyed, &wanted.key, sizeof wanted.key), tenure);
+	KEYED_FIND(&accounts->keyed, accounts->tenures, &wanted.key, sizeof wanted.key, tenure);
 	return tenure;
 }
 
@@ -156,12 +152,9 @@ void accounts_hold(struct accounts *accounts, struct account *account, const voi
 	tenure->key.account = account;
 	tenure->key.overlay = overlay;
 	tenure->reasons = 1;
-	HASH_ADD_KEYPTR_BYHASHVALUE(hh, accounts->tenures, &tenure->key, sizeof tenure->key,
-		keyed_hash(&accounts->keyed, &tenure->key, sizeof tenure->key), tenure);
-	if (!tenure->hh.tbl) {
-		memory_free(tenure);
+	KEYED_ADD(&accounts->keyed, accounts->tenures, &tenure->key, sizeof tenure->key, tenure);
+	if (!tenure)
 		return;
-	}
 	account->overlays++;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* What all versions of Mosquitto have in common, and which one this is. */
+/* What all versions of Mosquitto have in common, and which version the broker is. */
 #include "broker_kind.h"
 
 #include <mosquitto/broker.h>
@@ -21,7 +21,7 @@ static int on_nothing(int event, void *data, void *userdata)
 	return MOSQ_ERR_SUCCESS;
 }
 
-/* An event that 2.0 does not know tells the versions apart. */
+/* Tells whether the broker knows the event of subscriptions, which Mosquitto 2.0 does not. */
 static bool knows_subscribe(void *identifier)
 {
 	if (mosquitto_callback_register(identifier, MOSQ_EVT_SUBSCRIBE, on_nothing, NULL, NULL) !=
@@ -45,9 +45,54 @@ void broker_end(void)
 	kind->end();
 }
 
+static struct {
+	void (*handle)(void *context, const char *client, const char *user, const void *payload,
+		size_t size);
+	void *context;
+	void *identifier; /* NULL: nothing is registered */
+	const char *topic;
+} control;
+
+/* Hands on what a client sends to the topic of broker_control. Never returns an error, which would
+ * end the client's connection. */
+static int on_control(int event, void *data, void *userdata)
+{
+	const struct mosquitto_evt_control *evt = data;
+	const char *client = mosquitto_client_id(evt->client);
+
+	if (client)
+		control.handle(control.context, client, mosquitto_client_username(evt->client),
+			evt->payload, evt->payloadlen);
+	return MOSQ_ERR_SUCCESS;
+}
+
+int broker_control(void *identifier, const char *topic)
+{
+	int status =
+		mosquitto_callback_register(identifier, MOSQ_EVT_CONTROL, on_control, topic, NULL);
+
+	if (status == MOSQ_ERR_SUCCESS) {
+		control.identifier = identifier;
+		control.topic = topic;
+	}
+	return status;
+}
+
 int broker_register(void *identifier, const struct broker_events *events, void *context)
 {
+	control.handle = events->control;
+	control.context = context;
 	return kind->register_events(identifier, events, context);
+}
+
+void broker_unregister(void)
+{
+	if (control.identifier)
+		mosquitto_callback_unregister(
+			control.identifier, MOSQ_EVT_CONTROL, on_control, control.topic);
+	control.identifier = NULL;
+	if (kind->unregister_events)
+		kind->unregister_events();
 }
 
 bool broker_may_outlive(const struct mosquitto *client)
@@ -87,6 +132,12 @@ bool broker_retain(const char *topic, const void *payload, size_t size)
 	       MOSQ_ERR_SUCCESS;
 }
 
+bool broker_answer(const char *client, const char *topic, const void *payload, size_t size)
+{
+	return mosquitto_broker_publish_copy(client, topic, (int)size, payload, 1, false, NULL) ==
+	       MOSQ_ERR_SUCCESS;
+}
+
 bool broker_wants_turn(bool published)
 {
 	return kind->wants_turn(published);
@@ -102,19 +153,25 @@ bool broker_has_session(const char *client)
 	return kind->has_session(client);
 }
 
+enum broker_answer broker_has_subscription(
+	const char *client, const char *filter, struct terms terms)
+{
+	return kind->has_subscription(client, filter, terms);
+}
+
 bool broker_knows(const char *client)
 {
-	return kind->knows(client);
+	return !kind->knows || kind->knows(client);
 }
 
 bool broker_may_read(const char *client, const char *filter, const char *topic)
 {
-	return kind->may_read(client, filter, topic);
+	return !kind->may_read || kind->may_read(client, filter, topic);
 }
 
 bool broker_tells_rights(void)
 {
-	return kind->tells_rights();
+	return kind->tells_rights && kind->tells_rights();
 }
 
 const char *broker_user(const char *client)
@@ -125,6 +182,11 @@ const char *broker_user(const char *client)
 const char *broker_address(const char *client)
 {
 	return kind->address(client);
+}
+
+const char *broker_plugin_version(void)
+{
+	return PLUGIN_VERSION;
 }
 
 const char *broker_persistence_location(void)

@@ -1,25 +1,33 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Mosquitto 2.0, which has no events of subscriptions: what can be seen is seen in ACL_CHECK, the
- * rest is asked for (census.h). What is relied on here was read in 2.0.11 and 2.0.21
- * (src/security.c, plugin.c, loop.c, handle_connect.c, subs.c) and is tried by tests/stock:
+ * The plugin in Mosquitto 2.0, which has no events of subscriptions: what can be seen is seen in
+ * ACL_CHECK, the rest is asked for (census.h). The following, on which this file relies, was read
+ * in 2.0.11 and 2.0.21 (src/security.c, plugin.c, loop.c, handle_connect.c, subs.c) and is tried by
+ * tests/stock:
  *
  * - ACL_CHECK callbacks are called in the order in which they were registered: plugins' in the
- *   order of the configuration, then that of acl_file. The first answer but DEFER counts, and those
- *   behind it are not called. If all defer, it is denied; if there is none, it is allowed. So who
- *   registers one answers for brokers that have none. Here it is two callbacks: 'first' sees
- *   everything and defers, but for the questions, which it keeps from everybody; 'last' is called
- *   when all others have deferred, and allows if there can be no others.
- * - acl_file never defers. But a reload registers it again, behind all others: so 'last' goes away
- *   before that (RELOAD) and comes back behind it (the TICK of the same turn). It never stands
- *   before acl_file. (What a client sends by websockets may be handled between the two, and is
- *   denied then where there is no acl_file.)
+ *   order of the configuration, then that of acl_file. The first answer but DEFER counts, and later
+ *   callbacks are not called. If all callbacks defer, access is denied; if there is no callback,
+ *   access is allowed. So a plugin that registers one also answers for brokers that have none. This
+ *   file registers two: 'first' sees everything and defers, but for the plugin's questions, which
+ *   it keeps from everybody; 'last' is called when all others have deferred, and allows if there
+ *   can be no others.
+ * - acl_file never defers. But a reload registers acl_file again, behind all others: so 'last' is
+ *   taken away before that (RELOAD) and put back behind acl_file (the TICK of the same turn).
+ *   'last' never stands before acl_file. (What a client sends by websockets may be handled between
+ *   the two, and is denied then where there is no acl_file.)
+ * - MESSAGE callbacks are called in the order in which they were registered, too. Each sees what
+ *   those before it have made of the message, and none is called behind one that refuses the
+ *   message. So on_message is registered at the first TICK, when all others are, and anew after a
+ *   reload.
  * - The answer to RELOAD has to be DEFER, or plugins behind this one are not reloaded.
- * - ACL_CHECK of SUBSCRIBE comes before it is done, of each filter; the same is asked again of a
- *   client that another plugin is about to throw out.
- * - DISCONNECT comes for every connection that ends, also for one that has only claimed a client
- *   id, and for the old one when a session goes on in a new one; that has no subscriptions then.
- * - What is published in TICK is looked at by the next turn of the loop before anything else.
+ * - ACL_CHECK of SUBSCRIBE comes for each filter, before the client is subscribed. The same check
+ *   comes again for a client that another plugin is about to throw out.
+ * - DISCONNECT comes for every connection that ends: also for a connection that has only claimed a
+ *   client id, and for the old connection when a session goes on in a new one. The old one has no
+ *   subscriptions then.
+ * - The next turn of the loop looks at what is published in TICK before anything else.
+ * - Callbacks that are still registered when the broker ends are lost to the broker.
  */
 #include "broker_kind.h"
 
@@ -30,18 +38,19 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "../bridge/error.h"
 #include "../bridge/memory.h"
 #include "../bridge/random.h"
 #include "census.h"
+#include "clock.h"
 #include "topic.h"
 
-/* Where packages have Mosquitto keep its database: it does not tell. */
+/* The folder where packages have Mosquitto keep its database. Mosquitto 2.0 does not tell plugins
+ * where the database is. */
 #define PERSISTENCE "/var/lib/mosquitto"
 
-/* A question: mark, secret, number (4 bytes), whether it is the decoy. */
+/* The payload of a question: mark, secret, number (4 bytes), whether it is for the decoy. */
 #define SECRET_SIZE 16
 #define PROBE_SIZE  (BROKER_PROBE_MARK_SIZE + SECRET_SIZE + 5)
 
@@ -51,23 +60,25 @@ static struct {
 	void *context;
 	struct census *census;
 	unsigned char secret[SECRET_SIZE];
-	const struct mosquitto *acting; /* whose event this is */
+	const struct mosquitto *acting; /* the client whose event this is; NULL: none */
 	bool has_last;	 /* the callback 'last' is registered */
-	bool has_others; /* plugins, who may have callbacks of their own */
+	bool hears_last; /* on_message is registered behind all others */
+	bool has_others; /* other plugins are loaded, which may have callbacks */
 	bool awaits;	 /* questions were asked in this turn */
 	bool has_ticked;
 } broker;
 
 /* ---- other plugins ---- */
 
-/* The paths of all objects of this process, each with its zero. */
+/* The paths of all shared objects of this process, each with its closing zero. */
 struct objects {
 	char paths[65536];
 	size_t size;
 	bool too_many;
 };
 
-/* Nothing is opened here: other threads may, and wait for this one. */
+/* Notes the path of a shared object. Opens nothing: other threads may be doing so, and wait for
+ * this one. */
 static int on_object(struct dl_phdr_info *info, size_t info_size, void *context)
 {
 	struct objects *objects = context;
@@ -95,14 +106,15 @@ static bool is_plugin(const char *path)
 	for (size_t i = 0; !found && i < sizeof names / sizeof names[0]; i++) {
 		void *function = dlsym(handle, names[i]);
 
-		/* Not one of a library that it is linked with. */
+		/* The function must not be that of a library with which the object is linked. */
 		found = function && dladdr(function, &info) && strcmp(info.dli_fname, path) == 0;
 	}
 	dlclose(handle);
 	return found;
 }
 
-/* Whether another plugin is loaded; writes its path, or why that is taken for granted. */
+/* Tells whether another plugin is loaded, and writes its path; where that cannot be told, returns
+ * true and writes why. */
 static bool finds_other_plugin(char *out, size_t out_size)
 {
 	struct objects *objects = memory_zalloc(sizeof *objects);
@@ -168,7 +180,7 @@ static void ask(void *context, const char *topic, unsigned number, bool decoy)
 static void tell_subscribed(
 	void *context, const char *client, const char *filter, uint8_t qos, bool lasting)
 {
-	broker.events.subscribed(broker.context, client, filter, qos, lasting);
+	broker.events.subscribed(broker.context, client, filter, terms_of_qos(qos), lasting);
 }
 
 static void tell_unsubscribed(void *context, const char *client, const char *filter)
@@ -222,10 +234,12 @@ static void on_subscribe(const struct mosquitto_evt_acl_check *check)
 	if (!who.id)
 		return;
 	broker.acting = check->client;
-	/* What the census cannot follow is said by who asks for it. */
+	/* A filter that the census cannot follow is passed on at once: who takes the event says
+	 * what is wrong. */
 	if (topic_parse(check->topic, &topic) != TOPIC_OVERLAY ||
 		census_subscribes(broker.census, &who, check->topic, qos) != ERROR_NONE)
-		broker.events.subscribed(broker.context, who.id, check->topic, qos, who.lasting);
+		broker.events.subscribed(broker.context, who.id, check->topic, terms_of_qos(qos),
+			who.lasting);
 	broker.acting = NULL;
 }
 
@@ -242,8 +256,9 @@ static bool is_below_prefix(const char *topic)
 	return strncmp(topic, TOPIC_PREFIX, sizeof TOPIC_PREFIX - 1) == 0;
 }
 
-/* Whether the client may have it is for others to decide, but that it comes to that is what is to
- * be known: the message is released. */
+/* Hears that a message is on its way to a client. Whether the client may have the message is for
+ * other callbacks to decide; that the question comes up shows that the broker has released the
+ * message. */
 static void on_read(const struct mosquitto_evt_acl_check *check)
 {
 	const char *client = mosquitto_client_id(check->client);
@@ -282,12 +297,21 @@ static int last(int event, void *data, void *userdata)
 	return broker.has_others ? MOSQ_ERR_PLUGIN_DEFER : MOSQ_ERR_SUCCESS;
 }
 
-/* Without it everything is denied: it is tried again at the next tick. */
+/* Registers 'last', without which everything is denied: if that fails, the next tick tries
+ * again. */
 static void put_last(void)
 {
 	broker.has_last = broker.has_last ||
 			  mosquitto_callback_register(broker.identifier, MOSQ_EVT_ACL_CHECK, last,
 				  NULL, NULL) == MOSQ_ERR_SUCCESS;
+}
+
+static void drop_last(void)
+{
+	if (broker.has_last)
+		mosquitto_callback_unregister(
+			broker.identifier, MOSQ_EVT_ACL_CHECK, last, NULL);
+	broker.has_last = false;
 }
 
 static void look_for_others(void)
@@ -341,36 +365,36 @@ static int on_message(int event, void *data, void *userdata)
 	broker.acting = evt->client;
 	verdict = broker.events.message(broker.context, &message);
 	broker.acting = NULL;
-	/* Anything else ends the connection. */
+	/* Any other result ends the connection. */
 	return verdict == BROKER_CARRY_ON ? MOSQ_ERR_SUCCESS : MOSQ_ERR_ACL_DENIED;
 }
 
 static int on_reload(int event, void *data, void *userdata)
 {
-	if (broker.has_last)
-		mosquitto_callback_unregister(
-			broker.identifier, MOSQ_EVT_ACL_CHECK, last, NULL);
-	broker.has_last = false;
+	drop_last();
+	broker.hears_last = false; /* others may have begun anew */
 	broker.events.reloaded(broker.context);
 	return MOSQ_ERR_PLUGIN_DEFER;
 }
 
-static uint64_t now_ns(void)
+static void hear_last(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+	if (broker.hears_last)
+		return;
+	mosquitto_callback_unregister(broker.identifier, MOSQ_EVT_MESSAGE, on_message, NULL);
+	broker.hears_last = mosquitto_callback_register(broker.identifier, MOSQ_EVT_MESSAGE,
+				    on_message, NULL, NULL) == MOSQ_ERR_SUCCESS;
 }
 
 static int on_tick(int event, void *data, void *userdata)
 {
 	if (!broker.has_ticked)
-		look_for_others(); /* all are there now */
+		look_for_others(); /* all plugins are there now */
 	broker.has_ticked = true;
 	put_last();
-	broker.awaits = census_tick(broker.census, now_ns());
-	/* The others are promised that all sessions are back by the first one. */
+	hear_last();
+	broker.awaits = census_tick(broker.census, clock_now_ns());
+	/* The rest of plugin/ is promised that all sessions are back by its first tick. */
 	if (!census_is_restoring(broker.census))
 		broker.events.tick(broker.context);
 	return MOSQ_ERR_SUCCESS;
@@ -378,8 +402,9 @@ static int on_tick(int event, void *data, void *userdata)
 
 /* ---- beginning and end ---- */
 
-/* What the broker hands to a plugin's entry point (struct mosquitto_plugin_id_t) begins with the
- * listener that it serves; NULL: all. */
+/* Tells whether the plugin serves one listener only. What the broker hands to a plugin's entry
+ * point (struct mosquitto_plugin_id_t) begins with the listener that the plugin serves; NULL:
+ * all. */
 static bool serves_one_listener(const void *identifier)
 {
 	const void *listener;
@@ -430,24 +455,34 @@ static void end(void)
 	broker.census = NULL;
 }
 
+static const struct {
+	int event;
+	MOSQ_FUNC_generic_callback callback;
+} callbacks[] = {
+	{MOSQ_EVT_ACL_CHECK, first},
+	{MOSQ_EVT_DISCONNECT, on_disconnect},
+	{MOSQ_EVT_RELOAD, on_reload},
+	{MOSQ_EVT_TICK, on_tick},
+};
+#define CALLBACKS (sizeof callbacks / sizeof callbacks[0])
+
+static void unregister_events(void)
+{
+	drop_last();
+	mosquitto_callback_unregister(broker.identifier, MOSQ_EVT_MESSAGE, on_message, NULL);
+	for (size_t i = 0; i < CALLBACKS; i++)
+		mosquitto_callback_unregister(
+			broker.identifier, callbacks[i].event, callbacks[i].callback, NULL);
+}
+
 static int register_events(
 	void *identifier, const struct broker_events *events, void *context)
 {
-	static const struct {
-		int event;
-		MOSQ_FUNC_generic_callback callback;
-	} callbacks[] = {
-		{MOSQ_EVT_ACL_CHECK, first},
-		{MOSQ_EVT_DISCONNECT, on_disconnect},
-		{MOSQ_EVT_MESSAGE, on_message},
-		{MOSQ_EVT_RELOAD, on_reload},
-		{MOSQ_EVT_TICK, on_tick},
-	};
 	int status;
 
 	broker.events = *events;
 	broker.context = context;
-	for (size_t i = 0; i < sizeof callbacks / sizeof callbacks[0]; i++) {
+	for (size_t i = 0; i < CALLBACKS; i++) {
 		status = mosquitto_callback_register(
 			identifier, callbacks[i].event, callbacks[i].callback, NULL, NULL);
 		if (status != MOSQ_ERR_SUCCESS)
@@ -468,7 +503,7 @@ static bool wants_turn(bool published)
 
 static void restored(const char *client, const char *filter, uint8_t qos)
 {
-	/* What cannot be followed is not there for has_session. */
+	/* A subscription that cannot be followed is not there for has_session. */
 	census_restored(broker.census, client, filter, qos);
 }
 
@@ -477,19 +512,13 @@ static bool has_session(const char *client)
 	return census_has(broker.census, client);
 }
 
-static bool knows(const char *client)
+static enum broker_answer has_subscription(
+	const char *client, const char *filter, struct terms terms)
 {
-	return true;
-}
-
-static bool may_read(const char *client, const char *filter, const char *topic)
-{
-	return true;
-}
-
-static bool tells_rights(void)
-{
-	return false;
+	/* By the first tick it was asked for. */
+	if (census_has_filter(broker.census, client, filter))
+		return BROKER_YES;
+	return census_is_full(broker.census, client) ? BROKER_DOES_NOT_SAY : BROKER_NO;
 }
 
 static const char *user(const char *client)
@@ -515,12 +544,11 @@ const struct broker_kind broker_20 = {
 	.begin = begin,
 	.end = end,
 	.register_events = register_events,
+	.unregister_events = unregister_events,
 	.wants_turn = wants_turn,
 	.restored = restored,
 	.has_session = has_session,
-	.knows = knows,
-	.may_read = may_read,
-	.tells_rights = tells_rights,
+	.has_subscription = has_subscription,
 	.user = user,
 	.address = address,
 	.persistence_location = persistence_location,

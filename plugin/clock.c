@@ -10,7 +10,7 @@ int64_t clock_step(struct clock *clock, uint64_t monotonic_ns, uint64_t wall_ns)
 	int64_t step = (int64_t)(difference - clock->difference_ns);
 	bool begun = clock->begun;
 
-	/* What is too little for a line is not added up either: that would be a drift. */
+	/* A step that is too small for a line is not added up either: that would be a drift. */
 	clock->begun = true;
 	clock->difference_ns = difference;
 	if (!begun || (step < LEAST_NS && step > -LEAST_NS))

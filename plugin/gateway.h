@@ -8,14 +8,17 @@
 
 #include "broker.h"
 #include "options.h"
+#include "settings.h"
 
 struct gateway;
 
-/* Loads the identity, starts the node and joins the fixed topics. False: one line has
- * been logged. identifier is the plugin's for the broker. */
-bool gateway_start(void *identifier, const struct options *options, struct gateway **out);
+/* Loads the identity, starts the node and joins the fixed topics. Returns false after one line in
+ * the log. identifier is the plugin's for the broker; settings is where options come from, and must
+ * outlive the gateway. */
+bool gateway_start(void *identifier, struct settings *settings, const struct options *options,
+	struct gateway **out);
 
-/* Leaves every overlay and ends the node; at most a second and a little. */
+/* Leaves every overlay and ends the node; takes at most a second and a little. */
 void gateway_stop(struct gateway *gateway);
 
 #endif

@@ -6,23 +6,25 @@
 #include "../bridge/bytes/reader.h"
 #include "../bridge/bytes/writer.h"
 #include "../bridge/error.h"
-#include "../bridge/keyed.h"
+#include "../bridge/keyed_table.h"
 #include "../bridge/memory.h"
 #include "../bridge/node.h"
 
-/* More overlays than may be joined; of still more the first stay. */
+/* How many overlays are known: more than may be joined, if max_overlays is not raised. Of still
+ * more the first stay. */
 #define GUARDED 10000
-/* So often it is written down that one was seen again. */
+/* After so many seconds it is written down again that a signed message was seen. */
 #define RENEW_S 3600
 
-/* The key of a record: this, and the topic. (A client id of MQTT is UTF-8.) */
+/* The key of a record: this mark, and the topic. (A client id of MQTT, with which keys of
+ * sessions.h may begin, is UTF-8.) */
 static const uint8_t mark[] = {0xff, 'g'};
 #define KEY_SIZE (sizeof mark + ID_SIZE)
 
 struct guarded {
 	struct id topic;
-	uint64_t seen_s;  /* last */
-	uint64_t saved_s; /* as it is kept */
+	uint64_t seen_s;  /* when the last signed message was seen */
+	uint64_t saved_s; /* seen_s as it is on record */
 	UT_hash_handle hh;
 };
 
@@ -59,8 +61,7 @@ static struct guarded *find(const struct guard *guard, const struct id *topic)
 {
 	struct guarded *guarded;
 
-	HASH_FIND_BYHASHVALUE(hh, guard->all, topic, sizeof *topic,
-		keyed_hash(&guard->keyed, topic, sizeof *topic), guarded);
+	KEYED_FIND(&guard->keyed, guard->all, topic, sizeof *topic, guarded);
 	return guarded;
 }
 
@@ -74,12 +75,8 @@ static struct guarded *find_or_add(struct guard *guard, const struct id *topic)
 	if (!guarded)
 		return NULL;
 	guarded->topic = *topic;
-	HASH_ADD_KEYPTR_BYHASHVALUE(hh, guard->all, &guarded->topic, sizeof guarded->topic,
-		keyed_hash(&guard->keyed, topic, sizeof *topic), guarded);
-	if (guarded->hh.tbl)
-		return guarded;
-	memory_free(guarded);
-	return NULL;
+	KEYED_ADD(&guard->keyed, guard->all, &guarded->topic, sizeof guarded->topic, guarded);
+	return guarded;
 }
 
 static void save(struct guarded *guarded, struct node *node)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 #include "interest.h"
 
+#include <utlist.h>
+
 #include "../bridge/error.h"
 #include "../bridge/memory.h"
 #include "interest_internal.h"
@@ -33,7 +35,8 @@ void interest_free(struct interest *interest)
 
 	if (!interest)
 		return;
-	/* Nothing is forgotten at the end: it is the time to be remembered for. */
+	/* Nothing is taken off the record at the end: the restart that follows is what the record
+	 * is for. */
 	HASH_ITER (hh, interest->clients, client, next_client) {
 		HASH_ITER (hh, client->subscriptions, subscription, next)
 			interest_free_subscription(interest, client, subscription);
@@ -51,16 +54,17 @@ void interest_free(struct interest *interest)
 /* ---- what happens in the broker ---- */
 
 int interest_subscribed(struct interest *interest, const char *client_id, const char *filter,
-	const struct id *topic, uint8_t qos, bool lasting)
+	const struct id *topic, struct terms terms, bool lasting)
 {
 	struct subscription *subscription;
 	struct client *client;
-	uint8_t before;
+	struct terms before;
 	int error = interest_add(
-		interest, client_id, filter, topic, qos, &client, &subscription, &before);
+		interest, client_id, filter, topic, terms, &client, &subscription, &before);
 
 	if (error)
 		return error;
+	interest_confirm(interest, subscription);
 	if (!interest_judge(interest, client, subscription) ||
 		!interest_recount(interest, client, subscription)) {
 		interest_free_unused(interest, client);
@@ -70,29 +74,35 @@ int interest_subscribed(struct interest *interest, const char *client_id, const 
 	if (!lasting)
 		interest_disown(interest, client, subscription);
 	else if (!subscription->denied &&
-		 !(subscription->recorded && before == qos && !subscription->owed))
+		 !(subscription->recorded && terms_equal(before, terms) && !subscription->owed))
 		interest_remember(interest, client, subscription);
 	return ERROR_NONE;
 }
 
 int interest_restore(struct interest *interest, const char *client_id, const char *filter,
-	const struct id *topic, uint8_t qos)
+	const struct id *topic, struct terms terms)
 {
+	struct client *client = interest_find_client(interest, client_id);
+	bool is_back = client && !client->offline;
 	struct subscription *subscription;
-	struct client *client;
-	uint8_t before;
+	struct terms before;
 	int error = interest_add(
-		interest, client_id, filter, topic, qos, &client, &subscription, &before);
+		interest, client_id, filter, topic, terms, &client, &subscription, &before);
 
 	if (error)
 		return error;
 	interest->records += !subscription->recorded;
 	subscription->recorded = true;
 	subscription->lasting = true;
-	if (!client->offline) {
-		client->offline = true;
+	if (!subscription->unconfirmed) {
+		subscription->unconfirmed = true;
+		DL_APPEND2(interest->unconfirmed, subscription, unconfirmed_prev,
+			unconfirmed_next);
+	}
+	if (!is_back && !client->offline) {
 		client->restored = true;
-		interest->offline_clients++;
+		interest->has_restored = true;
+		interest_mark_offline(interest, client, true);
 	}
 	return ERROR_NONE;
 }
@@ -105,7 +115,10 @@ void interest_unsubscribed(struct interest *interest, const char *client_id, con
 
 	if (!subscription)
 		return;
-	interest_forget_subscription(interest, client, subscription);
+	if (client->restored)
+		interest_miss(interest, client, subscription);
+	else
+		interest_give_up(interest, client, subscription);
 	interest_free_unused(interest, client);
 }
 
@@ -113,10 +126,7 @@ static void set_offline(struct interest *interest, struct client *client, bool o
 {
 	struct subscription *subscription, *next;
 
-	if (client->offline != offline) {
-		client->offline = offline;
-		interest->offline_clients += offline ? 1 : (size_t)-1;
-	}
+	interest_mark_offline(interest, client, offline);
 	if (offline)
 		HASH_ITER (hh, client->subscriptions, subscription, next)
 			interest_forget_witness(subscription, client);
@@ -142,6 +152,7 @@ void interest_connected(struct interest *interest, const char *client_id, bool k
 
 	if (!client)
 		return;
+	client->anew = !kept;
 	if (!kept)
 		make_stale(interest, client);
 	client->restored = false;
@@ -151,7 +162,7 @@ void interest_connected(struct interest *interest, const char *client_id, bool k
 	HASH_ITER (hh, client->subscriptions, subscription, next)
 		subscription->gave_way = false;
 	set_offline(interest, client, false);
-	interest_look_at_client(interest, client); /* it may have nothing any more */
+	interest_look_at_client(interest, client); /* the client may have nothing any more */
 }
 
 void interest_offline(struct interest *interest, const char *client_id)
@@ -211,6 +222,16 @@ uint64_t interest_witness(struct interest *interest, const struct id *topic)
 	const struct overlay *overlay = interest_find_overlay(interest, topic);
 
 	return overlay && overlay->witness ? overlay->witness_number : 0;
+}
+
+bool interest_is_confirming(const struct interest *interest)
+{
+	return interest->unconfirmed != NULL;
+}
+
+bool interest_is_settling(const struct interest *interest)
+{
+	return interest->looked_overlays != NULL;
 }
 
 void interest_tick(struct interest *interest, uint64_t now_ns)

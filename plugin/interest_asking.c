@@ -5,12 +5,13 @@
 #include "../bridge/error.h"
 #include "interest_internal.h"
 
-/* How often offline sessions are looked at: leaving is to be seen within a second. */
-#define SESSIONS_NS UINT64_C(250000000)
-/* How often all rights are asked for again, and how many of them at one TICK: what answers may be
- * a long list, or a plugin with a database. */
+/* How often all rights are asked for again, and how many of them at one TICK: for its answer the
+ * broker may go through a long list, or ask a plugin with a database. */
 #define RIGHTS_NS	UINT64_C(60000000000)
 #define RIGHTS_PER_TICK 32
+/* How often rights of clients that are offline are asked for again. There may be very many: one by
+ * one. */
+#define RIGHTS_OFFLINE_NS UINT64_C(600000000000)
 
 /* ---- the record ---- */
 
@@ -22,7 +23,7 @@ void interest_remember(
 	subscription->owed = false;
 	if (subscription->recorded || interest->records < interest->config.max_records)
 		error = interest->actions.remember(interest->actions.context, client->id,
-			subscription->filter, subscription->qos);
+			subscription->filter, subscription->terms);
 	if (error == ERROR_NONE) {
 		interest->records += !subscription->recorded;
 		subscription->recorded = true;
@@ -54,9 +55,8 @@ bool interest_judge(
 	bool denied = !interest->actions.allowed(interest->actions.context, client->id,
 		subscription->filter, &subscription->overlay->topic);
 
-	subscription->asked = interest->round;
-	DL_DELETE2(interest->asked, subscription, asked_prev, asked_next);
-	DL_APPEND2(interest->asked, subscription, asked_prev, asked_next);
+	interest_take_out(interest, subscription);
+	interest_put_last(interest, subscription);
 	if (denied == subscription->denied)
 		return true;
 	if (denied)
@@ -72,7 +72,8 @@ bool interest_judge(
 	subscription->denied = denied;
 	interest->denied += denied ? 1 : (size_t)-1;
 	if (denied) {
-		/* Nor is there a place in the record for what anybody can bring about. */
+		/* Nor does the record have a place for a subscription that anybody can bring
+		 * about. */
 		interest_disown(interest, client, subscription);
 	} else if (subscription->lasting) {
 		subscription->owed = true;
@@ -91,34 +92,52 @@ void interest_judge_all(struct interest *interest, struct client *client)
 
 void interest_rights_changed(struct interest *interest)
 {
-	interest->round++;
+	for (size_t i = 0; i < 2; i++) {
+		interest->asking[i].round++;
+		interest->asking[i].hurried = true;
+	}
 }
 
-/* Rights change without a word to us. */
-void interest_look_at_rights(struct interest *interest, uint64_t now_ns)
+static void ask_some(struct interest *interest, struct asking *asking, size_t most)
 {
 	struct subscription *subscription;
 	struct client *client;
 
-	if (now_ns >= interest->rights_next) {
-		interest->round += interest->rights_next > 0;
-		interest->rights_next = now_ns + RIGHTS_NS;
-	}
-	for (size_t i = 0; i < RIGHTS_PER_TICK; i++) {
-		subscription = interest->asked;
-		if (!subscription || subscription->asked == interest->round)
+	for (size_t i = 0; i < most; i++) {
+		subscription = asking->first;
+		if (!subscription || subscription->asked == asking->round) {
+			asking->hurried = false;
 			break;
+		}
 		client = subscription->client;
 		if (!interest_judge(interest, client, subscription) ||
 			!interest_recount(interest, client, subscription))
-			interest_free_unused(interest, client);
+			client->anew = false;
+		interest_free_unused(interest, client);
 	}
 }
 
-/* ---- sessions and whose they are ---- */
+/* Asks again for some rights, as rights change without a word to us. */
+void interest_look_at_rights(struct interest *interest, uint64_t now_ns)
+{
+	static const uint64_t every[] = {RIGHTS_NS, RIGHTS_OFFLINE_NS};
 
-/* Its overlays are counted for whom it belongs to now: what it subscribes holds nothing until it
- * is counted again, what it has joined by publishing is counted whatever the limit. */
+	for (size_t offline = 0; offline < 2; offline++) {
+		struct asking *asking = &interest->asking[offline];
+
+		if (now_ns >= asking->next) {
+			asking->round += asking->next > 0;
+			asking->next = now_ns + every[offline];
+		}
+		ask_some(interest, asking, offline && !asking->hurried ? 1 : RIGHTS_PER_TICK);
+	}
+}
+
+/* ---- whose they are ---- */
+
+/* Counts the client's overlays for the accounts to which the client belongs now. If these are
+ * others than before, what the client subscribes holds nothing until it is counted again; what the
+ * client has joined by publishing is counted whatever the limit. */
 void interest_change_accounts(struct interest *interest, struct client *client)
 {
 	struct account *now[ACCOUNT_KINDS];
@@ -145,31 +164,7 @@ void interest_change_accounts(struct interest *interest, struct client *client)
 				interest_charge(interest, client, overlay);
 }
 
-/* A session that has expired raises no event; nor does one that the broker has restored,
- * or has not. */
-void interest_look_at_sessions(struct interest *interest, uint64_t now_ns)
-{
-	struct client *client, *next;
-
-	if (interest->offline_clients == 0 || now_ns < interest->sessions_next)
-		return;
-	interest->sessions_next = now_ns + SESSIONS_NS;
-	HASH_ITER (hh, interest->clients, client, next) {
-		if (!client->offline)
-			continue;
-		if (!interest->actions.has_session(interest->actions.context, client->id)) {
-			interest_forget_subscriptions(interest, client);
-		} else if (client->restored) {
-			client->restored = false;
-			interest_change_accounts(interest, client);
-			interest_judge_all(interest, client);
-			interest_recount_all(interest, client);
-			interest_look_at_client(interest, client);
-		}
-	}
-}
-
-/* What is stale is forgotten, what is owed is remembered. */
+/* Forgets subscriptions that are stale, and puts on record those that are owed. */
 void interest_settle_clients(struct interest *interest)
 {
 	struct client *client, *clients = interest->looked_clients;
@@ -180,11 +175,14 @@ void interest_settle_clients(struct interest *interest)
 		DL_DELETE(clients, client);
 		client->looked = false;
 		HASH_ITER (hh, client->subscriptions, subscription, next) {
-			if (subscription->stale)
+			if (subscription->stale && client->anew)
+				interest_give_up(interest, client, subscription);
+			else if (subscription->stale)
 				interest_forget_subscription(interest, client, subscription);
 			else if (subscription->owed)
 				interest_remember(interest, client, subscription);
 		}
+		client->anew = false;
 		interest_free_unused(interest, client);
 	}
 }

@@ -5,7 +5,7 @@
 #include "../bridge/error.h"
 #include "interest_internal.h"
 
-/* ERROR_LIMIT; other errors are tried again at TICK. */
+/* Joins an overlay. Returns 0, ERROR_LIMIT, or another error: then it is tried again at TICK. */
 static int join(struct interest *interest, struct overlay *overlay)
 {
 	int error;
@@ -24,7 +24,7 @@ static int join(struct interest *interest, struct overlay *overlay)
 	return ERROR_NONE;
 }
 
-/* Whether somebody wants signed messages. */
+/* Tells whether somebody wants signed messages of the overlay. */
 static bool is_read(const struct overlay *overlay)
 {
 	for (unsigned view = VIEW_RAW + 1; view < VIEWS; view++)
@@ -55,12 +55,13 @@ static void leave(struct interest *interest, struct overlay *overlay)
 	interest->joined -= overlay->joined;
 	overlay->joined = false;
 	overlay->had_holder = false;
+	overlay->unheld_ns = 0;
 	overlay->linger_until = 0;
 	timers_set(&interest->lingers, &overlay->linger, TIMER_NEVER);
 	interest_unpublish(interest, overlay);
 	overlay->verified = false;
 	if (overlay->subscriptions > 0)
-		return; /* of sessions that are offline: they may come back */
+		return; /* of sessions that are offline: these may come back */
 	HASH_DELETE(hh, interest->overlays, overlay);
 	interest_free_overlay(overlay);
 	if (!interest->overlays)
@@ -82,8 +83,9 @@ static bool is_over(const struct interest *interest, const struct client *client
 	return client->overlays + client->published > interest->config.max_overlays_per_client;
 }
 
-/* Whether only clients that are offline have the overlay held; of an account's holds, if one is
- * given. 0: no; else how many overlays the one of them has that has the fewest. */
+/* Tells whether only clients that are offline have the overlay held; if an account is given, of the
+ * clients of that account. Returns 0 if not; else how many overlays that client among them has that
+ * has the fewest. */
 static size_t spare(const struct overlay *overlay, const struct account *account)
 {
 	const struct subscription *subscription;
@@ -104,11 +106,12 @@ static size_t spare(const struct overlay *overlay, const struct account *account
 	return fewest == SIZE_MAX ? 0 : fewest;
 }
 
-/* Makes room for one overlay of a client that is connected: in all, or of an account. */
+/* Makes room for one overlay of a client that is connected: in all, or of an account. Clients that
+ * are offline give way. Returns false if none can. */
 static bool give_way(struct interest *interest, const struct account *account)
 {
 	struct overlay *overlay, *next, *found = NULL;
-	struct subscription *subscription;
+	struct subscription *subscription, *next_one;
 	size_t most = 0, has;
 
 	if (interest->offline_clients == 0)
@@ -122,7 +125,7 @@ static bool give_way(struct interest *interest, const struct account *account)
 	}
 	if (!found)
 		return false;
-	DL_FOREACH (found->all, subscription) {
+	DL_FOREACH_SAFE (found->all, subscription, next_one) {
 		if (!subscription->holds || (account && !belongs(subscription->client, account)))
 			continue;
 		subscription->gave_way = true;
@@ -135,7 +138,7 @@ static bool give_way(struct interest *interest, const struct account *account)
 	return true;
 }
 
-/* Whether a limit keeps the client from holding that overlay, as things are. */
+/* Tells whether a limit keeps the client from holding that overlay, as things are. */
 static bool is_short(
 	const struct interest *interest, const struct client *client, const struct overlay *overlay)
 {
@@ -145,8 +148,9 @@ static bool is_short(
 	return !overlay->joined && interest->joined >= interest->config.max_overlays;
 }
 
-/* What is held by nobody any more, or by sessions that are gone, is left at TICK, as somebody may
- * take it up again: not while another one needs its place. It is on the lists for TICK. */
+/* Leaves at once what nobody holds any more, or only sessions that are gone. Such overlays are left
+ * at TICK, as somebody may take them up again; but not while another one, wanted, needs the place.
+ * They are on the lists for TICK. */
 static void leave_early(struct interest *interest, const struct overlay *wanted)
 {
 	struct overlay *overlay, *overlays;
@@ -170,7 +174,7 @@ static void leave_early(struct interest *interest, const struct overlay *wanted)
 	}
 }
 
-/* Room for the client's holding that overlay. */
+/* Makes room, if need be, for the client's holding that overlay. Returns false if there is none. */
 static bool has_room(
 	struct interest *interest, const struct client *client, const struct overlay *overlay)
 {
@@ -192,9 +196,11 @@ bool interest_recount(
 	struct interest *interest, struct client *client, struct subscription *subscription)
 {
 	struct overlay *overlay = subscription->overlay;
-	bool waits = subscription->qos >= 1 && !interest->config.offline_leave &&
-		     !subscription->gave_way;
+	enum interest_offline offline = interest->config.offline;
+	bool waits = !subscription->gave_way && (offline == INTEREST_HOLD_ALL ||
+			(offline == INTEREST_HOLD && terms_qos(subscription->terms) >= 1));
 	bool holds = !subscription->stale && !subscription->denied && !client->restored &&
+		     !subscription->unconfirmed &&
 		     (!client->offline || waits);
 	bool over;
 
@@ -208,19 +214,15 @@ bool interest_recount(
 	if (over || !has_room(interest, client, overlay) ||
 		join(interest, overlay) == ERROR_LIMIT) {
 		interest->actions.limited(interest->actions.context, client->id, &overlay->topic);
-		/* Once it is back, others give way to it. */
+		/* Once the client is back, others give way to it. */
 		subscription->gave_way = client->offline && !over;
 		if (subscription->gave_way)
 			return true;
 		interest_forget_subscription(interest, client, subscription);
 		return false;
 	}
-	subscription->holds = true;
-	interest_count_views(subscription, 1);
+	interest_take_hold(interest, subscription);
 	verify(interest, overlay);
-	overlay->holders++;
-	overlay->had_holder = true;
-	interest_charge(interest, client, overlay);
 	interest_unpublish(interest, overlay);
 	return true;
 }
@@ -241,6 +243,16 @@ int interest_fix(struct interest *interest, const struct id *topic)
 		return ERROR_NOMEM;
 	overlay->fixed = true;
 	return join(interest, overlay);
+}
+
+void interest_unfix(struct interest *interest, const struct id *topic)
+{
+	struct overlay *overlay = interest_find_overlay(interest, topic);
+
+	if (!overlay || !overlay->fixed)
+		return;
+	overlay->fixed = false;
+	interest_look_at_overlay(interest, overlay);
 }
 
 /* ---- publishers ---- */
@@ -265,7 +277,8 @@ int interest_published(
 		return ERROR_NOMEM;
 	if (overlay->holders > 0 || overlay->fixed)
 		return ERROR_NONE;
-	if (!overlay->joined) {
+	/* An overlay whose last subscriber is gone would be left for that. */
+	if (!overlay->joined || overlay->had_holder) {
 		client = interest_find_or_add_client(interest, client_id);
 		if (!client)
 			return ERROR_NOMEM;
@@ -275,6 +288,8 @@ int interest_published(
 			interest_free_unused(interest, client);
 			return error;
 		}
+		overlay->had_holder = false;
+		overlay->unheld_ns = 0;
 		overlay->publisher = client;
 		client->published++;
 		interest_charge(interest, client, overlay);
@@ -292,11 +307,12 @@ static bool is_held(const struct overlay *overlay, uint64_t now_ns)
 {
 	if (overlay->fixed || overlay->holders > 0)
 		return true;
-	/* The last subscriber's going ends it, whoever has published lately. */
+	/* The last subscriber's going ends the hold of a publisher, whoever has published
+	 * lately. */
 	return !overlay->had_holder && overlay->linger_until > now_ns;
 }
 
-/* Those whose publisher's time is over. */
+/* Puts the overlays whose publisher's time is over on the list for TICK. */
 void interest_expire_lingers(struct interest *interest, uint64_t now_ns)
 {
 	struct timer *first;
@@ -313,6 +329,16 @@ void interest_expire_lingers(struct interest *interest, uint64_t now_ns)
 	}
 }
 
+/* Tells whether an overlay that nobody holds is to stay for those who may come back. */
+static bool has_grace(const struct interest *interest, struct overlay *overlay, uint64_t now_ns)
+{
+	if (!overlay->joined)
+		return false;
+	if (overlay->unheld_ns == 0)
+		overlay->unheld_ns = now_ns;
+	return now_ns - overlay->unheld_ns < interest->config.grace_ns;
+}
+
 void interest_settle_overlays(struct interest *interest, uint64_t now_ns)
 {
 	struct overlay *overlay, *overlays = interest->looked_overlays;
@@ -321,9 +347,15 @@ void interest_settle_overlays(struct interest *interest, uint64_t now_ns)
 	while ((overlay = overlays)) {
 		DL_DELETE(overlays, overlay);
 		overlay->looked = false;
-		if (!is_held(overlay, now_ns))
-			leave(interest, overlay);
-		else if (join(interest, overlay) != ERROR_NONE)
+		if (!is_held(overlay, now_ns)) {
+			if (has_grace(interest, overlay, now_ns))
+				interest_look_at_overlay(interest, overlay);
+			else
+				leave(interest, overlay);
+			continue;
+		}
+		overlay->unheld_ns = 0;
+		if (join(interest, overlay) != ERROR_NONE)
 			interest_look_at_overlay(interest, overlay);
 		else
 			verify(interest, overlay);

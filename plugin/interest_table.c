@@ -55,7 +55,8 @@ void interest_discharge(
 		accounts_let_go(interest->accounts, client->accounts[i], overlay);
 }
 
-void interest_count_views(const struct subscription *subscription, size_t one)
+/* Counts the views that the subscription is for. one: 1 or (size_t)-1. */
+static void count_views(const struct subscription *subscription, size_t one)
 {
 	struct overlay *overlay = subscription->overlay;
 
@@ -64,15 +65,96 @@ void interest_count_views(const struct subscription *subscription, size_t one)
 			overlay->faces[subscription->by_name][view] += one;
 }
 
+/* Notes whether only sessions that are offline hold the overlay: nothing tells of their end. */
+static void look_after(struct interest *interest, struct overlay *overlay)
+{
+	bool unattended = overlay->holders > 0 && overlay->connected == 0;
+
+	if (unattended == overlay->unattended)
+		return;
+	overlay->unattended = unattended;
+	if (unattended)
+		DL_APPEND2(interest->unattended, overlay, unattended_prev, unattended_next);
+	else
+		DL_DELETE2(interest->unattended, overlay, unattended_prev, unattended_next);
+	interest->unattended_overlays += unattended ? 1 : (size_t)-1;
+}
+
+void interest_take_hold(struct interest *interest, struct subscription *subscription)
+{
+	struct overlay *overlay = subscription->overlay;
+
+	subscription->holds = true;
+	count_views(subscription, 1);
+	overlay->holders++;
+	overlay->connected += !subscription->client->offline;
+	overlay->had_holder = true;
+	overlay->unheld_ns = 0;
+	DL_DELETE(overlay->all, subscription);
+	DL_PREPEND(overlay->all, subscription);
+	interest_charge(interest, subscription->client, overlay);
+	look_after(interest, overlay);
+}
+
 void interest_let_go(struct interest *interest, struct subscription *subscription)
 {
+	struct overlay *overlay = subscription->overlay;
+
 	if (!subscription->holds)
 		return;
 	subscription->holds = false;
-	interest_count_views(subscription, (size_t)-1);
-	subscription->overlay->holders--;
-	interest_discharge(interest, subscription->client, subscription->overlay);
-	interest_look_at_overlay(interest, subscription->overlay);
+	count_views(subscription, (size_t)-1);
+	overlay->holders--;
+	overlay->connected -= !subscription->client->offline;
+	DL_DELETE(overlay->all, subscription);
+	DL_APPEND(overlay->all, subscription);
+	interest_discharge(interest, subscription->client, overlay);
+	look_after(interest, overlay);
+	interest_look_at_overlay(interest, overlay);
+}
+
+void interest_put_last(struct interest *interest, struct subscription *subscription)
+{
+	struct asking *asking = &interest->asking[subscription->client->offline];
+
+	subscription->asked = asking->round;
+	DL_APPEND2(asking->first, subscription, asked_prev, asked_next);
+}
+
+void interest_take_out(struct interest *interest, struct subscription *subscription)
+{
+	struct asking *asking = &interest->asking[subscription->client->offline];
+
+	DL_DELETE2(asking->first, subscription, asked_prev, asked_next);
+}
+
+void interest_mark_offline(struct interest *interest, struct client *client, bool offline)
+{
+	struct subscription *subscription, *next;
+
+	if (client->offline == offline)
+		return;
+	HASH_ITER (hh, client->subscriptions, subscription, next)
+		interest_take_out(interest, subscription);
+	client->offline = offline;
+	client->seen_ns = 0;
+	interest->offline_clients += offline ? 1 : (size_t)-1;
+	if (offline)
+		DL_APPEND2(interest->offline, client, offline_prev, offline_next);
+	else
+		DL_DELETE2(interest->offline, client, offline_prev, offline_next);
+	HASH_ITER (hh, client->subscriptions, subscription, next) {
+		interest_put_last(interest, subscription);
+		if (!subscription->holds)
+			continue;
+		subscription->overlay->connected += offline ? (size_t)-1 : 1;
+		look_after(interest, subscription->overlay);
+	}
+}
+
+void interest_end_grace(struct overlay *overlay)
+{
+	overlay->unheld_ns = 1;
 }
 
 void interest_unpublish(struct interest *interest, struct overlay *overlay)
@@ -81,19 +163,28 @@ void interest_unpublish(struct interest *interest, struct overlay *overlay)
 		return;
 	interest_discharge(interest, overlay->publisher, overlay);
 	overlay->publisher->published--;
-	interest_look_at_client(interest, overlay->publisher); /* it may have nothing else here */
+	interest_look_at_client(interest, overlay->publisher); /* the client may have no other */
 	overlay->publisher = NULL;
 }
 
 /* ---- what goes ---- */
 
+void interest_confirm(struct interest *interest, struct subscription *subscription)
+{
+	if (!subscription->unconfirmed)
+		return;
+	subscription->unconfirmed = false;
+	DL_DELETE2(interest->unconfirmed, subscription, unconfirmed_prev, unconfirmed_next);
+}
+
 void interest_free_subscription(
 	struct interest *interest, struct client *client, struct subscription *subscription)
 {
+	interest_confirm(interest, subscription);
 	interest_let_go(interest, subscription);
 	subscription->overlay->subscriptions--;
 	DL_DELETE(subscription->overlay->all, subscription);
-	DL_DELETE2(interest->asked, subscription, asked_prev, asked_next);
+	interest_take_out(interest, subscription);
 	interest_forget_witness(subscription, client);
 	HASH_DELETE(hh, client->subscriptions, subscription);
 	if (!subscription->stale && !subscription->denied &&
@@ -114,6 +205,15 @@ void interest_forget_subscription(
 	interest_free_subscription(interest, client, subscription);
 }
 
+void interest_give_up(
+	struct interest *interest, struct client *client, struct subscription *subscription)
+{
+	if (subscription->recorded)
+		interest->actions.give_up(interest->actions.context, client->id,
+			subscription->filter, subscription->terms);
+	interest_free_subscription(interest, client, subscription);
+}
+
 void interest_free_client(struct interest *interest, struct client *client)
 {
 	struct overlay *overlay, *next;
@@ -122,8 +222,7 @@ void interest_free_client(struct interest *interest, struct client *client)
 		HASH_ITER (hh, interest->overlays, overlay, next)
 			if (overlay->publisher == client)
 				overlay->publisher = NULL;
-	if (client->offline)
-		interest->offline_clients--;
+	interest_mark_offline(interest, client, false);
 	if (client->looked)
 		DL_DELETE(interest->looked_clients, client);
 	for (size_t i = 0; i < ACCOUNT_KINDS; i++)
@@ -159,8 +258,7 @@ struct overlay *interest_find_overlay(struct interest *interest, const struct id
 {
 	struct overlay *overlay;
 
-	HASH_FIND_BYHASHVALUE(hh, interest->overlays, topic, sizeof *topic,
-		keyed_hash(&interest->keyed, topic, sizeof *topic), overlay);
+	KEYED_FIND(&interest->keyed, interest->overlays, topic, sizeof *topic, overlay);
 	return overlay;
 }
 
@@ -176,13 +274,11 @@ struct overlay *interest_find_or_add_overlay(struct interest *interest, const st
 	if (!overlay)
 		return NULL;
 	overlay->topic = *topic;
-	HASH_ADD_KEYPTR_BYHASHVALUE(hh, interest->overlays, &overlay->topic, sizeof overlay->topic,
-		keyed_hash(&interest->keyed, topic, sizeof *topic), overlay);
-	if (!overlay->hh.tbl) {
-		memory_free(overlay);
+	KEYED_ADD(&interest->keyed, interest->overlays, &overlay->topic, sizeof overlay->topic,
+		overlay);
+	if (!overlay)
 		return NULL;
-	}
-	/* Whatever becomes of what it was made for, TICK looks at it. */
+	/* Whatever becomes of what the overlay was made for, TICK looks at it. */
 	interest_look_at_overlay(interest, overlay);
 	return overlay;
 }
@@ -192,8 +288,7 @@ struct client *interest_find_client(struct interest *interest, const char *id)
 	struct client *client;
 	size_t size = strlen(id);
 
-	HASH_FIND_BYHASHVALUE(
-		hh, interest->clients, id, size, keyed_hash(&interest->keyed, id, size), client);
+	KEYED_FIND(&interest->keyed, interest->clients, id, size, client);
 	return client;
 }
 
@@ -217,12 +312,9 @@ struct client *interest_find_or_add_client(struct interest *interest, const char
 	if (!client)
 		return NULL;
 	memcpy(client->id, id, size + 1);
-	HASH_ADD_KEYPTR_BYHASHVALUE(hh, interest->clients, client->id, size,
-		keyed_hash(&interest->keyed, id, size), client);
-	if (!client->hh.tbl) {
-		memory_free(client);
+	KEYED_ADD(&interest->keyed, interest->clients, client->id, size, client);
+	if (!client)
 		return NULL;
-	}
 	interest_take_accounts(interest, id, client->accounts);
 	return client;
 }
@@ -233,12 +325,11 @@ struct subscription *interest_find_subscription(
 	struct subscription *subscription;
 	size_t size = strlen(filter);
 
-	HASH_FIND_BYHASHVALUE(hh, client->subscriptions, filter, size,
-		keyed_hash(&interest->keyed, filter, size), subscription);
+	KEYED_FIND(&interest->keyed, client->subscriptions, filter, size, subscription);
 	return subscription;
 }
 
-/* What the filter says of views, and what the overlay is called. */
+/* Notes which views the filter is for, and what the overlay is called. */
 static void note_views(struct subscription *subscription)
 {
 	struct overlay *overlay = subscription->overlay;
@@ -258,7 +349,8 @@ static void note_views(struct subscription *subscription)
 	overlay->name_size = topic.name_size;
 }
 
-/* Not counted yet, as if it were a stale one. */
+/* Adds a subscription, which is not counted yet, as if it were a stale one. Returns NULL without
+ * memory. */
 static struct subscription *add_subscription(struct interest *interest, struct client *client,
 	const char *filter, struct overlay *overlay)
 {
@@ -271,23 +363,20 @@ static struct subscription *add_subscription(struct interest *interest, struct c
 	subscription->overlay = overlay;
 	subscription->client = client;
 	subscription->stale = true;
-	subscription->asked = interest->round;
-	HASH_ADD_KEYPTR_BYHASHVALUE(hh, client->subscriptions, subscription->filter, size,
-		keyed_hash(&interest->keyed, filter, size), subscription);
-	if (!subscription->hh.tbl) {
-		memory_free(subscription);
+	KEYED_ADD(&interest->keyed, client->subscriptions, subscription->filter, size,
+		subscription);
+	if (!subscription)
 		return NULL;
-	}
 	note_views(subscription);
 	overlay->subscriptions++;
 	DL_APPEND(overlay->all, subscription);
-	DL_APPEND2(interest->asked, subscription, asked_prev, asked_next);
+	interest_put_last(interest, subscription);
 	return subscription;
 }
 
 int interest_add(struct interest *interest, const char *client_id, const char *filter,
-	const struct id *topic, uint8_t qos, struct client **client,
-	struct subscription **subscription, uint8_t *before)
+	const struct id *topic, struct terms terms, struct client **client,
+	struct subscription **subscription, struct terms *before)
 {
 	struct overlay *overlay = interest_find_or_add_overlay(interest, topic);
 
@@ -311,8 +400,8 @@ int interest_add(struct interest *interest, const char *client_id, const char *f
 		interest_unpublish(interest, overlay);
 	(*client)->overlays +=
 		!(*subscription)->denied && !interest_subscribes(*client, overlay, NULL);
-	*before = (*subscription)->qos;
-	(*subscription)->qos = qos;
+	*before = (*subscription)->terms;
+	(*subscription)->terms = terms;
 	(*subscription)->stale = false;
 	return ERROR_NONE;
 }

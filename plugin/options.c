@@ -14,10 +14,10 @@ struct option {
 	const char *key;
 	bool repeatable;
 	const char *accepted;
-	/* For those that are a number in a range. */
+	/* For options that are a number in a range. */
 	size_t offset;
 	uint64_t least, most, otherwise;
-	/* For the others. */
+	/* For other options; NULL for a number. */
 	bool (*parse)(struct options *options, const char *value);
 };
 
@@ -55,7 +55,7 @@ static bool parse_bind(struct options *options, const char *value)
 
 	if (options->binds_count == OPTIONS_BINDS || address_parse(value, &address) != ERROR_NONE)
 		return false;
-	/* Port 0 is another one each time. */
+	/* Port 0 stands for another port each time. */
 	for (size_t i = 0; i < options->binds_count && address.port != 0; i++)
 		if (address_compare(&options->binds[i], &address) == 0)
 			return false;
@@ -64,7 +64,8 @@ static bool parse_bind(struct options *options, const char *value)
 	return true;
 }
 
-/* The characters of a name or an IPv4 address; of an IPv6 address within []. */
+/* Tells whether a text has only the characters of a name or an IPv4 address; v6: whether it is an
+ * IPv6 address, which stood within []. */
 static bool is_host(const char *host, bool v6)
 {
 	unsigned char ip[16];
@@ -75,7 +76,7 @@ static bool is_host(const char *host, bool v6)
 				  "-._")];
 }
 
-/* "host:port" or "[v6]:port" up to end; no port 0. */
+/* Parses "host:port" or "[v6]:port" up to end; takes no port 0. */
 static bool parse_host(struct node_host *host, const char *text, const char *end)
 {
 	const char *colon = NULL, *from = text, *to;
@@ -122,7 +123,8 @@ static bool has_relay(const struct relay_url *relays, size_t count, const struct
 	return false;
 }
 
-/* Each once. */
+/* Adds a relay to a list. Returns false if it is no relay's URL, if the relay is there already, or
+ * if there are as many as there may be. */
 static bool add_relay(
 	struct relay_url *relays, size_t *count, size_t most, const char *text, size_t size)
 {
@@ -135,7 +137,7 @@ static bool add_relay(
 	return true;
 }
 
-/* One place of a peer's, up to end. */
+/* Parses one place of a peer, up to end: a host with its port, or a relay's URL. */
 static bool parse_place(struct node_peer *peer, const char *text, const char *end)
 {
 	size_t size = (size_t)(end - text);
@@ -147,7 +149,8 @@ static bool parse_place(struct node_peer *peer, const char *text, const char *en
 	       parse_host(&peer->hosts[peer->hosts_count++], text, end);
 }
 
-/* "<node id>@<place>[,...]", each a host with its port or a relay's URL; no node twice. */
+/* Appends a peer: "<node id>@<place>[,...]", each place a host with its port or a relay's URL.
+ * Takes no node twice. */
 static bool append_peer(struct node_peer **peers, size_t *count, const char *value)
 {
 	struct node_peer peer = {0}, *grown;
@@ -170,6 +173,18 @@ static bool append_peer(struct node_peer **peers, size_t *count, const char *val
 		return false;
 	*peers = grown;
 	grown[(*count)++] = peer;
+	return true;
+}
+
+bool options_parse_peer(const char *text, struct node_peer *out)
+{
+	struct node_peer *peers = NULL;
+	size_t count = 0;
+
+	if (!append_peer(&peers, &count, text))
+		return false;
+	*out = peers[0];
+	memory_free(peers);
 	return true;
 }
 
@@ -268,35 +283,78 @@ static bool parse_relay_ca(struct options *options, const char *value)
 	return parse_path(options->relay_ca, value);
 }
 
+static bool parse_qlog_dir(struct options *options, const char *value)
+{
+	return parse_path(options->qlog_dir, value);
+}
+
+static bool parse_keylog_file(struct options *options, const char *value)
+{
+	return parse_path(options->keylog_file, value);
+}
+
 static bool parse_relay_dial(struct options *options, const char *value)
 {
 	options->relay_any = strcmp(value, "any") == 0;
 	return options->relay_any || strcmp(value, "known") == 0;
 }
 
-static bool parse_log_level(struct options *options, const char *value)
-{
-	static const char *const names[] = {
-		[BROKER_DEBUG] = "debug",
-		[BROKER_INFO] = "information",
-		[BROKER_NOTICE] = "notice",
-		[BROKER_WARNING] = "warning",
-		[BROKER_ERROR] = "error",
-	};
+static const char *const levels[] = {
+	[BROKER_DEBUG] = "debug",
+	[BROKER_INFO] = "information",
+	[BROKER_NOTICE] = "notice",
+	[BROKER_WARNING] = "warning",
+	[BROKER_ERROR] = "error",
+};
 
-	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-		if (strcmp(value, names[i]) == 0) {
-			options->log_level = (enum broker_level)i;
+bool options_parse_level(const char *word, enum broker_level *out)
+{
+	for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++) {
+		if (strcmp(word, levels[i]) == 0) {
+			*out = (enum broker_level)i;
 			return true;
 		}
 	}
 	return false;
 }
 
+const char *options_level_word(enum broker_level level)
+{
+	return levels[level];
+}
+
+static bool parse_log_level(struct options *options, const char *value)
+{
+	options->log_level_given = true;
+	return options_parse_level(value, &options->log_level);
+}
+
+static bool parse_control(struct options *options, const char *value)
+{
+	options->control = strcmp(value, "true") == 0;
+	return options->control || strcmp(value, "false") == 0;
+}
+
+static bool parse_config_file(struct options *options, const char *value)
+{
+	return parse_path(options->config_file, value);
+}
+
 static bool parse_offline_sessions(struct options *options, const char *value)
 {
-	options->offline_leave = strcmp(value, "leave") == 0;
-	return options->offline_leave || strcmp(value, "hold") == 0;
+	static const char *const words[] = {
+		[INTEREST_HOLD] = "hold",
+		[INTEREST_HOLD_ALL] = "all",
+		[INTEREST_LEAVE] = "leave",
+	};
+
+	for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+		if (strcmp(value, words[i]) != 0)
+			continue;
+		options->offline_sessions = (enum interest_offline)i;
+		return true;
+	}
+	return false;
 }
 
 static bool parse_json_keys(struct options *options, const char *value)
@@ -311,13 +369,32 @@ static bool parse_raw_among_signed(struct options *options, const char *value)
 	return options->raw_allowed || strcmp(value, "refuse") == 0;
 }
 
+static bool parse_when_full(struct options *options, const char *value)
+{
+	options->full_drops = strcmp(value, "drop") == 0;
+	return options->full_drops || strcmp(value, "wait") == 0;
+}
+
+static bool parse_retain_available(struct options *options, const char *value)
+{
+	static const char *const words[] = {
+		[STATUS_RETAINED_FOUND_OUT] = "auto",
+		[STATUS_RETAINED] = "true",
+		[STATUS_NOT_RETAINED] = "false",
+	};
+
+	for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+		if (strcmp(value, words[i]) == 0) {
+			options->retained = (enum status_retained)i;
+			return true;
+		}
+	}
+	return false;
+}
+
 #define NUMBER(name, least, most, otherwise, unit) \
 	{#name, false, unit " from " #least " to " #most, offsetof(struct options, name), least, \
 		most, otherwise, NULL}
-
-#define PEER_ACCEPTED \
-	"<64 lower-case hex digits>@<host>:<port>[,<host>:<port>...] with at most 8 hosts, an " \
-	"IPv6 address in [], or @<URL of a relay>, alone or in that list, at most 2, each node once"
 
 static const struct option table[] = {
 	{"state_dir", false, "an absolute path of a folder", 0, 0, 0, 0, parse_state_dir},
@@ -325,8 +402,8 @@ static const struct option table[] = {
 	{"network_id", false, "64 lower-case hex digits", 0, 0, 0, 0, parse_network_id},
 	{"bind", true, "<IPv4 address>:<port> or [<IPv6 address>]:<port>, each once, at most 16", 0,
 		0, 0, 0, parse_bind},
-	{"peer", true, PEER_ACCEPTED, 0, 0, 0, 0, parse_peer},
-	{"bootstrap", true, PEER_ACCEPTED, 0, 0, 0, 0, parse_bootstrap},
+	{"peer", true, OPTIONS_PEER, 0, 0, 0, 0, parse_peer},
+	{"bootstrap", true, OPTIONS_PEER, 0, 0, 0, 0, parse_bootstrap},
 	{"mdns", false, "off, passive or active", 0, 0, 0, 0, parse_mdns},
 	{"advertise", true, "<host>:<port>, an IPv6 address in [], each once, at most 8", 0, 0, 0,
 		0, parse_advertise},
@@ -342,11 +419,17 @@ static const struct option table[] = {
 	{"relay_ca", false, "an absolute path", 0, 0, 0, 0, parse_relay_ca},
 	{"relay_dial", false, "known or any", 0, 0, 0, 0, parse_relay_dial},
 	{"topic", true, "64 lower-case hex digits, each topic once", 0, 0, 0, 0, parse_topic},
-	{"log_level", false, "debug, information, notice, warning or error", 0, 0, 0, 0,
-		parse_log_level},
-	{"offline_sessions", false, "hold or leave", 0, 0, 0, 0, parse_offline_sessions},
+	{"log_level", false, OPTIONS_LEVELS, 0, 0, 0, 0, parse_log_level},
+	{"control", false, "true or false", 0, 0, 0, 0, parse_control},
+	{"config_file", false, "an absolute path", 0, 0, 0, 0, parse_config_file},
+	{"offline_sessions", false, "hold, all or leave", 0, 0, 0, 0, parse_offline_sessions},
 	{"json_keys", false, "sorted or written", 0, 0, 0, 0, parse_json_keys},
 	{"raw_among_signed", false, "refuse or allow", 0, 0, 0, 0, parse_raw_among_signed},
+	{"when_full", false, "wait or drop", 0, 0, 0, 0, parse_when_full},
+	{"qlog_dir", false, "an absolute path of a folder", 0, 0, 0, 0, parse_qlog_dir},
+	{"keylog_file", false, "an absolute path", 0, 0, 0, 0, parse_keylog_file},
+	{"retain_available", false, "auto, true or false", 0, 0, 0, 0, parse_retain_available},
+	NUMBER(sys_interval, 0, 3600, 10, "seconds"),
 	NUMBER(signed_rate, 0, 1000000, LIMIT_SIGNED_RATE, "messages per second"),
 	NUMBER(publish_linger, 0, 86400, 30, "seconds"),
 	NUMBER(delivery_qos, 0, 2, 1, "a QoS"),
@@ -426,7 +509,8 @@ static bool parse_one(struct options *options, const struct option_text *text, b
 	return false;
 }
 
-/* Whether the nodes of a key (peer or bootstrap) may be talked to. */
+/* Checks that the nodes of a key (peer or bootstrap) may be talked to. Returns false with a
+ * reason. */
 static bool check_granted(const struct options *options, const char *key,
 	const struct node_peer *peers, size_t count, char reason[OPTIONS_REASON_SIZE])
 {
@@ -453,7 +537,7 @@ static bool check_granted(const struct options *options, const char *key,
 	return true;
 }
 
-/* Options that shut out each other. */
+/* Checks that no options shut out each other. Returns false with a reason. */
 static bool check_access(const struct options *options, char reason[OPTIONS_REASON_SIZE])
 {
 	char id[ID_HEX_SIZE + 1];
@@ -490,7 +574,7 @@ static bool any_has_relay(const struct node_peer *peers, size_t count)
 	return false;
 }
 
-/* What is given for relays that are not. */
+/* Checks that nothing is given for relays where no relay is. Returns false with a reason. */
 static bool check_relays(const struct options *options, char reason[OPTIONS_REASON_SIZE])
 {
 	if (options->relays_count > 0)
@@ -514,7 +598,8 @@ static bool check_relays(const struct options *options, char reason[OPTIONS_REAS
 	return true;
 }
 
-/* No user name and no address has all of them, unless that is wanted. */
+/* Fills in how many overlays one user name and one address may have: not all of them, unless that
+ * is wanted. */
 static void fill_in_shares(struct options *options)
 {
 	uint64_t share = options->max_overlays / 2;

@@ -3,27 +3,43 @@
 
 #include "topic.h"
 
-static enum broker_verdict refuse(struct outbound *outbound, uint64_t now_ns,
-	const struct broker_message *message, enum counter reason, enum remark_kind kind,
-	const char *why, enum broker_verdict verdict)
+/* Counts a message that has come from a client, and below one that was dropped. overlay: NULL if
+ * the message is for none. */
+static void count_in(struct outbound *outbound, const struct id *overlay)
 {
-	struct counters *counters = node_counters(outbound->node);
+	counters_add(node_counters(outbound->node), COUNTER_IN, 1);
+	if (overlay && outbound->overlays)
+		status_overlays_count(outbound->overlays, overlay, STATUS_IN, 1);
+}
 
-	counters_add(counters, COUNTER_IN, 1);
-	counters_add(counters, reason, 1);
+static void count_dropped(struct outbound *outbound, const struct id *overlay, enum counter reason)
+{
+	counters_add(node_counters(outbound->node), reason, 1);
+	if (overlay && outbound->overlays)
+		status_overlays_count(outbound->overlays, overlay, STATUS_DROPPED, 1);
+}
+
+static enum broker_verdict refuse(struct outbound *outbound, uint64_t now_ns,
+	const struct id *overlay, const struct broker_message *message, enum counter reason,
+	enum remark_kind kind, const char *why, enum broker_verdict verdict)
+{
+	count_in(outbound, overlay);
+	count_dropped(outbound, overlay, reason);
 	if (remark_may(outbound->remarks, now_ns, kind))
 		broker_log(BROKER_NOTICE, "refused a message of client %.*s to %.18s: %s",
 			REMARK_CLIENT, message->client, message->topic, why);
 	return verdict;
 }
 
-/* What may be sent again, and whether the broker would know that. */
+/* Tells whether the client may send the message again on another connection, and the broker would
+ * know that (unreleased.h). */
 static bool may_come_again(const struct broker_message *message)
 {
 	return message->qos == 2 && message->lasting;
 }
 
-/* What it is on the overlay: its payload, or (body) what its codec has made of it. */
+/* Publishes on the overlay what the message is there: its payload, or (body) what its codec has
+ * made of the payload. */
 static int publish(struct outbound *outbound, const struct id *overlay,
 	const struct broker_message *message, const struct views_body *body)
 {
@@ -44,13 +60,13 @@ static enum broker_verdict carry(struct outbound *outbound, uint64_t now_ns,
 
 	if (unreleased_knows(outbound->unreleased, message->client, overlay, message->payload,
 		    message->size, witness)) {
-		counters_add(counters, COUNTER_IN, 1);
-		counters_add(counters, COUNTER_DROPPED_RESENT, 1);
+		count_in(outbound, overlay);
+		count_dropped(outbound, overlay, COUNTER_DROPPED_RESENT);
 		return BROKER_CARRY_ON;
 	}
 	error = interest_published(outbound->interest, now_ns, message->client, overlay);
 	if (error == ERROR_LIMIT)
-		return refuse(outbound, now_ns, message, COUNTER_DROPPED_MAX_OVERLAYS,
+		return refuse(outbound, now_ns, overlay, message, COUNTER_DROPPED_MAX_OVERLAYS,
 			REMARK_MAX_OVERLAYS,
 			"over max_overlays or max_overlays_per_client, _user or _address",
 			BROKER_REFUSE_QUOTA);
@@ -58,11 +74,11 @@ static enum broker_verdict carry(struct outbound *outbound, uint64_t now_ns,
 		counters_add(counters, COUNTER_PROPERTIES, 1);
 	if (!error)
 		error = publish(outbound, overlay, message, body);
-	counters_add(counters, COUNTER_IN, 1);
+	count_in(outbound, overlay);
 	if (error == ERROR_FULL)
-		counters_add(counters, COUNTER_DROPPED_MAILBOX, 1);
+		count_dropped(outbound, overlay, COUNTER_DROPPED_MAILBOX);
 	else if (error)
-		counters_add(counters, COUNTER_DROPPED_NO_MEMORY, 1);
+		count_dropped(outbound, overlay, COUNTER_DROPPED_NO_MEMORY);
 	else
 		unreleased_add(outbound->unreleased, message->client, overlay, message->payload,
 			message->size, witness);
@@ -75,10 +91,10 @@ static enum broker_verdict carry_raw(struct outbound *outbound, uint64_t now_ns,
 	const struct topic *topic, const struct broker_message *message)
 {
 	if (message->size > LIMIT_CONTENT)
-		return refuse(outbound, now_ns, message, COUNTER_DROPPED_TOO_LARGE, REMARK_TOO_LARGE,
-			"the payload is larger than 4057 bytes", BROKER_REFUSE_QUOTA);
+		return refuse(outbound, now_ns, &topic->overlay, message, COUNTER_DROPPED_TOO_LARGE,
+			REMARK_TOO_LARGE, "the payload is larger than 4057 bytes", BROKER_REFUSE_QUOTA);
 	if (outbound->guard && guard_holds(outbound->guard, &topic->overlay, wall_s))
-		return refuse(outbound, now_ns, message, COUNTER_DROPPED_RAW, REMARK_GUARD,
+		return refuse(outbound, now_ns, &topic->overlay, message, COUNTER_DROPPED_RAW, REMARK_GUARD,
 			"applications listen on this overlay, and a plain message would make them "
 			"deaf: publish to <this topic>/ephemeral/json, /text, /bytes or /cbor "
 			"(option raw_among_signed)",
@@ -98,15 +114,15 @@ static enum broker_verdict carry_signed(struct outbound *outbound, uint64_t now_
 	case ERROR_NONE:
 		return carry(outbound, now_ns, topic, message, &body);
 	case ERROR_TOO_LARGE:
-		return refuse(outbound, now_ns, message, COUNTER_DROPPED_TOO_LARGE,
+		return refuse(outbound, now_ns, &topic->overlay, message, COUNTER_DROPPED_TOO_LARGE,
 			REMARK_TOO_LARGE, reason, BROKER_REFUSE_QUOTA);
 	case ERROR_NOMEM:
-		counters_add(node_counters(outbound->node), COUNTER_IN, 1);
-		counters_add(node_counters(outbound->node), COUNTER_DROPPED_NO_MEMORY, 1);
+		count_in(outbound, &topic->overlay);
+		count_dropped(outbound, &topic->overlay, COUNTER_DROPPED_NO_MEMORY);
 		return BROKER_CARRY_ON;
 	default:
-		return refuse(outbound, now_ns, message, COUNTER_DROPPED_ENCODING, REMARK_ENCODING,
-			reason, BROKER_REFUSE_NOT_AUTHORISED);
+		return refuse(outbound, now_ns, &topic->overlay, message, COUNTER_DROPPED_ENCODING,
+			REMARK_ENCODING, reason, BROKER_REFUSE_NOT_AUTHORISED);
 	}
 }
 
@@ -118,10 +134,12 @@ enum broker_verdict outbound_message(struct outbound *outbound, uint64_t now_ns,
 
 	switch (topic_parse(message->topic, &topic)) {
 	case TOPIC_FOREIGN:
+		remark_elsewhere(outbound->remarks, REMARK_PUBLISHED_ELSEWHERE, message->client,
+			message->topic);
 		return BROKER_CARRY_ON;
 	case TOPIC_WILDCARD:
 	case TOPIC_MALFORMED:
-		return refuse(outbound, now_ns, message, COUNTER_DROPPED_MALFORMED_TOPIC,
+		return refuse(outbound, now_ns, NULL, message, COUNTER_DROPPED_MALFORMED_TOPIC,
 			REMARK_MALFORMED_TOPIC, "the topic is not " TOPIC_ACCEPTED,
 			BROKER_REFUSE_NOT_AUTHORISED);
 	case TOPIC_OVERLAY:

@@ -12,6 +12,7 @@
 #include "interest.h"
 #include "guard.h"
 #include "remark.h"
+#include "status_overlays.h"
 #include "views.h"
 #include "unreleased.h"
 
@@ -20,6 +21,7 @@ struct outbound {
 	struct interest *interest;
 	struct unreleased *unreleased;
 	struct remarks *remarks;
+	struct status_overlays *overlays; /* NULL: nobody counts by overlay */
 	struct guard *guard; /* NULL: plain messages go out among signed ones too */
 	struct codec_options codecs;
 	uint8_t delivery_qos;

@@ -7,11 +7,13 @@
 
 #include "../bridge/memory.h"
 #include "gateway.h"
+#include "settings.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
 /* A broker has one node: its identity, sockets and topics are not to be shared. */
 static struct gateway *gateway;
+static struct settings *settings;
 
 EXPORT int mosquitto_plugin_version(int count, const int *versions)
 {
@@ -21,34 +23,35 @@ EXPORT int mosquitto_plugin_version(int count, const int *versions)
 	return -1;
 }
 
-static bool has_option(const struct mosquitto_opt *given, int count, const char *key)
-{
-	for (int i = 0; i < count; i++)
-		if (strcmp(given[i].key, key) == 0)
-			return true;
-	return false;
-}
-
-static bool read_options(const struct mosquitto_opt *given, int count, struct options *options)
+static bool take_settings(const struct mosquitto_opt *given, int count)
 {
 	struct option_text *texts = memory_zalloc(((size_t)count + 1) * sizeof *texts);
-	char reason[OPTIONS_REASON_SIZE] = "out of memory";
-	bool good = false;
+	int error = ERROR_NOMEM;
 
 	if (texts) {
 		for (int i = 0; i < count; i++)
 			texts[i] = (struct option_text){given[i].key, given[i].value};
-		good = options_parse(
-			texts, (size_t)count, broker_persistence_location(), options, reason);
+		error = settings_new(
+			texts, (size_t)count, broker_persistence_location(), &settings);
 	}
+	memory_free(texts);
+	if (error)
+		broker_log(BROKER_ERROR, "%s", error_text(error));
+	return !error;
+}
+
+static bool read_options(struct options *options)
+{
+	char reason[OPTIONS_REASON_SIZE], restart[SETTINGS_KEYS_SIZE];
+	bool good = settings_read(settings, options, restart, reason);
+
 	if (!good)
 		broker_log(BROKER_ERROR, "%s", reason);
-	else if (!broker_tells_persistence() && !has_option(given, count, "state_dir"))
+	else if (!broker_tells_persistence() && !settings_has(settings, "state_dir"))
 		broker_log(BROKER_NOTICE,
 			"state_dir is %s: this broker does not tell plugins where its own "
 			"persistence_location is",
 			options->state_dir);
-	memory_free(texts);
 	return good;
 }
 
@@ -59,15 +62,26 @@ static void stop(void)
 	gateway_stop(gateway);
 	broker_end();
 	gateway = NULL;
+	settings_free(settings);
+	settings = NULL;
 }
 
-/* Mosquitto 2.0 ends without a word to the plugins that run when another one cannot start: then
- * what exit takes down is not to be in use by the node's thread. */
+/* Sees to it that exit stops the node. Mosquitto 2.0 ends without a word to the plugins that run
+ * when another one cannot start: then what exit takes down is not to be in use by the node's
+ * thread. */
 static void stop_at_exit(void)
 {
 	static bool is_registered;
 
 	is_registered = is_registered || atexit(stop) == 0;
+}
+
+static void give_up(void)
+{
+	broker_unregister();
+	broker_end();
+	settings_free(settings);
+	settings = NULL;
 }
 
 EXPORT int mosquitto_plugin_init(
@@ -83,23 +97,26 @@ EXPORT int mosquitto_plugin_init(
 	}
 	if (!broker_begin(identifier))
 		return MOSQ_ERR_INVAL;
-	good = read_options(given, count, &options);
+	good = take_settings(given, count) && read_options(&options);
 	if (good) {
 		broker_log_from(options.log_level);
-		good = gateway_start(identifier, &options, &gateway);
+		good = gateway_start(identifier, settings, &options, &gateway);
 	}
 	*userdata = good ? gateway : NULL;
-	if (good)
+	if (good) {
 		stop_at_exit();
-	else
-		broker_end();
+	} else {
+		give_up();
+	}
 	options_clear(&options);
 	return good ? MOSQ_ERR_SUCCESS : MOSQ_ERR_INVAL;
 }
 
 EXPORT int mosquitto_plugin_cleanup(void *userdata, struct mosquitto_opt *given, int count)
 {
-	if (userdata) /* else a second load, or one that has failed */
-		stop();
+	if (!userdata) /* a second load, or one that has failed */
+		return MOSQ_ERR_SUCCESS;
+	broker_unregister();
+	stop();
 	return MOSQ_ERR_SUCCESS;
 }

@@ -20,7 +20,7 @@ static const struct relay_url *plain_relay_of(const struct node_peer *peers, siz
 	return found;
 }
 
-/* What http costs, once. */
+/* Warns, once, of what a relay without TLS (http) costs. */
 static void warn_of_plain_relays(const struct options *options)
 {
 	const struct relay_url *own = plain_relay(options->relays, options->relays_count);

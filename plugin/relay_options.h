@@ -8,8 +8,9 @@
 
 #include "options.h"
 
-/* Reads relay_token_file into token (empty: none is given) and looks at relay_ca; one line in the
- * log if a relay is plain http. False: a line in the log says what is wrong with a file. */
+/* Reads relay_token_file into token (empty: none is given) and looks at relay_ca; writes one line
+ * in the log if a relay is plain http. Returns false if a file is wrong: a line in the log says
+ * what is. */
 bool relay_options_load(const struct options *options, char token[NODE_TOKEN_SIZE]);
 
 #endif

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "../bridge/error.h"
-#include "../bridge/keyed.h"
+#include "../bridge/keyed_table.h"
 #include "../bridge/limits.h"
 #include "../bridge/memory.h"
 #include "topic.h"
@@ -30,12 +30,12 @@ struct client {
 	UT_hash_handle hh;
 };
 
-/* Kept as its hash, to tell a filter that is on record from one that is not. */
+/* A filter, kept as its hash, to tell a filter that is on record from one that is not. */
 struct filter {
 	struct name name; /* BLAKE3(the client's name, filter) */
 	struct client *client;
 	char *text; /* from its row, until it is handed on */
-	uint8_t qos;
+	struct terms terms;
 	bool written; /* its row is there */
 	bool old;     /* a row of the old form is there */
 	UT_hash_handle hh;
@@ -83,17 +83,11 @@ static void name_filter(const struct name *client, const char *filter, struct na
 	blake3_hasher_finalize(&hasher, out->bytes, NAME_SIZE);
 }
 
-static unsigned hash(const struct sessions *sessions, const struct name *name)
-{
-	return keyed_hash(&sessions->keyed, name, sizeof *name);
-}
-
 static struct client *find_client(const struct sessions *sessions, const struct name *name)
 {
 	struct client *client;
 
-	HASH_FIND_BYHASHVALUE(
-		hh, sessions->clients, name, sizeof *name, hash(sessions, name), client);
+	KEYED_FIND(&sessions->keyed, sessions->clients, name, sizeof *name, client);
 	return client;
 }
 
@@ -107,12 +101,8 @@ static struct client *find_or_add_client(struct sessions *sessions, const struct
 	if (!client)
 		return NULL;
 	client->name = *name;
-	HASH_ADD_KEYPTR_BYHASHVALUE(hh, sessions->clients, &client->name, sizeof client->name,
-		hash(sessions, name), client);
-	if (client->hh.tbl)
-		return client;
-	memory_free(client);
-	return NULL;
+	KEYED_ADD(&sessions->keyed, sessions->clients, &client->name, sizeof client->name, client);
+	return client;
 }
 
 static struct filter *find_filter(
@@ -122,8 +112,7 @@ static struct filter *find_filter(
 	struct name name;
 
 	name_filter(&client->name, text, &name);
-	HASH_FIND_BYHASHVALUE(
-		hh, sessions->filters, &name, sizeof name, hash(sessions, &name), filter);
+	KEYED_FIND(&sessions->keyed, sessions->filters, &name, sizeof name, filter);
 	return filter;
 }
 
@@ -138,12 +127,9 @@ static struct filter *find_or_add_filter(
 	if (!filter)
 		return NULL;
 	name_filter(&client->name, text, &filter->name);
-	HASH_ADD_KEYPTR_BYHASHVALUE(hh, sessions->filters, &filter->name, sizeof filter->name,
-		hash(sessions, &filter->name), filter);
-	if (!filter->hh.tbl) {
-		memory_free(filter);
+	KEYED_ADD(&sessions->keyed, sessions->filters, &filter->name, sizeof filter->name, filter);
+	if (!filter)
 		return NULL;
-	}
 	filter->client = client;
 	client->filters++;
 	return filter;
@@ -180,8 +166,8 @@ void sessions_delete(struct sessions *sessions)
 
 /* ---- rows ---- */
 
-/* A deletion that is lost leaves a row that is found at the next start: as one without its other
- * half, or as that of a session that is gone. */
+/* Writes a row, or deletes it (value_size 0). A deletion that is lost leaves a row that is found at
+ * the next start: as one without its other half, or as that of a session that is gone. */
 static int record_row(struct sessions *sessions, const void *key, size_t key_size,
 	const void *value, size_t value_size)
 {
@@ -198,16 +184,17 @@ static int record_client(struct sessions *sessions, const struct client *client,
 }
 
 static int record_filter(struct sessions *sessions, const struct client *client, const char *text,
-	const uint8_t *qos)
+	const struct terms *terms)
 {
-	uint8_t key[LIMIT_RECORD] = {MARK, MARK_FILTER};
+	uint8_t key[LIMIT_RECORD] = {MARK, MARK_FILTER}, value[TERMS_SIZE];
 	size_t size = strlen(text);
 
 	if (size > sizeof key - HEAD_SIZE)
 		return ERROR_TOO_LARGE;
 	memcpy(key + 2, client->name.bytes, NAME_SIZE);
 	memcpy(key + HEAD_SIZE, text, size);
-	return record_row(sessions, key, HEAD_SIZE + size, qos, qos ? 1 : 0);
+	return record_row(sessions, key, HEAD_SIZE + size, value,
+		terms ? terms_write(*terms, value) : 0);
 }
 
 static int forget_old(struct sessions *sessions, const char *id, const char *text)
@@ -222,15 +209,15 @@ static int forget_old(struct sessions *sessions, const char *id, const char *tex
 	return record_row(sessions, key, id_size + text_size, NULL, 0);
 }
 
-/* A client id and a filter may have 65,535 bytes each. */
+/* Tells whether a client id and a filter, which may have 65,535 bytes each, fit into rows. */
 static bool fits(const char *id, const char *text)
 {
 	return HEAD_SIZE + strlen(id) + 1 <= LIMIT_RECORD &&
-	       HEAD_SIZE + strlen(text) + 1 <= LIMIT_RECORD;
+	       HEAD_SIZE + strlen(text) + TERMS_SIZE <= LIMIT_RECORD;
 }
 
 static int write_filter(struct sessions *sessions, struct filter *filter, const char *id,
-	const char *text, uint8_t qos)
+	const char *text, struct terms terms)
 {
 	struct client *client = filter->client;
 	int error = client->written ? ERROR_NONE : record_client(sessions, client, id);
@@ -238,16 +225,16 @@ static int write_filter(struct sessions *sessions, struct filter *filter, const 
 	if (error)
 		return error;
 	client->written = true;
-	error = record_filter(sessions, client, text, &qos);
+	error = record_filter(sessions, client, text, &terms);
 	if (error)
 		return error;
 	filter->written = true;
-	/* Only now: at each moment one of them is there. */
+	/* The old row goes only now: at each moment one of the two is there. */
 	filter->old = filter->old && forget_old(sessions, id, text) != ERROR_NONE;
 	return ERROR_NONE;
 }
 
-/* Unless it has a filter. */
+/* Deletes the row of a client, and forgets the client, unless it has a filter. */
 static void end_client(struct sessions *sessions, struct client *client)
 {
 	if (client->filters > 0)
@@ -258,7 +245,7 @@ static void end_client(struct sessions *sessions, struct client *client)
 }
 
 int sessions_remember(
-	struct sessions *sessions, const char *client_id, const char *text, uint8_t qos)
+	struct sessions *sessions, const char *client_id, const char *text, struct terms terms)
 {
 	struct client *client;
 	struct filter *filter;
@@ -273,7 +260,7 @@ int sessions_remember(
 		return ERROR_NOMEM;
 	filter = find_or_add_filter(sessions, client, text);
 	if (filter) {
-		error = write_filter(sessions, filter, client_id, text, qos);
+		error = write_filter(sessions, filter, client_id, text, terms);
 		if (!filter->written && !filter->old)
 			drop_filter(sessions, filter);
 	}
@@ -302,7 +289,7 @@ void sessions_forget(struct sessions *sessions, const char *client_id, const cha
 
 /* ---- after a restart ---- */
 
-/* A string of its own; NULL: no memory. */
+/* Copies a text to a string of its own; returns NULL without memory. */
 static char *copy_text(const void *text, size_t size)
 {
 	char *copy = memory_alloc(size + 1);
@@ -331,9 +318,10 @@ static void restore_id(struct sessions *sessions, struct client *client, const c
 	sessions->incomplete = sessions->incomplete || !client->id;
 }
 
-/* NULL: it is not taken. A row of the new form is the later one of two. */
+/* Takes a filter from a row; returns NULL if it is not taken. A row of the new form is the later
+ * one of two. */
 static struct filter *restore_filter(struct sessions *sessions, const struct name *client_name,
-	const char *text, uint8_t qos, bool old)
+	const char *text, struct terms terms, bool old)
 {
 	struct client *client = restore_client(sessions, client_name);
 	struct filter *filter = client ? find_filter(sessions, client, text) : NULL;
@@ -351,7 +339,7 @@ static struct filter *restore_filter(struct sessions *sessions, const struct nam
 		return NULL;
 	}
 	if (!old || !filter->written)
-		filter->qos = qos;
+		filter->terms = terms;
 	filter->written = filter->written || !old;
 	filter->old = filter->old || old;
 	return filter;
@@ -387,13 +375,14 @@ static void read_filter(struct sessions *sessions, const struct name *name, cons
 	size_t size, const uint8_t *value, size_t value_size)
 {
 	char copy[LIMIT_RECORD];
+	struct terms terms;
 
-	if (size >= sizeof copy || value_size != 1 || *value > 2 || memchr(text, 0, size))
+	if (size >= sizeof copy || !terms_read(value, value_size, &terms) || memchr(text, 0, size))
 		return;
 	memcpy(copy, text, size);
 	copy[size] = 0;
 	if (is_overlay(copy))
-		restore_filter(sessions, name, copy, *value, false);
+		restore_filter(sessions, name, copy, terms, false);
 }
 
 static void read_old(struct sessions *sessions, const char *id, size_t size, const uint8_t *value,
@@ -409,7 +398,7 @@ static void read_old(struct sessions *sessions, const char *id, size_t size, con
 	if (text >= id + size || text + strlen(text) + 1 != id + size || !is_overlay(text))
 		return;
 	name_client(id, &name);
-	filter = restore_filter(sessions, &name, text, *value, true);
+	filter = restore_filter(sessions, &name, text, terms_of_qos(*value), true);
 	if (filter)
 		restore_id(sessions, filter->client, id);
 }
@@ -439,16 +428,16 @@ static void hand_on(struct sessions *sessions, struct interest *interest, struct
 	const char *id = filter->client->id;
 	struct topic topic;
 
-	/* Without memory it is in the record still, for the next start. */
+	/* Without memory the subscription is in the record still, for the next start. */
 	if (topic_parse(filter->text, &topic) == TOPIC_OVERLAY &&
-		interest_restore(interest, id, filter->text, &topic.overlay, filter->qos) ==
+		interest_restore(interest, id, filter->text, &topic.overlay, filter->terms) ==
 			ERROR_NONE &&
 		sessions->actions.restored)
 		sessions->actions.restored(
-			sessions->actions.context, id, filter->text, filter->qos);
-	/* One that does not fit any more stays as it is until it is forgotten. */
+			sessions->actions.context, id, filter->text, terms_qos(filter->terms));
+	/* A row of the old form that does not fit any more stays as it is until it is forgotten. */
 	if (filter->old && fits(id, filter->text))
-		write_filter(sessions, filter, id, filter->text, filter->qos);
+		write_filter(sessions, filter, id, filter->text, filter->terms);
 	memory_free(filter->text);
 	filter->text = NULL;
 }
@@ -463,7 +452,7 @@ void sessions_restored(struct sessions *sessions, struct interest *interest)
 			hand_on(sessions, interest, filter);
 			continue;
 		}
-		/* Whose other half may be a row that was not taken stays on disk. */
+		/* A row whose other half may be one that was not taken stays on disk. */
 		if (filter->written && !sessions->incomplete)
 			record_filter(sessions, filter->client, filter->text, NULL);
 		drop_filter(sessions, filter);

@@ -22,6 +22,11 @@ static const char *without_share(const char *filter)
 	return group_end ? group_end + 1 : filter;
 }
 
+bool topic_is_shared(const char *filter)
+{
+	return without_share(filter) != filter;
+}
+
 /* One level of a topic. */
 struct level {
 	const char *text;
@@ -56,7 +61,7 @@ static enum topic_kind nothing(const char *text)
 	return strpbrk(text, "+#") ? TOPIC_WILDCARD : TOPIC_MALFORMED;
 }
 
-/* The level of the codec, the last one; 0: it is none. */
+/* Returns the views that the last level, that of the codec, means; 0: it is no codec. */
 static unsigned views_of_codec(const struct level *level)
 {
 	if (!level->is_last)
@@ -69,7 +74,7 @@ static unsigned views_of_codec(const struct level *level)
 	return 0;
 }
 
-/* Of what follows the overlay's level. 0: no view of it. */
+/* Returns the views that what follows the overlay's level means; 0: it is no view. */
 static unsigned views_behind(const struct level *overlay)
 {
 	struct level level, codec;
@@ -128,6 +133,22 @@ enum topic_kind topic_parse(const char *text, struct topic *out)
 	}
 	out->views = is_overlay ? views_behind(&level) : 0;
 	return out->views ? TOPIC_OVERLAY : nothing(text);
+}
+
+const char *topic_elsewhere(const char *text)
+{
+	size_t size = strlen(text), end_size = sizeof TOPIC_PREFIX - 1 + ID_HEX_SIZE;
+	const char *end;
+	struct id ignored;
+
+	if (size <= end_size)
+		return NULL;
+	end = text + size - end_size;
+	if (memcmp(end, TOPIC_PREFIX, sizeof TOPIC_PREFIX - 1) != 0 ||
+		hex_decode(end + sizeof TOPIC_PREFIX - 1, ignored.bytes, ID_SIZE) != 0 ||
+		without_share(text) == end)
+		return NULL;
+	return end;
 }
 
 enum view topic_view(const struct topic *topic)

@@ -12,6 +12,7 @@
 #ifndef PLUGIN_TOPIC_H
 #define PLUGIN_TOPIC_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "../bridge/id.h"
@@ -38,17 +39,26 @@ enum topic_kind {
 
 struct topic {
 	struct id overlay;
-	/* A bit for each view that is meant: one, if it is a name; of a filter with a wildcard
+	/* A bit for each view that is meant. A topic name means one. A filter with a wildcard means
 	 * those that it matches, where a wildcard in the place of the codec stands for json. */
 	unsigned views;
-	const char *name; /* within the text; NULL: it is told by its digits */
+	const char *name; /* within the text; NULL: the overlay is told by its digits */
 	size_t name_size;
 };
 
-/* Of a topic name or a filter. */
+/* Parses a topic name or a filter. */
 enum topic_kind topic_parse(const char *text, struct topic *out);
 
-/* Returns the view that a name means; of a filter's views the first. topic: an overlay's. */
+/* Tells whether a filter is one of a $share group. */
+bool topic_is_shared(const char *filter);
+
+/* Finds a topic or a filter that ends like an overlay's, but begins otherwise: as those of the
+ * clients of a listener with a mount_point do. Returns where "p2panda/" begins in the text; NULL if
+ * it is no such topic. */
+const char *topic_elsewhere(const char *text);
+
+/* Returns the view that a topic name means; of a filter, the first of its views. topic: an
+ * overlay's. */
 enum view topic_view(const struct topic *topic);
 
 /* What topic_parse accepts, for a log. */
@@ -56,7 +66,8 @@ enum view topic_view(const struct topic *topic);
 	"p2panda/<64 lower-case hex digits> or p2panda/name/<1 to 200 bytes>, both as they are "  \
 	"or with /ephemeral/<json, text, bytes or cbor> behind it"
 
-/* Writes the name of a view's topic, by name or (name NULL) by the overlay's digits; returns out. */
+/* Writes the name of a view's topic, by the overlay's name or (name NULL) by its digits; returns
+ * out. */
 char *topic_text(const struct id *overlay, const char *name, size_t name_size, enum view view,
 	char out[TOPIC_SIZE]);
 

@@ -7,7 +7,7 @@
 #include <utlist.h>
 
 #include "../bridge/error.h"
-#include "../bridge/keyed.h"
+#include "../bridge/keyed_table.h"
 #include "../bridge/limits.h"
 
 /* How often it is asked whether sessions of offline clients are there still. */
@@ -16,7 +16,7 @@
 /* Longer client ids are not remembered. */
 #define CLIENT_ID 1000
 
-/* Who has published any of them. */
+/* A client that has published any of the entries. */
 struct publisher {
 	size_t count;
 	bool offline;
@@ -29,7 +29,7 @@ struct entry {
 	struct publisher *publisher;
 	uint64_t witness;
 	size_t size;
-	bool earlier; /* it came on a connection that is over */
+	bool earlier; /* the message came on a connection that is over */
 	struct entry *prev, *next;
 	UT_hash_handle hh;
 };
@@ -41,7 +41,7 @@ struct unreleased {
 	struct entry *oldest;  /* a list, oldest first */
 	struct publisher *publishers;
 	uint64_t sessions_next;
-	/* How many of them have content of this size: most of what subscribers are sent needs not
+	/* How many entries have content of this size: most of what subscribers are sent needs not
 	 * be hashed to be known as something else. */
 	uint16_t sizes[LIMIT_CONTENT + 1];
 };
@@ -91,8 +91,7 @@ static struct publisher *find_publisher(struct unreleased *unreleased, const cha
 
 	if (!unreleased->publishers)
 		return NULL;
-	HASH_FIND_BYHASHVALUE(hh, unreleased->publishers, id, size,
-		keyed_hash(&unreleased->keyed, id, size), publisher);
+	KEYED_FIND(&unreleased->keyed, unreleased->publishers, id, size, publisher);
 	return publisher;
 }
 
@@ -107,12 +106,7 @@ static struct publisher *find_or_add_publisher(struct unreleased *unreleased, co
 	if (!publisher)
 		return NULL;
 	memcpy(publisher->id, id, size + 1);
-	HASH_ADD_KEYPTR_BYHASHVALUE(hh, unreleased->publishers, publisher->id, size,
-		keyed_hash(&unreleased->keyed, id, size), publisher);
-	if (!publisher->hh.tbl) {
-		memory_free(publisher);
-		return NULL;
-	}
+	KEYED_ADD(&unreleased->keyed, unreleased->publishers, publisher->id, size, publisher);
 	return publisher;
 }
 
@@ -132,8 +126,7 @@ static struct entry *find(const struct unreleased *unreleased, const struct id *
 {
 	struct entry *entry;
 
-	HASH_FIND_BYHASHVALUE(hh, unreleased->entries, name, ID_SIZE,
-		keyed_hash(&unreleased->keyed, name, ID_SIZE), entry);
+	KEYED_FIND(&unreleased->keyed, unreleased->entries, name, ID_SIZE, entry);
 	return entry;
 }
 

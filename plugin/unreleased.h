@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * QoS 2 publishes that the broker holds and has not been told to release. When a connection ends
- * between PUBLISH and PUBREC its client sends the same packet again on the next one; the broker
- * knows it by its packet id and stores it once. To a plugin it is shown again, as new as any other:
- * Mosquitto 2.1 tells neither packet id nor DUP flag, nor of the PUBREL (its persistence events
- * would, but are refused where 'persistence true' is set). So that it goes to the overlay once:
+ * Remembers QoS 2 messages that the broker holds and has not been told to release. When a
+ * connection ends between PUBLISH and PUBREC, the client sends the same packet again on its next
+ * connection; the broker knows the packet by its packet id and stores it once. To a plugin the
+ * packet is shown again, as new as any other: Mosquitto 2.1 tells neither packet id nor DUP flag,
+ * nor of the PUBREL (its persistence events would, but are refused where 'persistence true' is
+ * set). So that the message goes to the overlay once:
  *
  * - remembered is what a client of a lasting session has published at QoS 2, when a local
  *   subscriber of the topic is known to be sent what is published there (interest.h, the witness):
- *   what is released shows itself in what that one is sent, and is forgotten;
- * - when the client is back in the same session, what is remembered still was not released, and
- *   the same content for the same topic is what it has sent again, not something new.
+ *   what is released shows itself in what that subscriber is sent, and is forgotten;
+ * - when the client is back in the same session, what is remembered still was not released, and the
+ *   same content for the same topic is what the client has sent again, not something new.
  *
- * Where there is no such subscriber nothing is known, and nothing is remembered: that something
- * new is taken for something old would be worse than that something old arrives twice.
+ * Where there is no such subscriber nothing is known, and nothing is remembered: to take something
+ * new for something old would be worse than to have something old arrive twice.
  *
  * The broker's thread.
  */
@@ -30,29 +31,31 @@
 
 struct unreleased;
 
-/* ERROR_NOMEM. counters must outlive it. */
+/* Makes an empty memory of such messages. counters must outlive it. Returns 0 or ERROR_NOMEM. */
 int unreleased_new(
 	struct counters *counters, const struct random *random, struct unreleased **out);
 void unreleased_free(struct unreleased *unreleased);
 
-/* Whether the client has published this before, on an earlier connection of its session, and it was
- * not released since. witness: of the topic, 0 for none. */
+/* Tells whether the client has published this content before, on an earlier connection of its
+ * session, and the message was not released since; true once on each connection. witness: of the
+ * topic, 0 for none. */
 bool unreleased_knows(struct unreleased *unreleased, const char *client, const struct id *topic,
 	const void *content, size_t size, uint64_t witness);
-/* It is on its way to the overlay. The oldest gives way to it if need be (LIMIT_UNRELEASED), which
- * is counted. Without memory it is not remembered. */
+/* Remembers a message that is on its way to the overlay. The oldest message gives way if need be
+ * (LIMIT_UNRELEASED), which is counted. Without memory the new one is not remembered. */
 void unreleased_add(struct unreleased *unreleased, const char *client, const struct id *topic,
 	const void *content, size_t size, uint64_t witness);
-/* A local subscriber is sent this. */
+/* Forgets a message, as a local subscriber is sent it. */
 void unreleased_released(struct unreleased *unreleased, const struct id *topic,
 	const void *content, size_t size);
 
-/* The client's session begins, or goes on with another connection. */
+/* Notes that the client's session begins, or (kept) goes on with another connection; or that the
+ * client is offline. */
 void unreleased_connected(struct unreleased *unreleased, const char *client, bool kept);
 void unreleased_offline(struct unreleased *unreleased, const char *client);
-/* The session is gone. */
+/* Forgets the client's messages, as its session is gone. */
 void unreleased_gone(struct unreleased *unreleased, const char *client);
-/* That a session has expired raises no event, so it is asked for now and then. */
+/* Asks now and then whether sessions of offline clients have expired, which raises no event. */
 void unreleased_tick(struct unreleased *unreleased, uint64_t now_ns,
 	bool (*has_session)(const char *client));
 

@@ -32,7 +32,7 @@ struct handing_out {
 	size_t taken, refused; /* by the broker */
 };
 
-/* To the view's topic by digits and by name, as far as they are wanted. */
+/* Publishes on the view's topic by digits and by name, as far as they are wanted. */
 static void hand_out(struct handing_out *out, enum view view, bool by_digits, bool by_name,
 	const void *payload, size_t size)
 {
@@ -56,7 +56,7 @@ static bool has(unsigned views, enum view view)
 	return (views & VIEW_BIT(view)) != 0;
 }
 
-/* A body to the topics of one codec; but is not shown where it cannot be. */
+/* Publishes a body on the topics of one codec; only counts a body that this codec cannot show. */
 static void show(struct handing_out *out, enum view view, bool by_digits, bool by_name,
 	const uint8_t *body, size_t body_size)
 {
@@ -75,7 +75,7 @@ static void show(struct handing_out *out, enum view view, bool by_digits, bool b
 
 /* ---- arriving ---- */
 
-/* Who has signed it, and when. */
+/* Who has signed a message, and when. */
 struct origin {
 	char author[ID_HEX_SIZE + 1];
 	char time[24];
@@ -113,8 +113,9 @@ enum counter views_arrived(struct interest *interest, struct counters *counters,
 		.counters = counters,
 		.qos = qos};
 	unsigned subscribed = faces.by_digits | faces.by_name;
-	/* By digits also for wildcards, which nobody is told of, unless the only ones who have
-	 * asked want it read to them. */
+	/* The topic by digits is also for filters with wildcards, of which nobody tells the plugin.
+	 * It is left out only if those who are known to have subscribed want a signed message
+	 * decoded. */
 	bool is_raw = has(faces.by_digits, VIEW_RAW) ||
 		      !(event->is_signed && subscribed & ~VIEW_BIT(VIEW_RAW));
 

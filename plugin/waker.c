@@ -2,12 +2,12 @@
 #include "waker.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #include "../bridge/memory.h"
@@ -16,46 +16,84 @@
 #define sigev_notify_thread_id _sigev_un._tid
 #endif
 
-/* The kick is repeated while nobody has heard it: poll and nanosleep of other plugins see
- * each repetition as EINTR, so not too often. */
-#define REPEAT_FIRST_NS 1000000
-#define REPEAT_NEXT_NS	4000000
-/* The turn that sends: soon, and again if it came before epoll_wait. */
-#define AGAIN_FIRST_NS 20000
-#define AGAIN_NEXT_NS  500000
-/* But where a signal takes as long as there is between two (a traced or an emulated broker, a
- * very busy machine) the turn would never come: after so many they are rare. */
-#define AGAIN_PATIENCE 4
-#define AGAIN_RARE_NS  10000000
+/* When the signal for the turn that sends comes: soon; and again if it came before epoll_wait, each
+ * time twice as late, up to LATE_NS. Where handling a signal takes as long as the time between two
+ * (a traced or an emulated broker, a very busy machine) the turn would never come otherwise. */
+#define SOON_NS 10000
+#define LATE_NS 10000000
+/* SOON_NS is too soon on a machine that needs longer between TICK and epoll_wait: each time that the
+ * timer has come too early it comes a step later, and else a 64th earlier. */
+#define SOON_MOST_NS 100000
+#define SOON_STEP_NS 5000
 
 struct waker {
-	pthread_t thread;
-	int signal; /* 0: none */
+	pid_t process, id; /* of the broker's main thread */
+	int signal;	   /* 0: none */
 	struct sigaction before;
-	timer_t repeat, again;
-	bool has_timers;
-	volatile sig_atomic_t agains; /* signals since it was armed */
-	_Atomic bool kicked;
+	timer_t timer;
+	bool has_timer;
+	/* The timer is set, and its signal has not come yet, as far as is known. */
+	volatile sig_atomic_t set;
+	volatile sig_atomic_t soon;  /* ns, until the timer comes first */
+	volatile sig_atomic_t delay; /* ns, until its next repetition */
+	_Atomic bool kicked;	     /* a kick has come and was not heard yet */
 };
 
-/* The one whose again is armed. */
-static struct waker *volatile awaited;
+/* The waker whose loop has nothing to do until a signal ends its sleep, which may not have begun;
+ * NULL within TICK. */
+static struct waker *volatile resting;
 
-static void set(timer_t timer, long first, long next)
+static void set(struct waker *waker, long ns)
 {
-	struct itimerspec spec = {.it_value.tv_nsec = first, .it_interval.tv_nsec = next};
+	struct itimerspec spec = {.it_value.tv_nsec = ns};
 
-	timer_settime(timer, 0, &spec, NULL);
+	waker->set = ns > 0;
+	timer_settime(waker->timer, 0, &spec, NULL);
 }
 
-/* Ending a system call is what it is for. */
-static void on_signal(int signal)
+/* Tells whether the signal has come within a system call that returns because of it: epoll_wait,
+ * and others that are never begun again. context: the handler's. Returns false where that is not
+ * known. */
+static bool has_ended_call(const void *context)
 {
-	struct waker *waker = awaited;
+	const ucontext_t *at = context;
+
+#if defined __x86_64__ && defined REG_RAX
+	return (int)at->uc_mcontext.gregs[REG_RAX] == -EINTR;
+#elif defined __aarch64__
+	return (int)at->uc_mcontext.regs[0] == -EINTR;
+#elif defined __arm__
+	return (int)at->uc_mcontext.arm_r0 == -EINTR;
+#else
+	(void)at;
+	return false;
+#endif
+}
+
+/* Adapts how soon the timer comes. */
+static void learn(struct waker *waker, bool was_early)
+{
+	if (was_early && waker->soon < SOON_MOST_NS)
+		waker->soon += SOON_STEP_NS;
+	else if (!was_early && waker->soon > SOON_NS)
+		waker->soon -= waker->soon / 64;
+}
+
+static void on_signal(int signal, siginfo_t *info, void *context)
+{
+	struct waker *waker = resting;
+	bool is_early = waker && !has_ended_call(context);
 	int error = errno;
 
-	if (waker && ++waker->agains == AGAIN_PATIENCE)
-		set(waker->again, AGAIN_RARE_NS, AGAIN_RARE_NS);
+	if (waker && info->si_code == SI_TIMER) {
+		waker->set = 0;
+		learn(waker, is_early);
+	}
+	if (is_early) {
+		set(waker, waker->delay);
+		if (waker->delay < LATE_NS)
+			waker->delay *= 2;
+	}
 	errno = error;
 }
 
@@ -77,34 +115,31 @@ static int choose(void)
 	return 0;
 }
 
-static bool make_timers(struct waker *waker)
+static bool make_timer(struct waker *waker)
 {
 	struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = waker->signal};
 
-	event.sigev_notify_thread_id = (int)syscall(SYS_gettid);
-	if (timer_create(CLOCK_MONOTONIC, &event, &waker->repeat) != 0)
-		return false;
-	if (timer_create(CLOCK_MONOTONIC, &event, &waker->again) != 0) {
-		timer_delete(waker->repeat);
-		return false;
-	}
-	return true;
+	event.sigev_notify_thread_id = waker->id;
+	return timer_create(CLOCK_MONOTONIC, &event, &waker->timer) == 0;
 }
 
 struct waker *waker_new(void)
 {
-	struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+	struct sigaction action = {
+		.sa_sigaction = on_signal, .sa_flags = SA_RESTART | SA_SIGINFO};
 	struct waker *waker = memory_zalloc(sizeof *waker);
 
 	if (!waker)
 		return NULL;
-	waker->thread = pthread_self();
+	waker->soon = SOON_NS;
+	waker->process = getpid();
+	waker->id = (pid_t)syscall(SYS_gettid);
 	waker->signal = choose();
 	if (!waker->signal)
 		return waker;
 	sigemptyset(&action.sa_mask);
-	waker->has_timers = make_timers(waker);
-	if (!waker->has_timers || sigaction(waker->signal, &action, &waker->before) != 0)
+	waker->has_timer = make_timer(waker);
+	if (!waker->has_timer || sigaction(waker->signal, &action, &waker->before) != 0)
 		waker->signal = 0;
 	return waker;
 }
@@ -115,15 +150,13 @@ void waker_free(struct waker *waker)
 
 	if (!waker)
 		return;
-	if (awaited == waker)
-		awaited = NULL;
-	if (waker->has_timers) {
-		timer_delete(waker->repeat);
-		timer_delete(waker->again);
-	}
+	if (resting == waker)
+		resting = NULL;
+	if (waker->has_timer)
+		timer_delete(waker->timer);
 	/* Only if the handler is still ours. */
 	if (waker->signal && sigaction(waker->signal, NULL, &now) == 0 &&
-		now.sa_handler == on_signal)
+		now.sa_flags & SA_SIGINFO && now.sa_sigaction == on_signal)
 		sigaction(waker->signal, &waker->before, NULL);
 	memory_free(waker);
 }
@@ -139,29 +172,32 @@ void waker_kick(void *context)
 
 	if (!waker->signal)
 		return;
-	/* In this order: a timer that is armed after it was heard would never be stopped. */
-	set(waker->repeat, REPEAT_FIRST_NS, REPEAT_NEXT_NS);
+	/* In this order: either waker_again sees the flag, or the handler sees the signal. */
 	atomic_store(&waker->kicked, true);
-	pthread_kill(waker->thread, waker->signal);
+	/* Not pthread_kill, which changes the signal mask and back: three more calls. */
+	(void)syscall(SYS_tgkill, waker->process, waker->id, waker->signal);
 }
 
 void waker_heard(struct waker *waker)
 {
-	/* Before the queue is looked at: a kick that comes later arms the timer again. */
-	if (atomic_exchange(&waker->kicked, false))
-		set(waker->repeat, 0, 0);
+	resting = NULL;
+	/* Before the queue is looked at: a kick that comes later is seen by waker_again. */
+	atomic_store(&waker->kicked, false);
 }
 
-void waker_again(struct waker *waker, bool wanted)
+void waker_again(struct waker *waker, bool wanted, bool later)
 {
-	/* Armed anew each time: what is published now is not to wait for the next repetition. */
-	if (!waker->signal || (!wanted && awaited != waker))
+	if (!waker->signal)
 		return;
-	if (!wanted)
-		awaited = NULL;
-	set(waker->again, wanted ? AGAIN_FIRST_NS : 0, wanted ? AGAIN_NEXT_NS : 0);
-	if (wanted) {
-		waker->agains = 0;
-		awaited = waker;
-	}
+	/* Before the handler may set the timer. */
+	if (!wanted && waker->set)
+		set(waker, 0);
+	waker->delay = 2 * waker->soon;
+	resting = waker;
+	/* The handler has let pass the kicks that came since waker_heard. The timer is set anew
+	 * each time: what is published now is not to wait for a repetition. */
+	if (wanted || atomic_load(&waker->kicked))
+		set(waker, waker->soon);
+	else if (later)
+		set(waker, WAKER_LATER_NS);
 }

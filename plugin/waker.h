@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Wakes the broker's loop, which sleeps up to 100 ms in epoll_wait and offers no way to
- * end that sleep: a signal to its thread does. Two POSIX timers of the main thread back
- * it up: one repeats the kick (the signal may come just before epoll_wait), the other
- * brings the turn of the loop in which the broker sends what was published in TICK.
+ * Wakes the broker's loop, which sleeps up to 100 ms in epoll_wait (5 s in a broker that was built
+ * without websockets) and offers no way to end that sleep: a signal to its thread does. A signal just before epoll_wait comes to nothing: its handler
+ * sees that it has ended no system call, and has a POSIX timer of the main thread repeat it soon.
+ * The same timer brings the turn of the loop in which the broker sends what was published in TICK.
  *
- * The signal is SIGURG (ignored by default) if nobody else uses it, else a free real-time
- * signal, else none: then TICK alone, up to 100 ms late, is left and a line says so.
+ * The signal is SIGURG (ignored by default) if nobody else uses it, else a free real-time signal,
+ * else none: then only TICK is left, up to 100 ms late, and a line in the log says so.
  */
 #ifndef PLUGIN_WAKER_H
 #define PLUGIN_WAKER_H
@@ -15,20 +15,22 @@
 
 struct waker;
 
-/* On the broker's main thread. NULL when there is no memory. */
+/* Makes a waker, on the broker's main thread. Returns NULL without memory. */
 struct waker *waker_new(void);
-/* After the other thread has ended: gives the signal back. */
+/* Frees a waker, after the other thread has ended, and gives the signal back. */
 void waker_free(struct waker *waker);
-/* The signal's number, 0 for none. */
+/* Returns the signal's number, 0 for none. */
 int waker_signal(const struct waker *waker);
 
-/* Any thread: there is something for the main thread. */
+/* Wakes the main thread, for which there is something to do. Any thread. */
 void waker_kick(void *waker);
 
-/* Main thread, at the beginning of TICK: the kick has been heard. */
+/* Notes that the kick has been heard. Main thread, at the beginning of TICK. */
 void waker_heard(struct waker *waker);
-/* Main thread, at its end: whether something was published that is to be sent by another
- * turn of the loop. */
-void waker_again(struct waker *waker, bool wanted);
+/* Prepares for the loop's going to sleep now. wanted: something was published that is to be sent by
+ * another turn of the loop. later: another turn is wanted within WAKER_LATER_NS. Main thread, at the
+ * end of TICK. */
+#define WAKER_LATER_NS 100000000
+void waker_again(struct waker *waker, bool wanted, bool later);
 
 #endif

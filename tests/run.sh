@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 set -eu
 
-all="unit vectors simulation fuzz rest scale broker interop sanitizers"
-by_name="interop05 interop07 mosquitto20 stock bench soak worlds fuzzing"
+all="unit vectors instructions simulation fuzz rest scale broker interop mosquitto20 sanitizers stock"
+by_name="interop05 interop07 bench soak worlds fuzzing"
 usage() {
 	cat <<EOF
 usage: tests/run.sh [suite...]
@@ -12,37 +12,42 @@ usage: tests/run.sh [suite...]
 Suites (when none is named): $all
 
 unit, vectors  cmocka programs, built with ASan and UBSan
+instructions   fixed scripts under callgrind: 5 % more instructions than the tree's baseline fail
 simulation     under virtual time: a thousand nodes' gossip, likewise; overlays of 2 to 100
                whole nodes, and seventeen short stories of them with a thousand seeds each (a
                part of it likewise, the rest without sanitizers, beside the suites after it)
 fuzz           every libFuzzer target over its corpus; then each looks for more for a minute,
                beside the suites after it, from where the last run has come (in the cache)
 rest           idle overlays of 7 to 40 real nodes, watched for P2PANDA_REST_SECONDS (30):
-               prints what they do; runs beside the suites after it
+               prints what they do; beside the suites after it
 scale          a thousand overlays, ten thousand nodes, a million remembered messages: how long
                the node's thread works at a stretch, and that nobody starves; likewise beside
 broker         the plugin in a stock Mosquitto
 interop        the same, with real p2panda-net peers, p2panda applications and iroh's relay
                (Rust, built here: needs the network once and about twenty minutes)
+mosquitto20    the plugin in Mosquitto 2.0.11 and 2.0.21, which are built from Debian's sources
 sanitizers     broker and interop once more with ASan and UBSan, then with TSan
-stock          (only by name) the self-contained plugin in stock brokers, packages in clean roots,
-               a release: makes roots and libraries first (a quarter of an hour, once)
-mosquitto20    (only by name) the plugin in Mosquitto 2.0.11 and 2.0.21, built from Debian's
-               sources (minutes, once)
+stock          the self-contained plugin in stock brokers of Debian 12, 13 and forky, of musl and
+               of arm64; packages in clean roots; a release. Its roots, libraries and packages
+               are made in the background from the start on (a quarter of an hour when they are
+               new); needs root, in a container at least
 interop05      (only by name) interop with p2panda 0.5.1, as far as it is repeated with each; its
                peer, which shares few crates with the others, is built first
 interop07      (only by name) interop with p2panda 0.7.0, which has the gossip of 0.7.1
 worlds         (only by name) the same with 2 to 60, 100, 300 and 1000 nodes, ten seeds each;
                stories of 1000 nodes; gossip of 10000: hours
-bench          (only by name) what it costs, as ratios to the native bridge: the README's
-               table; the machine should have nothing else to do
+bench          (only by name) what it costs, as ratios to the native bridge and to Rust peers: the
+               tables of docs/costs.md, and plots; half an hour, or only P2PANDA_BENCH_PARTS of it
+               (latency,cpu: tests/bench/bench.py --help); the machine should have nothing
+               else to do. tests/bench/tables.py puts them into the documents
 fuzzing        (only by name) the same as in fuzz, P2PANDA_FUZZ_SECONDS (600) for each target
 soak           (only by name) three brokers and two Rust peers with everything at once for
                P2PANDA_SOAK_SECONDS (600), with ASan: nothing lost, nothing twice, no growth
 
 Sets up what it needs: runs on this machine where all dependencies are installed,
 else in a container (its image is made from tests/packages.txt), else, as root on
-Debian, in a private root of Debian forky. The last line is 'N passed, N failed';
+Debian, in a private root of Debian forky (before a container where Docker stores
+files by fuse-overlayfs, which is several times slower). The last line is 'N passed, N failed';
 the exit status is 0 when nothing failed. What is skipped has failed.
 
 Environment: P2PANDA_TEST_MODE    native, docker or root: only that one
@@ -113,6 +118,12 @@ missing_here() {
 		;;
 	esac
 	case " $suites " in
+	*" instructions "*) command -v valgrind >/dev/null 2>&1 || echo valgrind ;;
+	esac
+	case " $suites " in
+	*" broker "* | *" bench "*) command -v strace >/dev/null 2>&1 || echo strace ;;
+	esac
+	case " $suites " in
 	*" fuzz "* | *" fuzzing "*) command -v clang >/dev/null 2>&1 || echo clang ;;
 	esac
 	case " $suites " in
@@ -136,7 +147,7 @@ missing_here() {
 		;;
 	esac
 	case " $suites " in
-	*" interop"* | *" sanitizers "* | *" stock "* | *" mosquitto20 "* | *" soak "*)
+	*" interop"* | *" sanitizers "* | *" stock "* | *" mosquitto20 "* | *" bench "* | *" soak "*)
 		version=$(rustc --version 2>/dev/null | sed 's/^rustc 1\.\([0-9]*\).*/\1/')
 		{ command -v cargo >/dev/null 2>&1 && [ "${version:-0}" -ge 96 ]; } 2>/dev/null ||
 			echo "cargo >= 1.96"
@@ -183,6 +194,10 @@ finish() {
 			printf "%d passed, %d failed\n", p, f
 		}' "${out:-/dev/null}/results" 2>/dev/null) ||
 		line="0 passed, $(echo "$suites" | wc -w) failed"
+	if [ -s "${out:-/dev/null}/failed" ]; then
+		say "what failed"
+		cat "$out/failed"
+	fi
 	say "ended after $((SECONDS - started)) s"
 	echo "$line"
 	case $line in
@@ -208,7 +223,7 @@ out=
 prepare() {
 	out=$tree/build/tests/$1
 	mkdir -p "$out" "$cache/cargo" "$cache/rust-$1" "$cache/fuzz"
-	rm -f "$out/results"
+	rm -f "$out/results" "$out/failed"
 }
 
 run_native() {
@@ -248,9 +263,17 @@ EOF
 	[ -z "$ca" ] || options+=(--mount "type=bind,src=$(realpath "$ca"),dst=$ca_inside,readonly")
 	# Docker turns IPv6 off in networks without it; the tests need ::1.
 	[ ! -e /proc/net/if_inet6 ] || options+=(--sysctl net.ipv6.conf.lo.disable_ipv6=0)
-	# Network namespaces need two capabilities, which only root has by itself there.
-	[ "$(id -u)" = 0 ] || user=(setpriv --reuid "$(id -u)" --regid "$(id -g)" --clear-groups
-		--inh-caps +net_admin,+sys_admin --ambient-caps +net_admin,+sys_admin)
+	# Network namespaces need two capabilities, which only root has by itself there. Roots of
+	# Debian are made by root alone: what else it leaves is given to who started this.
+	case "$(id -u) $suites " in
+	"0 "*) ;;
+	*" stock "*) user=(bash -c 'owner=$1; shift; "$@"; status=$?
+		chown -R "$owner" "$P2PANDA_TEST_OUT" "${P2PANDA_TEST_OUT%/tests/*}/packaging" \
+			"$P2PANDA_FUZZ_KEPT" "$CARGO_HOME" "$CARGO_TARGET_DIR"; exit $status'
+		as_owner "$(id -u):$(id -g)") ;;
+	*) user=(setpriv --reuid "$(id -u)" --regid "$(id -g)" --clear-groups
+		--inh-caps +net_admin,+sys_admin --ambient-caps +net_admin,+sys_admin) ;;
+	esac
 	for name in $proxies; do
 		options+=(-e "$name")
 	done
@@ -266,6 +289,7 @@ EOF
 		--mount "type=bind,src=$tree,dst=$tree" --mount "type=bind,src=$cache,dst=$cache" \
 		"${options[@]}" -w "$tree" -e HOME=/tmp -e LANG=C.UTF-8 \
 		-e P2PANDA_TEST_OUT="$out" -e P2PANDA_SOAK_SECONDS -e P2PANDA_REST_SECONDS \
+		-e P2PANDA_BENCH_PARTS \
 		-e P2PANDA_FUZZ_SECONDS -e P2PANDA_FUZZ_KEPT="$cache/fuzz" \
 		-e P2PANDA_TEST_CACHE="$cache" \
 		-e CARGO_HOME="$cache/cargo" -e CARGO_TARGET_DIR="$cache/rust-forky" \
@@ -286,7 +310,8 @@ run_root() {
 		mv "$root.new" "$root"
 		say "made it in $((SECONDS - begun)) s"
 	fi
-	for name in $proxies P2PANDA_SOAK_SECONDS P2PANDA_REST_SECONDS P2PANDA_FUZZ_SECONDS; do
+	for name in $proxies P2PANDA_SOAK_SECONDS P2PANDA_REST_SECONDS P2PANDA_FUZZ_SECONDS \
+		P2PANDA_BENCH_PARTS; do
 		[ -z "${!name:-}" ] || environment+=("$name=${!name}")
 	done
 	ca=$(ca_bundle)
@@ -296,6 +321,7 @@ run_root() {
 		set -eu
 		root=$1 tree=$2 cache=$3 ca=$4 ca_inside=$5
 		shift 5
+		mount --bind "$root" "$root" # / is a mount point: unshare and mount ask for that
 		mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
 		mount -t proc proc "$root/proc"
 		mount --rbind /dev "$root/dev"
@@ -318,11 +344,19 @@ run_root() {
 
 if [ "$mode" = auto ]; then
 	missing=$(missing_here | tr '\n' ',')
+	root= driver=
+	if [ -n "$missing" ]; then
+		[ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1 || root=possible
+		driver=$(docker info --format '{{.Driver}}' 2>/dev/null) || driver=
+	fi
 	if [ -z "$missing" ]; then
 		mode=native
-	elif command -v docker >/dev/null 2>&1 && docker info >/dev/null 2>&1; then
+	# There a compiler takes seconds to start, for each file that it opens is a process's answer.
+	elif [ "$root$driver" = possiblefuse-overlayfs ]; then
+		mode=root
+	elif [ -n "$driver" ]; then
 		mode=docker
-	elif [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+	elif [ -n "$root" ]; then
 		mode=root
 	else
 		say "this machine lacks: ${missing%,}"

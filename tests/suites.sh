@@ -9,7 +9,8 @@
 #   P2PANDA_FUZZ_KEPT  folder of what fuzzing has found, which stays from run to run
 #   P2PANDA_TEST_CACHE what else stays (packaging/common.sh)
 #
-# Each suite appends `<suite> <passed> <failed>` to $P2PANDA_TEST_OUT/results.
+# Each suite appends `<suite> <passed> <failed>` to $P2PANDA_TEST_OUT/results, and what
+# failed, for the end of the whole run, to $P2PANDA_TEST_OUT/failed.
 set -u -o pipefail
 
 tree=$(cd "$(dirname "$0")/.." && pwd)
@@ -20,7 +21,10 @@ PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin # mosquitto
 say() { echo "== $*"; }
 
 # result <suite> <passed> <failed>
-result() { echo "$1 $2 $3" >>"$out/results"; }
+result() {
+	echo "$1 $2 $3" >>"$out/results"
+	[ "$3" = 0 ] || echo "suite $1: $3 failed" >>"$out/failed"
+}
 
 # sum_up <suite> [text]: says how many passed
 sum_up() {
@@ -39,7 +43,9 @@ broken() {
 count() {
 	local suite=$1 sums
 	shift
-	sums=$(python3 "$tree/tests/count.py" "$@") || sums="0 1"
+	sums=$(python3 "$tree/tests/count.py" "$@" 2>"$out/failed.now") || sums="0 1"
+	cat "$out/failed.now" >&2
+	cat "$out/failed.now" >>"$out/failed"
 	# shellcheck disable=SC2086 # two numbers
 	result "$suite" $sums
 }
@@ -122,67 +128,63 @@ pytest_run() {
 		say "pytest $*: exit status $?"
 }
 
-# The reference peers take ten minutes when new: started first, in the background.
-peers_pid=
-peer_dir=
-start_peers() {
-	say "building the Rust peers in the background (log: $out/peers.log)"
-	nice -n 19 "$tree/tests/interop/build.sh" >"$out/peers.dir" 2>"$out/peers.log" &
-	peers_pid=$!
+# What is made in the background, before any suite begins: it takes minutes when it is new, and
+# stays in the cache.
+declare -A making making_what making_good
+# begin <name> <what> <command...>: begins to make it; what it prints is for need
+begin() {
+	local name=$1
+	making_what[$name]=$2
+	shift 2
+	say "making ${making_what[$name]} in the background (log: $out/$name.log)"
+	# Idle: it has what the tests leave, for some of these measure time.
+	chrt --idle 0 nice -n 19 "$@" >"$out/$name.made" 2>"$out/$name.log" &
+	making[$name]=$!
 }
 
-# need_peers: waits for them; sets peer_dir; false when they could not be built
-need_peers() {
-	if [ -n "$peers_pid" ]; then
-		local begun=$SECONDS said=0
-		while kill -0 "$peers_pid" 2>/dev/null; do
+# need <name>: waits for it; false when it could not be made
+need() {
+	local name=$1 begun=$SECONDS said=0
+	if [ -n "${making[$name]}" ]; then
+		while kill -0 "${making[$name]}" 2>/dev/null; do
 			if [ $((SECONDS - begun)) -ge "$said" ]; then
-				say "waiting for the Rust peers ($(tail -n 1 "$out/peers.log" | cut -c 1-100))"
+				say "waiting for ${making_what[$name]} ($(tail -n 1 "$out/$name.log" | cut -c 1-100))"
 				said=$((SECONDS - begun + 30))
 			fi
 			sleep 0.2
 		done
-		if wait "$peers_pid"; then
-			peer_dir=$(tail -n 1 "$out/peers.dir")
+		if wait "${making[$name]}"; then
+			making_good[$name]=yes
 		else
-			tail -n 40 "$out/peers.log"
-			say "the Rust peers could not be built (above: the end of $out/peers.log)"
+			tail -n 40 "$out/$name.log"
+			say "no ${making_what[$name]} (above: the end of $out/$name.log)"
 		fi
-		peers_pid=
+		making[$name]=
 	fi
-	[ -n "$peer_dir" ]
+	[ -n "${making_good[$name]:-}" ]
 }
 
-# Roots, libraries and packages of the suite stock: likewise.
-stock_pid=
-start_stock() {
-	say "making roots, the self-contained plugin and packages in the background (log: $out/stock.log)"
-	nice -n 19 "$tree/tests/packaging/prepare.sh" "$out/stock" >"$out/stock.made" 2>"$out/stock.log" &
-	stock_pid=$!
+begin_peers() { begin peers "the Rust peers" "$tree/tests/interop/build.sh"; }
+
+# need_peers: sets peer_dir
+peer_dir=
+need_peers() { need peers && peer_dir=$(tail -n 1 "$out/peers.made"); }
+
+begin_old() {
+	begin old "Mosquitto 2.0" bash -euc 'for version in 2.0.11 2.0.21; do "$0" $version; done' \
+		"$tree/tests/stock/mosquitto.sh"
 }
 
-# need_stock: waits for them
-need_stock() {
-	local begun=$SECONDS said=0
-	while kill -0 "$stock_pid" 2>/dev/null; do
-		if [ $((SECONDS - begun)) -ge "$said" ]; then
-			say "waiting for what stock needs ($(tail -n 1 "$out/stock.log" | cut -c 1-100))"
-			said=$((SECONDS - begun + 30))
-		fi
-		sleep 0.2
-	done
-	wait "$stock_pid" || {
-		tail -n 40 "$out/stock.log"
-		say "it could not be made (above: the end of $out/stock.log)"
-		return 1
-	}
+begin_stock() {
+	begin stock "roots, the self-contained plugin and packages" \
+		"$tree/tests/packaging/prepare.sh" "$out/stock"
 }
 
 suite_stock() {
 	local variable
 	build_release || { broken stock "its build failed"; return; }
 	need_peers || { broken stock "no Rust peers"; return; }
-	need_stock || { broken stock "no packages"; return; }
+	need stock || { broken stock "no packages"; return; }
 	while read -r variable; do
 		export "${variable?}"
 	done <"$out/stock.made"
@@ -196,6 +198,7 @@ suite_stock() {
 suite_mosquitto20() {
 	build_release || { broken mosquitto20 "its build failed"; return; }
 	need_peers || { broken mosquitto20 "no Rust peers"; return; }
+	need old || { broken mosquitto20 "no Mosquitto 2.0"; return; }
 	pytest_run release "$out/mosquitto20.xml" "not once" stock
 	count mosquitto20 "$out/mosquitto20.xml"
 }
@@ -231,7 +234,7 @@ end_worlds() {
 scale_pid=
 suite_scale() {
 	build_release || { broken scale "its build failed"; return; }
-	timeout -k 10 900 nice -n 19 "$out/release/scale" >"$out/scale.log" 2>&1 &
+	timeout -k 10 900 nice -n 5 "$out/release/scale" >"$out/scale.log" 2>&1 &
 	scale_pid=$!
 }
 
@@ -334,14 +337,14 @@ end_once() {
 	count broker "$out/once.xml"
 }
 
-# Idle overlays of real nodes: more than a minute of waiting, begun here and judged at the end,
-# beside all that comes after it. (Processor time is counted per process, and they are at
-# addresses of their own.)
+# Idle overlays of real nodes: five minutes of waiting, begun here and judged at the end, beside all
+# that comes after it. (Processor time is counted per process, and they are at addresses of their
+# own.)
 rest_pid=
 suite_rest() {
 	local seconds=${P2PANDA_REST_SECONDS:-30}
 	build_release || { broken rest "its build failed"; return; }
-	timeout -k 10 $((seconds + 180)) "$out/release/rest" "$seconds" >"$out/rest.log" 2>&1 &
+	timeout -k 10 $((3 * seconds + 400)) "$out/release/rest" "$seconds" >"$out/rest.log" 2>&1 &
 	rest_pid=$!
 }
 
@@ -389,11 +392,23 @@ suite_interop05() {
 	count interop05 "$out/interop05.xml"
 }
 
-# What it costs, as ratios to the native bridge: for the README, and to see what a change does.
+# Instructions of fixed scripts, against those of the tree's baseline.
+suite_instructions() {
+	local sums
+	build_release || { broken instructions "its build failed"; return; }
+	sums=$(python3 "$tree/tests/bench/instructions.py" "$out/release/instructions" |
+		tee >(cat >&2) | sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p')
+	# shellcheck disable=SC2086 # two numbers
+	result instructions ${sums:-0 1}
+}
+
+# What it costs, as ratios to the native bridge: for docs/costs.md, and to see what a change does.
 suite_bench() {
+	need_peers || { broken bench "no Rust peers"; return; }
 	build_release || { broken bench "its build failed"; return; }
-	if P2PANDA_PLUGIN=$out/release/mosquitto_p2panda.so \
-		python3 "$tree/tests/bench/bench.py" | tee "$out/bench.md"; then
+	if P2PANDA_PLUGIN=$out/release/mosquitto_p2panda.so P2PANDA_PEER_DIR=$peer_dir \
+		python3 "$tree/tests/bench/bench.py" --out "$out/bench" \
+		${P2PANDA_BENCH_PARTS:+--parts "$P2PANDA_BENCH_PARTS"} | tee "$out/bench.md"; then
 		result bench 1 0
 	else
 		result bench 0 1
@@ -462,13 +477,18 @@ suite_sanitizers() {
 cd "$tree" || exit 1
 mkdir -p "$out"
 : >"$out/results"
+: >"$out/failed"
 case " $* " in
-*" interop "* | *" interop07 "* | *" sanitizers "* | *" stock "* | *" mosquitto20 "* | *" soak "*)
-	start_peers
+*" interop "* | *" interop07 "* | *" sanitizers "* | *" stock "* | *" mosquitto20 "* | *" soak "* | \
+	*" bench "*)
+	begin_peers
 	;;
 esac
 case " $* " in
-*" stock "*) start_stock ;;
+*" mosquitto20 "*) begin_old ;;
+esac
+case " $* " in
+*" stock "*) begin_stock ;;
 esac
 for suite in "$@"; do
 	begun=$SECONDS

@@ -17,7 +17,7 @@ static bool check(struct reader *reader, CborError error)
 	return !error;
 }
 
-/* The item that comes next, which must be of that type. */
+/* Opens the item that comes next, which must be of that type; otherwise the reader fails. */
 static bool open_item(struct reader *reader, CborParser *parser, CborValue *value, CborType type)
 {
 	if (reader->error ||
@@ -120,7 +120,7 @@ const uint8_t *cbor_read_item(struct reader *reader, size_t *size)
 	*size = 0;
 	if (reader->error)
 		return NULL;
-	/* Not with tinycbor, whose way through an item recurses. */
+	/* tinycbor is not used here, because its way through an item recurses. */
 	cbor_scan_init(&scan, false);
 	done = cbor_scan(&scan, reader->at, reader_left(reader), size);
 	if (done != 1) {
@@ -132,7 +132,8 @@ const uint8_t *cbor_read_item(struct reader *reader, size_t *size)
 	return item;
 }
 
-/* The f16 of the same value, if there is one; not for a NaN. Not with tinycbor, which rounds. */
+/* Converts a float to the f16 of the same value; returns false if there is none, or the value is a
+ * NaN. tinycbor is not used here, because it rounds. */
 static bool half_of(float value, uint16_t *half)
 {
 	uint32_t bits, sign, fraction;
@@ -214,7 +215,7 @@ static CborError write_to(void *writer, const void *data, size_t size, CborEncod
 {
 	(void)append;
 	writer_bytes(writer, data, size);
-	return CborNoError; /* the writer has kept it */
+	return CborNoError; /* an error stays in the writer */
 }
 
 static CborEncoder encoder(struct writer *writer)
@@ -236,7 +237,7 @@ void cbor_write_negative(struct writer *writer, uint64_t value)
 {
 	CborEncoder to = encoder(writer);
 
-	cbor_encode_negative_int(&to, value + 1); /* which takes 0 for 2^64 */
+	cbor_encode_negative_int(&to, value + 1); /* tinycbor takes 0 for 2^64 */
 }
 
 void cbor_write_float(struct writer *writer, double value)
@@ -324,7 +325,7 @@ void cbor_scan_init(struct cbor_scan *scan, bool head_only)
 	*scan = (struct cbor_scan){.head_only = head_only};
 }
 
-/* The first byte of a head: RFC 8949, 3. */
+/* Takes the first byte of a head (RFC 8949, 3). ERROR_INVALID. */
 static int begin_head(struct cbor_scan *scan, uint8_t byte)
 {
 	uint8_t information = byte & 31;
@@ -342,7 +343,7 @@ static int begin_head(struct cbor_scan *scan, uint8_t byte)
 	return ERROR_NONE;
 }
 
-/* An item has come to its end, and so have the containers whose last one it was. */
+/* Ends an item, and the containers of which this was the last item. */
 static void end_item(struct cbor_scan *scan)
 {
 	while (scan->depth > 0 && --scan->left[scan->depth - 1] == 0)
@@ -371,7 +372,7 @@ static int end_head(struct cbor_scan *scan)
 			return ERROR_INVALID;
 		items = 2 * scan->value;
 		break;
-	case CBOR_TAG: /* a tag, and what it is about */
+	case CBOR_TAG: /* a tag is followed by one item */
 		items = 1;
 		break;
 	}

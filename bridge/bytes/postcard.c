@@ -3,8 +3,8 @@
 
 #include "../error.h"
 
-/* postcard src/de/deserializer.rs: a type of n bits takes at most ceil(n / 7)
- * bytes, of which the last may only hold the bits that are left. */
+/* Reads a varint of a type of so many bits (postcard src/de/deserializer.rs): a type of n bits
+ * takes at most ceil(n / 7) bytes, of which the last may only hold the bits that are left. */
 static uint64_t read_varint(struct reader *reader, unsigned bits)
 {
 	uint64_t value = 0;

@@ -3,9 +3,9 @@
 
 #include <stdint.h>
 
-/* How many bytes follow a first byte, and between what the second of all lies: that is where
- * too long forms, surrogates and what is above U+10FFFF are told apart (RFC 3629, 4). -1: no
- * character begins so. */
+/* Returns how many bytes follow a first byte, and sets the range of the second byte of a character:
+ * forms that are too long, surrogates and characters above U+10FFFF have their second byte outside
+ * of that range (RFC 3629, 4). -1: no character begins with this byte. */
 static int follows(uint8_t first, uint8_t *low, uint8_t *high)
 {
 	*low = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;

@@ -29,8 +29,8 @@ int dialect_decode(struct dialect_reader *reader,
 		error = decode(&element, &out->info);
 	}
 	if (error == ERROR_TOO_LARGE) {
-		/* Any node can make one, and all of them pass it on: no reason to give up the
-		 * session. */
+		/* Any node can make an info that is too large, and all nodes pass it on: no reason
+		 * to give up the session. */
 		out->type = PIECE_SKIPPED;
 		return 1;
 	}

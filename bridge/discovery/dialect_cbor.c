@@ -6,7 +6,8 @@
  *   {"BobSaltHalfAndHashedData": {"bob_salt_half": [176, ...], "topics_for_alice": [h'...']}}
  *
  * 0.5 (p2panda-discovery 0.5.2 src/psi_hash.rs) writes each hash of a set as an array of 32
- * integers, too. Both of them read both forms, as ciborium does; so does this, and writes as 0.6.
+ * integers, too. Both generations read both forms, as ciborium does. This codec reads both forms,
+ * too, and writes as 0.6.
  *
  * A message is a chain of heads and small items. Its keys are taken in the order in which these
  * generations, which are finished, write them: hashes before the salt could not be looked up.
@@ -69,7 +70,7 @@ static int head_of(const struct dialect_reader *reader, uint8_t major, uint64_t 
 	return reader->scan.major == major && reader->scan.value == value ? 0 : ERROR_INVALID;
 }
 
-/* The element that is complete, read anew. */
+/* Opens a reader over the element, which is complete. */
 static void open_element(const struct dialect_reader *reader, struct reader *element)
 {
 	reader_init(element, reader->element, reader->size);
@@ -129,7 +130,8 @@ static void next_element(struct dialect_reader *reader)
 		reader->elements--;
 }
 
-/* The step's head or item is there. 1: it is a piece. */
+/* Handles the head or item of a step, which is complete. Returns 1 if out is a piece, 0 to go on,
+ * or an error. */
 static int complete(struct dialect_reader *reader, struct piece *out)
 {
 	enum psi_message message = reader->message;

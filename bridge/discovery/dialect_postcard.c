@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Generation 0.7: a frame per message, its length as u32 (big-endian) and then postcard
+ * Generation 0.7: each message is a frame, its length as u32 (big-endian) and then postcard
  * (p2panda-net 0.7.0 src/codec.rs).
  *
- * postcard does not say how long an element is, so an info is walked through value by value
- * to find its end; that it is right is seen when it is decoded.
+ * postcard does not say how long an element is, so the codec walks through an info value by value
+ * to find its end; whether the info is well-formed shows when it is decoded.
  */
 #include "dialect.h"
 
@@ -37,8 +37,8 @@ enum step {
 	IP, /* bytes */
 	PORT,
 	CUSTOM,
-	INFO, /* none: it is complete */
-	/* What is left of the frame, which postcard ignores. */
+	INFO, /* no bytes: the info is complete */
+	/* The rest of the frame, which postcard ignores. */
 	REST, /* bytes */
 };
 
@@ -60,7 +60,7 @@ static bool is_bytes(enum step step)
 	}
 }
 
-/* size: of a step of bytes. */
+/* Goes to a step. size: the number of bytes, if the step is one of bytes. */
 static void go_to(struct dialect_reader *reader, enum step step, uint64_t size)
 {
 	reader->step = step;
@@ -145,7 +145,8 @@ static int take_frame_length(struct dialect_reader *reader)
 	return ERROR_NONE;
 }
 
-/* A step of bytes has all of them. 1: it is a piece. */
+/* Handles a step of bytes that has all of its bytes. Returns 1 if out is a piece, 0 to go on, or an
+ * error. */
 static int complete_bytes(struct dialect_reader *reader, struct piece *out)
 {
 	int result = 0;
@@ -163,7 +164,7 @@ static int complete_bytes(struct dialect_reader *reader, struct piece *out)
 			go_to(reader, COUNT, 0);
 		return 1;
 	case ID:
-		/* Its length may have been longer than needed. */
+		/* The varint of the length, in front, may have been longer than needed. */
 		memcpy(reader->node.bytes, reader->element + reader->size - ID_SIZE, ID_SIZE);
 		if (reader->message == PSI_NODES) {
 			begin_element(reader);
@@ -199,7 +200,7 @@ static int complete_bytes(struct dialect_reader *reader, struct piece *out)
 	return result;
 }
 
-/* A step's varint is there. */
+/* Handles the varint of a step, which is complete. */
 static int complete_value(struct dialect_reader *reader, uint64_t value)
 {
 	switch ((enum step)reader->step) {
@@ -267,7 +268,7 @@ static int complete_value(struct dialect_reader *reader, uint64_t value)
 	return ERROR_NONE;
 }
 
-/* Takes so many bytes off data, into the element. */
+/* Takes so many bytes off data, and adds them to the element. */
 static void take(struct dialect_reader *reader, const uint8_t **data, size_t *size, size_t taken)
 {
 	dialect_keep(reader, *data, taken);
@@ -276,7 +277,8 @@ static void take(struct dialect_reader *reader, const uint8_t **data, size_t *si
 	reader->frame_left -= taken;
 }
 
-/* 1: the step's bytes are all there. */
+/* Takes bytes of a step of bytes. Returns 1 when the step has all of its bytes, 0 if more are
+ * needed, or ERROR_INVALID. */
 static int take_bytes(struct dialect_reader *reader, const uint8_t **data, size_t *size)
 {
 	size_t taken = reader->left < *size ? (size_t)reader->left : *size;
@@ -288,7 +290,8 @@ static int take_bytes(struct dialect_reader *reader, const uint8_t **data, size_
 	return reader->left == 0;
 }
 
-/* 1: the varint is complete. postcard src/varint.rs: at most ten bytes for 64 bits. */
+/* Takes bytes of a varint (postcard src/varint.rs: at most ten bytes for 64 bits). Returns 1 when
+ * the varint is complete, 0 if more bytes are needed, or ERROR_INVALID. */
 static int take_varint(struct dialect_reader *reader, const uint8_t **data, size_t *size)
 {
 	while (*size > 0) {
@@ -303,7 +306,7 @@ static int take_varint(struct dialect_reader *reader, const uint8_t **data, size
 		if (!(byte & 0x80))
 			return 1;
 	}
-	/* The frame may be over already: then no more bytes are to be waited for. */
+	/* If the frame is over already, no more bytes are to be waited for. */
 	return reader->frame_left == 0 ? ERROR_INVALID : 0;
 }
 

@@ -7,7 +7,7 @@
 #include "../bytes/postcard.h"
 #include "../error.h"
 
-/* iroh-base keeps up to 30 bytes in place; its derived order shows that. */
+/* iroh-base keeps up to 30 bytes in place; the derived order of its type shows that. */
 #define CUSTOM_INLINE 30
 
 static int compare_bytes(const uint8_t *a, size_t a_size, const uint8_t *b, size_t b_size)
@@ -18,7 +18,8 @@ static int compare_bytes(const uint8_t *a, size_t a_size, const uint8_t *b, size
 	return order ? order : (a_size > b_size) - (a_size < b_size);
 }
 
-/* CustomAddrBytes: the short ones first, by size, then the long ones. */
+/* Compares two custom transports in the order of CustomAddrBytes: the short ones first, by size,
+ * then the long ones. */
 static int compare_custom(const struct transport *a, const struct transport *b)
 {
 	if (a->custom != b->custom)
@@ -42,7 +43,7 @@ static int compare(const struct transport *a, const struct transport *b)
 	case TRANSPORT_CUSTOM_OLD:
 		break;
 	}
-	/* In the order in which they came. */
+	/* Transports of type CUSTOM_OLD stay in the order in which they came. */
 	return 1;
 }
 
@@ -64,7 +65,8 @@ bool endpoint_add(struct endpoint *endpoint, const struct transport *transport)
 	return true;
 }
 
-/* serde refuses a struct's key that comes twice, and ignores one it does not know. */
+/* Makes the reader fail if a key of a struct comes twice, which serde refuses; serde ignores keys
+ * that it does not know. */
 static void first_time(struct reader *reader, bool *seen)
 {
 	if (*seen)
@@ -72,7 +74,7 @@ static void first_time(struct reader *reader, bool *seen)
 	*seen = true;
 }
 
-/* The only key of a map, which is how serde says an enum's variant. */
+/* Reads the only key of a map, by which serde encodes the variant of an enum. */
 static const char *read_variant(struct reader *reader, size_t *size)
 {
 	if (cbor_read_map(reader) != 1)
@@ -89,7 +91,7 @@ static uint16_t read_port(struct reader *reader)
 	return (uint16_t)port;
 }
 
-/* {"V4": [[127, 0, 0, 1], 4242]} */
+/* Reads an IP address with its port: {"V4": [[127, 0, 0, 1], 4242]} */
 static void read_ip_cbor(struct reader *reader, struct address *address)
 {
 	size_t size;
@@ -106,7 +108,8 @@ static void read_ip_cbor(struct reader *reader, struct address *address)
 	address->port = read_port(reader);
 }
 
-/* Bytes; in iroh before 1.1 {"Inline": {"size": 1, "data": [...]}} or {"Heap": [...]}. */
+/* Reads the data of a custom transport: bytes; in iroh before 1.1 {"Inline": {"size": 1, "data":
+ * [...]}} or {"Heap": [...]}. */
 static void read_custom_data(struct reader *reader, struct transport *transport)
 {
 	size_t size;
@@ -121,7 +124,7 @@ static void read_custom_data(struct reader *reader, struct transport *transport)
 		transport->type = TRANSPORT_CUSTOM_OLD;
 }
 
-/* {"id": 1, "data": ...} */
+/* Reads a custom transport: {"id": 1, "data": ...} */
 static void read_custom_cbor(struct reader *reader, struct transport *transport)
 {
 	const uint8_t *start = reader->at;
@@ -327,7 +330,7 @@ void endpoint_write_postcard(const struct endpoint *endpoint, struct writer *wri
 	size_t count = endpoint->count;
 
 	while (count > 0 && endpoint->transports[count - 1].type == TRANSPORT_CUSTOM_OLD)
-		count--; /* they come last */
+		count--; /* these are sorted last */
 	postcard_write_varint(writer, 0);
 	writer_bytes(writer, endpoint->id.bytes, ID_SIZE);
 	postcard_write_varint(writer, count);
@@ -345,7 +348,7 @@ static bool is_label(uint8_t byte)
 	return (byte >= 'a' && byte <= 'z') || is_digit(byte) || byte == '-';
 }
 
-/* A number below limit in its only spelling; leaves the reader behind it. */
+/* Takes a number below limit, without leading zeros; returns false if there is none. */
 static bool take_number(struct reader *url, unsigned limit, unsigned *out)
 {
 	const uint8_t *start = url->at;
@@ -378,8 +381,9 @@ static bool take_ipv4(struct reader *url)
 	return true;
 }
 
-/* Labels of letters, digits and hyphens, not of IDNA; one that begins with a digit could
- * make the whole a number, which the last one decides. */
+/* Takes a host name: labels of letters, digits and hyphens, none of them IDNA. The last label
+ * decides whether the URL standard takes the whole host for a number, so it must not begin with a
+ * digit. */
 static bool take_name(struct reader *url)
 {
 	bool is_name = false;

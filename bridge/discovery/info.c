@@ -11,10 +11,10 @@
 #include "../memory.h"
 #include "endpoint.h"
 
-/* The two keys, the time and the addresses. */
+/* Room for the two keys, the time and the addresses. */
 #define SIGNED_SIZE (64 + INFO_ADDRESSES_SIZE)
 
-/* iroh's UserData::MAX_LENGTH: so much goes into a TXT record beside the key. */
+/* iroh's UserData::MAX_LENGTH: as much fits into a TXT record beside the key. */
 #define TEXT_SIZE 245
 
 #define SIGNATURE_HEX_SIZE (2 * IDENTITY_SIGNATURE_SIZE)
@@ -56,7 +56,7 @@ bool info_equal(const struct info *a, const struct info *b)
 	       memcmp(a->addresses, b->addresses, a->size) == 0;
 }
 
-/* What was read, as it is going to be kept. */
+/* The parts of an info that were read, in the form in which they are kept. */
 struct parts {
 	struct info_time time;
 	enum info_order order;
@@ -110,7 +110,8 @@ static void write_signature_cbor(const struct info *info, struct writer *writer)
 	cbor_write_bytes(writer, info->signature, sizeof info->signature);
 }
 
-/* UnsignedTransportInfo. cbor-core, from p2panda-core 0.7.1 on, sorts the keys. */
+/* Writes the bytes that are signed (UnsignedTransportInfo); returns their size. cbor-core, which
+ * p2panda-core has from 0.7.1 on, sorts the keys. */
 static size_t signed_bytes(const struct info *info, enum info_order order, uint8_t out[SIGNED_SIZE])
 {
 	struct writer writer;
@@ -188,7 +189,7 @@ int info_verify(struct info *info, const struct id *node, enum info_order first)
 	return error;
 }
 
-/* Over the endpoints of an info, whose CBOR is ours. */
+/* A walk over the endpoints of an info, whose CBOR is our own. */
 struct walk {
 	struct reader reader;
 	uint64_t left;
@@ -281,7 +282,7 @@ static void read_signature(const uint8_t *bytes, size_t size, struct reader *rea
 
 enum { HAS_TIME = 1, HAS_SIGNATURE = 2, HAS_ADDRESSES = 4, HAS_ALL = 7 };
 
-/* One key and its value; returns which it was, 0 for one that is not known. */
+/* Reads one key and its value; returns which key it was, 0 for an unknown one. */
 static unsigned read_pair(struct reader *reader, struct parts *parts, unsigned seen)
 {
 	const uint8_t *bytes;
@@ -310,7 +311,7 @@ static unsigned read_pair(struct reader *reader, struct parts *parts, unsigned s
 	case HAS_ADDRESSES:
 		read_addresses(reader, cbor_read_array(reader), endpoint_read_cbor, parts);
 		break;
-	default: /* serde ignores it */
+	default: /* serde ignores unknown keys */
 		cbor_read_item(reader, &size);
 	}
 	return which;
@@ -373,7 +374,8 @@ void info_encode_postcard(const struct info *info, struct writer *writer)
 		endpoint_write_postcard(endpoint, writer);
 }
 
-/* The first relay, of node only unless that is NULL: relays come first in each endpoint. */
+/* Returns the first relay of node, or of any node if node is NULL: relays come first in each
+ * endpoint. NULL: there is none. */
 static const struct transport *find_relay(
 	const struct info *info, const struct id *node, struct walk *walk)
 {
@@ -416,7 +418,8 @@ int info_encode_text(const struct info *info, char *out, size_t size)
 	return written > TEXT_SIZE || (size_t)written >= size ? ERROR_TOO_LARGE : 0;
 }
 
-/* Rust's u64::from_str, without its plus sign; up to closing or the end of the text. */
+/* Reads a number as Rust's u64::from_str does, but without a plus sign, up to the character closing
+ * or the end of the text. */
 static uint64_t read_number(struct reader *reader, char closing)
 {
 	const uint8_t *start = reader->at;
@@ -440,7 +443,7 @@ static void read_character(struct reader *reader, char character)
 		reader_fail(reader, ERROR_INVALID);
 }
 
-/* p2panda-net src/iroh_endpoint/user_data.rs. */
+/* Follows p2panda-net src/iroh_endpoint/user_data.rs. */
 int info_decode_text(const char *text, size_t text_size, const struct id *node,
 	const struct address *addresses, size_t count, struct info **out)
 {

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * What upstream does is in the crate swarm-discovery (src/receiver.rs, src/sender.rs) and in
- * iroh's mDNS address look-up. What of it matters here:
+ * Upstream's side is in the crate swarm-discovery (src/receiver.rs, src/sender.rs) and in iroh's
+ * mDNS address look-up. This of its behaviour matters here:
  *
  * - Of several TXT records of a node in one packet the first counts. But every packet counts
- *   anew, so two packets in turn tell both signatures: the one that is invalid for it costs
- *   the receiver a line in its log ("found invalid transport info"). So a signature of an
- *   order is told as long as somebody around may need it, not longer: wanted_orders.
- * - It asks every 0.7 to 0.9 s for ever, and all nodes together are to answer some three times
- *   a second: who has heard two answers keeps quiet. We keep our share of that by answering
- *   the less often the more nodes there are: gap.
+ *   anew, so two packets in turn carry both signatures. A signature that is invalid for the
+ *   receiver costs it a line in its log ("found invalid transport info"). So infos of an order
+ *   are sent only as long as a node nearby may need them: see wanted_orders.
+ * - Upstream asks every 0.7 to 0.9 s for ever, and all nodes together are to answer some three
+ *   times a second: a node that has heard two answers keeps quiet. We keep our share of the
+ *   answers by answering the less often the more nodes there are: see gap.
  */
 #include "mdns.h"
 
@@ -17,7 +17,7 @@
 #include <string.h>
 
 #include "../error.h"
-#include "../keyed.h"
+#include "../keyed_table.h"
 #include "../time.h"
 #include "mdns_packet.h"
 
@@ -43,9 +43,9 @@ struct seen {
 struct node {
 	struct id id;
 	uint64_t heard;
-	/* The newest first; a node that tells both orders has two at a time. */
+	/* The newest first; a node that announces both orders has two infos at a time. */
 	struct seen seen[ORDERS];
-	uint64_t verified[ORDERS]; /* when; 0: never */
+	uint64_t verified[ORDERS]; /* time of the last success; 0: never */
 	UT_hash_handle hh;
 };
 
@@ -60,7 +60,7 @@ struct mdns {
 	struct random random;
 	struct counters *counters;
 	struct keyed keyed;
-	struct node *nodes; /* the one known longest first */
+	struct node *nodes; /* a table by id; the oldest entry first */
 
 	struct info *infos[ORDERS];
 	struct mdns_packet answers[ORDERS];
@@ -69,8 +69,8 @@ struct mdns {
 	uint64_t answer_due;
 	uint64_t answered; /* when */
 	bool has_answered;
-	bool put_off;	   /* the answer is later than it would be without the gap */
-	bool news;	   /* since the last answer: somebody may wait for it */
+	bool put_off;	   /* the gap has delayed the answer */
+	bool news;	   /* there is news since the last answer: a node may wait for us */
 	unsigned announce; /* unsolicited answers still to be sent, all orders */
 	unsigned sending;  /* the orders that are due now, one bit each */
 
@@ -96,12 +96,11 @@ static struct node *find_node(const struct mdns *mdns, const struct id *id)
 {
 	struct node *node;
 
-	HASH_FIND_BYHASHVALUE(
-		hh, mdns->nodes, id, sizeof *id, keyed_hash(&mdns->keyed, id, sizeof *id), node);
+	KEYED_FIND(&mdns->keyed, mdns->nodes, id, sizeof *id, node);
 	return node;
 }
 
-/* NULL: no memory. */
+/* Adds a node, and forgets the oldest one if there are too many; NULL: no memory. */
 static struct node *new_node(struct mdns *mdns, const struct id *id)
 {
 	struct node *node;
@@ -112,12 +111,9 @@ static struct node *new_node(struct mdns *mdns, const struct id *id)
 	if (!node)
 		return NULL;
 	node->id = *id;
-	HASH_ADD_KEYPTR_BYHASHVALUE(hh, mdns->nodes, &node->id, sizeof node->id,
-		keyed_hash(&mdns->keyed, &node->id, sizeof node->id), node);
-	if (!node->hh.tbl) {
-		memory_free(node);
+	KEYED_ADD(&mdns->keyed, mdns->nodes, &node->id, sizeof node->id, node);
+	if (!node)
 		return NULL;
-	}
 	mdns->news = true;
 	mdns->queries = 0;
 	return node;
@@ -128,9 +124,10 @@ static bool was_verified(const struct node *node, enum info_order order, uint64_
 	return node->verified[order] && now - node->verified[order] < FORGET;
 }
 
-/* Which orders to tell, one bit each: those of nodes that tell one order themselves, thus
- * understand no other. A node that tells both is one of us and takes either. Before any is
- * known, both. */
+/* Returns the orders to announce, one bit each. A node that announces one order itself understands
+ * no other, so its order is wanted. A node that announces both is of our kind and accepts either.
+ * Both orders are wanted as long as no node of one order is known, and for announcements that
+ * nobody has asked for. */
 static unsigned wanted_orders(const struct mdns *mdns, uint64_t now)
 {
 	const unsigned all = (1u << ORDERS) - 1;
@@ -211,7 +208,7 @@ static bool has_answers(const struct mdns *mdns)
 	return false;
 }
 
-/* How long to be quiet after an answer. */
+/* Returns how long to be quiet after an answer. */
 static uint64_t gap(const struct mdns *mdns)
 {
 	uint64_t gap = HASH_COUNT(mdns->nodes) * GAP_PER_NODE;
@@ -288,7 +285,7 @@ static void asked(struct mdns *mdns, uint64_t now)
 		now + JITTER_LEAST + random_below(&mdns->random, JITTER_MOST - JITTER_LEAST));
 }
 
-/* Whether this info is not to be reported again yet. */
+/* Tells whether this info has been reported lately, and is not to be reported again yet. */
 static bool is_known(const struct node *node, const struct info *info, uint64_t now)
 {
 	for (size_t i = 0; i < ORDERS; i++)
@@ -305,11 +302,12 @@ static void remember(struct node *node, const struct info *info, uint64_t now)
 		at++;
 	info_free(node->seen[at].info);
 	memmove(&node->seen[1], &node->seen[0], at * sizeof node->seen[0]);
-	/* Without memory it is reported again, no more. */
+	/* Without memory the info is reported again, no worse. */
 	node->seen[0] = (struct seen){.info = info_copy(info), .reported = now};
 }
 
-/* Forged announcements are cheap to make, and what is reported is verified. */
+/* Tells whether one more info may be reported now. Forged announcements are cheap to make, and each
+ * reported info is verified. */
 static bool may_report(struct mdns *mdns, uint64_t now)
 {
 	if (now - mdns->second >= 1000 * MS) {
@@ -326,7 +324,7 @@ static bool may_report(struct mdns *mdns, uint64_t now)
 	       mdns->found_in_second < LIMIT_MDNS_FOUND;
 }
 
-/* Takes the info. */
+/* Reports an info of a node, unless it is known or too many come; takes the info over. */
 static void found(struct mdns *mdns, uint64_t now, const struct id *id, struct info *info)
 {
 	struct node *node = find_node(mdns, id);
@@ -472,7 +470,8 @@ bool mdns_effect(struct mdns *mdns, uint64_t now, struct mdns_effect *out)
 		return false;
 	mdns->query_due = now + query_interval(mdns);
 	mdns->queries++;
-	/* Who asks is there. Also so that it does not matter whether we hear ourselves. */
+	/* We answer our own question, too, to show that we are here. So it does not matter whether
+	 * we hear ourselves. */
 	asked(mdns, now);
 	return send_packet(&mdns->query, out);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The C library's resolver takes packets apart (ns_parserr) and compresses names (dn_comp).
- * c-ares' parser refuses what mDNS is made of: answers without a question, several questions,
- * classes with the top bit set, compressed SRV targets.
+ * Packets are parsed with the C library's resolver (ns_parserr), which also compresses names
+ * (dn_comp). c-ares' parser refuses what is normal in mDNS: answers without a question, several
+ * questions, classes with the top bit set, compressed SRV targets.
  */
 #include "mdns_packet.h"
 
@@ -32,7 +32,7 @@
 struct maker {
 	struct writer writer;
 	uint8_t bytes[MDNS_PACKET_SIZE];
-	/* Where names begin, for those that follow: dn_comp's list. */
+	/* Where names begin, to which later names may point: dn_comp's list. */
 	unsigned char *names[2 * LIMIT_ADDRESSES_PER_NODE + 4];
 	uint8_t *length; /* of the record that is being written */
 };
@@ -66,7 +66,7 @@ static void maker_name(struct maker *maker, const char *name)
 		maker->writer.at += size;
 }
 
-/* As upstream has it: in full, but others may point to it. */
+/* Writes a name in full, as upstream does, but lets later names point to it. */
 static void maker_full_name(struct maker *maker, const char *name)
 {
 	size_t names = 0;
@@ -129,7 +129,7 @@ int mdns_packet_make_query(struct mdns_packet *out)
 	return maker_end(&maker, out);
 }
 
-/* Whether an address before it has the same port. */
+/* Tells whether an earlier address has the same port. */
 static bool port_is_known(const struct address *addresses, size_t at)
 {
 	for (size_t i = 0; i < at; i++)
@@ -150,8 +150,8 @@ static void make_addresses(struct maker *maker, const char *target, const struct
 	}
 }
 
-/* iroh's own attribute for it (iroh src/address_lookup/mdns.rs), beside user-data, which has it for
- * the signature. */
+/* Writes iroh's own attribute for a relay (iroh src/address_lookup/mdns.rs). The relay is also in
+ * user-data, for the signature. */
 static void make_relay(struct maker *maker, const struct id *me, const struct info *info)
 {
 	size_t size, name = strlen(RELAY);
@@ -164,7 +164,7 @@ static void make_relay(struct maker *maker, const struct id *me, const struct in
 	writer_bytes(&maker->writer, relay, size);
 }
 
-/* PTR first, then SRV and TXT, as upstream since 0.7; 0.6 does not mind the PTR. */
+/* Writes PTR first, then SRV and TXT, as upstream does since 0.7; 0.6 does not mind the PTR. */
 int mdns_packet_make_answer(const struct id *me, const struct info *info, struct mdns_packet *out)
 {
 	struct address addresses[LIMIT_ADDRESSES_PER_NODE];
@@ -212,7 +212,8 @@ int mdns_packet_make_answer(const struct id *me, const struct info *info, struct
 
 /* --- taking packets apart --- */
 
-/* Whether name is <52 characters>.SERVICE, and whose; *bad if these are no node's id. */
+/* Tells whether name is <52 characters>.SERVICE; out is the node's id then. *bad becomes true if
+ * the characters are not the id of a node. */
 static bool is_instance(const char *name, struct id *out, bool *bad)
 {
 	char label[LABEL_SIZE];
@@ -230,7 +231,8 @@ static bool is_instance(const char *name, struct id *out, bool *bad)
 	return false;
 }
 
-/* LIMIT_MDNS_INSTANCES: no room. */
+/* Returns the index of the instance with this id, which is added if it is new;
+ * LIMIT_MDNS_INSTANCES: no room. */
 static size_t instance_of(struct mdns_contents *contents, const struct id *id)
 {
 	size_t at = 0;
@@ -296,7 +298,8 @@ static void parse_txt(
 			contents->bad = true;
 			return;
 		}
-		/* RFC 6763 6.4: the first of a key counts, its case does not matter. */
+		/* RFC 6763 6.4: the first value of a key counts, the case of the key does not
+		 * matter. */
 		if (!instance->text && size >= strlen(USER_DATA) &&
 			strncasecmp((const char *)string, USER_DATA, strlen(USER_DATA)) == 0) {
 			instance->text = (const char *)string + strlen(USER_DATA);
@@ -310,7 +313,7 @@ static void parse_address(struct mdns_contents *contents, const ns_rr *rr)
 	size_t size = ns_rr_type(*rr) == ns_t_a ? 4 : 16;
 	struct mdns_record *record;
 
-	/* Targets that are longer are in no SRV of ours either. */
+	/* No SRV record of ours has a longer target either. */
 	if (ns_rr_rdlen(*rr) != size || strlen(ns_rr_name(*rr)) >= MDNS_NAME_SIZE)
 		return;
 	record = new_record(contents, ns_t_a);
@@ -350,7 +353,7 @@ static void parse_record(struct mdns_contents *contents, const ns_msg *message, 
 	}
 }
 
-/* False: it cannot be taken apart. */
+/* Parses the records of an answer; returns false if the packet cannot be parsed. */
 static bool parse_answer(struct mdns_contents *contents, ns_msg *message)
 {
 	static const ns_sect sections[] = {ns_s_an, ns_s_ar};
@@ -379,7 +382,7 @@ static bool is_our_question(const struct id *me, const ns_rr *rr)
 	return is_instance(ns_rr_name(*rr), &id, &bad) && id_equal(&id, me);
 }
 
-/* False: it cannot be taken apart. */
+/* Parses the questions of a query; returns false if the packet cannot be parsed. */
 static bool parse_query(struct mdns_contents *contents, ns_msg *message, const struct id *me)
 {
 	int count = ns_msg_count(*message, ns_s_qd);
@@ -396,7 +399,8 @@ static bool parse_query(struct mdns_contents *contents, ns_msg *message, const s
 	return true;
 }
 
-/* The group carries everybody's packets: only those of the service are worth a count. */
+/* Tells whether a packet names the service. The multicast group carries packets of all services:
+ * only those of ours are worth a count. */
 static bool names_service(const uint8_t *packet, size_t size)
 {
 	static const char label[] = "_p2pandav1";
@@ -439,8 +443,9 @@ static bool insert(struct address *addresses, size_t *count, const struct addres
 	return true;
 }
 
-/* Where an instance is: each address whose name is the target of one of its SRV records, with
- * its port; sorted. False: too many (then the info could not be valid). */
+/* Collects the addresses of an instance: each address whose name is the target of one of its SRV
+ * records, with the port of that record; sorted. Returns false if there are too many (then the info
+ * could not be valid). */
 static bool addresses_of(
 	const struct mdns_contents *contents, size_t instance, struct address *out, size_t *count)
 {
@@ -472,7 +477,7 @@ int mdns_packet_decode_info(const struct mdns_contents *contents, size_t at, str
 	size_t count;
 
 	*out = NULL;
-	/* Without user-data it is none of p2panda. */
+	/* An instance without user-data is none of p2panda. */
 	if (!instance->text)
 		return ERROR_NONE;
 	if (!addresses_of(contents, at, addresses, &count))

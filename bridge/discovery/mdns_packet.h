@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The packets of mDNS: DNS messages (RFC 1035, RFC 6762) with a service's records (RFC 6763),
- * in the selection that upstream makes of them (crate swarm-discovery, src/receiver.rs and
- * src/sender.rs; what is in user-data: info.h). Internal to discovery. What of upstream
- * matters here:
+ * The packets of mDNS: DNS messages (RFC 1035, RFC 6762) with a service's records (RFC 6763), as
+ * far as upstream uses them (crate swarm-discovery, src/receiver.rs and src/sender.rs; for the
+ * attribute user-data see info.h). Internal to discovery. This of upstream's behaviour matters
+ * here:
  *
  * - It takes SRV and TXT from the answers, A and AAAA from the additional records, and joins
  *   them where an address's name is a SRV's target: every such pair is an address of the node.
- *   An info is valid only with exactly these, so each port has a target of its own.
+ *   An info is valid only with exactly these addresses, so each port has a target of its own.
  * - Of a packet with a question for the service it reads nothing else. It reads 1472 bytes.
- * - It refuses records whose class has mDNS's cache-flush bit, so we set none.
+ * - It refuses records whose class has mDNS's cache-flush bit, so we never set this bit.
  *
- * A packet that is made is its receiver's: memory_free its bytes. What a packet says points
- * into that packet and allocates nothing; it is of a fixed size (some 40 kB, for the stack), and
- * what is beyond its limits is left out and marked. Packets are made of at most
- * MDNS_PACKET_SIZE bytes, longer ones are not taken apart. Any thread.
+ * The caller owns a packet that was made, and frees its bytes (memory_free). The parsed contents
+ * point into the packet and allocate nothing; a struct mdns_contents is of a fixed size (some
+ * 40 kB, for the stack), and contents beyond its limits are left out and marked. Packets that are
+ * made have at most MDNS_PACKET_SIZE bytes, longer ones are not parsed. Any thread.
  */
 #ifndef BRIDGE_DISCOVERY_MDNS_PACKET_H
 #define BRIDGE_DISCOVERY_MDNS_PACKET_H
@@ -35,10 +35,10 @@ struct mdns_packet {
 	size_t size;
 };
 
-/* The question for all nodes. ERROR_NOMEM; out is of no use then. */
+/* Makes the question for all nodes. ERROR_NOMEM; after an error out must not be used. */
 int mdns_packet_make_query(struct mdns_packet *out);
-/* The answer that tells me's info. ERROR_INVALID, ERROR_TOO_LARGE (info_encode_text; or the
- * packet), ERROR_NOMEM; out is of no use then, and holds nothing to be freed. */
+/* Makes the answer with me's info. ERROR_INVALID, ERROR_TOO_LARGE (info_encode_text; or the
+ * packet), ERROR_NOMEM; after an error out must not be used, and holds nothing to be freed. */
 int mdns_packet_make_answer(const struct id *me, const struct info *info, struct mdns_packet *out);
 
 struct mdns_record {
@@ -50,26 +50,27 @@ struct mdns_record {
 
 struct mdns_instance {
 	struct id id;
-	const char *text; /* user-data's value, in the packet; NULL: there was none */
+	const char *text; /* the value of user-data, within the packet; NULL: none */
 	size_t text_size;
 };
 
-/* What a packet says: a query asks, an answer has instances. */
+/* The contents of a packet: a query asks, an answer has instances. */
 struct mdns_contents {
-	bool asked;  /* for all nodes or for me */
-	bool bad;    /* something of the service could not be understood */
-	bool excess; /* or was beyond a limit */
+	bool asked;  /* there is a question for all nodes or for me */
+	bool bad;    /* a part of the service could not be understood */
+	bool excess; /* a part of the service was beyond a limit */
 	size_t records_count, instances_count;
 	struct mdns_record records[LIMIT_MDNS_RECORDS];
 	struct mdns_instance instances[LIMIT_MDNS_INSTANCES];
 };
 
-/* me is whose instance is asked for. A packet that cannot be taken apart has no instances, and
- * is bad only if it names the service: others' packets are neither bad nor excess. */
+/* Parses a packet. me: the node whose instance may be asked for. A packet that cannot be parsed has
+ * no instances, and is bad only if it names the service: packets of other services are neither bad
+ * nor excess. */
 void mdns_packet_parse(
 	const uint8_t *packet, size_t size, const struct id *me, struct mdns_contents *out);
-/* The info of an instance: out is the receiver's, its signature is NOT verified. NULL, without
- * an error, where there is no address or no user-data. ERROR_LIMIT (more addresses than
+/* Makes the info of an instance, which the caller owns; its signature is NOT verified. *out is
+ * NULL, without an error, if there is no address or no user-data. ERROR_LIMIT (more addresses than
  * LIMIT_MDNS_ADDRESSES), ERROR_INVALID, ERROR_TOO_LARGE, ERROR_NOMEM. */
 int mdns_packet_decode_info(const struct mdns_contents *contents, size_t at, struct info **out);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Private set intersection as p2panda-discovery src/psi_hash.rs has it: each side shows its
- * topics as BLAKE3(topic || Alice's half || Bob's half || side), so that only who knows a
- * topic recognises it, and neither can play the other's hashes back. One thread.
+ * Private set intersection as in p2panda-discovery src/psi_hash.rs: each side shows its topics as
+ * BLAKE3(topic || Alice's half || Bob's half || side), so that only a node that knows a topic
+ * recognises it, and neither side can play the other's hashes back. One thread.
  */
 #ifndef BRIDGE_DISCOVERY_PSI_H
 #define BRIDGE_DISCOVERY_PSI_H
@@ -14,7 +14,7 @@
 #include "../id.h"
 #include "../random.h"
 
-#define PSI_SALT_SIZE 32 /* a half */
+#define PSI_SALT_SIZE 32 /* each side's half of the salt */
 
 struct psi_salts {
 	uint8_t alice[PSI_SALT_SIZE];
@@ -26,15 +26,16 @@ enum psi_side { PSI_ALICE, PSI_BOB };
 void psi_hash(
 	const struct psi_salts *salts, enum psi_side side, const struct id *topic, struct id *hash);
 
-/* The hashes that the other side would send for our topics, to be found one by one among
- * those that it does send, however many. */
+/* The hashes that the other side would send for our topics. Each hash that it does send, however
+ * many, is looked up among them. */
 struct psi;
 
-/* side is the other one. topics are copied. ERROR_NOMEM. */
+/* Computes the hashes. side is the other side; topics are copied. ERROR_NOMEM. */
 int psi_new(const struct psi_salts *salts, enum psi_side side, const struct id *topics,
 	size_t count, const struct random *random, struct psi **out);
 void psi_free(struct psi *psi); /* NULL is fine */
-/* Whether hash is one of them, for the first time; which topic it is then. */
+/* Tells whether hash is one of these hashes, and comes for the first time; topic becomes its topic
+ * then. */
 bool psi_find(struct psi *psi, const struct id *hash, struct id *topic);
 
 #endif

@@ -11,13 +11,14 @@
 /* Large messages go out in blocks of this size. */
 #define BLOCK_SIZE 16384
 
-/* Infos of others, and of the remote's own, that are verified to tell its dialect. */
+/* Infos that are verified to find out the remote's dialect: so many of its own, and so many of
+ * other nodes. */
 #define RECOGNISE_TRIES 3
 
-/* What a message is made of, until its head can be written. */
+/* The elements of a message, kept until the head of the message can be written. */
 struct body {
 	struct frame *first, *last;
-	struct writer writer; /* over the last */
+	struct writer writer; /* over the last block */
 	uint64_t count, size;
 };
 
@@ -26,17 +27,17 @@ struct effect {
 	struct session_effect effect;
 };
 
-/* An order that a signature has shown, if it has. */
+/* The order that a valid signature has shown, if there was one. */
 struct shown {
 	bool known;
 	enum info_order order;
 	unsigned tries;
 };
 
-/* The infos that are sent, as far as they have been asked for. */
+/* The infos to be sent that have been gathered so far. */
 struct gathering {
 	bool active;
-	bool full; /* no more of them are sent */
+	bool full; /* no more infos are sent */
 	enum dialect dialect;
 	struct body body;
 	int error;
@@ -53,13 +54,13 @@ struct session {
 	const struct dialect_codec *codec; /* NULL: not known yet */
 	struct psi_salts salts;
 	struct psi *psi;
-	struct shown own, others; /* by the remote's own info, and by those of others */
+	struct shown own, others; /* by the remote's own info, and by other nodes' */
 	enum psi_message awaited;
 	uint64_t received, infos;
 	struct gathering gathering;
 	struct effect *first, *last;
-	bool done, told; /* told: its end has been taken */
-	int error;	 /* what it failed of */
+	bool done, told; /* told: the end was reported */
+	int error;	 /* why the session has failed */
 	struct dialect_reader reader;
 	size_t topics_count;
 	struct id topics[];
@@ -104,7 +105,7 @@ static void body_close_block(struct body *body)
 		body->last->head_size = writer_size(&body->writer);
 }
 
-/* Makes room for an element. */
+/* Makes room for an element of at most size bytes. ERROR_NOMEM. */
 static int body_begin(struct body *body, size_t size)
 {
 	struct frame *block;
@@ -124,7 +125,7 @@ static int body_begin(struct body *body, size_t size)
 	return ERROR_NONE;
 }
 
-/* before: the writer's size then. */
+/* Counts an element that has been written. before: the writer's size before the element. */
 static void body_end(struct body *body, size_t before)
 {
 	assert(!body->writer.error);
@@ -132,7 +133,7 @@ static void body_end(struct body *body, size_t before)
 	body->count++;
 }
 
-/* Sends the message and takes the body over. */
+/* Sends a message, and takes its body over. */
 static int send_message(
 	struct session *session, enum psi_message message, const uint8_t *salt, struct body *body)
 {
@@ -175,8 +176,8 @@ static int add_hash(struct session *session, struct body *body, const struct id 
 	return 0;
 }
 
-/* Our topics, hashed, in random order: nobody is to see which of them are the same as in
- * another session. */
+/* Sends the hashes of our topics, in random order: nobody is to see which of them are the same as
+ * in another session. */
 static int send_hashes(struct session *session, enum psi_message message, const uint8_t *salt)
 {
 	struct body body = {0};
@@ -221,7 +222,7 @@ static bool emit(void *emitter, const struct id *node, const struct info *info)
 	return true;
 }
 
-/* Asks for some infos, and sends all of them when there are no more. */
+/* Gathers some infos, and sends all of them when there are no more. */
 static int gather_some(struct session *session)
 {
 	struct gathering *gathering = &session->gathering;
@@ -237,8 +238,8 @@ static int gather_some(struct session *session)
 	return gathering->error;
 }
 
-/* Begins with it: a thousand infos are more than one step. Nothing to a dialect that is not known:
- * it would not believe one of the two orders. */
+/* Begins to send infos: a thousand of them are more than one step. Sends none if the dialect is not
+ * known: the peer would not believe one of the two orders. */
 static int send_nodes(struct session *session, enum dialect dialect)
 {
 	struct gathering *gathering = &session->gathering;
@@ -257,7 +258,7 @@ static enum dialect dialect_of(const struct session *session, enum info_order or
 	return order == ORDER_ADDRESSES_FIRST ? DIALECT_071 : DIALECT_07;
 }
 
-/* What the peer has shown so far. */
+/* Returns the dialect that the peer has shown so far, or DIALECT_UNKNOWN. */
 static enum dialect shown_dialect(const struct session *session)
 {
 	if (session->codec == &dialect_cbor)
@@ -269,7 +270,8 @@ static enum dialect shown_dialect(const struct session *session)
 	return DIALECT_UNKNOWN;
 }
 
-/* What it is taken to speak: what it has shown, or else spoke before. */
+/* Returns the dialect that the peer is taken to speak: the one that it has shown, or else the one
+ * that it spoke before. */
 static enum dialect assumed_dialect(const struct session *session)
 {
 	enum dialect shown = shown_dialect(session);
@@ -288,15 +290,16 @@ static int tell_dialect(struct session *session)
 	return push(session, &(struct session_effect){.type = SESSION_DIALECT, .dialect = dialect});
 }
 
-/* In postcard only a signature tells the two dialects apart. A BTreeMap's order is that of
- * the ids, so the remote's own info, which counts, may come after others, which may not be
- * kept until then: the first of those that can be told is remembered. */
+/* Finds out the dialect from the signature of an info: in postcard nothing else tells the two
+ * dialects apart. Infos come in the order of a BTreeMap, that of the ids. So the remote's own info,
+ * which counts, may come after infos of other nodes, which cannot all be kept until then: the order
+ * of the first of those that is recognised is remembered. */
 static void recognise(struct session *session, const struct id *node, struct info *info)
 {
 	struct shown *shown = id_equal(node, &session->remote) ? &session->own : &session->others;
 	enum dialect dialect = assumed_dialect(session);
 
-	/* Applications of today, when there is nothing to go by, are 0.7.1. */
+	/* If there is nothing to go by, 0.7.1 is assumed, which applications use today. */
 	info->order = dialect_order(dialect == DIALECT_UNKNOWN ? DIALECT_071 : dialect);
 	if (session->codec == &dialect_cbor || shown->known || shown->tries == RECOGNISE_TRIES)
 		return;
@@ -342,7 +345,7 @@ static void await(struct session *session, enum psi_message message)
 	session->codec->begin(&session->reader, message);
 }
 
-/* A message has come to its end: answer it. */
+/* Handles the end of a message: sends the answer, and awaits the next message. */
 static int take_end(struct session *session)
 {
 	int error = 0;
@@ -397,7 +400,8 @@ static int take_piece(struct session *session, const struct piece *piece)
 	return 0;
 }
 
-/* Alice's first byte: a map of one, or the length of a frame. */
+/* Recognises the codec by Alice's first byte: a map of one pair, or the length of a frame.
+ * ERROR_INVALID. */
 static int recognise_codec(struct session *session, uint8_t first)
 {
 	if (first == 0xa1)

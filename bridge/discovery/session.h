@@ -27,10 +27,10 @@
 
 enum session_role { SESSION_ALICE, SESSION_BOB };
 
-/* Asked for the infos to be sent, some tens of them at a time, until it says false (there are no
- * more): calls emit for our own and for each other that the peer may have (verified, of that
- * order). emit returns false when there is no more room: then it is not asked again. What the peer
- * might not take is left out (info_suits): then emit returns true. */
+/* Gives the infos to be sent, some tens at a time; called until it returns false (there are no
+ * more). Calls emit for our own info and for each other info that the peer may have (verified, of
+ * that order). emit returns false when there is no more room: then no more are asked for. emit
+ * leaves out an info that the peer might not accept (info_suits), and returns true. */
 typedef bool session_emit_info(void *emitter, const struct id *node, const struct info *info);
 typedef bool session_gather(
 	void *context, enum info_order order, session_emit_info *emit, void *emitter);
@@ -38,11 +38,12 @@ typedef bool session_gather(
 struct session_config {
 	enum session_role role;
 	const struct id *remote;
-	/* Alice: what to speak (not DIALECT_UNKNOWN). Bob: what the peer last spoke, for the
-	 * order of the infos that are sent to it (DIALECT_UNKNOWN is fine: then, in postcard, no
-	 * infos are sent, for a single one of the wrong order costs the whole session). */
+	/* Alice: the dialect to speak (not DIALECT_UNKNOWN). Bob: the dialect that the peer spoke
+	 * last, for the order of the infos that are sent to it (DIALECT_UNKNOWN is fine: then, in
+	 * postcard, no infos are sent, for a single one of the wrong order costs the whole
+	 * session). */
 	enum dialect dialect;
-	/* Ours, copied; at most LIMIT_OVERLAYS or so. */
+	/* Our topics, copied; at most LIMIT_OVERLAYS or so. */
 	const struct id *topics;
 	size_t topics_count;
 	struct random random; /* salts, order of the hashes */
@@ -52,23 +53,25 @@ struct session_config {
 };
 
 enum session_effect_type {
-	SESSION_SEND,	/* frame: the receiver's now */
+	SESSION_SEND,	/* frame: owned by the receiver */
 	SESSION_SHARED, /* the peer shares this topic (once per topic) */
-	/* The peer passed this info on: the receiver's now (info_free). Its signature is NOT
-	 * verified (info->order is the one to be tried first). Of more than LIMIT_NODES, and of
-	 * those too large to be kept, none are: counted LIMIT_INFOS. */
+	/* The peer has passed this info on; it is owned by the receiver (info_free). Its signature
+	 * is NOT verified (info->order is the one to be tried first). Infos beyond LIMIT_NODES and
+	 * infos that are too large to be kept are not reported, but counted as LIMIT_INFOS. */
 	SESSION_INFO,
-	/* The peer's own info, or the first one whose order was recognised, showed what it
-	 * speaks: dialect. Comes before the effects that follow from it. */
+	/* The dialect of the peer is known now: dialect. In CBOR the codec shows it, in postcard
+	 * the peer's own info, or the first other info whose order was recognised. Comes before the
+	 * effects that follow from it. */
 	SESSION_DIALECT,
-	/* Nothing is to be done: a part of a large message is made. Some milliseconds of work are
-	 * cut by this, so that something else can be done before the next effect is taken. */
+	/* There is nothing to do: a part of a large message is being made. This effect divides some
+	 * milliseconds of work, so that the caller can do something else before it takes the next
+	 * effect. */
 	SESSION_BUSY,
-	/* All has been said and heard. Bob: close the connection with code 0 once what was sent
-	 * is on its way; Alice: wait for that. */
+	/* The session is complete. Bob: close the connection with code 0 once the frames sent are
+	 * on their way; Alice: wait for Bob to close. */
 	SESSION_DONE,
-	/* error: it is over, close the connection. ERROR_INVALID (not the protocol),
-	 * ERROR_LIMIT (too much), ERROR_NOMEM, ERROR_TRUNCATED (ended early). */
+	/* The session has failed, with error: close the connection. ERROR_INVALID (not the
+	 * protocol), ERROR_LIMIT (too much), ERROR_NOMEM, ERROR_TRUNCATED (ended early). */
 	SESSION_FAILED,
 };
 
@@ -83,15 +86,15 @@ struct session_effect {
 
 struct session;
 
-/* Alice: the first effect is there at once. ERROR_NOMEM. */
+/* Begins a session. Alice: the first effect is there at once. ERROR_NOMEM. */
 int session_new(const struct session_config *config, struct session **out);
 void session_free(struct session *session); /* NULL is fine; frees untaken effects */
-/* Bytes of the stream, in order; fin: the last ones. */
+/* Takes bytes of the stream, in order; fin: these are the last ones. */
 void session_receive(struct session *session, const uint8_t *data, size_t size, bool fin);
-/* The next effect; false when there is none. After DONE or FAILED there is none. */
+/* Takes the next effect; returns false when there is none. After DONE or FAILED there is none. */
 bool session_effect(struct session *session, struct session_effect *out);
-/* Whether the peer has answered anything at all: a peer that ends the session before has
- * not understood our dialect. */
+/* Tells whether the peer has answered anything at all: a peer that ends the session before has not
+ * understood our dialect. */
 bool session_was_answered(const struct session *session);
 
 #endif

@@ -4,22 +4,22 @@
 #include <string.h>
 
 #include "../error.h"
-#include "../keyed.h"
+#include "../keyed_table.h"
 #include "../limits.h"
 
 #define MS UINT64_C(1000000)
-/* Between two steps, however eager. */
+/* The time between two steps, however eager. */
 #define STEP_NS	      (100 * MS)
-/* After a look around that has found nobody: looking at a large book takes half a millisecond, and
- * reasons to do so may come by the thousand. */
+/* The time after a look at the book that has found no node: looking at a large book takes half a
+ * millisecond, and reasons to do so may come by the thousand. */
 #define VAIN_NS	      (20 * MS)
 #define SLOWER_MIN_NS (1000 * MS)
 #define SLOWER_MAX_NS (5000 * MS)
 #define SLOWEST_NS    (30000 * MS)
 #define SLOWEST_LONELY_NS (5000 * MS)
-/* A session that lasts longer holds up nobody. */
+/* A session that lasts longer does not hold up other sessions any more. */
 #define PATIENCE_NS (1000 * MS)
-/* Percent. */
+/* The chance of a new walk at each step, in percent. */
 #define RESTART_CHANCE 2
 
 struct visit {
@@ -37,17 +37,17 @@ struct walker {
 	struct running {
 		struct id node;
 		uint64_t begun;
-		bool doubtful; /* then */
+		bool doubtful; /* when the session was begun */
 	} running[WALKER_MOST];
 	size_t running_count;
 	struct id prompted[WALKER_PROMPTED];
 	size_t prompted_count;
-	uint64_t last; /* the last step was begun */
-	uint64_t vain; /* the last time that nobody was found */
+	uint64_t last; /* when the last step was begun */
+	uint64_t vain; /* when no node was found the last time */
 	uint64_t due;
 	uint64_t pace;
 	unsigned eager;
-	bool rested; /* the last step was not a quick one: if everybody was visited, begin again */
+	bool rested; /* the last step was not quick: if all nodes are visited, begin again */
 	bool searching;
 	unsigned quick; /* steps of the search that follow quickly */
 	bool lonely; /* no session has succeeded since the last change */
@@ -76,12 +76,27 @@ int walker_new(const struct random *random, const struct walker_nodes *nodes,
 	return ERROR_NONE;
 }
 
+int walker_configure(struct walker *walker, uint64_t now, const struct id *configured,
+	size_t configured_count)
+{
+	struct id *copy = memory_alloc((configured_count + 1) * sizeof *copy);
+
+	if (!copy)
+		return ERROR_NOMEM;
+	if (configured_count > 0)
+		memcpy(copy, configured, configured_count * sizeof *configured);
+	memory_free(walker->configured);
+	walker->configured = copy;
+	walker->configured_count = configured_count;
+	walker_found(walker, now);
+	return ERROR_NONE;
+}
+
 static struct visit *find(const struct walker *walker, const struct id *node)
 {
 	struct visit *visit;
 
-	HASH_FIND_BYHASHVALUE(hh, walker->visited, node, sizeof *node,
-		keyed_hash(&walker->keyed, node, sizeof *node), visit);
+	KEYED_FIND(&walker->keyed, walker->visited, node, sizeof *node, visit);
 	return visit;
 }
 
@@ -104,7 +119,7 @@ void walker_free(struct walker *walker)
 	memory_free(walker);
 }
 
-/* One that is not noted is visited again: no harm. */
+/* Notes that this walk has visited a node. Without memory the node is visited again: no harm. */
 static void note_visit(struct walker *walker, const struct id *node)
 {
 	struct visit *visit;
@@ -115,10 +130,7 @@ static void note_visit(struct walker *walker, const struct id *node)
 	if (!visit)
 		return;
 	visit->node = *node;
-	HASH_ADD_KEYPTR_BYHASHVALUE(hh, walker->visited, &visit->node, sizeof visit->node,
-		keyed_hash(&walker->keyed, node, sizeof *node), visit);
-	if (!visit->hh.tbl)
-		memory_free(visit);
+	KEYED_ADD(&walker->keyed, walker->visited, &visit->node, sizeof visit->node, visit);
 }
 
 static void sooner(struct walker *walker, uint64_t now, uint64_t due)
@@ -200,7 +212,7 @@ void walker_ended(struct walker *walker, uint64_t now, const struct id *node, en
 			walker->eager = 1;
 		sooner(walker, now, now);
 	} else {
-		/* A place is free for what is due. */
+		/* A place is free now for a step that is due. */
 		sooner(walker, now, walker->last + walker->pace);
 	}
 }
@@ -224,8 +236,8 @@ static bool has_room_for_doubtful(const struct walker *walker)
 	return doubtful < WALKER_DOUBTFUL;
 }
 
-/* Whom this walk has not visited; of those that are probably not there only the first one is kept, for
- * the case that there is nobody else. */
+/* A choice among nodes that this walk has not visited. Of those that probably cannot be reached
+ * only the first is kept, for the case that there is no other node. */
 struct choice {
 	struct walker *walker;
 	bool has_doubtful;
@@ -258,11 +270,11 @@ static bool take_prompted(struct walker *walker, struct id *out)
 			(walker->prompted_count - i) * sizeof *out);
 		return true;
 	}
-	walker->prompted_count = 0; /* none of them may be visited now */
+	walker->prompted_count = 0; /* none of these nodes may be visited now */
 	return false;
 }
 
-/* A configured node that this walk has not visited, beginning with a random one. */
+/* Takes a configured node that this walk has not visited, beginning with a random one. */
 static bool take_configured(struct choice *choice, struct id *out)
 {
 	struct walker *walker = choice->walker;
@@ -301,7 +313,7 @@ static bool choose(struct walker *walker, struct id *out)
 	for (int walk = 0; walk < 2; walk++) {
 		if (take_unvisited(walker, out))
 			return true;
-		/* Everybody was visited: a new walk, but at a walk's pace. */
+		/* All nodes were visited: a new walk begins, but at the pace of a walk. */
 		if (!walker->visited || !walker->rested)
 			break;
 		forget_visits(walker);
@@ -318,7 +330,7 @@ static void slow_down(struct walker *walker)
 		walker->pace = walker->lonely ? SLOWEST_LONELY_NS : SLOWEST_NS;
 }
 
-/* After a step: how long to wait for the next one. */
+/* Sets the pace after a step; returns how long to wait for the next step. */
 static uint64_t keep_pace(struct walker *walker)
 {
 	walker->rested = false;
@@ -326,7 +338,7 @@ static uint64_t keep_pace(struct walker *walker)
 		walker->eager--;
 		walker->pace = 0;
 	} else if (walker->searching && walker->quick > 0) {
-		/* The pace of further walks is another matter. */
+		/* Quick steps do not change the pace of further walks. */
 		walker->quick--;
 		return STEP_NS;
 	} else {
@@ -335,8 +347,8 @@ static uint64_t keep_pace(struct walker *walker)
 	return walker->pace > STEP_NS ? walker->pace : STEP_NS;
 }
 
-/* When there is a place for one more. Those that are running are in the order in which they were
- * begun. */
+/* Returns when there is a place for one more session; 0: now. The running sessions are in the order
+ * in which they were begun. */
 static uint64_t next_place(const struct walker *walker)
 {
 	if (walker->running_count < WALKER_AT_ONCE)
@@ -360,7 +372,8 @@ bool walker_effect(struct walker *walker, uint64_t now, struct id *node)
 	if (!choose(walker, node)) {
 		bool idle = !walker->visited && walker->running_count == 0;
 
-		/* Nobody at all is known: walker_found wakes us. Else in a while again. */
+		/* If no node at all is known, walker_found wakes us; otherwise the walker looks
+		 * again in a while. */
 		walker->eager = 0;
 		walker->vain = now;
 		slow_down(walker);

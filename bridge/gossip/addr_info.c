@@ -6,7 +6,8 @@
 #include "../bytes/postcard.h"
 #include "../error.h"
 
-/* serde's SocketAddr: V4 and V6 are (address, port); flow and scope are lost. */
+/* Reads an address as serde writes a SocketAddr: V4 and V6 are (address, port); IPv6 flow and scope
+ * are lost. */
 static void read_address(struct reader *reader, struct address *address)
 {
 	uint32_t family = postcard_read_u32(reader);

@@ -6,28 +6,44 @@
 #include <utlist.h>
 
 #include "../error.h"
+#include "../share.h"
 #include "frame.h"
 
-/* plumtree.rs Config::default; but there the next announcer is asked after 40 ms, when the answer
- * of the first is still under way on most links, so that both send the message. */
+/* plumtree.rs Config::default; but upstream asks the next announcer after 40 ms, when the answer of
+ * the first is still under way on most links, so that both send the message. */
 #define GRAFT_TIMEOUT	       (80 * MS)
 #define DISPATCH_TIMEOUT       (5 * MS)
 #define OPTIMIZATION_THRESHOLD 7
 
-/* So many neighbours are eager from the beginning, the others lazy. A message that finds all of a
- * full view eager arrives once more for each tie that the tree does not need. */
+/* So many neighbours are eager from the beginning, the others lazy. If all neighbours of a full
+ * view are eager, a message arrives once more for each tie that the tree does not need. */
 #define EAGER_AT_FIRST 4
 
-/* An announcement so much earlier than the message: its sender would have been faster. */
+/* If an announcement comes so much earlier than the message, the sender of the announcement would
+ * have been faster. */
 #define EARLIER (10 * MS)
 
-/* Until a change of the tree has taken effect: about a round trip. */
+/* The time until a change of the tree has taken effect: about a round trip. */
 #define CHANGE_TIME (100 * MS)
 
-/* plumtree.rs on_dispatch_timer: what fits when every round takes three bytes. */
+/* A burst: so many new messages in BURST_WINDOW; it lasts for BURST_TIME after them, as long as what it
+ * has put into the queues of neighbours may be under way. It says little about the tree. Each of two
+ * neighbours is the faster one for some of the messages; announcements, which are small, are ahead of
+ * what they announce; and many copies are still under way when a neighbour has become lazy. */
+#define BURST_MESSAGES 256
+#define BURST_WINDOW   (100 * MS)
+#define BURST_TIME     (1 * S)
+
+/* In a burst, a message is not asked for while pushes get on that were announced before it; nor are
+ * many asked for at once before the first of them is on its way. */
+#define STALL_TIME   (250 * MS)
+#define GRAFT_LATEST (2 * S)
+
+/* plumtree.rs on_dispatch_timer: as many announcements as fit when every round takes three
+ * bytes. */
 #define IHAVES_PER_FRAME ((LIMIT_FRAME - 33 - 3) / (ID_SIZE + 3))
 
-/* In one tick; the others are due still. */
+/* GRAFTs sent in one tick; the others stay due. */
 #define GRAFTS_PER_TICK 256
 
 /* A queue of announcements that is larger is not kept after its dispatch. */
@@ -50,6 +66,16 @@ struct missing {
 };
 
 static_assert(LIMIT_ANNOUNCERS >= LIMIT_ACTIVE_VIEW, "every neighbour may announce");
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static uint64_t later(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
 
 void broadcast_init(struct broadcast *broadcast, struct core *core, const struct id *topic)
 {
@@ -101,12 +127,29 @@ static struct neighbour *find_neighbour(struct broadcast *broadcast, const struc
 	return NULL;
 }
 
+/* Tells whether there is a neighbour besides this one. only_eager: lazy ones do not count. */
+static bool has_other(
+	const struct broadcast *broadcast, const struct neighbour *except, bool only_eager)
+{
+	for (size_t i = 0; i < LIMIT_ACTIVE_VIEW; i++) {
+		const struct neighbour *neighbour = &broadcast->neighbours[i];
+
+		if (neighbour->used && neighbour != except && (neighbour->eager || !only_eager))
+			return true;
+	}
+	return false;
+}
+
+static bool has_other_eager(const struct broadcast *broadcast, const struct neighbour *except)
+{
+	return has_other(broadcast, except, true);
+}
+
 static struct missing *find_missing(struct broadcast *broadcast, const struct id *id)
 {
 	struct missing *missing;
 
-	HASH_FIND_BYHASHVALUE(hh, broadcast->missing, id, ID_SIZE,
-		keyed_hash(&broadcast->core->keyed, id, ID_SIZE), missing);
+	KEYED_FIND(&broadcast->core->keyed, broadcast->missing, id, ID_SIZE, missing);
 	return missing;
 }
 
@@ -129,13 +172,42 @@ void broadcast_neighbour_up(struct broadcast *broadcast, const struct id *peer)
 			.used = true, .eager = eager < EAGER_AT_FIRST, .id = *peer};
 }
 
-/* A set of neighbours has a bit for each slot. */
+static void set_eager(struct neighbour *neighbour, uint64_t now, bool eager)
+{
+	neighbour->eager = eager;
+	neighbour->changed_at = now;
+}
+
+/* Counts a new message, to know a burst. */
+static void count_message(struct broadcast *broadcast, uint64_t now)
+{
+	if (now - broadcast->window_at >= BURST_WINDOW) {
+		broadcast->window_at = now;
+		broadcast->window_messages = 0;
+	}
+	if (++broadcast->window_messages >= BURST_MESSAGES)
+		broadcast->burst_until = now + BURST_TIME;
+}
+
+/* Tells whether the neighbour became eager or lazy within the last time. */
+static bool has_changed(const struct neighbour *neighbour, uint64_t now, uint64_t time)
+{
+	return neighbour->changed_at > 0 && now - neighbour->changed_at < time;
+}
+
+static bool is_burst(const struct broadcast *broadcast, uint64_t now)
+{
+	return now < broadcast->burst_until;
+}
+
+/* Returns the bit of a neighbour in a set of neighbours, which has a bit for each slot; 0 for
+ * NULL. */
 static unsigned bit(const struct broadcast *broadcast, const struct neighbour *neighbour)
 {
 	return neighbour ? 1u << (neighbour - broadcast->neighbours) : 0;
 }
 
-/* Those that have the message, as they have announced it. */
+/* Returns the set of neighbours that have the message, because they have announced it. */
 static unsigned find_holders(const struct missing *missing)
 {
 	unsigned holders = missing->grafted;
@@ -152,9 +224,9 @@ static void remove_announcer(struct missing *missing, size_t index)
 		(missing->announcers_count - index) * sizeof *missing->announcers);
 }
 
-/* "When a neighbor is detected to leave the overlay, it is simple removed from the
- * membership. Furthermore, the record of IHAVE messages sent from failed members is
- * deleted from the missing history" (PlumTree, 3.7). */
+/* Removes a neighbour: "When a neighbor is detected to leave the overlay, it is simple removed from
+ * the membership. Furthermore, the record of IHAVE messages sent from failed members is deleted
+ * from the missing history" (PlumTree, 3.7). */
 void broadcast_neighbour_down(struct broadcast *broadcast, const struct id *peer)
 {
 	struct neighbour *neighbour = find_neighbour(broadcast, peer);
@@ -217,8 +289,8 @@ static size_t eager_push(
 	return pushed;
 }
 
-static void enqueue(
-	struct broadcast *broadcast, struct neighbour *neighbour, const struct wire_ihave *ihave)
+static void enqueue(struct broadcast *broadcast, uint64_t now, struct neighbour *neighbour,
+	const struct wire_ihave *ihave)
 {
 	struct core *core = broadcast->core;
 
@@ -239,6 +311,8 @@ static void enqueue(
 	}
 	neighbour->queue[neighbour->queued++] = *ihave;
 	core->lazy++;
+	if (broadcast->dispatch_at == UINT64_MAX)
+		broadcast->dispatch_at = now + DISPATCH_TIMEOUT;
 }
 
 static void lazy_push(struct broadcast *broadcast, uint64_t now, const struct id *id,
@@ -251,9 +325,7 @@ static void lazy_push(struct broadcast *broadcast, uint64_t now, const struct id
 
 		if (!neighbour->used || neighbour->eager || except >> i & 1)
 			continue;
-		enqueue(broadcast, neighbour, &ihave);
-		if (broadcast->dispatch_at == UINT64_MAX)
-			broadcast->dispatch_at = now + DISPATCH_TIMEOUT;
+		enqueue(broadcast, now, neighbour, &ihave);
 	}
 }
 
@@ -281,8 +353,8 @@ static void dispatch(struct broadcast *broadcast)
 	}
 }
 
-/* Who announced the message much nearer to its origin than the one who pushed it (PlumTree, 3.8);
- * or NULL. */
+/* Returns the announcer that is much nearer to the origin of a message than the neighbour that
+ * pushed the message (PlumTree, 3.8), or NULL. */
 static const struct announcer *find_nearer(const struct missing *missing, uint16_t round)
 {
 	const struct announcer *best = NULL;
@@ -296,20 +368,22 @@ static const struct announcer *find_nearer(const struct missing *missing, uint16
 	return best;
 }
 
-/* Moves eager push from the one to the other. pusher is NULL if it is no neighbour any more. */
+/* Makes better eager and pusher lazy, and sends a PRUNE to from, which has pushed. pusher is NULL
+ * if from is no neighbour any more. */
 static void change_places(struct broadcast *broadcast, uint64_t now, struct neighbour *pusher,
 	const struct id *from, struct neighbour *better)
 {
 	broadcast->settled_at = now + CHANGE_TIME;
-	better->eager = true;
+	set_eager(better, now, true);
 	if (pusher)
-		pusher->eager = false;
+		set_eager(pusher, now, false);
 	send_prune(broadcast, from);
 }
 
-/* Who has been sent a GRAFT for a message that came from somebody else after all is the better
- * neighbour: it had the message when the timer ran out. The copy that it sends is no reason
- * to prune it. (Upstream prunes it, so the next message finds the tree as it was.) */
+/* Prefers a neighbour that was sent a GRAFT for a message to the one that has pushed the message
+ * after all: the former had the message when the timer ran out. The copy that this neighbour still
+ * sends is no reason to prune it. (Upstream prunes it, so the next message finds the tree as it
+ * was.) */
 static void keep_grafted(struct broadcast *broadcast, uint64_t now, struct neighbour *pusher,
 	const struct id *from, const struct missing *missing)
 {
@@ -323,16 +397,17 @@ static void keep_grafted(struct broadcast *broadcast, uint64_t now, struct neigh
 	change_places(broadcast, now, pusher, from, &broadcast->neighbours[slot]);
 }
 
-/* Optimization: whoever is nearer to the origin, or faster, changes places in the tree with the
- * one who pushed the message. The latter only when the last change has taken effect: if many
- * messages that come at once change the tree, each in its own way, it falls to pieces. */
+/* Optimizes the tree: an announcer that is nearer to the origin, or faster, changes places in the
+ * tree with the neighbour that pushed the message. Being faster counts only when the last change
+ * has taken effect, and not in a burst: if many messages that come at once change the tree, each in
+ * its own way, the tree falls to pieces. */
 static void optimize(struct broadcast *broadcast, uint64_t now, struct neighbour *pusher,
 	const struct id *from, uint16_t round, const struct missing *missing)
 {
 	const struct announcer *better = find_nearer(missing, round);
 	struct neighbour *neighbour;
 
-	if (!better && (!pusher || now < broadcast->settled_at))
+	if (!better && (!pusher || now < broadcast->settled_at || is_burst(broadcast, now)))
 		return;
 	if (!better && missing->grafted) {
 		keep_grafted(broadcast, now, pusher, from, missing);
@@ -345,31 +420,37 @@ static void optimize(struct broadcast *broadcast, uint64_t now, struct neighbour
 	neighbour = &broadcast->neighbours[better->slot];
 	if (neighbour == pusher)
 		return;
-	/* Though we may push to it already: whoever announces does not push. */
+	/* Sent although we may push to this neighbour already: a neighbour that announces does not
+	 * push. */
 	send_graft(broadcast, &neighbour->id, NULL, better->round);
 	change_places(broadcast, now, pusher, from, neighbour);
 }
 
-/* Who has announced a message has taken us for lazy; this takes it so too, as the PRUNE would have
- * done by which it had answered to a copy of what it has. */
-static void settle_holders(struct broadcast *broadcast, unsigned holders)
+/* Makes lazy those neighbours that have announced the message, but for the last eager one: they
+ * have taken us for lazy too. Otherwise they would answer our copy with a PRUNE, to the same
+ * effect. */
+static void settle_holders(struct broadcast *broadcast, uint64_t now, unsigned holders)
 {
 	for (size_t i = 0; i < LIMIT_ACTIVE_VIEW; i++) {
-		if (holders >> i & 1)
-			broadcast->neighbours[i].eager = false;
+		struct neighbour *neighbour = &broadcast->neighbours[i];
+
+		if (holders >> i & 1 && neighbour->eager && has_other_eager(broadcast, neighbour))
+			set_eager(neighbour, now, false);
 	}
 }
 
-static bool has_other_neighbour(const struct broadcast *broadcast, const struct neighbour *except)
+/* Notes how far the pushes are behind the announcements. */
+static void note_push(struct broadcast *broadcast, uint64_t now, const struct neighbour *pusher,
+	const struct missing *missing)
 {
-	for (size_t i = 0; i < LIMIT_ACTIVE_VIEW; i++) {
-		if (broadcast->neighbours[i].used && &broadcast->neighbours[i] != except)
-			return true;
-	}
-	return false;
+	if (missing->grafted & bit(broadcast, pusher))
+		return;
+	broadcast->pushed_at = now;
+	if (missing->since > broadcast->pushed_since)
+		broadcast->pushed_since = missing->since;
 }
 
-/* A message of scope Swarm that is new: remember it and send it on. */
+/* Remembers a new message of scope Swarm, and sends it on. ERROR_NOMEM. */
 static int spread(struct broadcast *broadcast, uint64_t now, const struct id *from,
 	struct message *message, uint16_t round)
 {
@@ -380,37 +461,64 @@ static int spread(struct broadcast *broadcast, uint64_t now, const struct id *fr
 	bool fits = frame_fits(message->size, next);
 	int error;
 
-	/* What cannot be sent is neither announced nor kept for a GRAFT. */
+	/* A message that cannot be sent is neither announced nor kept for a GRAFT. */
 	error = cache_add(&broadcast->cache, now, &message->id, fits ? message : NULL, next);
 	if (error)
 		return error;
+	count_message(broadcast, now);
+	if (pusher && !pusher->eager && !has_changed(pusher, now, CHANGE_TIME))
+		set_eager(pusher, now, true); /* we are an eager one of its neighbours */
 	if (fits) {
-		settle_holders(broadcast, holders);
+		settle_holders(broadcast, now, holders);
 		holders |= bit(broadcast, pusher);
 		eager_push(broadcast, message, next, holders);
 		lazy_push(broadcast, now, &message->id, next, holders);
-	} else if (has_other_neighbour(broadcast, pusher)) {
+	} else if (has_other(broadcast, pusher, false)) {
 		counters_add(broadcast->core->counters, COUNTER_DROPPED_UNFORWARDABLE, 1);
 	}
 	if (missing) {
+		note_push(broadcast, now, pusher, missing);
 		optimize(broadcast, now, pusher, from, next, missing);
 		forget_missing(broadcast, missing);
 	}
 	return 0;
 }
 
-/* We have it already: who sent it need not push to us. */
-static void on_copy(struct broadcast *broadcast, const struct id *from, const struct id *id)
+/* Handles a message that we have already: its sender need not push to us, if another neighbour
+ * does. If the last one who pushes were pruned as well, all that follows would have to be asked
+ * for. */
+static void on_copy(
+	struct broadcast *broadcast, uint64_t now, const struct id *from, const struct id *id)
 {
 	struct neighbour *neighbour = find_neighbour(broadcast, from);
 
-	if (neighbour && id_equal(&neighbour->expected, id)) {
+	if (!neighbour) {
+		send_prune(broadcast, from);
+		return;
+	}
+	if (id_equal(&neighbour->expected, id)) {
 		neighbour->expected = (struct id){0};
 		return;
 	}
-	if (neighbour)
-		neighbour->eager = false;
+	if (!has_other_eager(broadcast, neighbour))
+		return;
+	if (is_burst(broadcast, now) && has_changed(neighbour, now, BURST_TIME))
+		return; /* it was under way */
+	set_eager(neighbour, now, false);
 	send_prune(broadcast, from);
+}
+
+/* Handles a neighbour's wish to be pushed to no longer. If no neighbour is eager then, nobody would
+ * push to us either: this one, who has the messages from elsewhere, may push again. */
+static void on_prune(struct broadcast *broadcast, uint64_t now, const struct id *from)
+{
+	struct neighbour *neighbour = find_neighbour(broadcast, from);
+
+	if (!neighbour)
+		return;
+	set_eager(neighbour, now, !has_other_eager(broadcast, neighbour));
+	if (neighbour->eager)
+		send_graft(broadcast, from, NULL, 0);
 }
 
 static void on_gossip(struct broadcast *broadcast, uint64_t now, const struct id *from,
@@ -422,7 +530,7 @@ static void on_gossip(struct broadcast *broadcast, uint64_t now, const struct id
 	int error = 0;
 	blake3_hasher hasher;
 
-	/* Hashed where it lies: a duplicate is never copied. */
+	/* The content is hashed where it lies: a duplicate is never copied. */
 	blake3_hasher_init(&hasher);
 	blake3_hasher_update(&hasher, received->gossip.content, received->gossip.size);
 	blake3_hasher_finalize(&hasher, id.bytes, ID_SIZE);
@@ -431,27 +539,38 @@ static void on_gossip(struct broadcast *broadcast, uint64_t now, const struct id
 		return;
 	}
 	if (cache_knows(&broadcast->cache, &id)) {
-		on_copy(broadcast, from, &id);
+		on_copy(broadcast, now, from, &id);
 		return;
 	}
 	message = message_new(received->gossip.content, received->gossip.size);
 	if (message) {
 		message->id = id;
 		message->hashed = true;
-		/* Scope Neighbors goes no further and is not remembered. */
+		/* A message of scope Neighbors goes no further and is not remembered. */
 		if (received->gossip.scope == WIRE_SWARM)
 			error = spread(broadcast, now, from, message, received->gossip.round);
 	} else {
 		error = ERROR_NOMEM;
 	}
 	if (error) {
-		/* Not remembered, so another neighbour's copy is welcome. */
+		/* The message is not remembered, so another neighbour's copy is welcome. */
 		core->effects.error = error;
 		counters_add(core->counters, COUNTER_DROPPED_NO_MEMORY_COPY, 1);
 	} else {
 		effects_deliver(&core->effects, &broadcast->topic, from, message);
 	}
 	message_unref(message);
+}
+
+/* Returns how many missing messages may be tracked: half of what other overlays leave, and always a
+ * few, while there is room at all. */
+static size_t missing_limit(const struct broadcast *broadcast)
+{
+	size_t own = HASH_COUNT(broadcast->missing), used = broadcast->core->missing;
+
+	if (used >= LIMIT_MISSING_IN_ALL)
+		return 0;
+	return share_of(LIMIT_MISSING_IN_ALL, used, own, LIMIT_MISSING);
 }
 
 static void announce(
@@ -461,8 +580,7 @@ static void announce(
 	struct missing *missing = find_missing(broadcast, &ihave->id);
 
 	if (!missing) {
-		if (HASH_COUNT(broadcast->missing) >= LIMIT_MISSING ||
-			core->missing >= LIMIT_MISSING_IN_ALL) {
+		if (HASH_COUNT(broadcast->missing) >= missing_limit(broadcast)) {
 			counters_add(core->counters, COUNTER_LIMIT_MISSING, 1);
 			return;
 		}
@@ -474,10 +592,8 @@ static void announce(
 		missing->id = ihave->id;
 		missing->since = now;
 		missing->due = now + GRAFT_TIMEOUT;
-		HASH_ADD_KEYPTR_BYHASHVALUE(hh, broadcast->missing, &missing->id, ID_SIZE,
-			keyed_hash(&core->keyed, &missing->id, ID_SIZE), missing);
-		if (!missing->hh.tbl) {
-			memory_free(missing);
+		KEYED_ADD(&core->keyed, broadcast->missing, &missing->id, ID_SIZE, missing);
+		if (!missing) {
 			core->effects.error = ERROR_NOMEM;
 			return;
 		}
@@ -508,15 +624,15 @@ static void on_ihave(struct broadcast *broadcast, uint64_t now, const struct id 
 	}
 }
 
-static void on_graft(
-	struct broadcast *broadcast, const struct id *from, const struct wire_message *received)
+static void on_graft(struct broadcast *broadcast, uint64_t now, const struct id *from,
+	const struct wire_message *received)
 {
 	struct neighbour *neighbour = find_neighbour(broadcast, from);
 	struct message *message = NULL;
 	uint16_t round;
 
 	if (neighbour)
-		neighbour->eager = true;
+		set_eager(neighbour, now, true);
 	if (received->graft.has_id)
 		message = cache_content(&broadcast->cache, &received->graft.id, &round);
 	if (message)
@@ -527,19 +643,15 @@ static void on_graft(
 void broadcast_receive(struct broadcast *broadcast, uint64_t now, const struct id *from,
 	const struct wire_message *message)
 {
-	struct neighbour *neighbour;
-
 	switch (message->type) {
 	case WIRE_GOSSIP:
 		on_gossip(broadcast, now, from, message);
 		break;
 	case WIRE_PRUNE:
-		neighbour = find_neighbour(broadcast, from);
-		if (neighbour)
-			neighbour->eager = false;
+		on_prune(broadcast, now, from);
 		break;
 	case WIRE_GRAFT:
-		on_graft(broadcast, from, message);
+		on_graft(broadcast, now, from, message);
 		break;
 	case WIRE_IHAVE:
 		on_ihave(broadcast, now, from, message);
@@ -565,6 +677,7 @@ int broadcast_publish(
 	error = cache_add(&broadcast->cache, now, id, message, 0);
 	if (error)
 		return error;
+	count_message(broadcast, now);
 	missing = find_missing(broadcast, id);
 	if (missing)
 		forget_missing(broadcast, missing);
@@ -575,7 +688,17 @@ int broadcast_publish(
 	return ERROR_NONE;
 }
 
-/* The timer of a missing message has run out: ask the next who has it (PlumTree, 3.6). */
+void broadcast_refused(
+	struct broadcast *broadcast, uint64_t now, const struct id *peer, const struct id *id)
+{
+	struct neighbour *neighbour = find_neighbour(broadcast, peer);
+	struct wire_ihave ihave = {.id = *id};
+
+	if (neighbour && cache_content(&broadcast->cache, id, &ihave.round))
+		enqueue(broadcast, now, neighbour, &ihave);
+}
+
+/* Asks the next announcer for a missing message whose timer has run out (PlumTree, 3.6). */
 static void graft(struct broadcast *broadcast, uint64_t now, struct missing *missing)
 {
 	struct announcer announcer;
@@ -588,7 +711,9 @@ static void graft(struct broadcast *broadcast, uint64_t now, struct missing *mis
 	announcer = missing->announcers[0];
 	neighbour = &broadcast->neighbours[announcer.slot];
 	remove_announcer(missing, 0);
-	neighbour->eager = true;
+	if (!neighbour->eager && is_burst(broadcast, now))
+		broadcast->pushed_at = now; /* it pushes soon: no more are asked for until then */
+	set_eager(neighbour, now, true);
 	send_graft(broadcast, &neighbour->id, &missing->id, announcer.round);
 	missing->grafted |= bit(broadcast, neighbour);
 	missing->due = now + GRAFT_TIMEOUT;
@@ -596,9 +721,25 @@ static void graft(struct broadcast *broadcast, uint64_t now, struct missing *mis
 	DL_APPEND(broadcast->waiting, missing);
 }
 
-static uint64_t earlier(uint64_t a, uint64_t b)
+/* Returns when to ask for a missing message. In a burst it waits behind many others, and while the
+ * pushes get on, and have not come as far as to this one, it is on its way. */
+static uint64_t due_time(const struct broadcast *broadcast, const struct missing *missing)
 {
-	return a < b ? a : b;
+	uint64_t stalled_at = broadcast->pushed_at + STALL_TIME;
+
+	if (missing->due >= broadcast->burst_until || missing->since <= broadcast->pushed_since)
+		return missing->due;
+	return later(missing->due, earlier(stalled_at, missing->since + GRAFT_LATEST));
+}
+
+size_t broadcast_eager(const struct broadcast *broadcast, struct id out[LIMIT_ACTIVE_VIEW])
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < LIMIT_ACTIVE_VIEW; i++)
+		if (broadcast->neighbours[i].used && broadcast->neighbours[i].eager)
+			out[count++] = broadcast->neighbours[i].id;
+	return count;
 }
 
 uint64_t broadcast_deadline(const struct broadcast *broadcast)
@@ -606,7 +747,7 @@ uint64_t broadcast_deadline(const struct broadcast *broadcast)
 	uint64_t deadline = earlier(broadcast->dispatch_at, cache_deadline(&broadcast->cache));
 
 	if (broadcast->waiting)
-		deadline = earlier(deadline, broadcast->waiting->due);
+		deadline = earlier(deadline, due_time(broadcast, broadcast->waiting));
 	return deadline;
 }
 
@@ -615,7 +756,7 @@ void broadcast_tick(struct broadcast *broadcast, uint64_t now)
 	if (broadcast->dispatch_at <= now)
 		dispatch(broadcast);
 	for (size_t i = 0; i < GRAFTS_PER_TICK; i++) {
-		if (!broadcast->waiting || broadcast->waiting->due > now)
+		if (!broadcast->waiting || due_time(broadcast, broadcast->waiting) > now)
 			break;
 		graft(broadcast, now, broadcast->waiting);
 	}

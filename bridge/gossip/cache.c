@@ -11,7 +11,7 @@ struct cache_entry {
 	uint64_t added;
 	struct message *message; /* NULL once the content is gone */
 	uint16_t round;
-	bool in_shard;			 /* else in the first table */
+	bool in_shard;			 /* if false, in the first table */
 	struct cache_entry *prev, *next; /* of contents, while message is set */
 	struct cache_entry *younger;
 	UT_hash_handle hh;
@@ -49,7 +49,8 @@ static void keep_content(
 	}
 }
 
-/* When the oldest, which is kept for so long, is removed; again: if not before. */
+/* Returns when the oldest entry, which is kept for kept_ns, is removed; or again, if that is
+ * earlier. */
 static uint64_t deadline(const struct cache_entry *oldest, uint64_t kept_ns, uint64_t again)
 {
 	uint64_t due = oldest ? oldest->added + kept_ns + CACHE_EVICT_NS : UINT64_MAX;
@@ -83,7 +84,13 @@ void census_init(struct census *census, size_t limit)
 	*census = (struct census){.limit = limit};
 }
 
-/* 1 to 7, then four to each doubling. */
+size_t census_bytes(const struct census *census)
+{
+	return census->ids * sizeof(struct cache_entry);
+}
+
+/* Returns the rank of a number of ids: the number itself up to 7, then four ranks to each
+ * doubling. */
 static unsigned rank_of(size_t count)
 {
 	unsigned doublings = 0;
@@ -97,7 +104,7 @@ static unsigned rank_of(size_t count)
 
 static_assert(CACHE_RANKS > 4 * 29 + 7, "a rank for each number of 32 bits");
 
-/* Its number of ids has changed by one. */
+/* Moves a cache to the list of its rank, after its number of ids has changed by one. */
 static void rank(struct cache *cache)
 {
 	unsigned now = rank_of(cache->count);
@@ -127,7 +134,8 @@ void cache_init(struct cache *cache, struct contents *contents, struct census *c
 		.again = UINT64_MAX, .contents = contents, .census = census, .keyed = keyed};
 }
 
-/* By the upper half of the hash: uthash chooses its buckets by the lower. */
+/* Returns the shard for a hash, chosen by the upper half of the hash: uthash chooses its buckets by
+ * the lower half. */
 static struct cache_entry **shard_of(const struct cache *cache, unsigned hash)
 {
 	return &cache->shards[(hash >> 16) % CACHE_SHARDS];
@@ -179,7 +187,7 @@ void cache_clear(struct cache *cache)
 	cache_clear_some(cache, &all);
 }
 
-/* Into the table where it belongs. ERROR_NOMEM. */
+/* Adds an entry to the table to which it belongs. ERROR_NOMEM. */
 static int insert(struct cache *cache, struct cache_entry *entry)
 {
 	unsigned hash = keyed_hash(cache->keyed, &entry->id, ID_SIZE);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* What all overlays of one node share. Private to gossip/. */
+/* The state that all overlays of one node share. Private to gossip/. */
 #ifndef BRIDGE_GOSSIP_CORE_H
 #define BRIDGE_GOSSIP_CORE_H
 
 #include "../counters.h"
 #include "../id.h"
-#include "../keyed.h"
+#include "../keyed_table.h"
 #include "../random.h"
 #include "../time.h"
 #include "addr_info.h"
@@ -21,8 +21,8 @@ struct core {
 	struct effects effects;
 	struct contents contents;
 	struct census census;
-	size_t missing; /* messages, over all overlays */
-	size_t lazy;	/* announcements that are queued, likewise */
+	size_t missing; /* missing messages, over all overlays */
+	size_t lazy;	/* queued announcements, over all overlays */
 	/* Our own peer data. */
 	size_t data_size;
 	uint8_t data[ADDR_INFO_SIZE];

@@ -7,7 +7,7 @@
 #include "../memory.h"
 #include "frame.h"
 
-/* The ring is never smaller, and returns to this once a burst is over. */
+/* The least room of the ring; after a burst a ring of more than ROOM_KEPT returns to it. */
 #define ROOM_LEAST 256
 #define ROOM_KEPT  4096
 
@@ -22,6 +22,7 @@ struct hearsay {
 struct effect {
 	enum gossip_effect_type type;
 	bool last;
+	enum gossip_down down;
 	struct id peer;
 	struct id topic;
 	union {
@@ -110,6 +111,7 @@ bool effects_take(struct effects *effects, struct gossip_effect *out)
 	out->peer = effect->peer;
 	out->topic = effect->topic;
 	out->last = effect->last;
+	out->down = effect->down;
 	out->frame = effect->type == GOSSIP_SEND ? effect->frame : NULL;
 	out->message = effect->type == GOSSIP_DELIVER ? effect->message : NULL;
 	out->addresses_count = out->relay_size = 0;
@@ -128,7 +130,7 @@ bool effects_take(struct effects *effects, struct gossip_effect *out)
 	return true;
 }
 
-/* Takes over what the effect owns. */
+/* Pushes an effect, and takes over what the effect owns; returns false if the effect was lost. */
 static bool push(struct effects *effects, struct effect *effect)
 {
 	if (effects_reserve(effects, 1)) {
@@ -185,6 +187,15 @@ void effects_peer(struct effects *effects, enum gossip_effect_type type, const s
 	push(effects, &effect);
 }
 
+void effects_down(struct effects *effects, const struct id *topic, const struct id *peer,
+	enum gossip_down why)
+{
+	struct effect effect = {
+		.type = GOSSIP_NEIGHBOUR_DOWN, .down = why, .peer = *peer, .topic = *topic};
+
+	push(effects, &effect);
+}
+
 void effects_addresses(struct effects *effects, const struct id *peer, const struct id *source,
 	const struct addr_info *info)
 {
@@ -197,7 +208,7 @@ void effects_addresses(struct effects *effects, const struct id *peer, const str
 		return;
 	}
 	effect.hearsay->source = *source;
-	/* One that is longer is none that could be dialled. */
+	/* A longer URL could not be dialled. */
 	effect.hearsay->relay_size =
 		info->relay && info->relay_size < RELAY_URL_SIZE ? info->relay_size : 0;
 	if (effect.hearsay->relay_size > 0)

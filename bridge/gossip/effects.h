@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * What the core wants done, in order, until gossip_effect takes it: a growing ring.
- * Pushing never fails for the caller: without memory the effect is lost, what it
- * owns is released, a lost copy of content is counted, and error says so.
+ * The effects that the core wants done, in order, until gossip_effect takes them: a growing ring.
+ * Pushing never fails for the caller: without memory the effect is lost, what the effect owns is
+ * released, a lost copy of content is counted, and error is set.
  */
 #ifndef BRIDGE_GOSSIP_EFFECTS_H
 #define BRIDGE_GOSSIP_EFFECTS_H
@@ -25,32 +25,36 @@ struct effects {
 	struct counters *counters;
 };
 
-/* ERROR_NOMEM. */
+/* Sets up an empty ring. ERROR_NOMEM. */
 int effects_init(struct effects *effects, struct counters *counters);
 void effects_clear(struct effects *effects);
 
-/* Makes sure that the next n effects themselves find room. ERROR_NOMEM. */
+/* Reserves room for the next n effects themselves (not for what they own). ERROR_NOMEM. */
 int effects_reserve(struct effects *effects, size_t n);
 
 bool effects_take(struct effects *effects, struct gossip_effect *out);
 int effects_take_error(struct effects *effects);
 
-/* A control message. last: finish the stream after it. A message too large for a
- * frame is not sent. */
+/* Pushes a GOSSIP_SEND with a control message. last: finish the stream after the message. A message
+ * that is too large for a frame is not sent. */
 void effects_send(struct effects *effects, const struct id *topic, const struct id *peer,
 	const struct wire_message *message, bool last);
 
-/* A message with its content; false if it was lost. */
+/* Pushes a GOSSIP_SEND with a message and its content; returns false if the effect was lost. */
 bool effects_send_gossip(struct effects *effects, const struct id *topic, const struct id *peer,
 	struct message *message, uint16_t round);
 
-/* Takes a reference of its own. */
+/* Pushes a GOSSIP_DELIVER, with a reference to the message of its own. */
 void effects_deliver(struct effects *effects, const struct id *topic, const struct id *peer,
 	struct message *message);
 
-/* GOSSIP_NEIGHBOUR_UP, GOSSIP_NEIGHBOUR_DOWN, GOSSIP_APART, GOSSIP_RELEASE. */
+/* Pushes a GOSSIP_NEIGHBOUR_UP, GOSSIP_APART or GOSSIP_RELEASE. */
 void effects_peer(struct effects *effects, enum gossip_effect_type type, const struct id *topic,
 	const struct id *peer);
+
+/* Pushes a GOSSIP_NEIGHBOUR_DOWN. */
+void effects_down(struct effects *effects, const struct id *topic, const struct id *peer,
+	enum gossip_down why);
 
 void effects_addresses(struct effects *effects, const struct id *peer, const struct id *source,
 	const struct addr_info *info);

@@ -53,8 +53,8 @@ static int read_length(struct frame_reader *reader, const uint8_t **data, size_t
 	return ERROR_NONE;
 }
 
-/* Makes room in the body for what has come, and twice as much as before, so that a body in many
- * small slices is not copied for each. */
+/* Makes room in the body for the bytes that have arrived; the room at least doubles, so that a body
+ * in many small slices is not copied for each slice. */
 static int make_room(struct frame_reader *reader, size_t arrived)
 {
 	size_t wanted = reader->have + arrived, room = 2 * reader->room;
@@ -153,7 +153,8 @@ int frame_encode(const struct wire_message *message, struct frame **out)
 	return frame_of(body, writer_size(&writer), out);
 }
 
-/* Two tags, id, content with its length, tag of the scope and round. */
+/* Returns the size of a Gossip message: two tags, id, content with its length, tag of the scope,
+ * and round. */
 static size_t gossip_size(size_t content_size, enum wire_scope scope, uint16_t round)
 {
 	return 2 + ID_SIZE + postcard_varint_size(content_size) + content_size + 1 +

@@ -10,12 +10,12 @@
 #include "membership.h"
 #include "wire.h"
 
-/* More effects than one step has that must not get lost: neighbours coming and
- * going, and what is said to them then. */
+/* Room that is reserved before each step: more than the effects of one step that must not be lost,
+ * for neighbours that come and go and the messages to them. */
 #define EFFECTS_PER_STEP 128
 
-/* Of overlays that were left: how many ids and the like are freed at once, and at a time later
- * (0.1 to 0.3 us each). */
+/* When an overlay was left: how many ids and the like are freed at once, and how many at a time
+ * later (0.1 to 0.3 us each). */
 #define FREED_AT_ONCE 256
 #define FREED_LATER   1024
 #define FREE_AGAIN_NS MS
@@ -26,7 +26,7 @@ struct overlay {
 	struct broadcast broadcast;
 	uint64_t deadline;
 	size_t place;	      /* in the heap */
-	struct overlay *next; /* of those that were left */
+	struct overlay *next; /* in gossip.left */
 	UT_hash_handle hh;
 };
 
@@ -36,9 +36,9 @@ struct gossip {
 	bool (*is_key)(const struct id *id);
 	struct allowance keys_checked;
 	struct overlay *overlays; /* by topic */
-	struct overlay *left;	  /* and still to be freed: a million ids are not freed in one step */
-	uint64_t free_due;	  /* when that goes on */
-	/* A binary heap by deadline: that of the first is the next of all. */
+	struct overlay *left;	  /* overlays to be freed; a million ids take more than a step */
+	uint64_t free_due;	  /* when freeing goes on */
+	/* A binary heap by deadline: the first overlay has the earliest deadline of all. */
 	struct overlay **heap;
 	size_t heap_room;
 	size_t heap_count;
@@ -50,7 +50,7 @@ static void place(struct gossip *gossip, struct overlay *overlay, size_t at)
 	overlay->place = at;
 }
 
-/* Moves an overlay whose deadline has changed to where it belongs. */
+/* Moves an overlay whose deadline has changed to its place in the heap. */
 static void sift(struct gossip *gossip, struct overlay *overlay)
 {
 	struct overlay **heap = gossip->heap;
@@ -84,7 +84,7 @@ static void update_deadline(struct gossip *gossip, struct overlay *overlay)
 	}
 }
 
-/* The end of a step on one overlay. */
+/* Ends a step on one overlay: updates its deadline, and returns the error of the effects. */
 static int finish(struct gossip *gossip, struct overlay *overlay)
 {
 	update_deadline(gossip, overlay);
@@ -95,8 +95,7 @@ static struct overlay *find(const struct gossip *gossip, const struct id *topic)
 {
 	struct overlay *overlay;
 
-	HASH_FIND_BYHASHVALUE(hh, gossip->overlays, topic, ID_SIZE,
-		keyed_hash(&gossip->core.keyed, topic, ID_SIZE), overlay);
+	KEYED_FIND(&gossip->core.keyed, gossip->overlays, topic, ID_SIZE, overlay);
 	return overlay;
 }
 
@@ -123,7 +122,7 @@ int gossip_new(const struct gossip_config *config, struct gossip **out)
 	return ERROR_NONE;
 }
 
-/* Overlays that were left, as far as the allowance goes. */
+/* Frees overlays that were left, as far as the allowance goes. */
 static void free_left(struct gossip *gossip, size_t allowance)
 {
 	struct overlay *overlay;
@@ -135,7 +134,8 @@ static void free_left(struct gossip *gossip, size_t allowance)
 	}
 }
 
-/* Nothing of it is known any more. What it holds is freed later, should that be much. */
+/* Removes an overlay from all tables. The memory that it holds is freed later, for that may take
+ * long. */
 static void remove_overlay(struct gossip *gossip, struct overlay *overlay)
 {
 	struct overlay *last = gossip->heap[--gossip->heap_count];
@@ -194,12 +194,9 @@ int gossip_join(struct gossip *gossip, uint64_t now, const struct id *topic)
 	overlay->deadline = UINT64_MAX;
 	broadcast_init(&overlay->broadcast, &gossip->core, topic);
 	membership_init(&overlay->membership, &gossip->core, &overlay->broadcast, topic);
-	HASH_ADD_KEYPTR_BYHASHVALUE(hh, gossip->overlays, &overlay->topic, ID_SIZE,
-		keyed_hash(&gossip->core.keyed, topic, ID_SIZE), overlay);
-	if (!overlay->hh.tbl) {
-		memory_free(overlay);
+	KEYED_ADD(&gossip->core.keyed, gossip->overlays, &overlay->topic, ID_SIZE, overlay);
+	if (!overlay)
 		return ERROR_NOMEM;
-	}
 	place(gossip, overlay, gossip->heap_count++);
 	return ERROR_NONE;
 }
@@ -214,7 +211,7 @@ int gossip_leave(struct gossip *gossip, uint64_t now, const struct id *topic)
 	remove_overlay(gossip, overlay);
 	free_left(gossip, FREED_AT_ONCE);
 	gossip->free_due = now + FREE_AGAIN_NS;
-	/* Whoever did not get a farewell will find out: we answer no more. */
+	/* A neighbour that did not get a farewell will find out: we answer no more. */
 	effects_take_error(&gossip->core.effects);
 	return ERROR_NONE;
 }
@@ -287,7 +284,19 @@ int gossip_publish(struct gossip *gossip, uint64_t now, const struct id *topic,
 	return error;
 }
 
-/* ERROR_INVALID: it is none. ERROR_LIMIT: too many have been looked at in this second. */
+void gossip_refused(struct gossip *gossip, uint64_t now, const struct id *topic,
+	const struct id *peer, const struct id *id)
+{
+	struct overlay *overlay = find(gossip, topic);
+
+	if (!overlay)
+		return;
+	broadcast_refused(&overlay->broadcast, now, peer, id);
+	finish(gossip, overlay);
+}
+
+/* Checks that an id can belong to a node. ERROR_INVALID: it cannot. ERROR_LIMIT: too many ids have
+ * been checked in this second. */
 static int check_key(
 	struct gossip *gossip, uint64_t now, const struct overlay *overlay, const struct id *id)
 {
@@ -299,7 +308,7 @@ static int check_key(
 	return gossip->is_key(id) ? ERROR_NONE : ERROR_INVALID;
 }
 
-/* Whether all nodes that a message names can exist. */
+/* Checks that all nodes that a message names can exist. Errors as check_key. */
 static int check_nodes(struct gossip *gossip, uint64_t now, const struct overlay *overlay,
 	const struct wire_message *message)
 {
@@ -326,13 +335,18 @@ int gossip_receive(struct gossip *gossip, uint64_t now, const struct id *peer,
 	struct wire_message message;
 	int error;
 
-	if (!overlay || id_equal(peer, &gossip->core.me))
+	if (id_equal(peer, &gossip->core.me))
 		return ERROR_NONE;
+	if (!overlay) {
+		if (wire_is_gossip(body, size))
+			counters_add(gossip->core.counters, COUNTER_DROPPED_NOT_JOINED, 1);
+		return ERROR_NONE;
+	}
 	error = wire_decode(body, size, &message);
 	if (!error)
 		error = check_nodes(gossip, now, overlay, &message);
 	if (error == ERROR_LIMIT) {
-		/* As if it had been lost: another one will come. */
+		/* The message is treated as lost: another one will come. */
 		counters_add(gossip->core.counters, COUNTER_LIMIT_KEYS, 1);
 		return ERROR_NONE;
 	}
@@ -383,7 +397,8 @@ int gossip_set_addresses(struct gossip *gossip, const struct relay_url *relay,
 		info.relay = relay->text;
 		info.relay_size = strlen(relay->text);
 	}
-	/* With a long URL and sixteen addresses of IPv6 it is more than others of our kind take. */
+	/* With a long URL and sixteen IPv6 addresses the data is longer than other nodes of our
+	 * kind accept. */
 	while ((size = addr_info_encode(&info, gossip->core.data, sizeof gossip->core.data)) >
 			LIMIT_PEER_DATA &&
 		info.count > 0)
@@ -409,7 +424,8 @@ static void tick_overlay(struct gossip *gossip, uint64_t now, struct overlay *ov
 {
 	membership_tick(&overlay->membership, now);
 	broadcast_tick(&overlay->broadcast, now);
-	/* What found no memory is lost; the protocol's repetitions make up. */
+	/* Messages for which there was no memory are lost; the repetitions of the protocol make up
+	 * for them. */
 	finish(gossip, overlay);
 }
 
@@ -448,6 +464,13 @@ size_t gossip_neighbours(const struct gossip *gossip, const struct id *topic)
 	return overlay ? overlay->membership.active : 0;
 }
 
+size_t gossip_pushed(const struct gossip *gossip, const struct id *topic, struct id *out)
+{
+	const struct overlay *overlay = find(gossip, topic);
+
+	return overlay ? broadcast_eager(&overlay->broadcast, out) : 0;
+}
+
 bool gossip_is_neighbour(const struct gossip *gossip, const struct id *topic, const struct id *peer)
 {
 	const struct overlay *overlay = find(gossip, topic);
@@ -460,6 +483,11 @@ bool gossip_knows(const struct gossip *gossip, const struct id *topic, const str
 	const struct overlay *overlay = find(gossip, topic);
 
 	return overlay && membership_knows(&overlay->membership, peer);
+}
+
+size_t gossip_held(const struct gossip *gossip)
+{
+	return gossip->core.contents.bytes + census_bytes(&gossip->core.census);
 }
 
 size_t gossip_overlays(const struct gossip *gossip)

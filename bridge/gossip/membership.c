@@ -11,12 +11,12 @@
 #define SHUFFLE_ACTIVE	 3
 #define SHUFFLE_PASSIVE	 4
 #define SHUFFLE_INTERVAL (60000 * MS)
-/* After the first neighbour has come: this, and up to half as long again; then twice as long each
- * time. */
+/* The first interval, after the first neighbour has come: this time and up to half as long again;
+ * the intervals double up to SHUFFLE_INTERVAL. */
 #define SHUFFLE_FIRST (4000 * MS)
-/* Nodes that are probed before their part of the overlay is taken for another one: each names one
- * for the next. Two nodes of one overlay know nobody in common in half of all cases if it has a
- * thousand and is a minute old; in a hundred, once in many. */
+/* Nodes that are probed before their part of the overlay is taken for another one than ours: each
+ * node names one for the next. Two nodes of one overlay know nobody in common in half of all cases
+ * if the overlay has a thousand nodes and is a minute old; if it has a hundred, rarely. */
 #define PROBES 8
 #define NEIGHBOR_TIMEOUT (500 * MS)
 
@@ -61,8 +61,8 @@ bool membership_is_active(const struct membership *membership, const struct id *
 	return member && member->view == MEMBER_ACTIVE;
 }
 
-/* Peer data that is malformed or too large is as good as none: it is neither kept
- * nor passed on. */
+/* Returns peer data, or None if the data is malformed or too large: such data is counted, and
+ * neither kept nor passed on. */
 static struct wire_data checked(struct membership *membership, struct wire_data data)
 {
 	struct addr_info info;
@@ -75,8 +75,8 @@ static struct wire_data checked(struct membership *membership, struct wire_data 
 	return (struct wire_data){NULL, 0};
 }
 
-/* Tells where peer is to be found, unless that is known already, and keeps it for
- * a member. data has been checked. */
+/* Reports the addresses in the data of peer, unless they are known already, and keeps the data if
+ * peer is a member. data has been checked. */
 static void learn(struct membership *membership, const struct id *source, const struct id *peer,
 	const struct wire_data *data)
 {
@@ -128,7 +128,8 @@ static void mark_asked(struct member *member, uint64_t now)
 	member->asked_at = now;
 }
 
-/* hyparview.rs send_neighbor: not twice while an answer may be on its way. */
+/* Asks peer with a Neighbor to become a neighbour, but not twice while an answer may be on its way
+ * (hyparview.rs send_neighbor). */
 static void ask(struct membership *membership, uint64_t now, const struct id *peer,
 	enum wire_priority priority)
 {
@@ -159,8 +160,8 @@ static void send_shuffle_reply(struct membership *membership, const struct id *t
 	send(membership, to, &message);
 }
 
-/* The nodes come first so that whoever just joined does not run out of them
- * (hyparview.rs send_disconnect). */
+/* Sends a Disconnect to a peer, and a ShuffleReply before it: with these nodes a peer that has just
+ * joined does not run out of nodes to ask (hyparview.rs send_disconnect). */
 static void send_disconnect(struct membership *membership, const struct id *to, bool alive)
 {
 	struct wire_message message;
@@ -173,10 +174,11 @@ static void send_disconnect(struct membership *membership, const struct id *to, 
 	emit(membership, GOSSIP_RELEASE, to);
 }
 
-/* "When a node p suspects that one of the nodes present in its active view has failed
- * [...] it selects a random node q from its passive view" (HyParView, 4.3). Who refuses comes
- * here again, for the next one, but so often only: refusals bring nodes that may be asked, too,
- * without an end in an overlay that has more nodes than we can remember. */
+/* Asks the next member, if there is room: "When a node p suspects that one of the nodes present in
+ * its active view has failed [...] it selects a random node q from its passive view" (HyParView,
+ * 4.3). After a refusal refill is called again, for the next member, but only refills times:
+ * refusals also bring nodes that may be asked, without an end in an overlay that has more nodes
+ * than we can remember. */
 static void refill(struct membership *membership, uint64_t now, const struct id *skip)
 {
 	struct member *member;
@@ -191,7 +193,8 @@ static void refill(struct membership *membership, uint64_t now, const struct id 
 	ask(membership, now, &member->id, membership->active ? WIRE_LOW : WIRE_HIGH);
 }
 
-/* is_ours: who has told us of it belongs to our part of the overlay. */
+/* Adds a node that source has named to the passive view, if there is a place. is_ours: source
+ * belongs to our part of the overlay. */
 static void add_passive(struct membership *membership, const struct id *source,
 	const struct wire_node *node, bool is_ours)
 {
@@ -216,19 +219,56 @@ static void add_passive(struct membership *membership, const struct id *source,
 	views_set(membership, member, MEMBER_PASSIVE);
 }
 
-static void remove_active(
-	struct membership *membership, struct member *member, enum removal removal)
+static void note_parting(struct membership *membership, uint64_t now, const struct id *peer)
+{
+	membership->partings[membership->next_parting] = (struct parting){*peer, now};
+	membership->next_parting = (membership->next_parting + 1) % MEMBERSHIP_PARTED;
+}
+
+/* Tells whether peer was a neighbour until a moment ago, so that peer may have sent its request
+ * before it knew. If we took peer back at the cost of another neighbour, that neighbour would be
+ * told to go, and its request may be under way as well: where many join at once, such swaps feed
+ * each other without an end (docs/simulation.md). */
+static bool has_just_parted(
+	const struct membership *membership, uint64_t now, const struct id *peer)
+{
+	for (size_t i = 0; i < MEMBERSHIP_PARTED; i++) {
+		const struct parting *parting = &membership->partings[i];
+
+		if (parting->at != 0 && now - parting->at < NEIGHBOR_TIMEOUT &&
+			id_equal(&parting->peer, peer))
+			return true;
+	}
+	return false;
+}
+
+static enum gossip_down reason_of(enum removal removal)
+{
+	static const enum gossip_down reasons[] = {
+		[REMOVED_AT_RANDOM] = GOSSIP_DOWN_GAVE_WAY,
+		[REMOVED_BY_PEER_ALIVE] = GOSSIP_DOWN_TURNED_AWAY,
+		[REMOVED_BY_PEER_DEAD] = GOSSIP_DOWN_LEFT,
+		[REMOVED_AS_LOST] = GOSSIP_DOWN_LOST,
+	};
+
+	return reasons[removal];
+}
+
+static void remove_active(struct membership *membership, uint64_t now, struct member *member,
+	enum removal removal)
 {
 	const struct id id = member->id;
 	bool keep = removal == REMOVED_AT_RANDOM || removal == REMOVED_BY_PEER_ALIVE ||
 		    (removal == REMOVED_AS_LOST && member->alive);
 
+	if (removal == REMOVED_AT_RANDOM || removal == REMOVED_BY_PEER_ALIVE)
+		note_parting(membership, now, &id);
 	member->asked = false;
 	views_set(membership, member, MEMBER_STRANGER);
 	if (membership->active == 0)
 		membership->shuffle_at = UINT64_MAX;
 	broadcast_neighbour_down(membership->broadcast, &id);
-	emit(membership, GOSSIP_NEIGHBOUR_DOWN, &id);
+	effects_down(&membership->core->effects, &membership->topic, &id, reason_of(removal));
 	views_forget_full(membership);
 	membership->refills = MEMBERSHIP_REFILLS;
 	if (removal == REMOVED_AT_RANDOM)
@@ -238,7 +278,7 @@ static void remove_active(
 	if (keep && views_make_room(membership)) {
 		views_set(membership, member, MEMBER_PASSIVE);
 		member->alive = removal != REMOVED_AS_LOST;
-		/* It has just turned us away for somebody else. */
+		/* The member has just turned us away for another node. */
 		member->full = removal == REMOVED_BY_PEER_ALIVE;
 	} else {
 		views_forget(member);
@@ -256,7 +296,8 @@ static void shuffle_later(struct membership *membership, uint64_t now)
 	backoff_double(&membership->shuffle_interval, SHUFFLE_INTERVAL);
 }
 
-/* Whether peer is in the active view now. reply: tell it so. */
+/* Adds peer to the active view, if the priority of its request allows. Returns whether peer is in
+ * the active view now. reply: send a Neighbor to peer, too. */
 static bool add_active(struct membership *membership, uint64_t now, const struct id *peer,
 	const struct wire_data *data, enum wire_priority priority, bool reply)
 {
@@ -271,7 +312,7 @@ static bool add_active(struct membership *membership, uint64_t now, const struct
 		if (full && priority == WIRE_LOW)
 			return false;
 		if (full)
-			remove_active(membership,
+			remove_active(membership, now,
 				views_pick(membership, MEMBER_ACTIVE, NULL, NULL, false),
 				REMOVED_AT_RANDOM);
 		member = views_obtain(membership, peer);
@@ -279,7 +320,7 @@ static bool add_active(struct membership *membership, uint64_t now, const struct
 		member->asked = false;
 		member->full = false;
 		if (!member->told)
-			membership->probing = false; /* what it may find is there already */
+			membership->probing = false; /* the probe is not needed any more */
 		member->told = true;
 		views_set(membership, member, MEMBER_ACTIVE);
 		if (membership->shuffle_at == UINT64_MAX) {
@@ -305,9 +346,9 @@ static void send_forward_join(struct membership *membership, const struct id *to
 	send(membership, to, &message);
 }
 
-/* "A node that receives a join request will start by adding the new node to its
- * active view, even if it has to drop a random node from it" (4.2), and introduces
- * it to all its other neighbours. */
+/* Handles a Join: "A node that receives a join request will start by adding the new node to its
+ * active view, even if it has to drop a random node from it" (4.2), and introduces the new node to
+ * all its other neighbours. */
 static void on_join(struct membership *membership, uint64_t now, const struct id *from,
 	const struct wire_message *received)
 {
@@ -331,9 +372,9 @@ static void on_forward_join(struct membership *membership, uint64_t now, const s
 	struct member *member, *next;
 
 	peer.data = checked(membership, peer.data);
-	/* The end of the walk; or a neighbour, with whom the tie is renewed. As
-	 * upstream, it is only asked here: it enters the active view when it answers,
-	 * so nobody unreachable does. */
+	/* The walk ends here, or the node is a neighbour, with which the tie is renewed. As
+	 * upstream, the node is only asked here: it enters the active view when it answers, so no
+	 * unreachable node does. */
 	if (ttl == 0 || membership->active <= 1 || membership_is_active(membership, &peer.id)) {
 		if (is_me)
 			return;
@@ -354,10 +395,10 @@ static void on_forward_join(struct membership *membership, uint64_t now, const s
 		send_forward_join(membership, &next->id, &peer, ttl - 1);
 }
 
-/* "If the time to live of the message is greater than zero and the number of nodes in
- * q's active view is greater than 1, the node will select a random node from its
- * active view [...] and simply forwards the Shuffle request. Otherwise, node q
- * accepts the Shuffle request" (4.4). */
+/* Handles a Shuffle: "If the time to live of the message is greater than zero and the number of
+ * nodes in q's active view is greater than 1, the node will select a random node from its active
+ * view [...] and simply forwards the Shuffle request. Otherwise, node q accepts the Shuffle
+ * request" (4.4). */
 static void on_shuffle(
 	struct membership *membership, const struct id *from, struct wire_message *received)
 {
@@ -366,14 +407,14 @@ static void on_shuffle(
 	struct member *next;
 
 	if (received->shuffle.ttl == 0 || membership->active <= 1) {
-		/* Our own, come back to us: it has told us nothing new. */
+		/* Our own Shuffle has come back to us: there is nothing new in it. */
 		if (id_equal(&origin, &membership->core->me))
 			return;
 		for (size_t i = 0; i < nodes->count; i++)
 			add_passive(membership, from, &nodes->items[i],
 				membership_is_active(membership, from));
 		send_shuffle_reply(membership, &origin, nodes->count);
-		/* Where it is from is seen to by membership_receive. */
+		/* membership_receive releases the link to from. */
 		if (id_equal(&origin, from))
 			return;
 		next = views_find(membership, &origin);
@@ -381,7 +422,7 @@ static void on_shuffle(
 			emit(membership, GOSSIP_RELEASE, &origin);
 		return;
 	}
-	/* One that fills a whole frame ends here: nobody writes such a frame. */
+	/* A Shuffle that fills a whole frame ends here: such a frame cannot be written. */
 	next = views_pick(membership, MEMBER_ACTIVE, &origin, from, false);
 	if (next) {
 		received->shuffle.ttl--;
@@ -389,7 +430,7 @@ static void on_shuffle(
 	}
 }
 
-/* Tells of some of each view, and of us last. */
+/* Sends a Shuffle with some members of each view, and with us last. */
 static void send_shuffle(struct membership *membership, const struct id *to, size_t active,
 	size_t passive, uint16_t ttl)
 {
@@ -408,7 +449,8 @@ static void send_shuffle(struct membership *membership, const struct id *to, siz
 	send(membership, to, &message);
 }
 
-/* A Shuffle that walks nowhere. The answer has as many nodes as it has, so it has all of ours. */
+/* Sends a Shuffle that goes no further, to probe peer. The answer to a Shuffle has at most as many
+ * nodes as the Shuffle, so this one has all of ours. */
 static void send_probe(struct membership *membership, const struct id *peer, unsigned probes_left)
 {
 	membership->probing = true;
@@ -418,7 +460,8 @@ static void send_probe(struct membership *membership, const struct id *peer, uns
 	emit(membership, GOSSIP_RELEASE, peer);
 }
 
-/* Whether peer, who names these nodes, belongs to our part of the overlay for all that we know. */
+/* Tells whether a peer that names these nodes belongs to our part of the overlay, as far as we
+ * know. */
 static bool is_of_our_part(const struct membership *membership, const struct wire_nodes *nodes)
 {
 	for (size_t i = 0; i < nodes->count; i++)
@@ -434,7 +477,7 @@ static void probe_on(
 {
 	size_t next;
 
-	/* Who names nobody is alone, and asks by itself. */
+	/* A node that names nobody is alone, and asks others by itself. */
 	if (nodes->count == 0)
 		return;
 	if (membership->probes_left == 0) {
@@ -452,7 +495,8 @@ static void on_shuffle_reply(struct membership *membership, uint64_t now, const 
 	const struct member *sender = views_find(membership, from);
 	bool is_probed = membership->probing && id_equal(&membership->probed, from);
 	bool is_known = is_probed && is_of_our_part(membership, nodes);
-	/* It comes from a neighbour, or from where our Shuffle ended; not with a refusal. */
+	/* An answer comes from a neighbour, or from the node where our Shuffle ended; a reply that
+	 * comes with a refusal is no answer. */
 	bool is_neighbour = sender && sender->view == MEMBER_ACTIVE;
 	bool is_answer = membership->shuffled && !is_probed &&
 			 (is_neighbour || !(sender && sender->asked));
@@ -466,8 +510,8 @@ static void on_shuffle_reply(struct membership *membership, uint64_t now, const 
 		if (!is_known)
 			probe_on(membership, from, nodes);
 	}
-	/* Once per Shuffle one of those who had no room is tried again; not after those that
-	 * come with a refusal. */
+	/* Once per Shuffle one of the members that had no room is tried again; not after a reply
+	 * that comes with a refusal. */
 	if (is_answer && !views_pick(membership, MEMBER_PASSIVE, NULL, NULL, true)) {
 		member = views_pick(membership, MEMBER_PASSIVE, from, NULL, false);
 		if (member)
@@ -486,6 +530,7 @@ static void on_neighbor(struct membership *membership, uint64_t now, const struc
 {
 	const struct wire_data data = checked(membership, received->neighbor.data);
 	struct member *member = views_find(membership, from);
+	enum wire_priority priority = received->neighbor.priority;
 	bool is_answer = false;
 
 	if (member && member->asked) {
@@ -493,7 +538,10 @@ static void on_neighbor(struct membership *membership, uint64_t now, const struc
 			member->view != MEMBER_ACTIVE || now - member->asked_at < ANSWER_TIMEOUT;
 		member->asked = false;
 	}
-	if (!add_active(membership, now, from, &data, received->neighbor.priority, !is_answer)) {
+	if (!is_answer && membership->active >= LIMIT_ACTIVE_VIEW &&
+		!membership_is_active(membership, from) && has_just_parted(membership, now, from))
+		priority = WIRE_LOW;
+	if (!add_active(membership, now, from, &data, priority, !is_answer)) {
 		send_disconnect(membership, from, true);
 		member = views_find(membership, from);
 		if (member && member->view == MEMBER_STRANGER)
@@ -514,7 +562,7 @@ static void on_disconnect(struct membership *membership, uint64_t now, const str
 	has_refused = member->asked && member->view != MEMBER_ACTIVE;
 	member->asked = false;
 	if (member->view == MEMBER_ACTIVE) {
-		remove_active(membership, member,
+		remove_active(membership, now, member,
 			received->disconnect.alive ? REMOVED_BY_PEER_ALIVE : REMOVED_BY_PEER_DEAD);
 		refill(membership, now, from);
 		return;
@@ -570,8 +618,8 @@ void membership_receive(struct membership *membership, uint64_t now, const struc
 	default:
 		break;
 	}
-	/* hyparview.rs handle_message: nothing is wanted from who is no neighbour;
-	 * unless it is being asked to become one. */
+	/* hyparview.rs handle_message: the link to a peer that is no neighbour is not needed,
+	 * unless the peer is being asked to become one. */
 	member = views_find(membership, from);
 	if (message->type != WIRE_DISCONNECT &&
 		!(member && (member->view == MEMBER_ACTIVE || member->asked)))
@@ -585,7 +633,8 @@ void membership_merge(struct membership *membership, uint64_t now, const struct 
 
 	if (id_equal(peer, &membership->core->me))
 		return;
-	/* Without a place the answer is taken for a request, and answered: harmless. */
+	/* If there is no place to note the question, the answer is taken for a request, and
+	 * answered: harmless. */
 	if (!member && views_count_strangers(membership) < MEMBERSHIP_STRANGERS)
 		member = views_obtain(membership, peer);
 	if (member)
@@ -632,13 +681,15 @@ void membership_remind(struct membership *membership, uint64_t now, const struct
 
 	if (!member || member->view != MEMBER_ACTIVE)
 		return;
-	/* Though it may have been asked just now: that may have gone with the connection. */
+	/* Also if the member has been asked just now: that question may have been lost with the
+	 * connection. */
 	mark_asked(member, now);
 	send_neighbor(membership, peer, WIRE_HIGH);
 }
 
-/* If two nodes ask each other and one of the questions is lost, the one that has asked in vain takes
- * the other's question for the answer and does not answer it: a neighbour on one side only. */
+/* Forgets that peer was asked, see gossip_link_down. Otherwise, if two nodes ask each other and one
+ * of the questions is lost, the node whose question was lost takes the other's question for the
+ * answer and does not answer it: the two are neighbours on one side only. */
 void membership_link_down(struct membership *membership, uint64_t now, const struct id *peer)
 {
 	struct member *member = views_find(membership, peer);
@@ -660,7 +711,7 @@ void membership_peer_lost(struct membership *membership, uint64_t now, const str
 		return;
 	member->asked = false;
 	if (member->view == MEMBER_ACTIVE) {
-		remove_active(membership, member, REMOVED_AS_LOST);
+		remove_active(membership, now, member, REMOVED_AS_LOST);
 		refill(membership, now, peer);
 	} else if (member->alive) {
 		member->alive = false;
@@ -684,7 +735,7 @@ void membership_leave(struct membership *membership)
 			views_set(membership, member, MEMBER_STRANGER);
 			send_disconnect(membership, &member->id, false);
 		} else if (member->asked) {
-			/* It may be about to take us for a neighbour. */
+			/* The member may be about to take us for a neighbour. */
 			send(membership, &member->id, &message);
 			emit(membership, GOSSIP_RELEASE, &member->id);
 		}
@@ -725,7 +776,8 @@ void membership_tick(struct membership *membership, uint64_t now)
 		if (!member->asked || member->view == MEMBER_ACTIVE ||
 			now - member->asked_at < NEIGHBOR_TIMEOUT)
 			continue;
-		/* It did not answer: it is considered failed, and another is tried instead. */
+		/* The member did not answer: it is considered failed, and another is tried
+		 * instead. */
 		member->asked = false;
 		if (member->view == MEMBER_PASSIVE && membership->refills < MEMBERSHIP_REFILLS)
 			membership->refills++;

@@ -103,7 +103,7 @@ void views_keep_data(
 
 	if (!data->bytes || views_data_equal(&member->data, data))
 		return;
-	/* Never of size zero, which might yield NULL: that means None. */
+	/* Never of size zero, for which the allocator might return NULL, and NULL means None. */
 	bytes = memory_alloc(data->size + 1);
 	if (!bytes) {
 		membership->core->effects.error = ERROR_NOMEM;

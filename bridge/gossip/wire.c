@@ -4,7 +4,7 @@
 #include "../bytes/postcard.h"
 #include "../error.h"
 
-/* topic::Message; within each, wire_type counts on. */
+/* The tags of topic::Message; within each, wire_type counts on. */
 enum { SWARM, GOSSIP, LAYERS };
 
 static bool is_broadcast(enum wire_type type)
@@ -44,7 +44,7 @@ static void read_nodes(struct reader *reader, struct wire_nodes *nodes)
 	}
 }
 
-/* An enum without fields of its own. */
+/* Reads the tag of an enum, which must be below choices. */
 static uint32_t read_choice(struct reader *reader, uint32_t choices)
 {
 	uint32_t choice = postcard_read_u32(reader);
@@ -77,6 +77,15 @@ static void read_ihave(struct reader *reader, struct wire_message *out)
 		read_id(reader, &ihave->id);
 		ihave->round = postcard_read_u16(reader);
 	}
+}
+
+bool wire_is_gossip(const uint8_t *body, size_t size)
+{
+	struct reader reader;
+
+	reader_init(&reader, body, size);
+	return read_choice(&reader, LAYERS) != SWARM &&
+	       read_choice(&reader, WIRE_IHAVE - WIRE_GOSSIP + 1) == 0 && !reader.error;
 }
 
 int wire_decode(const uint8_t *body, size_t size, struct wire_message *out)

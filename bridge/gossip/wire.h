@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The messages of one overlay, as postcard writes iroh-gossip's topic::Message
- * (src/proto/topic.rs, hyparview.rs, plumtree.rs of v0.98.0).
+ * The messages of one overlay, as postcard writes iroh-gossip's topic::Message (src/proto/topic.rs,
+ * hyparview.rs, plumtree.rs of v0.98.0).
  *
- * One struct for both directions: what decodes can be encoded again. Content and
- * peer data are views into the input. No allocation. Any thread.
+ * One struct serves for both directions: a decoded message can be encoded again. Content and peer
+ * data are views into the input. No allocation. Any thread.
  */
 #ifndef BRIDGE_GOSSIP_WIRE_H
 #define BRIDGE_GOSSIP_WIRE_H
@@ -105,18 +105,21 @@ struct wire_message {
 	};
 };
 
-/* Bytes after the message are ignored, as postcard::from_bytes does. body must be
- * at most LIMIT_FRAME long. ERROR_TRUNCATED, ERROR_INVALID. */
+/* Decodes a message. Bytes after the message are ignored, as postcard::from_bytes does. body must
+ * be at most LIMIT_FRAME long. ERROR_TRUNCATED, ERROR_INVALID. */
 int wire_decode(const uint8_t *body, size_t size, struct wire_message *out);
 
-/* ERROR_TOO_LARGE when the writer's buffer is too small. */
+/* Tells whether a body is, or begins like, a Gossip message, which is the type with content. */
+bool wire_is_gossip(const uint8_t *body, size_t size);
+
+/* Encodes a message. ERROR_TOO_LARGE when the writer's buffer is too small. */
 int wire_encode(const struct wire_message *message, struct writer *writer);
 
-/* Bytes that a node takes in a list. */
+/* Returns how many bytes a node takes in a list. */
 size_t wire_node_size(const struct wire_node *node);
 
-/* The parts of a Gossip message before and behind its content, which a frame takes
- * from a struct message instead. */
+/* Writes the part of a Gossip message before its content, or the part behind it. A frame takes the
+ * content from a struct message instead. */
 void wire_encode_gossip_head(struct writer *writer, const struct id *id, size_t content_size);
 void wire_encode_gossip_tail(struct writer *writer, enum wire_scope scope, uint16_t round);
 

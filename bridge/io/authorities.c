@@ -15,7 +15,7 @@
 /* What a system trusts changes with its updates, which a broker outlives. */
 #define GOOD_FOR_NS (24 * 3600 * S)
 
-/* One reading: its own until the loop has it back. */
+/* One reading. It belongs to the thread of the pool until on_read has it back on the loop's. */
 struct reading {
 	uv_work_t work;
 	struct authorities *authorities;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * Whose certificates are believed: the system's authorities and those of one more file, in a client
- * context of OpenSSL. Read when they are first wanted, and again after a day, in libuv's pool: some
- * 150 certificates are 6 to 9 ms of work. The loop's thread.
+ * context of OpenSSL. The authorities are read when they are first wanted, and again after a day,
+ * in libuv's pool: some 150 certificates are 6 to 9 ms of work. The loop's thread.
  */
 #ifndef BRIDGE_IO_AUTHORITIES_H
 #define BRIDGE_IO_AUTHORITIES_H
@@ -14,12 +14,12 @@
 
 struct authorities;
 
-/* context may be used during the call; who keeps it takes a reference. NULL: trouble says why. The
- * query is over. */
+/* Takes the answer to a query, which is over then. context may be used during the call; whoever
+ * keeps the context takes a reference. context NULL: trouble says why there is none. */
 typedef void authorities_answer(
 	void *argument, SSL_CTX *context, const struct trouble *trouble);
 
-/* Part of whoever asks; zero-filled at first. Its fields are authorities.c's own. */
+/* One query, a part of whoever asks; zero-filled at first. Its fields are authorities.c's own. */
 struct authorities_query {
 	struct authorities *authorities; /* NULL: nothing is asked */
 	authorities_answer *answer;
@@ -27,20 +27,24 @@ struct authorities_query {
 	struct authorities_query *prev, *next;
 };
 
-/* file: of certificates in PEM, in addition; NULL: none; copied. Reads nothing yet. ERROR_NOMEM. */
+/* Makes the authorities, and reads none of them yet. file: certificates in PEM that are believed in
+ * addition to the system's; the name is copied; NULL: none. ERROR_NOMEM. */
 int authorities_new(uv_loop_t *loop, const char *file, struct authorities **out);
-/* No answers from now on. Before the loop's end, which waits for the reading under way. */
+/* Ends all queries: no answer comes from now on. To be called before the loop ends, which waits for
+ * the reading under way. */
 void authorities_stop(struct authorities *authorities);
-/* When the loop has ended. NULL is fine. */
+/* Frees the authorities, when the loop has ended. NULL is fine. */
 void authorities_free(struct authorities *authorities);
 
-/* At once, or from the loop. The query must not be under way, and must not move while it is.
- * ERROR_NOMEM, ERROR_CLOSED (stopped): then there is no answer. */
+/* Asks for the context. The answer comes at once, from within this call, or later from the loop.
+ * The query must not be under way, and must not move while it is. ERROR_NOMEM, ERROR_CLOSED
+ * (stopped): then there is no answer. */
 int authorities_ask(struct authorities *authorities, authorities_answer *answer, void *argument,
 	struct authorities_query *query);
-/* How many were read; those of a folder are read one by one when a certificate names them. */
+/* Returns how many authorities are in the context. Those of a folder are not counted until a
+ * certificate names them: only then are they read, one by one. */
 size_t authorities_count(SSL_CTX *context);
-/* There will be no answer. Fine if nothing is asked. */
+/* Ends the query without an answer. Fine if nothing is asked. */
 void authorities_forget(struct authorities_query *query);
 
 #endif

@@ -7,7 +7,8 @@
 #include "internal.h"
 
 
-/* A clock that cannot be read is one that stands still: infos are numbered on. */
+/* Returns Unix time in us; 0 if the clock cannot be read. The mesh takes 0 for a clock that stands
+ * still, and goes on numbering the infos. */
 static uint64_t wall_us(void)
 {
 	uv_timespec64_t now;
@@ -23,8 +24,8 @@ struct mesh_time clock_time(const struct driver *driver)
 	return (struct mesh_time){.now = uv_hrtime(), .wall = wall_us()};
 }
 
-/* In one turn, of what can wait for the next one. Together with what cannot (datagrams that were
- * read, packets that are due) a turn stays below 5 ms. */
+/* How long one turn of the loop works before it leaves for the next one what can wait. Together
+ * with what cannot (datagrams that were read, packets that are due) a turn stays below 5 ms. */
 #define TURN_NS MS
 
 bool driver_is_late(struct driver *driver)
@@ -41,7 +42,8 @@ static void on_timer(uv_timer_t *timer)
 	driver_tick(timer->data);
 }
 
-/* Once per turn of the loop, before it sleeps: the one timer follows the cores. */
+/* Ends the turn, once per turn of the loop, before the loop sleeps, and sets the one timer to the
+ * deadline of the cores. */
 static void on_prepare(uv_prepare_t *prepare)
 {
 	struct driver *driver = prepare->data;
@@ -58,8 +60,8 @@ static void on_prepare(uv_prepare_t *prepare)
 	uv_timer_start(&driver->timer, on_timer, due <= now ? 0 : (due - now + MS - 1) / MS, 0);
 }
 
-/* After what came was read: the owner is woken before the answers are written. (libuv calls
- * the check that was started last first; the endpoint's is older.) */
+/* Wakes the owner after what has come was read, before the answers are written. (libuv calls the
+ * check handle that was started last first; the endpoint's is older.) */
 static void on_check(uv_check_t *check)
 {
 	struct driver *driver = check->data;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 #include "dial.h"
 
-#include <netinet/in.h>
 #include <string.h>
 
 #include "../error.h"
 #include "../limits.h"
 #include "../memory.h"
+#include "../sockaddr.h"
 
 /* One address that is tried. */
 struct attempt {
@@ -33,8 +33,8 @@ struct dial {
 
 /* ---- addresses ---- */
 
-/* The IPv4 address that a gateway connects to for such an IPv6 one: NAT64's (RFC 6052) and 6to4's
- * (RFC 3056). */
+/* Tells whether an IPv6 address is one behind which a gateway connects to an IPv4 address: of NAT64
+ * (RFC 6052) or 6to4 (RFC 3056). Puts that IPv4 address into inner. */
 static bool is_gateway(const struct address *address, struct address *inner)
 {
 	static const uint8_t nat64[12] = {0x00, 0x64, 0xff, 0x9b};
@@ -53,8 +53,8 @@ static bool is_gateway(const struct address *address, struct address *inner)
 	return true;
 }
 
-/* Not of the Internet, though of no private network either (RFC 6890): those of a provider's own
- * network, of protocols, of measurements, for documentation. */
+/* Tells whether an address is not of the Internet, though of no private network either (RFC 6890):
+ * those of a provider's own network, of protocols, of measurements, for documentation. */
 static bool is_special(const struct address *address)
 {
 	static const struct {
@@ -95,25 +95,6 @@ bool dial_is_public(const struct address *address)
 		address = &inner;
 	return address_is_dialable(address) && address_scope(address) == ADDRESS_GLOBAL &&
 	       !is_special(address);
-}
-
-static const struct sockaddr *as_sockaddr(
-	const struct address *address, struct sockaddr_storage *out)
-{
-	struct sockaddr_in *v4 = (struct sockaddr_in *)out;
-	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)out;
-
-	memset(out, 0, sizeof *out);
-	if (address->family == 4) {
-		v4->sin_family = AF_INET;
-		v4->sin_port = htons(address->port);
-		memcpy(&v4->sin_addr, address->ip, 4);
-	} else {
-		v6->sin6_family = AF_INET6;
-		v6->sin6_port = htons(address->port);
-		memcpy(&v6->sin6_addr, address->ip, 16);
-	}
-	return (const struct sockaddr *)out;
 }
 
 /* ---- the end ---- */
@@ -191,7 +172,7 @@ static enum trouble_kind kind_of(int error)
 	}
 }
 
-/* Keeps what tells most of several addresses. */
+/* Keeps the failure of an address if it tells more than those of the addresses before. */
 static void remember(struct attempt *attempt, int error)
 {
 	struct dial *dial = attempt->dial;
@@ -242,7 +223,7 @@ static void on_connect(uv_connect_t *request, int status)
 	dial->callbacks.done(dial->context, tcp, NULL);
 }
 
-/* 0, or libuv's error: then this address is over. */
+/* Begins to connect to one address. Returns 0, or libuv's error: then the attempt is over. */
 static int begin(struct attempt *attempt, const struct address *address)
 {
 	struct dial *dial = attempt->dial;
@@ -263,8 +244,9 @@ static int begin(struct attempt *attempt, const struct address *address)
 	attempt->request.data = attempt;
 	dial->handles++;
 	dial->running++;
+	sockaddr_from(address, &storage);
 	error = uv_tcp_connect(
-		&attempt->request, attempt->tcp, as_sockaddr(address, &storage), on_connect);
+		&attempt->request, attempt->tcp, (const struct sockaddr *)&storage, on_connect);
 	if (error)
 		give_up(attempt);
 	return error;
@@ -295,7 +277,8 @@ static void on_timer(uv_timer_t *timer)
 	step(dial);
 }
 
-/* Ends what has taken too long. Returns when the oldest one left will have; UINT64_MAX: none is. */
+/* Ends the attempts that have taken too long. Returns when the oldest one left will have;
+ * UINT64_MAX: none is left. */
 static uint64_t end_old(struct dial *dial, uint64_t now)
 {
 	for (size_t i = 0; i < dial->begun; i++) {
@@ -311,7 +294,8 @@ static uint64_t end_old(struct dial *dial, uint64_t now)
 	return UINT64_MAX;
 }
 
-/* The addresses are known: what is due now, and when to come back. */
+/* Begins and ends the attempts that are due now, once the addresses are known, and sets the timer
+ * to when the next one is. */
 static void step(struct dial *dial)
 {
 	uint64_t now = uv_now(dial->loop), due = end_old(dial, now), next;
@@ -333,13 +317,14 @@ static void step(struct dial *dial)
 
 /* ---- the name ---- */
 
-/* IPv6 first, then by turns, each family in the order of the system (RFC 6724). */
+/* Takes the addresses to be tried: IPv6 first, then the families by turns, each family in the order
+ * of the system (RFC 6724). */
 static void take_addresses(struct dial *dial, const struct address *addresses, size_t count)
 {
 	size_t at[2] = {0, 0};
 	unsigned side = 0;
 
-	while (at[0] < count || at[1] < count) {
+	while ((at[0] < count || at[1] < count) && dial->count < LIMIT_ADDRESSES_PER_NODE) {
 		const uint8_t family = side == 0 ? 6 : 4;
 
 		while (at[side] < count && addresses[at[side]].family != family)

@@ -20,23 +20,24 @@
 struct dial;
 
 struct dial_callbacks {
-	/* Once, from the loop: tcp is connected and the caller's, its memory of memory.h too; NULL:
-	 * trouble says why. */
+	/* Called once, from the loop: tcp is connected and the caller's, and so is its memory (of
+	 * memory.h); NULL: trouble says why. */
 	void (*done)(void *context, uv_tcp_t *tcp, const struct trouble *trouble);
-	/* After done or dial_cancel: all its handles are closed, it is freed. */
+	/* Called after done or dial_cancel: all handles of the dial are closed, and it is freed. */
 	void (*gone)(void *context);
 };
 
-/* host: a name or an IP address. public_only: connects only to what is reached from everywhere, for
- * not everybody's word is enough to connect to our neighbours. ERROR_NOMEM. */
+/* Begins to connect to a host. host: a name or an IP address. public_only: connects only to
+ * addresses of the public Internet, because not everybody's word is enough to make us connect to
+ * our neighbours. ERROR_NOMEM. */
 int dial_start(uv_loop_t *loop, struct names *names, const char *host, uint16_t port,
 	bool public_only, const struct dial_callbacks *callbacks, void *context, struct dial **out);
-/* There will be no done. */
+/* Ends the dial: done is not called any more, gone is. */
 void dial_cancel(struct dial *dial);
-/* What it does now, in words: "looking up its name". */
+/* Returns what the dial does now, in words: "looking up its name". */
 const char *dial_doing(const struct dial *dial);
 
-/* Whether an address is one of the public Internet's. */
+/* Tells whether an address is one of the public Internet's. */
 bool dial_is_public(const struct address *address);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include <stdatomic.h>
 
+#include "../memory.h"
 #include "internal.h"
 
 /* ---- what the mesh wants ---- */
@@ -44,6 +45,9 @@ static void tell_figures(const struct driver *driver)
 	atomic_store_explicit(owner->connections, figures.connections, memory_order_relaxed);
 	atomic_store_explicit(owner->waiting, figures.waiting, memory_order_relaxed);
 	atomic_store_explicit(owner->relayed, figures.relayed, memory_order_relaxed);
+	atomic_store_explicit(
+		owner->overlays_changes, figures.overlays_changes, memory_order_relaxed);
+	atomic_store_explicit(owner->nodes_changes, figures.nodes_changes, memory_order_relaxed);
 }
 
 void driver_drain(struct driver *driver)
@@ -55,7 +59,7 @@ void driver_drain(struct driver *driver)
 		carry_out(driver, &effect);
 }
 
-/* Rows of the address book, as long as the disk keeps up. */
+/* Writes rows of the address book, as long as the disk keeps up and the turn has time. */
 static void write_rows(struct driver *driver)
 {
 	struct id node;
@@ -64,7 +68,7 @@ static void write_rows(struct driver *driver)
 	driver->rows_left = false;
 	while (store_has_room(driver->store) &&
 		mesh_row(driver->mesh, &node, driver->row, &size)) {
-		/* Without memory it is not written now, but when next it changes. */
+		/* Without memory the row is not written now, but when next it changes. */
 		if (size > 0)
 			(void)store_put_node(driver->store, &node, driver->row, size);
 		else
@@ -73,6 +77,26 @@ static void write_rows(struct driver *driver)
 		if (driver->rows_left)
 			break;
 	}
+}
+
+/* Memory is given back when so many bytes of messages are no longer remembered, or seven eighths of
+ * them, if there were as many as to matter: the last ones may hold tables for all that were there. */
+#define GIVE_BACK_BYTES	      ((size_t)8 << 20)
+#define GIVE_BACK_LEAST_BYTES ((size_t)64 << 10)
+
+/* Gives memory back after a burst, as its messages are forgotten. */
+static void give_back(struct driver *driver)
+{
+	size_t held = mesh_held(driver->mesh), most = driver->most_held;
+
+	if (held >= most) {
+		driver->most_held = held;
+		return;
+	}
+	if (most - held < GIVE_BACK_BYTES && (most < GIVE_BACK_LEAST_BYTES || held > most / 8))
+		return;
+	driver->most_held = held;
+	memory_give_back();
 }
 
 /* ---- turns ---- */
@@ -107,10 +131,12 @@ uint64_t driver_turn(struct driver *driver)
 		mesh_turn(driver->mesh, &time);
 		driver_drain(driver);
 		write_rows(driver);
+		give_back(driver);
 		if (mesh_is_over(driver->mesh))
 			start_close(driver);
 	}
 	relay_news_turn(driver);
+	whereabouts_turn(driver);
 	driver->owner.turned(driver->owner.context);
 	return driver->closing ? UINT64_MAX : deadline(driver);
 }
@@ -151,9 +177,66 @@ void driver_publish_signed(
 	driver_drain(driver);
 }
 
+bool driver_has_room(struct driver *driver, const struct id *topic)
+{
+	struct mesh_time time = clock_time(driver);
+
+	return mesh_has_room(driver->mesh, &time, topic);
+}
+
+bool driver_read_on(struct driver *driver)
+{
+	return !driver->closing && quic_endpoint_read_on(driver->endpoint);
+}
+
+bool driver_holds(const struct driver *driver)
+{
+	return !driver->closing && quic_endpoint_holds(driver->endpoint);
+}
+
 void driver_verify(struct driver *driver, const struct id *topic, bool verify)
 {
 	mesh_verify(driver->mesh, topic, verify);
+}
+
+int driver_set_peer(struct driver *driver, const struct node_peer *peer, bool trusted)
+{
+	struct mesh_time time = clock_time(driver);
+	int error = start_look_for(driver, peer);
+
+	if (!error)
+		error = mesh_set_peer(driver->mesh, &time, peer, trusted);
+	driver_drain(driver);
+	return error;
+}
+
+void driver_remove_peer(struct driver *driver, const struct id *id)
+{
+	struct mesh_time time = clock_time(driver);
+
+	start_look_no_more(driver, id);
+	mesh_remove_peer(driver->mesh, &time, id);
+	driver_drain(driver);
+}
+
+int driver_set_access(struct driver *driver, const struct id *allow, size_t allow_count,
+	const struct id *deny, size_t deny_count)
+{
+	struct mesh_time time = clock_time(driver);
+	int error = mesh_set_access(
+		driver->mesh, &time, allow, allow_count, deny, deny_count);
+
+	driver_drain(driver);
+	return error;
+}
+
+int driver_ask(struct driver *driver, const struct picture_question *question)
+{
+	struct mesh_time time = clock_time(driver);
+	int error = mesh_ask(driver->mesh, &time, question);
+
+	driver_drain(driver);
+	return error;
 }
 
 void driver_record(struct driver *driver, const void *key, size_t key_size, const void *value,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* The mesh's port: QUIC. The one file that sees both. */
+/* The mesh's port: QUIC. The one file that sees both the mesh and QUIC. */
 #include "../error.h"
 #include "internal.h"
 
@@ -62,6 +62,12 @@ static int port_send(void *stream, struct frame *frame)
 	return quic_stream_send(stream, frame);
 }
 
+static size_t port_queued(void *connection, size_t *limit)
+{
+	*limit = quic_connection_queue_limit(connection);
+	return quic_connection_queued(connection);
+}
+
 static void port_finish(void *stream)
 {
 	quic_stream_finish(stream);
@@ -85,6 +91,11 @@ static bool port_relay(void *context, const struct relay_url *url, struct addres
 	return driver->relaying && relaying_admit(driver->relaying, uv_hrtime(), url);
 }
 
+static uint64_t port_rtt(void *connection)
+{
+	return quic_connection_rtt(connection);
+}
+
 struct mesh_port mesh_quic_port(struct driver *driver)
 {
 	return (struct mesh_port){
@@ -96,10 +107,12 @@ struct mesh_port mesh_quic_port(struct driver *driver)
 		.open = port_open,
 		.own_stream = port_own_stream,
 		.send = port_send,
+		.queued = port_queued,
 		.finish = port_finish,
 		.stop = port_stop,
 		.is_late = port_is_late,
 		.relay = port_relay,
+		.rtt = port_rtt,
 	};
 }
 
@@ -146,6 +159,18 @@ static void on_closed(
 		mesh_refused(driver->mesh, &time, &address, closing->text);
 	}
 	driver_drain(driver);
+}
+
+static bool on_takes(void *context, struct quic_stream *stream)
+{
+	struct driver *driver = context;
+	void *ours = quic_stream_data(stream);
+	const struct id *topic;
+
+	if (!ours || quic_stream_is_bidi(stream))
+		return true;
+	topic = mesh_stream_topic(ours);
+	return !topic || driver->owner.takes(driver->owner.context, topic);
 }
 
 static void on_stream_data(
@@ -198,11 +223,24 @@ void mesh_quic_crowded(void *context, const struct address *source)
 	driver_drain(driver);
 }
 
+void mesh_quic_failed(
+	void *context, enum quic_failed what, const struct address *address, int error)
+{
+	struct driver *driver = context;
+	struct mesh_time time = clock_time(driver);
+
+	mesh_unable(driver->mesh, &time,
+		what == QUIC_SENDING ? "cannot be sent to" : "nothing can be received", address,
+		error);
+	driver_drain(driver);
+}
+
 const struct quic_callbacks mesh_quic_callbacks = {
 	.connected = on_connected,
 	.accept = mesh_quic_accepts,
 	.keep = on_keep,
 	.closed = on_closed,
+	.stream_takes = on_takes,
 	.stream_data = on_stream_data,
 	.stream_closed = on_stream_closed,
 	.stream_credit = on_stream_credit,

@@ -13,12 +13,13 @@
 #include "../error.h"
 #include "../limits.h"
 #include "../memory.h"
+#include "../quic/poller.h"
+#include "../sockaddr.h"
 
 #ifndef IPV6_MULTICAST_ALL
 #define IPV6_MULTICAST_ALL 29
 #endif
 
-#define GROUP_V4	0xe00000fb /* 224.0.0.251 */
 #define TTL		255	   /* RFC 6762 11 */
 #define PACKETS_AT_ONCE 64	   /* then the rest of the loop has its turn */
 
@@ -27,13 +28,14 @@ struct side {
 	struct multicast *multicast;
 	int family;
 	int fd; /* -1: the system has none of this family */
-	uv_poll_t poll;
+	struct poller poller;
 	unsigned joined[LIMIT_MULTICAST_INTERFACES]; /* interface indexes */
 	size_t joined_count;
 };
 
 struct multicast {
 	multicast_received *received;
+	multicast_failed *failed;
 	void (*closed)(void *context);
 	void *context, *closed_context;
 	struct side sides[2];
@@ -49,27 +51,16 @@ static int as_error(int system)
 	case EPERM:
 		return ERROR_PERMISSION;
 	default:
-		return ERROR_SYSTEM;
+		return error_of_system(system);
 	}
 }
 
-static const struct in6_addr group_v6 = {{{0xff, 0x02, [15] = 0xfb}}}; /* ff02::fb */
+static const struct address group_v4 = {4, {224, 0, 0, 251}, MDNS_PORT};
+static const struct address group_v6 = {6, {0xff, 0x02, [15] = 0xfb}, MDNS_PORT}; /* ff02::fb */
 
 static socklen_t group_address(int family, struct sockaddr_storage *out)
 {
-	struct sockaddr_in *v4 = (struct sockaddr_in *)out;
-	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)out;
-
-	memset(out, 0, sizeof *out);
-	out->ss_family = (sa_family_t)family;
-	if (family == AF_INET) {
-		v4->sin_addr.s_addr = htonl(GROUP_V4);
-		v4->sin_port = htons(MDNS_PORT);
-		return sizeof *v4;
-	}
-	v6->sin6_addr = group_v6;
-	v6->sin6_port = htons(MDNS_PORT);
-	return sizeof *v6;
+	return sockaddr_from(family == AF_INET ? &group_v4 : &group_v6, out);
 }
 
 static bool set(int fd, int level, int option, int value)
@@ -77,8 +68,8 @@ static bool set(int fd, int level, int option, int value)
 	return setsockopt(fd, level, option, &value, sizeof value) == 0;
 }
 
-/* Several nodes on one machine hear each other (..._LOOP), and nobody hears what came in on
- * interfaces that only others have joined (..._ALL, best effort). */
+/* Sets the options of a socket. Several nodes on one machine hear each other (..._LOOP), and nobody
+ * hears what came in on interfaces that only other programs have joined (..._ALL, best effort). */
 static bool set_options(int family, int fd)
 {
 	if (!set(fd, SOL_SOCKET, SO_REUSEADDR, 1))
@@ -95,8 +86,9 @@ static bool set_options(int family, int fd)
 	       set(fd, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, TTL);
 }
 
-/* Bound to the group, not to the wildcard, so that it takes no unicast answers from other mDNS
- * programs on this machine; but IPv6 allows that only per interface. -1, with errno. */
+/* Opens a socket bound to the group, not to the wildcard, so that it takes no unicast answers from
+ * other mDNS programs on this machine; but IPv6 allows that only per interface, so there it is the
+ * wildcard. Returns -1 on failure, with errno. */
 static int open_socket(int family)
 {
 	struct sockaddr_storage group;
@@ -118,10 +110,11 @@ static int open_socket(int family)
 
 static bool membership(const struct side *side, unsigned interface, bool join)
 {
-	struct ip_mreqn v4 = {
-		.imr_multiaddr.s_addr = htonl(GROUP_V4), .imr_ifindex = (int)interface};
-	struct ipv6_mreq v6 = {.ipv6mr_multiaddr = group_v6, .ipv6mr_interface = interface};
+	struct ip_mreqn v4 = {.imr_ifindex = (int)interface};
+	struct ipv6_mreq v6 = {.ipv6mr_interface = interface};
 
+	memcpy(&v4.imr_multiaddr, group_v4.ip, sizeof v4.imr_multiaddr);
+	memcpy(&v6.ipv6mr_multiaddr, group_v6.ip, sizeof v6.ipv6mr_multiaddr);
 	if (side->family == AF_INET)
 		return setsockopt(side->fd, IPPROTO_IP,
 			       join ? IP_ADD_MEMBERSHIP : IP_DROP_MEMBERSHIP, &v4,
@@ -138,7 +131,8 @@ static bool contains(const unsigned *interfaces, size_t count, unsigned interfac
 	return false;
 }
 
-/* The interfaces with an address of the family that can do multicast, or the loopback ones. */
+/* Lists the interfaces that have an address of the family and can do multicast, or the loopback
+ * ones. Returns how many. */
 static size_t list_interfaces(const struct ifaddrs *all, int family, bool loopback,
 	unsigned out[LIMIT_MULTICAST_INTERFACES])
 {
@@ -158,6 +152,13 @@ static size_t list_interfaces(const struct ifaddrs *all, int family, bool loopba
 	return count;
 }
 
+/* Tells the owner of a failure, unless the interface is just going away: that is none. */
+static void note_failure(const struct multicast *multicast, const char *what, int number)
+{
+	if (number != ENODEV && number != ENETDOWN && number != ENXIO)
+		multicast->failed(multicast->context, what, error_of_system(number));
+}
+
 static void join(struct side *side, const unsigned *interfaces, size_t count)
 {
 	size_t kept = 0;
@@ -169,10 +170,14 @@ static void join(struct side *side, const unsigned *interfaces, size_t count)
 			membership(side, side->joined[i], false); /* or it has gone by itself */
 	}
 	side->joined_count = kept;
-	for (size_t i = 0; i < count; i++)
-		if (!contains(side->joined, side->joined_count, interfaces[i]) &&
-			membership(side, interfaces[i], true))
+	for (size_t i = 0; i < count; i++) {
+		if (contains(side->joined, side->joined_count, interfaces[i]))
+			continue;
+		if (membership(side, interfaces[i], true))
 			side->joined[side->joined_count++] = interfaces[i];
+		else
+			note_failure(side->multicast, "mdns: an interface cannot be used", errno);
+	}
 }
 
 void multicast_interfaces(struct multicast *multicast)
@@ -181,8 +186,10 @@ void multicast_interfaces(struct multicast *multicast)
 	size_t counts[2];
 	struct ifaddrs *all;
 
-	if (getifaddrs(&all) != 0)
+	if (getifaddrs(&all) != 0) {
+		note_failure(multicast, "mdns: the interfaces cannot be listed", errno);
 		return;
+	}
 	for (size_t i = 0; i < 2; i++)
 		counts[i] = list_interfaces(
 			all, multicast->sides[i].family, false, interfaces[i]);
@@ -201,7 +208,8 @@ size_t multicast_joined(const struct multicast *multicast)
 	return multicast->sides[0].joined_count + multicast->sides[1].joined_count;
 }
 
-/* What was sent to us alone may come from far away: RFC 6762 11. */
+/* Tells whether a packet was sent to the group. One that was sent to us alone may come from far
+ * away: RFC 6762 11. */
 static bool is_to_group(const struct side *side, struct msghdr *message)
 {
 	struct in6_pktinfo info;
@@ -211,16 +219,36 @@ static bool is_to_group(const struct side *side, struct msghdr *message)
 			continue;
 		memcpy(&info, CMSG_DATA(one), sizeof info);
 		/* For the kernel having joined on one interface is having joined on all. */
-		return memcmp(&info.ipi6_addr, &group_v6, sizeof group_v6) == 0 &&
+		return memcmp(&info.ipi6_addr, group_v6.ip, sizeof info.ipi6_addr) == 0 &&
 		       contains(side->joined, side->joined_count, info.ipi6_ifindex);
 	}
 	return side->family == AF_INET;
 }
 
-static void on_readable(uv_poll_t *poll, int status, int events)
+/* Returns the side that a poller is part of. */
+static struct side *side_of(struct poller *poller)
+{
+	return (struct side *)((char *)poller - offsetof(struct side, poller));
+}
+
+/* Notes how reading went. Tells whether there may be more to read. */
+static bool note_read(struct side *side, ssize_t size, int number)
+{
+	if (size >= 0) {
+		poller_worked(&side->poller);
+		return true;
+	}
+	if (number == EINTR || number == EAGAIN || number == EWOULDBLOCK)
+		return number == EINTR;
+	note_failure(side->multicast, "mdns: nothing can be received", number);
+	poller_failed(&side->poller);
+	return false;
+}
+
+static void on_ready(struct poller *poller, int events)
 {
 	static _Thread_local uint8_t packet[MDNS_PACKET_SIZE];
-	struct side *side = poll->data;
+	struct side *side = side_of(poller);
 	union {
 		struct cmsghdr header;
 		char bytes[256];
@@ -229,14 +257,13 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 	struct msghdr message;
 	ssize_t size;
 
-	/* An error is taken from the socket by recvmsg: nothing that needs more. */
-	for (int i = 0; i < PACKETS_AT_ONCE && !uv_is_closing((uv_handle_t *)poll); i++) {
+	for (int i = 0; i < PACKETS_AT_ONCE && !poller_is_closing(poller); i++) {
 		message = (struct msghdr){.msg_iov = &bytes,
 			.msg_iovlen = 1,
 			.msg_control = &control,
 			.msg_controllen = sizeof control};
 		size = recvmsg(side->fd, &message, 0);
-		if (size < 0 && errno != EINTR)
+		if (!note_read(side, size, errno))
 			break;
 		if (size >= 0 && !(message.msg_flags & MSG_TRUNC) && is_to_group(side, &message))
 			side->multicast->received(
@@ -244,27 +271,40 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 	}
 }
 
-/* ERROR_NONE also when there is no socket; *reason is errno then. */
+/* Opens the socket of one family. Returns ERROR_NONE also when there is no socket; *reason is errno
+ * then. */
 static int open_side(uv_loop_t *loop, struct side *side, int *reason)
 {
+	bool opened;
+	int error;
+
 	side->fd = open_socket(side->family);
 	if (side->fd < 0) {
 		*reason = errno;
 		return ERROR_NONE;
 	}
-	side->poll.data = side;
-	if (uv_poll_init(loop, &side->poll, side->fd) != 0) {
+	side->poller.ready = on_ready;
+	error = poller_open(&side->poller, loop, side->fd, &opened);
+	if (!opened) {
 		close(side->fd);
 		side->fd = -1;
-		return ERROR_SYSTEM;
 	}
-	side->multicast->open_handles++;
-	return uv_poll_start(&side->poll, UV_READABLE, on_readable) == 0 ? ERROR_NONE
-									 : ERROR_SYSTEM;
+	side->multicast->open_handles += opened;
+	return error == 0 ? ERROR_NONE : error_of_system(-error);
 }
 
-int multicast_open(
-	uv_loop_t *loop, multicast_received *received, void *context, struct multicast **out)
+/* Tells the owner if one of the families cannot be used, while the other one can. */
+static void note_missing(const struct multicast *multicast, int reason)
+{
+	for (size_t i = 0; i < 2; i++)
+		if (multicast->sides[i].fd < 0)
+			multicast->failed(multicast->context,
+				i == 0 ? "mdns: IPv4 cannot be used" : "mdns: IPv6 cannot be used",
+				as_error(reason));
+}
+
+int multicast_open(uv_loop_t *loop, multicast_received *received, multicast_failed *failed,
+	void *context, struct multicast **out)
 {
 	struct multicast *multicast = memory_zalloc(sizeof *multicast);
 	int reason = 0, error = ERROR_NONE;
@@ -272,6 +312,7 @@ int multicast_open(
 	if (!multicast)
 		return ERROR_NOMEM;
 	multicast->received = received;
+	multicast->failed = failed;
 	multicast->context = context;
 	for (size_t i = 0; i < 2; i++) {
 		multicast->sides[i].multicast = multicast;
@@ -286,12 +327,13 @@ int multicast_open(
 		multicast_close(multicast, NULL, NULL);
 		return error;
 	}
+	note_missing(multicast, reason);
 	multicast_interfaces(multicast);
 	*out = multicast;
 	return ERROR_NONE;
 }
 
-/* The interface is named with the packet: no state in the socket. */
+/* Sends a packet on one interface, which is named with the packet: so the socket keeps no state. */
 static void send_on(const struct side *side, unsigned interface, const uint8_t *packet, size_t size)
 {
 	union {
@@ -315,7 +357,8 @@ static void send_on(const struct side *side, unsigned interface, const uint8_t *
 	control.header.cmsg_len = is_v4 ? CMSG_LEN(sizeof v4) : CMSG_LEN(sizeof v6);
 	memcpy(CMSG_DATA(&control.header), is_v4 ? (void *)&v4 : (void *)&v6,
 		is_v4 ? sizeof v4 : sizeof v6);
-	sendmsg(side->fd, &message, MSG_NOSIGNAL);
+	if (sendmsg(side->fd, &message, MSG_NOSIGNAL) < 0 && errno != EAGAIN)
+		note_failure(side->multicast, "mdns: cannot be sent", errno);
 }
 
 void multicast_send(struct multicast *multicast, const uint8_t *packet, size_t size)
@@ -333,9 +376,9 @@ static void release(struct multicast *multicast)
 	memory_free(multicast);
 }
 
-static void on_closed(uv_handle_t *handle)
+static void on_closed(struct poller *poller)
 {
-	struct side *side = handle->data;
+	struct side *side = side_of(poller);
 
 	close(side->fd);
 	if (--side->multicast->open_handles == 0)
@@ -352,5 +395,5 @@ void multicast_close(struct multicast *multicast, void (*closed)(void *context),
 	}
 	for (size_t i = 0; i < 2; i++)
 		if (multicast->sides[i].fd >= 0)
-			uv_close((uv_handle_t *)&multicast->sides[i].poll, on_closed);
+			poller_close(&multicast->sides[i].poller, on_closed);
 }

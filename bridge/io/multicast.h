@@ -17,20 +17,26 @@
 struct multicast;
 
 typedef void multicast_received(void *context, const uint8_t *packet, size_t size);
+/* Hears what this machine does not let us do: what is a constant that says what, error_text(error)
+ * why. Called again with each packet, as long as the failure goes on. */
+typedef void multicast_failed(void *context, const char *what, int error);
 
-/* One of the two families is enough, and no interface that could be joined is no error:
- * interfaces may come (multicast_joined tells). ERROR_ADDRESS_IN_USE, ERROR_PERMISSION,
- * ERROR_SYSTEM, ERROR_NOMEM. */
-int multicast_open(uv_loop_t *loop, multicast_received *received, void *context,
-	struct multicast **out);
-/* On how many interfaces it listens, each family counted. */
+/* Opens the sockets and joins the groups. One of the two families is enough. failed is told of the
+ * other one, and of interfaces that cannot be joined, from within this call. It is no error if no
+ * interface could be joined: interfaces may come (the owner tries again when some do). ERROR_ADDRESS_IN_USE,
+ * ERROR_PERMISSION, ERROR_NOMEM, or the system's (error_of_system). */
+int multicast_open(uv_loop_t *loop, multicast_received *received, multicast_failed *failed,
+	void *context, struct multicast **out);
+/* Returns on how many interfaces the sockets listen, each family counted; only tests call it. */
 size_t multicast_joined(const struct multicast *multicast);
-/* To the groups, on every joined interface. What cannot be sent is nobody's loss. */
+/* Sends a packet to the groups, on every joined interface. What cannot be sent is lost, and failed
+ * is told. */
 void multicast_send(struct multicast *multicast, const uint8_t *packet, size_t size);
-/* Interfaces or addresses have changed: joins the new ones, forgets those that are gone. */
+/* Joins new interfaces and forgets those that are gone, after interfaces or addresses have
+ * changed. */
 void multicast_interfaces(struct multicast *multicast);
-/* Nothing is received any more; closed(context) is called when its handles are closed, from
- * the loop, before it is freed. NULL is fine for closed. */
+/* Closes the sockets: nothing is received any more. closed(context) is called from the loop when
+ * all handles are closed, then multicast is freed. NULL is fine for closed. */
 void multicast_close(struct multicast *multicast, void (*closed)(void *context), void *context);
 
 #endif

@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <netdb.h>
-#include <netinet/in.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,31 +18,32 @@
 #include "../error.h"
 #include "../limits.h"
 #include "../memory.h"
+#include "../sockaddr.h"
 
 /* Threads at a time; names beyond them wait. */
 #define LOOK_UPS 64
 
 /* One name that is looked up. */
 struct name_look_up {
-	/* The loop's. */
+	/* For the loop's thread. */
 	struct name_look_up *prev, *next; /* of those that wait, or of those that have a thread */
 	struct name_query *queries;	  /* empty: nobody wants to know any more */
-	/* Its thread's until it is among the answers. */
+	/* For the look-up's own thread, until the look-up is among the answers. */
 	struct name_look_up *next_answer;
 	struct shared *shared;
 	char name[NODE_HOST_SIZE];
-	struct address addresses[LIMIT_ADDRESSES_PER_NODE];
+	struct address addresses[LIMIT_ADDRESSES_LOOKED_UP];
 	size_t count;
 	char failure[64]; /* empty: there is an answer */
 };
 
-/* What the loop's thread shares with those of the look-ups. It and the look-ups outlive the node,
- * if need be: they are not of its memory (memory.h). */
+/* What the loop's thread shares with the threads of the look-ups. This struct and the look-ups
+ * outlive the node, if need be: their memory is not the node's (memory.h). */
 struct shared {
 	pthread_mutex_t mutex;
-	/* Guarded by it. */
+	/* Guarded by the mutex. */
 	uv_async_t *async; /* NULL: stopped, nobody wants to know */
-	unsigned users;	   /* the names, and each thread; the last one frees it */
+	unsigned users;	   /* the names, and each thread; the last one frees this struct */
 	struct name_look_up *answers;
 };
 
@@ -78,7 +78,8 @@ static void free_answers(struct name_look_up *look_up)
 	}
 }
 
-/* With the mutex, which it gives back. */
+/* Gives up one use of what is shared, and frees it with the last one. Called with the mutex, which
+ * it gives back. */
 static void let_go(struct shared *shared)
 {
 	unsigned left = --shared->users;
@@ -107,7 +108,7 @@ void names_stop(struct names *names)
 	forget_all(&names->ready);
 	DL_FOREACH (names->running, look_up)
 		forget_all(&look_up->queries);
-	names->running = NULL; /* its threads' now */
+	names->running = NULL; /* their threads' now */
 	DL_FOREACH_SAFE (names->waiting, look_up, next) {
 		forget_all(&look_up->queries);
 		free(look_up);
@@ -133,17 +134,9 @@ static bool add(struct name_look_up *look_up, const struct sockaddr *from)
 {
 	struct address *address = &look_up->addresses[look_up->count];
 
-	if (look_up->count == LIMIT_ADDRESSES_PER_NODE)
+	if (look_up->count == LIMIT_ADDRESSES_LOOKED_UP)
 		return false;
-	*address = (struct address){0};
-	if (from->sa_family == AF_INET) {
-		address->family = 4;
-		memcpy(address->ip, &((const struct sockaddr_in *)(const void *)from)->sin_addr, 4);
-	} else if (from->sa_family == AF_INET6) {
-		address->family = 6;
-		memcpy(address->ip, &((const struct sockaddr_in6 *)(const void *)from)->sin6_addr,
-			16);
-	}
+	*address = sockaddr_address(from);
 	look_up->count += address->family != 0;
 	return true;
 }
@@ -160,7 +153,8 @@ static void *look_up_name(void *argument)
 	int status = getaddrinfo(look_up->name, NULL, &hints, &answers);
 
 	if (status == EAI_SYSTEM)
-		snprintf(look_up->failure, sizeof look_up->failure, "errno %d", errno);
+		snprintf(look_up->failure, sizeof look_up->failure, "%s",
+			error_text(error_of_system(errno)));
 	else if (status)
 		snprintf(look_up->failure, sizeof look_up->failure, "%s", gai_strerror(status));
 	for (struct addrinfo *answer = status ? NULL : answers; answer; answer = answer->ai_next)
@@ -201,7 +195,8 @@ static bool start_thread(struct name_look_up *look_up)
 	return false;
 }
 
-/* Those that wait, as far as there may be threads; without a thread the failure is the answer. */
+/* Starts a thread for each look-up that waits, as long as there may be more threads. Returns those
+ * for which no thread could be started: their answer is that failure. */
 static struct name_look_up *start_waiting(struct names *names)
 {
 	struct name_look_up *look_up, *failed = NULL;
@@ -220,7 +215,8 @@ static struct name_look_up *start_waiting(struct names *names)
 	return failed;
 }
 
-/* Frees the look-up. What is called may forget and ask, and may stop everything. */
+/* Tells the answer of a look-up to all who have asked, and frees the look-up. What is called may
+ * forget queries, ask, and stop everything. */
 static void tell(struct names *names, struct name_look_up *look_up)
 {
 	struct name_query *query;
@@ -287,7 +283,8 @@ static void on_async(uv_async_t *async)
 		uv_unref((uv_handle_t *)async);
 }
 
-/* Before the first look-up there may be no end that would close a handle. */
+/* Makes the async handle and what is shared, unless they are there. Not in names_new: before the
+ * first look-up there may be no end that would close a handle. Returns false without memory. */
 static bool prepare(struct names *names)
 {
 	struct shared *shared = names->shared;
@@ -317,7 +314,7 @@ static struct name_look_up *find(struct name_look_up *look_ups, const char *name
 	return look_up;
 }
 
-/* The look-up of this name that is under way, or a new one; NULL: no memory. */
+/* Returns the look-up of this name that is under way, or a new one; NULL: no memory. */
 static struct name_look_up *look_up_of(struct names *names, const char *name)
 {
 	struct name_look_up *look_up = find(names->running, name);

@@ -22,7 +22,7 @@ static void on_datagram(void *context, const struct address *relay, const struct
 
 static void on_gone(void *context, const struct address *relay, const struct id *node)
 {
-	/* A relay may say so of anybody: what is gone is found out by QUIC. */
+	/* A relay may say that anybody is gone: QUIC finds out who is. */
 }
 
 static void on_home(void *context, const struct relay_url *url)
@@ -89,6 +89,18 @@ int relay_news_new(struct driver *driver, const struct node_config *config)
 	if (!error)
 		error = add_named(driver, config->bootstraps, config->bootstraps_count);
 	return error;
+}
+
+int relay_news_name(struct driver *driver, const struct node_peer *peer)
+{
+	if (peer->relays_count == 0)
+		return ERROR_NONE;
+	if (driver->relaying)
+		return add_named(driver, peer, 1);
+	mesh_log(driver->mesh, NODE_LOG_WARNING,
+		"a node that was added is at a relay, which is not used before a restart: nothing "
+		"that the broker was started with names one");
+	return ERROR_NONE;
 }
 
 void relay_news_send(void *context, const struct address *relay, const struct id *node,

@@ -7,7 +7,7 @@
 #include "../memory.h"
 #include "stream.h"
 
-/* So much is written without waiting for the end of the turn. */
+/* From so many unwritten bytes on the end of the turn is not waited for. */
 #define MUCH STREAM_WRITE_AT_ONCE
 
 /* One connection: what the relays call a stream. */
@@ -25,11 +25,11 @@ struct relaying {
 	struct relaying_callbacks callbacks;
 	struct relays *relays;
 	struct stream_io io;
-	struct line *lines; /* the others are closing */
+	struct line *lines; /* without those that are closing */
 	unsigned closing;
 	bool stopped;
 	bool busy;	  /* effects are being carried out, or bytes are taken in */
-	bool is_due;	  /* one of the lines is */
+	bool is_due;	  /* one of the lines is due */
 	size_t unwritten; /* bytes that were sent and not written, about */
 	void (*closed)(void *context);
 	void *closed_context;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The relays (relay/relays.h) on libuv: their effects are carried out with streams (stream.h), what
- * those tell goes back into them. As long as no relay is connected to there is no handle, no thread
- * and nothing to wait for.
+ * The relays (relay/relays.h) on libuv: their effects are carried out with streams (stream.h), and
+ * what the streams tell goes back into the relays. As long as no relay is connected to there is no
+ * handle, no thread and nothing to wait for.
  *
  * The loop's thread; times are uv_hrtime. The owner calls relaying_tick when relaying_deadline has
  * come, and relaying_turn once in each turn of the loop, before it sleeps; the deadline may change
@@ -37,7 +37,7 @@ struct relaying_callbacks {
 
 struct relaying_config {
 	uv_loop_t *loop;
-	const struct identity *identity; /* must outlive it, as the counters */
+	const struct identity *identity; /* must outlive the relaying, as the counters */
 	struct random random;
 	struct counters *counters;
 	/* As in node_config; all copied. */
@@ -49,21 +49,22 @@ struct relaying_config {
 	struct relaying_callbacks callbacks;
 };
 
-/* Makes no handle and connects to nothing. ERROR_NOMEM. */
+/* Makes the relays, without any handle or connection. ERROR_NOMEM. */
 int relaying_new(const struct relaying_config *config, struct relaying **out);
-/* A relay that peer or bootstrap names. ERROR_NOMEM. */
+/* Adds a relay that the option peer or bootstrap names. ERROR_NOMEM. */
 int relaying_add(struct relaying *relaying, const struct relay_url *url);
-/* Looks for a home, if there are candidates. */
+/* Begins to look for a home relay, if there are candidates. */
 void relaying_start(struct relaying *relaying, uint64_t now);
-/* Ends all of it, at once: nothing is called any more but closed(context), from the loop, when the
- * streams' handles are closed. Returns how often that will be: 1, or 0 if there is no stream. NULL
- * is fine. */
+/* Ends all connections, at once: nothing is called any more but closed(context), from the loop,
+ * when the streams' handles are closed. Returns how often closed will be called: 1, or 0 if there
+ * is no stream. NULL is fine. */
 unsigned relaying_stop(
 	struct relaying *relaying, uint64_t now, void (*closed)(void *context), void *context);
-/* When the loop has ended. NULL is fine. */
+/* Frees the relays, when the loop has ended. NULL is fine. */
 void relaying_free(struct relaying *relaying);
 
-/* As relays_admit, relays_url, relays_home, relays_state, relays_is_up. */
+/* Asks the relays; see relays_admit, and for the functions below relays_url, relays_home,
+ * relays_state and relays_is_up. Only tests call relaying_url and relaying_is_up. */
 bool relaying_admit(struct relaying *relaying, uint64_t now, const struct relay_url *url);
 const struct relay_url *relaying_url(
 	const struct relaying *relaying, const struct address *relay);
@@ -71,15 +72,16 @@ const struct relay_url *relaying_home(const struct relaying *relaying);
 enum relays_state relaying_state(const struct relaying *relaying);
 bool relaying_is_up(const struct relaying *relaying, const struct address *relay);
 
-/* As relays_send. It is written at the end of the turn, or when it has become much. */
+/* Sends datagrams to a node by a relay, see relays_send. They are written at the end of the turn,
+ * or as soon as there are many. */
 bool relaying_send(struct relaying *relaying, uint64_t now, const struct address *relay,
 	const struct id *to, const uint8_t *data, size_t size, size_t segment);
 
-/* What is due. NULL is fine, here and below. */
+/* Carries out what is due. NULL is fine, here and below. */
 void relaying_tick(struct relaying *relaying, uint64_t now);
 /* Writes what was sent in this turn. */
 void relaying_turn(struct relaying *relaying, uint64_t now);
-/* UINT64_MAX: never. */
+/* Returns when relaying_tick is wanted; UINT64_MAX: never. */
 uint64_t relaying_deadline(const struct relaying *relaying);
 
 #endif

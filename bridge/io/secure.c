@@ -21,15 +21,14 @@ struct secure {
 	BIO *in, *out; /* the SSL's */
 	char host[256];
 	struct address literal; /* family 0: the host is a name */
-	bool done; /* the handshake */
+	bool done; /* the handshake is */
 	size_t fed;		 /* so many bytes have come, up to 2 */
-	uint8_t first;		 /* of them */
 	struct trouble verified; /* why the certificate is not believed */
 };
 
 /* ---- certificates, in words ---- */
 
-/* Foreign bytes, as far as they can be shown. */
+/* Copies foreign bytes as text, with '?' for what cannot be shown, cut off at NAME_SIZE. */
 static void show(char out[NAME_SIZE], const void *bytes, int size)
 {
 	const uint8_t *from = bytes;
@@ -45,7 +44,7 @@ static void show_string(char out[NAME_SIZE], const ASN1_STRING *string)
 	show(out, ASN1_STRING_get0_data(string), ASN1_STRING_length(string));
 }
 
-/* The common name, or the organization. false: it has neither. */
+/* Shows the common name, or the organization. Returns false if the name has neither. */
 static bool show_name(char out[NAME_SIZE], const X509_NAME *name)
 {
 	static const int fields[] = {NID_commonName, NID_organizationName};
@@ -86,7 +85,7 @@ static bool show_general(char out[NAME_SIZE], const GENERAL_NAME *name)
 	return true;
 }
 
-/* For whom a certificate is, such as "a.example, b.example, ...". */
+/* Shows for which hosts a certificate is, such as "a.example, b.example, ...". */
 static void show_hosts(char *out, size_t size, X509 *certificate)
 {
 	GENERAL_NAMES *all = X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
@@ -153,7 +152,8 @@ static void say_other_host(struct secure *secure, X509 *certificate)
 	trouble_set(&secure->verified, TROUBLE_OTHER_HOST, "it is for another host: %s", text);
 }
 
-/* Called for each thing that is wrong with the chain: the first one is the reason. */
+/* Keeps why a certificate is not believed. Called for each thing that is wrong with the chain: the
+ * first one is the reason. */
 static int on_verify(int good, X509_STORE_CTX *store)
 {
 	SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
@@ -259,7 +259,8 @@ void secure_free(struct secure *secure)
 	ERR_clear_error();
 }
 
-/* What OpenSSL says, in its words; they are its own, but for nothing that came. */
+/* Says why TLS has failed: why the certificate is not believed, else in OpenSSL's own words, in
+ * which there is nothing that has come from the network. */
 static void say_failure(struct secure *secure, const char *what, struct trouble *trouble)
 {
 	unsigned long error = ERR_peek_last_error();
@@ -291,7 +292,8 @@ int secure_handshake(struct secure *secure, struct trouble *trouble)
 	return error;
 }
 
-/* Records of TLS begin with their type, of which there are few, and a 3. */
+/* Tells whether the first two bytes may be of TLS: its records begin with their type, of which
+ * there are few, and a 3. */
 static bool begins_as_tls(struct secure *secure, const uint8_t *bytes, size_t size)
 {
 	for (size_t i = 0; i < size && secure->fed < 2; i++, secure->fed++)

@@ -14,35 +14,38 @@
 
 #include "trouble.h"
 
-/* What a record of TLS adds to its bytes at most, and how many bytes are in one. */
+/* What a record of TLS adds to its bytes at most, and how many bytes are in a record at most. */
 #define SECURE_OVERHEAD 256
 #define SECURE_RECORD	16384
 
 struct secure;
 
-/* context: of authorities.h. host: a name, whose dot at the end does not count, or an IP address;
- * at most 255 bytes. ERROR_NOMEM, ERROR_TLS. */
+/* Makes a TLS session. context: of authorities.h. host: a name, whose dot at the end does not
+ * count, or an IP address; at most 255 bytes. ERROR_NOMEM, ERROR_TLS. */
 int secure_new(SSL_CTX *context, const char *host, struct secure **out);
-/* NULL is fine. */
+/* Frees the session. NULL is fine. */
 void secure_free(struct secure *secure);
 
-/* The handshake as far as it goes; begins it, too. ERROR_NONE: done. ERROR_TRUNCATED: more must
- * come first. ERROR_TLS: failed; there may be output (an alert). */
+/* Carries the handshake as far as it goes; the first call begins it. ERROR_NONE: done.
+ * ERROR_TRUNCATED: more must come first. ERROR_TLS: failed; there may be output (an alert). */
 int secure_handshake(struct secure *secure, struct trouble *trouble);
-/* What has come from the network. ERROR_NOMEM, ERROR_TLS (that is not TLS). */
+/* Takes bytes that have come from the network. ERROR_NOMEM, ERROR_TLS (the bytes are not TLS). */
 int secure_feed(
 	struct secure *secure, const void *bytes, size_t size, struct trouble *trouble);
-/* After the handshake. Takes what was sent to us: *size in and out. ERROR_NONE; ERROR_TRUNCATED:
- * more must come first; ERROR_CLOSED: the server has ended it; ERROR_TLS. */
+/* Reads what was sent to us, after the handshake. *size: in, how much room there is; out, how many
+ * bytes were read. ERROR_NONE; ERROR_TRUNCATED: more must come first; ERROR_CLOSED: the server has
+ * ended the session; ERROR_TLS. */
 int secure_read(struct secure *secure, void *out, size_t *size, struct trouble *trouble);
-/* After the handshake. ERROR_TLS (memory among its reasons). */
+/* Encrypts bytes for the server, after the handshake. ERROR_TLS (also without memory). */
 int secure_write(
 	struct secure *secure, const void *bytes, size_t size, struct trouble *trouble);
-/* Says the end to the server, if there is a session. */
+/* Tells the server that the session ends, if there is one. */
 void secure_finish(struct secure *secure);
 
-/* What is to go to the network, until secure_sent; 0: nothing. */
+/* Returns how many bytes are to go to the network, and points *bytes to them, until secure_sent; 0:
+ * none. */
 size_t secure_output(const struct secure *secure, const uint8_t **bytes);
+/* Drops the output: the network has it. */
 void secure_sent(struct secure *secure);
 
 #endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* The driver's beginning and end: the mesh, its sockets, what it knew before. */
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -12,13 +11,16 @@
 #define DISCOVERY_IDLE_NS UINT64_C(3000000000)
 
 static void on_resolved(void *context, const struct id *node, const struct address *addresses,
-	size_t count, const char *failure)
+	size_t count, size_t all, const char *failure)
 {
 	struct driver *driver = context;
 	struct mesh_time time = clock_time(driver);
 
-	mesh_resolved(driver->mesh, &time, node, addresses, count, failure);
+	mesh_resolved(driver->mesh, &time, node, addresses, count, all, failure);
 	driver_drain(driver);
+	/* Not the addresses of this node itself that the configuration has. */
+	if (!id_equal(node, &driver->me))
+		whereabouts_towards(driver, addresses, count);
 }
 
 void driver_begin(struct driver *driver)
@@ -46,7 +48,7 @@ static void on_endpoint_closed(void *context)
 		driver->owner.stopped(driver->owner.context);
 		return;
 	}
-	/* None of them is closed before the loop turns. */
+	/* No handle is closed before the loop turns. */
 	driver->handles = CLOCK_HANDLES + whereabouts_stop(driver);
 	/* The last words are written. */
 	relaying_turn(driver->relaying, uv_hrtime());
@@ -72,6 +74,7 @@ void driver_stop(struct driver *driver)
 	if (driver->closing)
 		return;
 	if (driver->handles_ready) {
+		keeping_take(driver);
 		mesh_stop(driver->mesh, &time);
 		driver_drain(driver);
 	} else if (driver->endpoint) {
@@ -81,12 +84,22 @@ void driver_stop(struct driver *driver)
 	}
 }
 
+size_t driver_kept(const struct driver *driver)
+{
+	return driver->store ? store_kept(driver->store) : 0;
+}
+
 void driver_free(struct driver *driver)
 {
 	if (!driver)
 		return;
+	/* The disk was full, or the like. */
+	if (driver->store)
+		counters_add(driver->owner.counters, COUNTER_DROPPED_LEFT,
+			driver->kept - store_kept(driver->store));
 	mesh_free(driver->mesh);
 	relaying_free(driver->relaying);
+	trace_free(driver->trace);
 	resolver_free(driver->resolver);
 	store_free(driver->store);
 	memory_free(driver->looked_up);
@@ -95,15 +108,19 @@ void driver_free(struct driver *driver)
 
 /* ---- look-ups ---- */
 
-static int add_look_up(struct driver *driver, const struct node_peer *peer)
+static int add_look_up(struct driver *driver, const struct node_peer *peer, bool is_self)
 {
+	struct address address;
 	struct looked_up *looked_up = &driver->looked_up[driver->looked_up_count];
-	int error = resolution_new(driver->resolver, peer, &looked_up->resolution);
+	int error = resolution_new(driver->resolver, peer, is_self, &looked_up->resolution);
 
 	if (error)
 		return error;
 	looked_up->node = peer->id;
 	driver->looked_up_count++;
+	for (size_t i = 0; i < peer->hosts_count && !is_self; i++)
+		if (address_literal(peer->hosts[i].host, peer->hosts[i].port, &address))
+			whereabouts_towards(driver, &address, 1);
 	return ERROR_NONE;
 }
 
@@ -112,7 +129,7 @@ static int add_all(struct driver *driver, const struct node_peer *peers, size_t 
 	int error = ERROR_NONE;
 
 	for (size_t i = 0; !error && i < count; i++)
-		error = add_look_up(driver, &peers[i]);
+		error = add_look_up(driver, &peers[i], false);
 	return error;
 }
 
@@ -130,7 +147,7 @@ static int make_look_ups(struct driver *driver, const struct node_config *config
 	for (size_t i = 0; i < config->advertise_count; i++)
 		self.hosts[i] = config->advertise[i];
 	if (config->advertise_count > 0)
-		error = add_look_up(driver, &self);
+		error = add_look_up(driver, &self, true);
 	if (!error)
 		error = add_all(driver, config->peers, config->peers_count);
 	if (!error)
@@ -138,7 +155,46 @@ static int make_look_ups(struct driver *driver, const struct node_config *config
 	return error;
 }
 
+void start_look_no_more(struct driver *driver, const struct id *node)
+{
+	for (size_t i = 0; i < driver->looked_up_count; i++) {
+		if (!id_equal(&driver->looked_up[i].node, node) ||
+			id_equal(node, &driver->me))
+			continue;
+		resolution_free(driver->looked_up[i].resolution);
+		driver->looked_up[i] = driver->looked_up[--driver->looked_up_count];
+		return;
+	}
+}
+
+int start_look_for(struct driver *driver, const struct node_peer *peer)
+{
+	struct looked_up *grown;
+	int error = relay_news_name(driver, peer);
+
+	if (error)
+		return error;
+	start_look_no_more(driver, &peer->id);
+	grown = memory_realloc(
+		driver->looked_up, (driver->looked_up_count + 2) * sizeof *driver->looked_up);
+	if (!grown)
+		return ERROR_NOMEM;
+	driver->looked_up = grown;
+	return add_look_up(driver, peer, false);
+}
+
 /* ---- sockets ---- */
+
+/* Notes that one of several addresses could not be bound; the others are enough. */
+static void note_unbound(struct driver *driver, const struct address *address, int error)
+{
+	struct mesh_time time = clock_time(driver);
+
+	mesh_unable(driver->mesh, &time,
+		address->family == 4 ? "cannot be bound, so this node has no IPv4"
+				     : "cannot be bound, so this node has no IPv6",
+		address, error);
+}
 
 static int bind_all(struct driver *driver, const struct node_config *config, struct address *bound,
 	size_t *bound_count, char reason[NODE_REASON_SIZE])
@@ -157,11 +213,11 @@ static int bind_all(struct driver *driver, const struct node_config *config, str
 		if (!first_error) {
 			first_error = error;
 			snprintf(reason, NODE_REASON_SIZE, "cannot bind UDP %s: %s",
-				address_format(&config->binds[i], text),
-				error == ERROR_SYSTEM ? strerror(errno) : error_text(error));
+				address_format(&config->binds[i], text), error_text(error));
 		}
 		if (config->binds_all)
 			return error;
+		note_unbound(driver, &config->binds[i], error);
 	}
 	return *bound_count > 0 ? ERROR_NONE : first_error;
 }
@@ -192,9 +248,11 @@ static int make_endpoint(struct driver *driver, const struct node_config *config
 			},
 		.max_queue = LIMIT_PEER_QUEUE_BYTES,
 		.crowded = mesh_quic_crowded,
+		.failed = mesh_quic_failed,
 		.relay_send = driver->relaying ? relay_news_send : NULL,
 		.relay_accept = mesh_quic_accepts,
 		.counters = driver->owner.counters,
+		.trace = driver->trace,
 		.context = driver,
 	};
 
@@ -216,6 +274,11 @@ static void on_node(void *context, const struct id *node, const uint8_t *row, si
 	mesh_restore_row(((struct driver *)context)->mesh, node, row, size);
 }
 
+static void on_kept(void *context, const void *row, size_t size)
+{
+	keeping_restore(context, row, size);
+}
+
 static void on_old_neighbour(void *context, const struct id *topic, const struct id *node,
 	const struct address *addresses, size_t count)
 {
@@ -234,7 +297,8 @@ static void on_record(
 		config->record(config->record_context, key, key_size, value, value_size);
 }
 
-/* News only: a disk that stays full is said once, and when it is not any more. */
+/* Logs how writing the store goes, but news only: a disk that stays full is said once, and when it
+ * is not full any more. */
 static void on_wrote(void *context, const char *failure, size_t lost)
 {
 	struct driver *driver = context;
@@ -264,6 +328,7 @@ static int open_store(struct driver *driver, const struct node_config *config)
 		.value = on_value,
 		.node = on_node,
 		.neighbour = on_old_neighbour,
+		.kept = on_kept,
 	};
 	const struct store_owner owner = {.context = driver, .wrote = on_wrote};
 	char remark[STORE_REASON_SIZE];
@@ -274,6 +339,7 @@ static int open_store(struct driver *driver, const struct node_config *config)
 	error = store_open(config->state_dir, driver->loop, &visitor, &owner, &driver->store, &anew,
 		remark);
 	driver->starting = NULL;
+	keeping_say(driver);
 	if (!error && remark[0])
 		mesh_log(driver->mesh, NODE_LOG_WARNING, "%s", remark);
 	else if (!error && anew && !config->first_start)
@@ -296,18 +362,17 @@ static int make_mesh(struct driver *driver, const struct node_config *config)
 	return mesh_new(&mesh, &driver->mesh);
 }
 
-/* All is bound: time begins. */
+/* Begins the mesh and its time, once all sockets are bound. */
 static int begin(struct driver *driver, const struct node_config *config)
 {
-	struct address addresses[LIMIT_ADDRESSES_PER_NODE];
 	struct mesh_time time = clock_time(driver);
 	int error;
 
 	clock_start(driver);
+	whereabouts_look(driver);
 	error = whereabouts_lan(driver, config->mdns);
 	if (!error)
-		error = mesh_begin(driver->mesh, &time, addresses,
-			whereabouts_addresses(driver, addresses));
+		error = mesh_begin(driver->mesh, &time, driver->told, driver->told_count);
 	return error;
 }
 
@@ -324,6 +389,8 @@ int driver_new(const struct node_config *config, const struct driver_owner *owne
 	driver->owner = *owner;
 	driver->loop = loop;
 	driver->sockets = bound;
+	driver->me = config->identity->id;
+	driver->is_advertised = config->advertise_count > 0;
 	*out = driver;
 	error = relay_news_new(driver, config);
 	if (!error)
@@ -332,6 +399,12 @@ int driver_new(const struct node_config *config, const struct driver_owner *owne
 		error = open_store(driver, config);
 	if (!error)
 		error = make_look_ups(driver, config);
+	if (!error) {
+		error = trace_new(loop, config->qlog_dir, config->keylog_file, owner->counters,
+			&driver->trace, reason);
+		if (error == ERROR_SYSTEM)
+			return error;
+	}
 	if (!error)
 		error = make_endpoint(driver, config);
 	if (error) {

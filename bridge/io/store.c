@@ -11,7 +11,7 @@
 
 #include "../backoff.h"
 #include "../error.h"
-#include "../keyed.h"
+#include "../keyed_table.h"
 
 #define FILE_NAME      "p2panda.db"
 #define SCHEMA_VERSION 2
@@ -21,9 +21,13 @@
 #define BUSY_MS 1000
 /* So many unused pages (of 4 KiB) stay in the file, to be used again. */
 #define SHRINK_PAGES 256
-/* What could not be written is tried again. */
+/* When what could not be written is tried again: after the first failure, and at the latest. */
 #define RETRY_FIRST_NS UINT64_C(1000000000)
 #define RETRY_MOST_NS  (60 * RETRY_FIRST_NS)
+
+/* Of a row that is kept, besides what it holds; and how many are read at most. */
+#define KEPT_OVERHEAD 128
+#define KEPT_ROWS     32768
 
 #define TEXT_OF(token) #token
 #define TEXT(macro)    TEXT_OF(macro)
@@ -36,6 +40,7 @@ enum statement {
 	PUT_VALUE,
 	DELETE_VALUE,
 	FORGET_NEIGHBOUR,
+	PUT_KEPT,
 	STATEMENTS
 };
 
@@ -48,16 +53,17 @@ static const char *const statement_texts[STATEMENTS] = {
 	[PUT_VALUE] = "INSERT OR REPLACE INTO own VALUES (?, ?)",
 	[DELETE_VALUE] = "DELETE FROM own WHERE name = ?",
 	[FORGET_NEIGHBOUR] = "DELETE FROM neighbour WHERE node = ?",
+	[PUT_KEPT] = "INSERT OR REPLACE INTO kept VALUES (?, ?)",
 };
 
 /* In which table a change is to be made. */
-enum table { NODE, RECORD, VALUE };
+enum table { NODE, RECORD, VALUE, KEPT };
 
 /* One write that waits for the pool. */
 struct change {
 	struct change *prev, *next;
-	UT_hash_handle hh; /* while it waits: of the same thing the last one counts */
-	uint8_t *value;	   /* NULL: it is deleted */
+	UT_hash_handle hh; /* while it waits: a later change of the same key replaces it */
+	uint8_t *value;	   /* NULL: the row is deleted */
 	size_t value_size;
 	size_t key_size;
 	uint8_t key[]; /* the table, then the key in it */
@@ -69,12 +75,14 @@ struct store {
 	sqlite3_stmt *statements[STATEMENTS];
 	bool anew;	     /* there were no tables */
 	bool has_neighbours; /* of version 1, until their nodes are written anew */
+	bool keeps;	     /* there is the table for what is kept from one start to the next */
+	size_t kept_number, kept_bytes, kept_written;
 	struct keyed keyed;
 	struct change *waiting, *waiting_by_key; /* the loop's */
 	size_t waiting_size;
 	struct change *working; /* the pool's, while work is under way */
-	bool busy, written;	/* likewise: whether it has come about */
-	int failure;		/* likewise: what SQLite said when it did not */
+	bool busy, written;	/* work is under way; the pool's: it has succeeded */
+	int failure;		/* the pool's: what SQLite said when it did not */
 	uint64_t retry_ns, backoff_ns; /* by uv_hrtime; backoff 0: the last write was good */
 	struct store_owner owner;
 	uv_work_t work;
@@ -84,7 +92,7 @@ struct store {
 
 #define ADDRESS_SIZE 19 /* family, 16 bytes, port */
 
-/* Addresses of version 1. */
+/* Decodes addresses of version 1. Returns how many. */
 static size_t decode(const uint8_t *bytes, size_t size, struct address *out)
 {
 	size_t count = 0;
@@ -163,6 +171,15 @@ static void visit_value(const struct store_visitor *visitor, sqlite3_stmt *state
 	visitor->value(visitor->context, name, bytes, size);
 }
 
+static void visit_kept(const struct store_visitor *visitor, sqlite3_stmt *statement)
+{
+	size_t size;
+	const void *row = column(statement, 0, &size);
+
+	if (visitor->kept)
+		visitor->kept(visitor->context, row, size);
+}
+
 /* ---- the file ---- */
 
 static void close_file(struct store *store)
@@ -175,7 +192,7 @@ static void close_file(struct store *store)
 	store->db = NULL;
 }
 
-/* The first column of the only row, -1 if there is none. */
+/* Returns the first column of the only row of an answer; -1: there is none. */
 static int ask(sqlite3 *db, const char *query)
 {
 	sqlite3_stmt *statement = NULL;
@@ -201,6 +218,19 @@ static bool read_all(struct store *store, const struct store_visitor *visitor, c
 	return status == SQLITE_DONE;
 }
 
+/* Reads what was kept and deletes it, for there may be secrets in it. What cannot be deleted now
+ * (a full disk) is found once more at the next start. */
+static bool take_kept(struct store *store, const struct store_visitor *visitor)
+{
+	if (!store->keeps || ask(store->db, "SELECT count(*) FROM kept") == 0)
+		return true;
+	return read_all(store, visitor,
+		       "SELECT row FROM kept ORDER BY key LIMIT " TEXT(KEPT_ROWS), visit_kept) &&
+	       sqlite3_exec(store->db,
+		       "PRAGMA secure_delete = ON; DELETE FROM kept; PRAGMA secure_delete = OFF",
+		       NULL, NULL, NULL) == SQLITE_OK;
+}
+
 static bool visit_all(struct store *store, const struct store_visitor *visitor)
 {
 	bool read = read_all(store, visitor, "SELECT key, value FROM record", visit_record);
@@ -212,6 +242,7 @@ static bool visit_all(struct store *store, const struct store_visitor *visitor)
 			       " LIMIT " TEXT(LIMIT_SHARED),
 			       visit_neighbour) &&
 		       read;
+	read = take_kept(store, visitor) && read;
 	return read_all(store, visitor, "SELECT id, row FROM node ORDER BY written", visit_node) &&
 	       read;
 }
@@ -220,13 +251,14 @@ static bool prepare_statements(struct store *store)
 {
 	for (size_t i = 0; i < STATEMENTS; i++)
 		if ((i != FORGET_NEIGHBOUR || store->has_neighbours) &&
+			(i != PUT_KEPT || store->keeps) &&
 			sqlite3_prepare_v2(store->db, statement_texts[i], -1, &store->statements[i],
 				NULL) != SQLITE_OK)
 			return false;
 	return true;
 }
 
-/* Whether it is the file that is wrong, not the disk, a permission or another process. */
+/* Tells whether the file is what is wrong, not the disk, a permission or another process. */
 static bool is_damage(sqlite3 *db)
 {
 	switch (sqlite3_errcode(db)) {
@@ -242,14 +274,16 @@ static bool is_damage(sqlite3 *db)
 	}
 }
 
-/* Version 1 had neighbours where version 2 has the address book. They stay until their nodes
- * have been written anew, so that nothing is lost if that does not come about. */
+/* Makes the tables that are missing. Version 1 had neighbours where version 2 has the address book.
+ * The neighbours stay until their nodes have been written anew, so that nothing is lost if that
+ * does not come about. */
 static bool make_tables(struct store *store, int version)
 {
-	static const char schema[] =
+	static const char beginning[] =
 		"PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
 		"PRAGMA journal_size_limit = 1048576;"
-		"BEGIN IMMEDIATE;"
+		"BEGIN IMMEDIATE;";
+	static const char schema[] =
 		/* In the order of writing: what is replaced becomes the last one. */
 		"CREATE TABLE IF NOT EXISTS node (written INTEGER PRIMARY KEY,"
 		" id BLOB NOT NULL UNIQUE, row BLOB NOT NULL);"
@@ -258,6 +292,8 @@ static bool make_tables(struct store *store, int version)
 		"CREATE TABLE IF NOT EXISTS record (key BLOB NOT NULL PRIMARY KEY,"
 		" value BLOB NOT NULL) WITHOUT ROWID;"
 		"PRAGMA user_version = 2;";
+	static const char there[] = "SELECT count(*) FROM sqlite_schema"
+				    " WHERE name IN ('node', 'own', 'record')";
 	static const char migration[] =
 		"CREATE INDEX IF NOT EXISTS neighbour_node ON neighbour (node);";
 	/* More than there may be: somebody else's doing, or deletions that were lost. */
@@ -268,8 +304,13 @@ static bool make_tables(struct store *store, int version)
 		"DELETE FROM record WHERE key >= (SELECT key FROM record"
 		" ORDER BY key LIMIT 1 OFFSET " TEXT(LIMIT_RECORD_ROWS) ");";
 
-	if (sqlite3_exec(store->db, schema, NULL, NULL, NULL) != SQLITE_OK ||
-		(version == 1 && sqlite3_exec(store->db, migration, NULL, NULL, NULL) != SQLITE_OK))
+	if (sqlite3_exec(store->db, beginning, NULL, NULL, NULL) != SQLITE_OK)
+		return false;
+	/* On a full disk nothing may be written that is there already. */
+	if ((version != SCHEMA_VERSION || ask(store->db, there) != 3) &&
+		sqlite3_exec(store->db, schema, NULL, NULL, NULL) != SQLITE_OK)
+		return false;
+	if (version == 1 && sqlite3_exec(store->db, migration, NULL, NULL, NULL) != SQLITE_OK)
 		return false;
 	if (ask(store->db, "SELECT count(*) FROM sqlite_schema WHERE name = 'neighbour'") > 0) {
 		store->has_neighbours = ask(store->db, "SELECT count(*) FROM neighbour") > 0;
@@ -281,8 +322,18 @@ static bool make_tables(struct store *store, int version)
 	       sqlite3_exec(store->db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK;
 }
 
-/* Gives back to the disk what is not used, when it is much of the file. Whatever fails: the file
- * is as good as before. */
+/* Makes the table for what is kept. Version 2 may be without it, as on a disk that is too full. */
+static void make_kept(struct store *store)
+{
+	store->keeps = sqlite3_exec(store->db,
+			       "CREATE TABLE IF NOT EXISTS kept (key BLOB NOT NULL PRIMARY KEY,"
+			       " row BLOB NOT NULL) WITHOUT ROWID",
+			       NULL, NULL, NULL) == SQLITE_OK &&
+		       ask(store->db, "SELECT count(row) FROM kept WHERE key = x''") >= 0;
+}
+
+/* Gives unused pages back to the disk, when they are much of the file. Whatever fails: the file is
+ * as good as before. */
 static void shrink(sqlite3 *db)
 {
 	int unused = ask(db, "PRAGMA freelist_count");
@@ -294,7 +345,7 @@ static void shrink(sqlite3 *db)
 	sqlite3_exec(db, "VACUUM; PRAGMA wal_checkpoint(TRUNCATE)", NULL, NULL, NULL);
 }
 
-/* Before anything of it is handed out. */
+/* Checks the file before anything of it is handed out. */
 static bool is_sound(sqlite3 *db)
 {
 	sqlite3_stmt *statement = NULL;
@@ -307,9 +358,10 @@ static bool is_sound(sqlite3 *db)
 	return sound;
 }
 
-/* Opens and checks. On failure why says what is wrong; true in damaged: with the file
- * itself. */
-static bool open_file(struct store *store, const char *path, const char **why, bool *damaged)
+/* Opens the file and checks it. alone: with no shared memory beside it, so that no other process can
+ * read it meanwhile. On failure *why says what is wrong; *damaged: the file itself is. */
+static bool open_as(
+	struct store *store, const char *path, bool alone, const char **why, bool *damaged)
 {
 	int version;
 
@@ -319,6 +371,8 @@ static bool open_file(struct store *store, const char *path, const char **why, b
 		SQLITE_OK)
 		return false;
 	sqlite3_busy_timeout(store->db, BUSY_MS);
+	if (alone)
+		sqlite3_exec(store->db, "PRAGMA locking_mode = EXCLUSIVE", NULL, NULL, NULL);
 	version = ask(store->db, "PRAGMA user_version");
 	if (version > SCHEMA_VERSION) {
 		*damaged = true;
@@ -331,13 +385,32 @@ static bool open_file(struct store *store, const char *path, const char **why, b
 		*why = "it is somebody else's";
 		return false;
 	}
-	if (version >= 0 && is_sound(store->db) && make_tables(store, version) &&
-		prepare_statements(store)) {
-		shrink(store->db);
-		return true;
+	if (version >= 0 && is_sound(store->db) && make_tables(store, version)) {
+		make_kept(store);
+		if (prepare_statements(store)) {
+			shrink(store->db);
+			return true;
+		}
 	}
 	*damaged = is_damage(store->db);
 	*why = *damaged ? "it is damaged" : sqlite3_errstr(sqlite3_errcode(store->db));
+	return false;
+}
+
+/* Opens the file, also where there is no room for the memory that processes share to read it. */
+static bool open_file(struct store *store, const char *path, const char **why, bool *damaged)
+{
+	const char *why_alone;
+
+	if (open_as(store, path, false, why, damaged))
+		return true;
+	close_file(store);
+	if (*damaged)
+		return false;
+	if (open_as(store, path, true, &why_alone, damaged))
+		return true;
+	*damaged = false; /* no more than before */
+	close_file(store);
 	return false;
 }
 
@@ -382,14 +455,10 @@ int store_open(const char *dir, uv_loop_t *loop, const struct store_visitor *vis
 	mask = umask(0077); /* topic ids are secrets */
 	opened = open_file(store, path, &why, &damaged);
 	*anew = opened && store->anew;
-	if (!opened)
-		close_file(store);
 	if (!opened && damaged && set_aside(path)) {
 		snprintf(reason, STORE_REASON_SIZE,
 			"%.110s: %s; set aside, a new one is begun: " STORE_FORGOTTEN, path, why);
 		opened = open_file(store, path, &why, &damaged);
-		if (!opened)
-			close_file(store);
 	}
 	if (!opened)
 		snprintf(reason, STORE_REASON_SIZE,
@@ -446,11 +515,13 @@ static bool write_change(struct store *store, const struct change *change)
 		return run(store, put ? PUT_RECORD : DELETE_RECORD, change);
 	case VALUE:
 		return run(store, put ? PUT_VALUE : DELETE_VALUE, change);
+	case KEPT:
+		return run(store, PUT_KEPT, change);
 	}
 	return false;
 }
 
-/* On a thread of the pool: all of it or nothing. */
+/* Writes all of the batch or nothing, on a thread of the pool. */
 static void on_work(uv_work_t *work)
 {
 	struct store *store = work->data;
@@ -474,8 +545,7 @@ static struct change *find_waiting(const struct store *store, const uint8_t *key
 {
 	struct change *change;
 
-	HASH_FIND_BYHASHVALUE(
-		hh, store->waiting_by_key, key, size, keyed_hash(&store->keyed, key, size), change);
+	KEYED_FIND(&store->keyed, store->waiting_by_key, key, size, change);
 	return change;
 }
 
@@ -496,9 +566,9 @@ static void tell(struct store *store, const char *failure, size_t lost)
 		store->owner.wrote(store->owner.context, failure, lost);
 }
 
-/* A full disk, or somebody who holds the file for long, is no reason to stop: what was not
- * written is tried again after a while, unless it has been replaced or too much waits. The
- * owner's records always wait: there is a bound on them. */
+/* Ends a batch. A full disk, or somebody who holds the file for long, is no reason to stop: what
+ * was not written is tried again after a while, unless it has been replaced or too much waits. The
+ * owner's records always wait: there is a bound on their number. */
 static void finish(struct store *store, bool written)
 {
 	struct change *change, *next;
@@ -506,9 +576,11 @@ static void finish(struct store *store, bool written)
 
 	DL_FOREACH_SAFE (store->working, change, next) {
 		DL_DELETE(store->working, change);
+		store->kept_written += written && change->key[0] == KEPT;
 		if (written || find_waiting(store, change->key, change->key_size)) {
 			free_change(change);
-		} else if ((change->key[0] != RECORD && !store_has_room(store)) ||
+		} else if ((change->key[0] != RECORD && change->key[0] != KEPT &&
+				   !store_has_room(store)) ||
 			   !enqueue(store, change)) {
 			free_change(change);
 			lost++;
@@ -567,7 +639,7 @@ static struct change *new_change(enum table table, const void *key, size_t key_s
 	return change;
 }
 
-/* Looks a waiting change of the same key up, or adds one. */
+/* Returns the waiting change of the same key, or a new one; NULL: no memory. */
 static struct change *obtain_change(
 	struct store *store, enum table table, const void *key, size_t key_size)
 {
@@ -653,6 +725,34 @@ void store_record(
 	struct store *store, const void *key, size_t key_size, const void *value, size_t value_size)
 {
 	put(store, RECORD, key, key_size, value, value_size);
+}
+
+bool store_keeps(const struct store *store)
+{
+	return store->db && store->keeps && store->kept_bytes < LIMIT_RESUMED_BYTES;
+}
+
+int store_keep(struct store *store, const void *row, size_t size)
+{
+	size_t number = store->kept_number + 1;
+	uint8_t key[8];
+	int error;
+
+	if (!store_keeps(store) || store->kept_bytes + size + KEPT_OVERHEAD > LIMIT_RESUMED_BYTES)
+		return ERROR_FULL;
+	for (unsigned i = 0; i < sizeof key; i++)
+		key[i] = (uint8_t)((uint64_t)number >> (56 - 8 * i));
+	error = put(store, KEPT, key, sizeof key, row, size);
+	if (error)
+		return error;
+	store->kept_number = number;
+	store->kept_bytes += size + KEPT_OVERHEAD;
+	return ERROR_NONE;
+}
+
+size_t store_kept(const struct store *store)
+{
+	return store->kept_written;
 }
 
 void store_free(struct store *store)

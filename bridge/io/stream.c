@@ -11,10 +11,11 @@
 #include "dial.h"
 #include "secure.h"
 
-/* One read, and as much of what TLS makes of it. */
+/* Bytes of one read, and of what TLS makes of it at a time. */
 #define READ_SIZE 16384
 
-/* What TLS has to say by itself (answers to KeyUpdate) while the server reads nothing. */
+/* How many bytes may wait, at most. TLS has something to say by itself (answers to KeyUpdate), even
+ * while the server reads nothing. */
 #define UNSENT_MOST 65536
 
 enum phase {
@@ -34,7 +35,7 @@ struct stream {
 	bool wants_writable;
 	void (*closed)(void *context);
 	void *closed_context;
-	unsigned handles; /* and dials, which have some */
+	unsigned handles; /* open ones; a dial, which has its own, counts as one */
 	uv_timer_t timer; /* of 0 ms: goes on reading, tells trouble */
 	struct trouble trouble;
 	struct stream_target target; /* its host is below */
@@ -43,7 +44,7 @@ struct stream {
 	uv_tcp_t *tcp;	   /* NULL: not connected */
 	struct secure *secure; /* NULL: plain, or not yet */
 	size_t read; /* in this turn, or since the last pause */
-	/* What the kernel did not take at once, and what came after that. */
+	/* Bytes that the kernel did not take at once, and those that came after them. */
 	uv_write_t request;
 	uint8_t *flying, *waiting;
 	size_t flying_size, waiting_size; /* flying_size 0: nothing is under way */
@@ -79,7 +80,8 @@ static void on_tcp_closed(uv_handle_t *handle)
 
 static void on_timer(uv_timer_t *timer);
 
-/* Tells stream->trouble, but from the loop: this may be within a call of the owner's. */
+/* Ends the stream, and tells stream->trouble, but from the loop: this call may be within one of the
+ * owner's. */
 static void fail(struct stream *stream)
 {
 	if (stream->phase == OVER)
@@ -120,7 +122,7 @@ static void fail_by(struct stream *stream, int error)
 	}
 }
 
-/* Hands over what waits. */
+/* Hands the bytes that wait over to the kernel. */
 static void fly(struct stream *stream)
 {
 	uv_buf_t buffer = uv_buf_init((char *)stream->waiting, (unsigned)stream->waiting_size);
@@ -160,7 +162,8 @@ static void on_written(uv_write_t *request, int status)
 	}
 }
 
-/* Puts bytes behind those that wait. */
+/* Puts bytes behind those that wait. Returns false, and ends the stream, if they are too many or
+ * there is no memory. */
 static bool append(struct stream *stream, const uint8_t *bytes, size_t size)
 {
 	uint8_t *waiting;
@@ -180,7 +183,7 @@ static bool append(struct stream *stream, const uint8_t *bytes, size_t size)
 	return true;
 }
 
-/* For the kernel: at once as far as it takes them. Those left are copied. */
+/* Gives bytes to the kernel, at once as far as it takes them. The rest is copied, and waits. */
 static void put(struct stream *stream, const uint8_t *bytes, size_t size)
 {
 	uv_buf_t buffer = uv_buf_init((char *)bytes, (unsigned)size);
@@ -201,7 +204,7 @@ static void put(struct stream *stream, const uint8_t *bytes, size_t size)
 		fly(stream);
 }
 
-/* What TLS has for the network. */
+/* Puts what TLS has for the network. */
 static void put_output(struct stream *stream)
 {
 	const uint8_t *bytes;

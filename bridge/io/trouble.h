@@ -9,27 +9,27 @@
 
 #define TROUBLE_SIZE 192
 
-/* Of several addresses that were tried the last of these tells most. */
+/* In order: of the kinds of several addresses that were tried, the last in this list tells most. */
 enum trouble_kind {
 	TROUBLE_NONE,
 	TROUBLE_LOCAL,	    /* this machine: memory, descriptors */
 	TROUBLE_NAME,	    /* the name was not found, or nobody has answered */
 	TROUBLE_NOT_PUBLIC, /* its name leads to no address that strangers may send us to */
-	TROUBLE_FORBIDDEN,  /* this machine's firewall */
+	TROUBLE_FORBIDDEN,  /* this machine does not allow it, perhaps a firewall */
 	TROUBLE_NO_ROUTE,
 	TROUBLE_TIMED_OUT,
 	TROUBLE_REFUSED,
 	TROUBLE_AUTHORITIES, /* the file of relay_ca cannot be used */
 	TROUBLE_NO_TLS,
-	TROUBLE_TLS,	    /* any other failure of it */
-	TROUBLE_UNTRUSTED,  /* certificates: whose word is not believed, */
-	TROUBLE_OTHER_HOST, /* of another host, */
-	TROUBLE_EXPIRED,    /* or out of their time */
+	TROUBLE_TLS,	    /* any other failure of TLS */
+	TROUBLE_UNTRUSTED,  /* a certificate of an authority that is not believed */
+	TROUBLE_OTHER_HOST, /* a certificate of another host */
+	TROUBLE_EXPIRED,    /* a certificate out of its time */
 	TROUBLE_CLOSED,	    /* by the server, or by what is between */
 };
 
-/* text: what the kind does not say, a few words fit for brackets, without the server's name. What
- * is the network's in it is printable ASCII. */
+/* text: what the kind does not say, a few words fit for brackets, without the server's name.
+ * Whatever of the text has come from the network is printable ASCII. */
 struct trouble {
 	enum trouble_kind kind;
 	char text[TROUBLE_SIZE];

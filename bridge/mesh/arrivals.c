@@ -4,19 +4,19 @@
 #include "overlays.h"
 #include "unverified.h"
 
-/* So often one is verified of an overlay of which nobody wants them verified: that there are
- * applications is of interest. And so much later another one, if that was false. */
+/* How often a signed message is verified on an overlay of which nobody wants them verified, because
+ * it is of interest that there are applications; and how soon another one if that one was false. */
 #define SAMPLE_NS	(60 * S)
 #define SAMPLE_AGAIN_NS (100 * MS)
 
-/* Whether it begins like one of version 1. Taking it apart is for the budget, too: it may be made so
- * that it takes nearly as long as its signature. */
+/* Tells whether a message begins like a signed one of version 1. Taking it apart is for the budget,
+ * too: a message may be made so that this takes nearly as long as verifying its signature. */
 static bool may_be_signed(const struct message *message)
 {
 	return message->size > 2 && message->content[0] == 0x86 && message->content[1] == 0x01;
 }
 
-/* Whether this is a signed message whose signature holds. */
+/* Tells whether this is a signed message whose signature holds. */
 static bool holds(struct mesh *mesh, struct overlay *overlay, const struct message *message,
 	struct signed_message *out)
 {
@@ -33,7 +33,7 @@ static bool holds(struct mesh *mesh, struct overlay *overlay, const struct messa
 	return true;
 }
 
-/* Tells the owner of a message. signed_message: what was verified of it; NULL: nothing. */
+/* Tells the owner of a message. signed_message: what was verified of the message; NULL: nothing. */
 static void tell(struct mesh *mesh, const struct id *topic, const struct id *neighbour,
 	struct message *message, const struct signed_message *signed_message)
 {
@@ -92,7 +92,7 @@ bool arrivals_verify(struct mesh *mesh)
 	struct message *message;
 	bool any = false;
 
-	/* Not even one when it is late: there are many entries in a turn. */
+	/* Not even one message when the turn is late: there are many entries in a turn. */
 	while (!mesh_is_late(mesh) && (message = unverified_take(mesh, &topic, &neighbour))) {
 		any = true;
 		/* What waits for an overlay is told before it is left. */

@@ -9,6 +9,17 @@
 #include "overlays.h"
 #include "presence.h"
 
+static struct connection *connection_of(struct link_connection *linked)
+{
+	return (struct connection *)((char *)linked - offsetof(struct connection, linked));
+}
+
+/* Tells whether the connection's handshake is complete, and the links have taken it. */
+static bool is_linked(const struct connection *connection)
+{
+	return connection->linked.link != NULL;
+}
+
 void connections_dial(struct mesh *mesh, const struct id *peer, const struct address *address)
 {
 	struct connection *connection = memory_zalloc(sizeof *connection);
@@ -22,20 +33,19 @@ void connections_dial(struct mesh *mesh, const struct id *peer, const struct add
 		error = mesh->port.dial(mesh->port.context, MESH_GOSSIP, peer, address, connection,
 			&connection->handle);
 	}
+	mesh_count(mesh, COUNTER_DIALS);
 	if (error) {
-		mesh_log(mesh, NODE_LOG_DEBUG, "peer %s: cannot be dialled: %s",
-			short_id(peer).text, error_text(error));
+		presence_not_begun(mesh, peer, address, error);
 		memory_free(connection);
 		mesh_count(mesh, COUNTER_DIALS_FAILED);
 		dialer_failed(mesh->dialer, mesh->now, peer, address);
 		return;
 	}
-	mesh_count(mesh, COUNTER_DIALS);
 	DL_APPEND(mesh->dials, connection);
 	connection->dialling = true;
 }
 
-/* It has come about or failed: not one of the dials under way any more. */
+/* Removes a connection that has come about or failed from the list of dials under way. */
 static void dial_is_over(struct mesh *mesh, struct connection *connection)
 {
 	if (!connection->dialling)
@@ -44,7 +54,8 @@ static void dial_is_over(struct mesh *mesh, struct connection *connection)
 	connection->dialling = false;
 }
 
-/* The first of several dials to one node has come about: the others are not needed. */
+/* Closes the other dials to a node when the first of several has come about: they are not
+ * needed. */
 static void close_other_dials(struct mesh *mesh, const struct id *peer)
 {
 	struct connection *connection;
@@ -71,7 +82,9 @@ static struct connection *adopt(struct mesh *mesh, void *handle, const struct id
 
 const struct connection *connections_to(const struct mesh *mesh, const struct id *peer)
 {
-	return links_connection(mesh->links, peer);
+	struct link_connection *newest = links_newest(mesh->links, peer);
+
+	return newest ? connection_of(newest) : NULL;
 }
 
 /* ---- streams of overlays that are not joined ---- */
@@ -80,15 +93,13 @@ struct guest *connections_guest(const struct mesh *mesh, const struct id *peer)
 {
 	struct guest *guest;
 
-	HASH_FIND_BYHASHVALUE(hh, mesh->guests, peer, sizeof *peer,
-		keyed_hash(&mesh->keyed, peer, sizeof *peer), guest);
+	KEYED_FIND(&mesh->keyed, mesh->guests, peer, sizeof *peer, guest);
 	return guest;
 }
 
 static int add_guest(struct connection *connection)
 {
 	struct mesh *mesh = connection->mesh;
-	unsigned hash = keyed_hash(&mesh->keyed, &connection->peer, sizeof connection->peer);
 	struct guest *guest = connections_guest(mesh, &connection->peer);
 
 	if (!guest) {
@@ -96,12 +107,9 @@ static int add_guest(struct connection *connection)
 		if (!guest)
 			return ERROR_NOMEM;
 		guest->peer = connection->peer;
-		HASH_ADD_KEYPTR_BYHASHVALUE(
-			hh, mesh->guests, &guest->peer, sizeof guest->peer, hash, guest);
-		if (!guest->hh.tbl) {
-			memory_free(guest);
+		KEYED_ADD(&mesh->keyed, mesh->guests, &guest->peer, sizeof guest->peer, guest);
+		if (!guest)
 			return ERROR_NOMEM;
-		}
 	}
 	guest->connections++;
 	connection->guest = guest;
@@ -124,8 +132,9 @@ static void remove_guest(struct connection *connection)
 	memory_free(guest);
 }
 
-/* Of the peer that has most of them, the connection that has. Configured nodes may wait for us to
- * join what they have. */
+/* Returns the connection with the most foreign streams, of the peer that has most of them. of: the
+ * one peer whose connections count; NULL: those of all peers do but of configured nodes, which may
+ * wait for us to join what they have. */
 static struct connection *fullest(struct mesh *mesh, const struct guest *of)
 {
 	struct connection *connection, *found = NULL;
@@ -189,10 +198,32 @@ static void set_stranger(struct connection *connection, bool stranger)
 	DL_APPEND2(mesh->strangers, connection, strangers_prev, strangers_next);
 }
 
-/* Configured nodes may wait for us to join. */
+/* Judges whether a connection is a stranger's: it has no uses, and the node is not configured.
+ * Configured nodes may wait for us to join. */
 static void judge(struct connection *connection)
 {
 	set_stranger(connection, connection->uses == 0 && !mesh_configured(connection->mesh, &connection->peer));
+}
+
+void connections_judge(struct mesh *mesh, const struct id *peer)
+{
+	struct connection *connection;
+
+	DL_FOREACH2 (mesh->guest_connections, connection, guests_next)
+		if (id_equal(&connection->peer, peer) && is_linked(connection))
+			judge(connection);
+}
+
+void connections_shut_out(struct mesh *mesh)
+{
+	struct connection *connection;
+
+	DL_FOREACH (mesh->dials, connection)
+		if (!access_grants(mesh->access, &connection->peer))
+			mesh->port.close(connection->handle, 0, NULL);
+	DL_FOREACH2 (mesh->guest_connections, connection, guests_next)
+		if (!access_grants(mesh->access, &connection->peer))
+			mesh->port.close(connection->handle, 0, "shut out");
 }
 
 static void add_use(struct connection *connection)
@@ -219,8 +250,8 @@ static void set_joined(struct stream_in *stream_in, bool joined)
 		remove_use(stream_in->connection);
 }
 
-/* Those who are on this overlay and have told us so when we were not: their Join went
- * unheard, and upstream does not repeat it. */
+/* Takes into the book, as sharing the topic, those who are on this overlay and have told us so when
+ * we were not: their Join went unheard, and upstream does not repeat it. */
 void connections_joined(struct mesh *mesh, const struct id *topic, bool joined)
 {
 	struct stream_in *stream_in;
@@ -247,7 +278,7 @@ void connections_expire(struct mesh *mesh)
 	DL_FOREACH2 (mesh->strangers, connection, strangers_next) {
 		if (connection->due > mesh->now)
 			return;
-		/* It leaves the list when it has closed. */
+		/* The connection leaves the list when it has closed. */
 		connection->due = UINT64_MAX;
 		mesh->port.close(connection->handle, 0, "no overlay in common");
 	}
@@ -264,12 +295,13 @@ void connections_made(struct mesh *mesh, void *handle, struct connection *connec
 	else
 		connection = adopt(mesh, handle, peer, address);
 	if (!connection || add_guest(connection) ||
-		links_connected(mesh->links, mesh->now, peer, connection, relayed,
-			&connection->lane)) {
+		links_connected(mesh->links, mesh->now, peer, &connection->linked, relayed)) {
 		mesh->port.close(handle, 0, NULL);
 		return;
 	}
 	mesh->figures.connections++;
+	connection->made = mesh->now;
+	mesh_nodes_changed(mesh);
 	judge(connection);
 	neighbours_reached(mesh, peer);
 	/* Anybody can dial us, under as many keys as they like: that proves nothing yet. */
@@ -280,13 +312,13 @@ void connections_made(struct mesh *mesh, void *handle, struct connection *connec
 		book_hear(mesh->book, mesh->now, peer, peer, &connection->address, 1,
 			ADDRESS_LOOPBACK);
 	}
-	/* A NAT that its first datagrams have opened is open for us now. */
+	/* A NAT that the peer's first datagrams have opened is open for us now. */
 	neighbours_note_link(mesh, peer, relayed && !connection->dialled);
-	/* For the side that dials that is before the other one has let it in. */
+	/* The side that dials logs this before the other side has let it in. */
 	mesh_log(mesh, NODE_LOG_DEBUG, "peer %s at %s: connected (%s)", short_id(peer).text,
 		address_format(&connection->address, text),
 		connection->dialled ? "dialled" : "incoming");
-	/* While it goes by way of a relay they may bring a better one. */
+	/* While the connection goes by way of a relay other dials may bring a better one. */
 	if (connection->dialled && !relayed)
 		close_other_dials(mesh, peer);
 }
@@ -301,8 +333,8 @@ static const char *at_address(const struct address *address, char out[AT_ADDRESS
 	return out;
 }
 
-/* What others say of where a node is may be true for us too: two containers on two machines
- * often have the same address. */
+/* Tells whether an address is one of this node's own. What others say of where a node is may be
+ * true for this one, too: two containers on two machines often have the same address. */
 static bool is_ourselves(const struct mesh *mesh, const struct address *address)
 {
 	const struct self *own = &mesh->self;
@@ -324,8 +356,9 @@ void connections_closed(struct connection *connection, const struct closing *clo
 
 	set_stranger(connection, false);
 	remove_guest(connection);
-	if (connection->lane) {
+	if (is_linked(connection)) {
 		mesh->figures.connections--;
+		mesh_nodes_changed(mesh);
 		/* A dialler is through before the other side has decided. */
 		if (closing->refused)
 			presence_failed(
@@ -333,7 +366,7 @@ void connections_closed(struct connection *connection, const struct closing *clo
 		else
 			mesh_log(mesh, NODE_LOG_DEBUG, "peer %s: connection closed: %s",
 				short_id(&connection->peer).text, closing->text);
-		links_closed(mesh->links, mesh->now, connection->lane);
+		links_closed(mesh->links, mesh->now, &connection->linked);
 	} else if (connection->dialled) {
 		dial_is_over(mesh, connection);
 		mesh_count(mesh, COUNTER_DIALS_FAILED);
@@ -361,11 +394,11 @@ static struct stream_in *stream_in_new(struct connection *connection, void *stre
 	mesh->port.own_stream(stream, stream_in);
 	DL_APPEND(mesh->streams_in, stream_in);
 	count_foreign(connection, true); /* until it shows */
-	links_inbound(mesh->links, mesh->now, connection->lane, true);
+	links_inbound(mesh->links, mesh->now, &connection->linked, true);
 	return stream_in;
 }
 
-/* The stream's first frame says for which overlay it is. */
+/* Takes the stream's first frame, which says for which overlay the stream is. */
 static int on_header(struct mesh *mesh, struct stream_in *stream_in, const uint8_t *body, size_t size)
 {
 	const struct id *peer = &stream_in->connection->peer, *topic = &stream_in->topic;
@@ -384,7 +417,8 @@ static int on_header(struct mesh *mesh, struct stream_in *stream_in, const uint8
 	return ERROR_NONE;
 }
 
-/* What cannot be decoded ends the connection; running out of memory does not. */
+/* Takes a frame. Returns an error if it cannot be decoded, which ends the connection; running out
+ * of memory does not. */
 static int on_frame(struct mesh *mesh, struct stream_in *stream_in, const uint8_t *body, size_t size)
 {
 	int error;
@@ -423,7 +457,7 @@ void connections_data(struct connection *connection, void *stream, struct stream
 	struct mesh *mesh = connection->mesh;
 	int error;
 
-	if (!connection->lane)
+	if (!is_linked(connection))
 		return; /* being closed */
 	if (!stream_in)
 		stream_in = stream_in_new(connection, stream);
@@ -436,6 +470,13 @@ void connections_data(struct connection *connection, void *stream, struct stream
 	mesh_log(mesh, NODE_LOG_DEBUG, "peer %s: connection closed: %s",
 		short_id(&connection->peer).text, error_text(error));
 	mesh->port.close(connection->handle, 1, NULL);
+}
+
+const struct id *mesh_stream_topic(const void *ours)
+{
+	const struct stream_in *stream_in = ours;
+
+	return stream_in->has_topic && stream_in->joined ? &stream_in->topic : NULL;
 }
 
 bool connections_has_stream(const struct mesh *mesh, const struct id *peer, const struct id *topic)
@@ -451,13 +492,18 @@ bool connections_has_stream(const struct mesh *mesh, const struct id *peer, cons
 
 static void stream_in_closed(struct mesh *mesh, struct stream_in *stream_in)
 {
-	/* There may be thousands: whether it means anything is looked at for one of them. */
+	/* There may be thousands: whether the end of a stream means anything is looked at for one
+	 * of them. */
 	if (stream_in->has_topic)
 		twin_stream_ended(&mesh->twin, mesh->now, &stream_in->connection->peer,
 			&stream_in->topic);
-	set_joined(stream_in, false);
-	count_foreign(stream_in->connection, false);
-	links_inbound(mesh->links, mesh->now, stream_in->connection->lane, false);
+	/* Not first counted as a foreign one, as when the overlay is left: at the limit that would
+	 * cost somebody a connection. */
+	if (stream_in->joined)
+		remove_use(stream_in->connection);
+	else
+		count_foreign(stream_in->connection, false);
+	links_inbound(mesh->links, mesh->now, &stream_in->connection->linked, false);
 	DL_DELETE(mesh->streams_in, stream_in);
 	frame_reader_clear(&stream_in->reader);
 	memory_free(stream_in);
@@ -481,16 +527,16 @@ void connections_credit(struct connection *connection)
 {
 	struct mesh *mesh = connection->mesh;
 
-	if (connection->lane)
-		links_credit(mesh->links, mesh->now, connection->lane);
+	if (is_linked(connection))
+		links_credit(mesh->links, mesh->now, &connection->linked);
 }
 
 /* ---- what the links want ---- */
 
-static int io_open(
-	void *context, const struct id *topic, struct stream_out *stream_out, void **stream)
+static int io_open(struct link_connection *linked, const struct id *topic,
+	struct stream_out *stream_out, void **stream)
 {
-	struct connection *connection = context;
+	struct connection *connection = connection_of(linked);
 	const struct mesh_port *port = &connection->mesh->port;
 	struct frame *header;
 	int error = frame_encode_header(topic, &header);
@@ -512,14 +558,25 @@ static int io_open(
 	return ERROR_NONE;
 }
 
-static void io_close(void *context)
+static size_t io_queued(struct link_connection *linked, size_t *limit)
 {
-	struct connection *connection = context;
+	struct connection *connection = connection_of(linked);
+
+	return connection->mesh->port.queued(connection->handle, limit);
+}
+
+static void io_close(struct link_connection *linked)
+{
+	struct connection *connection = connection_of(linked);
 
 	connection->mesh->port.close(connection->handle, 0, NULL);
 }
 
 struct link_io connections_io(const struct mesh *mesh)
 {
-	return (struct link_io){io_open, mesh->port.send, mesh->port.finish, io_close};
+	return (struct link_io){.open = io_open,
+		.send = mesh->port.send,
+		.queued = mesh->port.queued ? io_queued : NULL,
+		.finish = mesh->port.finish,
+		.close = io_close};
 }

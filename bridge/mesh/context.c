@@ -12,7 +12,7 @@
 /* Rate limit for log lines that remote peers can trigger. */
 #define REMARK_EVERY_NS	   (10 * S)
 #define TWIN_SAID_EVERY_NS (600 * S)
-/* And of each kind of lines that tell single events so many in that time. */
+/* How many lines of each kind that tells single events are logged in REMARK_EVERY_NS. */
 #define LINES 16
 
 struct short_id short_id(const struct id *id)
@@ -25,7 +25,7 @@ struct short_id short_id(const struct id *id)
 
 /* ---- effects ---- */
 
-/* ERROR_NOMEM. */
+/* Appends an effect. ERROR_NOMEM. */
 static int push(struct effects *effects, const struct mesh_effect *effect)
 {
 	size_t room = effects->room ? 2 * effects->room : 64, at;
@@ -53,6 +53,7 @@ static void drop_event(struct mesh *mesh, const struct node_event *event)
 		mesh_count(mesh, COUNTER_DROPPED_NO_MEMORY_ARRIVING);
 	message_unref(event->message);
 	memory_free(event->text);
+	picture_free(event->picture);
 }
 
 void mesh_emit(struct mesh *mesh, const struct node_event *event)
@@ -158,6 +159,19 @@ void effects_free(struct mesh *mesh)
 	memory_free(effects->ring);
 }
 
+void mesh_nodes_changed(struct mesh *mesh)
+{
+	mesh->figures.nodes_changes++;
+}
+
+uint64_t mesh_wall_of(const struct mesh *mesh, uint64_t ns)
+{
+	uint64_t ago = ns < mesh->now ? (mesh->now - ns) / 1000 : 0;
+	uint64_t ahead = ns > mesh->now ? (ns - mesh->now) / 1000 : 0;
+
+	return mesh->wall == 0 || mesh->wall < ago ? 0 : mesh->wall - ago + ahead;
+}
+
 void mesh_count(struct mesh *mesh, enum counter counter)
 {
 	counters_add(mesh->counters, counter, 1);
@@ -173,7 +187,8 @@ bool mesh_is_news(char last[FAILURE_SIZE], const char *failure)
 	return true;
 }
 
-/* Whether the line may be said now; unsaid: how many were not since the last one. */
+/* Tells whether the line may be logged now. unsaid: how many such lines were not since the last
+ * one. */
 static bool may_remark(const struct mesh *mesh, struct remark *remark, uint64_t *unsaid)
 {
 	if (mesh->now < remark->not_before) {

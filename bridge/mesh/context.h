@@ -4,10 +4,12 @@
  * calls whom, downwards only:
  *
  *   mesh.c, effects.c, make.c, twins.c   entry points, the pump, what the cores want, the beginning
+ *   changes.c, pictures.c, pings.c what the owner changes, and asks about all of it
  *   sessions.c lan.c connections.c self.c    discovery, mDNS, gossip's streams, where we are
  *   infos.c neighbours.c           what is believed of others; who is asked to be a neighbour
  *   overlays.c unverified.c        what is joined, what waits there
- *   presence.c context.c           lines about who is there; all the rest
+ *   presence.c unable.c context.c  lines about who is there, and what this machine does not do; all
+ *                                  the rest
  */
 #ifndef BRIDGE_MESH_CONTEXT_H
 #define BRIDGE_MESH_CONTEXT_H
@@ -17,7 +19,7 @@
 #include "../discovery/walker.h"
 #include "../effort.h"
 #include "../gossip/gossip.h"
-#include "../keyed.h"
+#include "../keyed_table.h"
 #include "../memory.h"
 #include "../messages/signed.h"
 #include "../peers/access.h"
@@ -29,6 +31,7 @@
 #include "../time.h"
 #include "../waiting.h"
 #include "mesh.h"
+#include "unable.h"
 
 #define FAILURE_SIZE 96
 #define FAILURES     4
@@ -40,35 +43,50 @@ struct configured {
 	struct id id;
 	bool trusted; /* peer, else bootstrap */
 	bool look_up; /* its look-up is wanted */
-	/* Those that were logged since it was last reached, the oldest given up: an unreachable
-	 * node with several addresses or a name that is gone fails in several ways in turn. */
+	/* Failures that were logged since the node was last reached, the oldest given up: an
+	 * unreachable node with several addresses or a name that is gone fails in several ways in
+	 * turn. */
 	char failures[FAILURES][FAILURE_SIZE];
 	size_t failures_count;
-	bool reached; /* that was said, and no failure since */
+	bool reached; /* it was logged that the node was reached, and no failure since */
+	bool linked;  /* there is a connection for gossip */
+	bool visited; /* discovery has reached the node, which has not failed or been lost since */
+	bool here;    /* the owner was told that the node is here */
 	bool has_hosts; /* else there is nothing to be looked up */
 	struct address found[LIMIT_ADDRESSES_PER_NODE]; /* by the last look-up */
 	size_t found_count;
-	struct address relays[NODE_PEER_RELAYS]; /* those of the configuration */
+	/* How many addresses its names have, too many for one round, as was logged; 0: none was. */
+	size_t many;
+	struct address relays[NODE_PEER_RELAYS]; /* the node's, by the configuration */
 	size_t relays_count;
 };
 
-/* For whom infos are verified, and what came of it. */
+/* For whom infos are verified, and what came of verifying them. */
 struct verifying {
-	bool chosen; /* one of ours: the reserve is for it */
+	bool chosen; /* dialled by us, or configured: the reserve of the effort is for such */
 	size_t verified, forged;
 };
 
 /* A line that is not to fill the log. */
 struct remark {
 	uint64_t not_before;
-	uint64_t unsaid; /* since the last one */
+	uint64_t unsaid; /* such lines that were not logged since the last one */
 };
 
-/* Lines of one kind: how many were said, and were not, until then. */
+/* Lines of one kind: how many were logged, and how many were not, in a time that ends at until. */
 struct quota {
 	uint64_t until;
 	unsigned said;
 	uint64_t unsaid;
+};
+
+/* How this node last failed to reach another one. */
+struct report {
+	struct id id;
+	uint64_t wall; /* us */
+	struct address address; /* family 0: none was tried */
+	char text[PICTURE_TEXT_SIZE];
+	UT_hash_handle hh;
 };
 
 /* An overlay that a node has named and we have not joined. */
@@ -77,24 +95,25 @@ struct unjoined {
 	bool said;
 };
 
-/* What we tell about where we are: first what is configured, then what is bound. Others than self.c
- * only read it. */
+/* What this node tells about where it is: first what is configured, then what is bound. Only self.c
+ * writes here. */
 struct self {
 	bool look_up;	/* the look-up of our own names is wanted */
 	bool has_names; /* what is configured are not only literal addresses */
 	uint64_t due, backoff;
 	char failure[FAILURE_SIZE]; /* the last one that was logged */
-	struct address told[LIMIT_ADDRESSES_PER_NODE];
-	size_t told_count; /* of those configured */
+	size_t many; /* addresses of our names, too many to be told, as was logged */
+	struct address told[LIMIT_ADDRESSES_PER_NODE]; /* by the configuration */
+	size_t told_count;
 	struct address bound[LIMIT_ADDRESSES_PER_NODE];
 	size_t bound_count;
-	struct relay_url relay; /* where we are, too; an empty text: nowhere */
-	struct info *infos[ORDERS]; /* the same, signed; NULL before the first */
-	struct info_time time;	    /* of these */
-	struct info_time newer;	    /* of one that others have of ours; 0: none is newer */
+	struct relay_url relay; /* this node's home; an empty text: none */
+	struct info *infos[ORDERS]; /* all of that, signed; NULL before the first */
+	struct info_time time;	    /* of the infos */
+	struct info_time newer;	    /* of an info of ours that others have; 0: none is newer */
 	bool is_new;		    /* others are to be told */
 	bool unsaved;		    /* the time is not kept yet */
-	uint8_t saved[8];	    /* as it is to be kept */
+	uint8_t saved[8];	    /* the time, as it is to be kept */
 	uint64_t clock;		    /* the wall clock's lead over the monotonic one, us */
 };
 
@@ -110,7 +129,7 @@ struct stream_in;
 struct effects {
 	struct mesh_effect *ring;
 	size_t first, count, room;
-	void *packet; /* of the one that was taken last; freed with the next call */
+	void *packet; /* of the effect that was taken last; freed with the next call */
 };
 
 struct mesh {
@@ -138,18 +157,19 @@ struct mesh {
 
 	struct configured *configured;
 	size_t configured_count;
-	bool look_ups; /* some are wanted */
+	bool look_ups; /* some look-ups are wanted */
 	struct self self;
 
 	struct overlay *overlays;
 	struct waiting_room room, paced;
+	struct kept *kept; /* what has waited since before the start, of overlays that are not joined */
 	unsigned signed_rate; /* per second; 0: as they come */
 	struct signed_clock clock;
 	struct allowance sampled, verified; /* signatures of messages */
-	struct bringer *bringers;	    /* whose messages wait for that (unverified.c) */
+	struct bringer *bringers; /* neighbours whose messages wait to be verified (unverified.c) */
 	size_t unverified_count;
 	struct quota slow; /* lines about overlays that are too fast */
-	struct node_event dropped; /* not told yet; count 0: nothing */
+	struct node_event dropped; /* an event that is not told yet; count 0: none */
 	size_t lacking; /* overlays with fewer neighbours than they have places for */
 	uint64_t waiting_due, pace_due, heal_due;
 	/* When nodes that could not be reached are tried again. */
@@ -164,7 +184,7 @@ struct mesh {
 
 	struct discovery *discoveries;
 	size_t discoveries_dialled, discoveries_accepted;
-	uint64_t lan_second; /* the one of lan */
+	uint64_t lan_second; /* the second to which lan belongs */
 	struct verifying lan;
 
 	struct remark denied, own_id, crowded, twin_said;
@@ -173,48 +193,63 @@ struct mesh {
 	struct quota comings, alone, foreigners;
 	struct unjoined unjoined[UNJOINED];
 	size_t unjoined_count;
+	struct report *reports; /* oldest first, at most LIMIT_REPORTS */
+	struct overlay *by_change; /* all, the one that has changed longest ago first */
+	struct ping *pings;
+	size_t pings_count;
+	struct unable unable;
 
 	bool stopping, over;
 	bool unfinished; /* something was put off: the next entry is due at once */
 	uint64_t stop_due;
 };
 
-/* What becomes of a node's id in the log. */
+/* A node's id as the log shows it. */
 struct short_id {
 	char text[ID_SHORT_HEX_SIZE + 1];
 };
 struct short_id short_id(const struct id *id);
 
-/* What is for the owner. An event takes what it is given; without memory it is lost, and counted
- * if it was a message. */
+/* Hands an event to the owner, with what the event holds; without memory the event is lost, and
+ * counted if it was a message. */
 void mesh_emit(struct mesh *mesh, const struct node_event *event);
+/* Hands an event of a type to the owner. peer, message: NULL, or what the event holds. */
 void mesh_tell(struct mesh *mesh, enum node_event_type type, const struct id *topic,
 	const struct id *peer, struct message *message);
+/* Sends a packet, which is copied, to the local network. */
 void mesh_send_packet(struct mesh *mesh, const uint8_t *packet, size_t size);
 void mesh_count(struct mesh *mesh, enum counter counter);
 void effects_free(struct mesh *mesh);
 
-/* Whether this failure is another one than the last; keeps it as the last. One that goes
- * on is logged once. */
+/* Tells whether this failure is another one than the last, and keeps it as the last: a failure that
+ * goes on is logged once. */
 bool mesh_is_news(char last[FAILURE_SIZE], const char *failure);
-/* Lines that others can bring about, each at most once in ten seconds. */
+/* Limits the log lines that remote peers can trigger: here and in the two functions below each at
+ * most once in ten seconds. */
 void mesh_remark_denied(struct mesh *mesh, const struct id *peer, const char *what);
 void mesh_remark_own_id(struct mesh *mesh, const char *where);
 void mesh_remark_crowded(struct mesh *mesh, const struct address *source);
-/* The same, but once in ten minutes: it goes on until somebody does something about it. */
+/* Logs that another node has this node's key, at most once in ten minutes: that goes on until
+ * somebody does something about it. */
 void mesh_remark_twin(struct mesh *mesh, const struct id *source);
 
-/* Whether one more line of this kind (about these) may be said now. */
+/* Counts a change after which a picture of the nodes would be another one. */
+void mesh_nodes_changed(struct mesh *mesh);
+/* Returns Unix time in us of a moment of the monotonic clock; 0: unknown. */
+uint64_t mesh_wall_of(const struct mesh *mesh, uint64_t ns);
+
+/* Tells whether one more line of this kind may be logged now. about: what such lines are about, for
+ * the line that says how many were not shown. */
 bool mesh_may_say(struct mesh *mesh, struct quota *quota, const char *about);
 
-/* Whether this node may be dialled; a dial that is not made is counted. */
+/* Tells whether this node may be dialled; a dial that is not made is counted. */
 bool mesh_may_dial(struct mesh *mesh, const struct id *peer);
 struct configured *mesh_configured(const struct mesh *mesh, const struct id *id);
-/* NULL as well for one that is a bootstrap only. */
+/* Returns a trusted node of the configuration; NULL also for a node that is a bootstrap only. */
 struct configured *mesh_trusted(const struct mesh *mesh, const struct id *id);
-/* Wants to know where a node is now; nothing if it is none of the configuration. */
+/* Wants to know where a node is now; does nothing if the node is none of the configuration. */
 void mesh_look_up(struct mesh *mesh, const struct id *node);
-/* Whether what can wait is to be left for the next entry. */
+/* Tells whether what can wait is to be left for the next entry. */
 bool mesh_is_late(const struct mesh *mesh);
 
 #endif

@@ -17,10 +17,10 @@ static void on_neighbour_up(struct mesh *mesh, const struct id *topic, const str
 	bool is_first = overlay && !overlay->joined;
 
 	if (overlay) {
-		overlay->joined = true;
+		overlay_neighbour_up(mesh, overlay, peer);
 		neighbours_counted(mesh, overlay, gossip_neighbours(mesh->gossip, topic));
 	}
-	/* Should it fail again, that is news. */
+	/* Should the peer fail again, that is news. */
 	if (configured) {
 		presence_succeeded(configured);
 		configured->reached = true;
@@ -39,24 +39,29 @@ static void on_neighbour_up(struct mesh *mesh, const struct id *topic, const str
 	neighbours_shared(mesh, peer, topic, true);
 	if (is_first)
 		neighbours_first(mesh, overlay);
-	/* What it had not got when it was lost is older than what has waited since. */
+	/* What the peer had not got when it was lost is older than what has waited since. */
 	links_resume(mesh->links, mesh->now, peer, topic);
 	overlay_send_waiting(mesh, topic);
 }
 
-static void on_neighbour_down(struct mesh *mesh, const struct id *topic, const struct id *peer)
+static void on_neighbour_down(struct mesh *mesh, const struct gossip_effect *effect)
 {
+	const struct id *topic = &effect->topic, *peer = &effect->peer;
+	const struct node_event event = {.type = NODE_NEIGHBOUR_DOWN,
+		.topic = *topic,
+		.peer = *peer,
+		.down = (enum node_down)effect->down};
 	struct overlay *overlay = overlay_find(mesh, topic);
 	size_t left = gossip_neighbours(mesh->gossip, topic);
 
 	joiner_down(mesh->joiner, mesh->now, topic, peer, left);
 	if (overlay) {
-		overlay->joined = left > 0;
+		overlay_neighbour_down(mesh, overlay, peer, left);
 		neighbours_counted(mesh, overlay, left);
 	}
 	mesh->figures.neighbours--;
 	presence_down(mesh, topic, peer, overlay ? left : 1);
-	mesh_tell(mesh, NODE_NEIGHBOUR_DOWN, topic, peer, NULL);
+	mesh_emit(mesh, &event);
 	mesh_log(mesh, NODE_LOG_DEBUG, "overlay %s: neighbour %s is down", short_id(topic).text,
 		short_id(peer).text);
 	if (overlay && !mesh->stopping)
@@ -70,7 +75,7 @@ static void on_peer_addresses(struct mesh *mesh, const struct gossip_effect *eff
 	struct address addresses[LIMIT_ADDRESSES_PER_NODE];
 	size_t count = 0;
 
-	/* One that is never dialled needs no place in the book. */
+	/* A node that is never dialled needs no place in the book. */
 	if (!access_grants(mesh->access, &effect->peer))
 		return;
 	if (infos_find_relay(mesh, effect->relay, effect->relay_size, &addresses[0]))
@@ -79,6 +84,21 @@ static void on_peer_addresses(struct mesh *mesh, const struct gossip_effect *eff
 		addresses[count++] = effect->addresses[i];
 	book_hear(mesh->book, mesh->now, &effect->peer, &effect->source, addresses, count, scope);
 	walker_found(mesh->walker, mesh->now);
+}
+
+/* Sends a frame. If content is dropped because the peer is slow, it is announced to the peer, who may
+ * ask for it when it has dealt with the rest. */
+static void pass_on(struct mesh *mesh, const struct gossip_effect *effect)
+{
+	bool has_content = effect->frame->body != NULL;
+	struct id id;
+
+	if (has_content)
+		id = *message_id(effect->frame->body);
+	if (!links_send(mesh->links, mesh->now, &effect->peer, &effect->topic, effect->frame,
+		    effect->last) &&
+		has_content)
+		gossip_refused(mesh->gossip, mesh->now, &effect->topic, &effect->peer, &id);
 }
 
 bool effects_gossip(struct mesh *mesh)
@@ -93,17 +113,17 @@ bool effects_gossip(struct mesh *mesh)
 			   effect.type == GOSSIP_RELEASE;
 		switch (effect.type) {
 		case GOSSIP_SEND:
-			links_send(mesh->links, mesh->now, &effect.peer, &effect.topic,
-				effect.frame, effect.last);
+			pass_on(mesh, &effect);
 			break;
 		case GOSSIP_DELIVER:
+			overlay_received(mesh, &effect.topic, &effect.peer);
 			arrival(mesh, &effect.topic, &effect.peer, effect.message);
 			break;
 		case GOSSIP_NEIGHBOUR_UP:
 			on_neighbour_up(mesh, &effect.topic, &effect.peer);
 			break;
 		case GOSSIP_NEIGHBOUR_DOWN:
-			on_neighbour_down(mesh, &effect.topic, &effect.peer);
+			on_neighbour_down(mesh, &effect);
 			break;
 		case GOSSIP_APART:
 			neighbours_apart(mesh, &effect.topic, &effect.peer);
@@ -120,9 +140,9 @@ bool effects_gossip(struct mesh *mesh)
 	return any;
 }
 
-/* The other side may know nothing of our being neighbours: a link that was regained may mean
- * that it was restarted; and when one of several connections ends, it may have been the one
- * that counts there. */
+/* Reminds a peer of the overlays in which it is a neighbour. The peer may know nothing of that: a
+ * link that was regained may mean that the peer was restarted; and when one of several connections
+ * ends, it may have been the one that counts there. */
 static void remind_neighbours(struct mesh *mesh, const struct id *peer)
 {
 	struct overlay *overlay, *next;
@@ -146,6 +166,7 @@ bool effects_links(struct mesh *mesh)
 				links_gave_up(mesh->links, now, &effect.peer);
 			break;
 		case LINK_UP:
+			presence_linked(mesh, &effect.peer, true);
 			neighbours_note_link(mesh, &effect.peer, false);
 			joiner_linked(mesh->joiner, now, &effect.peer);
 			book_set_linked(mesh->book, &effect.peer, true);
@@ -155,18 +176,20 @@ bool effects_links(struct mesh *mesh)
 			remind_neighbours(mesh, &effect.peer);
 			break;
 		case LINK_FEWER:
-			/* The direct one may be gone. */
+			/* The direct connection may be gone. */
 			if (links_relayed(mesh->links, &effect.peer))
 				neighbours_note_link(mesh, &effect.peer, false);
 			remind_neighbours(mesh, &effect.peer);
 			break;
 		case LINK_DOWN:
+			presence_linked(mesh, &effect.peer, false);
 			dialer_unlinked(mesh->dialer, now, &effect.peer);
 			joiner_unlinked(mesh->joiner, &effect.peer);
 			book_set_linked(mesh->book, &effect.peer, false);
 			gossip_link_down(mesh->gossip, now, &effect.peer);
 			break;
 		case LINK_LOST:
+			presence_lost(mesh, &effect.peer);
 			gossip_peer_lost(mesh->gossip, now, &effect.peer);
 			neighbours_lost(mesh, &effect.peer);
 			break;
@@ -186,10 +209,15 @@ bool effects_dialer(struct mesh *mesh)
 		any = true;
 		switch (effect.type) {
 		case DIALER_DIAL:
-			connections_dial(mesh, &effect.node, &effect.address);
+			/* The node may have been shut out since. */
+			if (mesh_may_dial(mesh, &effect.node))
+				connections_dial(mesh, &effect.node, &effect.address);
+			else
+				dialer_failed(mesh->dialer, now, &effect.node, &effect.address);
 			break;
 		case DIALER_GAVE_UP:
 			links_gave_up(mesh->links, now, &effect.node);
+			presence_lost(mesh, &effect.node);
 			book_failed(mesh->book, now, mesh->wall, &effect.node);
 			neighbours_lost(mesh, &effect.node);
 			break;
@@ -224,7 +252,7 @@ bool effects_joiner(struct mesh *mesh)
 			gossip_merge(mesh->gossip, now, &effect.topic, &effect.peer);
 			break;
 		case JOINER_PROBE:
-			/* The overlay may have spoken of it meanwhile. */
+			/* The overlay may have told of the peer meanwhile. */
 			if (gossip_knows(mesh->gossip, &effect.topic, &effect.peer))
 				break;
 			mesh_count(mesh, COUNTER_PROBES);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* What the cores of gossip, links, dialling and joining want: each of these carries out at least one
- * thing, and more until the turn has taken its time; whether there was anything. */
+/* What the cores of gossip, links, dialling and joining want: each of these functions carries out
+ * at least one thing, and more until the turn has taken its time; returns whether there was
+ * anything. */
 #ifndef BRIDGE_MESH_EFFECTS_H
 #define BRIDGE_MESH_EFFECTS_H
 

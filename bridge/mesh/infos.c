@@ -3,15 +3,16 @@
 
 #include "../error.h"
 
-/* Whether an info of ours is newer than all that we know of. */
+/* Tells whether an info of this node's own is newer than all that it knows of. */
 static bool is_newer(const struct mesh *mesh, const struct info *info)
 {
 	return info_time_compare(info->time, mesh->self.time) > 0 &&
 	       info_time_compare(info->time, mesh->self.newer) > 0;
 }
 
-/* Everybody is told everybody's, so that our own comes back. One that is newer than ours is of
- * an earlier life, whose state is lost, or of another node with our key, unless it is a lie. */
+/* Takes an info of this node's own. Everybody is told everybody's infos, so that its own come back.
+ * One that is newer than what this node has signed is of an earlier life, whose state is lost, or
+ * of another node with the same key, unless it is a lie. */
 static void take_own(struct mesh *mesh, const struct id *source, struct info *info,
 	struct verifying *verifying)
 {
@@ -96,7 +97,7 @@ bool infos_verify(struct mesh *mesh, const struct id *node, const struct id *sou
 		info_free(info);
 		return false;
 	}
-	/* What it refuses it counts. */
+	/* The book counts what it refuses. */
 	if (book_insert_info(mesh->book, now, mesh->wall, node, source, scope, info,
 		    &fresh) != ERROR_NONE ||
 		!fresh)

@@ -34,8 +34,8 @@ uint64_t lan_deadline(const struct mesh *mesh)
 	return mesh->mdns ? mdns_deadline(mesh->mdns) : UINT64_MAX;
 }
 
-/* Who is on loopback alone hears others of this machine only; nobody hears others than those on
- * the same network. */
+/* Returns over what kind of network mDNS hears of others. Who is on loopback alone hears others of
+ * this machine only; nobody hears others than those on the same network. */
 static enum address_scope scope_of_network(const struct mesh *mesh)
 {
 	for (size_t i = 0; i < mesh->self.bound_count; i++)

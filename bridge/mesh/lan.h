@@ -5,12 +5,13 @@
 
 #include "context.h"
 
-/* ERROR_NOMEM. */
+/* Makes mDNS. ERROR_NOMEM. */
 int lan_make(struct mesh *mesh, enum node_mdns mode);
-/* We are to be found elsewhere: announces it. */
+/* Announces where this node is, after that has changed. */
 void lan_tell(struct mesh *mesh);
+/* Takes a packet from the local network; its bytes may be anybody's. */
 void lan_packet(struct mesh *mesh, const uint8_t *packet, size_t size);
-/* Carries out what mDNS wants; whether there was anything. */
+/* Carries out what mDNS wants. Returns whether there was anything. */
 bool lan_effects(struct mesh *mesh);
 uint64_t lan_deadline(const struct mesh *mesh);
 

@@ -4,8 +4,10 @@
 #include "../error.h"
 #include "connections.h"
 #include "infos.h"
+#include "kept.h"
 #include "lan.h"
 #include "overlays.h"
+#include "pings.h"
 #include "presence.h"
 #include "self.h"
 #include "sessions.h"
@@ -98,7 +100,7 @@ int mesh_new(const struct mesh_config *config, struct mesh **out)
 		.gave_way = overlay_gave_way,
 		.context = mesh,
 	};
-	/* It is always the same few seconds: nothing waits here for too long. */
+	/* Nothing waits for its turn for too long: it is always the same few seconds. */
 	mesh->paced = (struct waiting_room){
 		.limit = LIMIT_SIGNED_PACED,
 		.age_ns = UINT64_C(1) << 62,
@@ -140,6 +142,7 @@ int mesh_begin(struct mesh *mesh, const struct mesh_time *time, const struct add
 		if (error)
 			return error;
 		mesh_look_up(mesh, &configured->id);
+		presence_configured(mesh, configured);
 	}
 	self_begin(mesh, bound, bound_count);
 	return ERROR_NONE;
@@ -150,8 +153,10 @@ void mesh_free(struct mesh *mesh)
 	if (!mesh)
 		return;
 	sessions_free(mesh);
+	pings_free(mesh);
 	unverified_free(mesh);
 	overlays_free(mesh);
+	kept_free(mesh);
 	gossip_free(mesh->gossip);
 	links_free(mesh->links);
 	dialer_free(mesh->dialer);
@@ -178,7 +183,8 @@ void mesh_restore_value(struct mesh *mesh, const void *bytes, size_t size)
 	mesh->self.time.us = reader_u64(&reader);
 }
 
-/* A row that means nothing to us is left out, and written anew once the node is known again. */
+/* Takes a row. One that means nothing to us is left out, and written anew once the node is known
+ * again. */
 void mesh_restore_row(struct mesh *mesh, const struct id *node, const uint8_t *row, size_t size)
 {
 	if (book_restore(mesh->book, node, row, size) == ERROR_NONE)
@@ -191,7 +197,7 @@ void mesh_restore_neighbour(struct mesh *mesh, const struct mesh_time *time, con
 	if (id_equal(node, &mesh->me))
 		return;
 	book_set_shared(mesh->book, time->now, node, topic, true);
-	/* They have worked, loopback or not. */
+	/* These addresses have worked, loopback or not. */
 	book_hear(mesh->book, time->now, node, node, addresses, count, ADDRESS_LOOPBACK);
 	if (count > 0)
 		book_worked(mesh->book, time->now, time->wall, node, &addresses[0]);

@@ -6,11 +6,14 @@
 
 #include "../error.h"
 #include "arrivals.h"
+#include "changes.h"
 #include "connections.h"
 #include "effects.h"
 #include "lan.h"
 #include "neighbours.h"
 #include "overlays.h"
+#include "pictures.h"
+#include "pings.h"
 #include "presence.h"
 #include "self.h"
 #include "sessions.h"
@@ -23,7 +26,7 @@ static void enter(struct mesh *mesh, const struct mesh_time *time)
 	mesh->wall = time->wall;
 }
 
-/* What we are has changed: those who are told it. */
+/* Tells others where this node is, if that has changed. */
 static void tell_of_self(struct mesh *mesh)
 {
 	if (!mesh->self.is_new)
@@ -81,7 +84,7 @@ static void leave(struct mesh *mesh, struct overlay *overlay)
 {
 	struct id topic = overlay->topic;
 
-	/* What its neighbours have brought about is of before. */
+	/* What neighbours have brought about so far is of the time before leaving. */
 	while (effects_gossip(mesh))
 		;
 	arrivals_leave(mesh, &topic);
@@ -131,6 +134,72 @@ void mesh_verify(struct mesh *mesh, const struct id *topic, bool verify)
 		overlay->verify = verify;
 }
 
+int mesh_set_peer(struct mesh *mesh, const struct mesh_time *time, const struct node_peer *peer,
+	bool trusted)
+{
+	int error;
+
+	enter(mesh, time);
+	if (mesh->stopping || id_equal(&peer->id, &mesh->me))
+		return ERROR_NONE;
+	error = changes_set_peer(mesh, peer, trusted);
+	pump(mesh);
+	return error;
+}
+
+void mesh_remove_peer(struct mesh *mesh, const struct mesh_time *time, const struct id *id)
+{
+	enter(mesh, time);
+	if (mesh->stopping)
+		return;
+	changes_remove_peer(mesh, id);
+	pump(mesh);
+}
+
+int mesh_set_access(struct mesh *mesh, const struct mesh_time *time, const struct id *allow,
+	size_t allow_count, const struct id *deny, size_t deny_count)
+{
+	int error;
+
+	enter(mesh, time);
+	if (mesh->stopping)
+		return ERROR_NONE;
+	error = changes_set_access(mesh, allow, allow_count, deny, deny_count);
+	pump(mesh);
+	return error;
+}
+
+int mesh_ask(struct mesh *mesh, const struct mesh_time *time, const struct picture_question *question)
+{
+	struct picture *picture;
+	int error = ERROR_NONE;
+
+	enter(mesh, time);
+	if (mesh->stopping)
+		return ERROR_NONE;
+	if (question->subject == PICTURE_PING) {
+		error = pings_begin(mesh, question);
+	} else {
+		picture = pictures_take(mesh, question);
+		if (picture)
+			pictures_give(mesh, picture);
+		else
+			error = ERROR_NOMEM;
+	}
+	pump(mesh);
+	return error;
+}
+
+bool mesh_has_room(struct mesh *mesh, const struct mesh_time *time, const struct id *topic)
+{
+	struct id peers[LIMIT_ACTIVE_VIEW];
+	size_t count;
+
+	enter(mesh, time);
+	count = gossip_pushed(mesh->gossip, topic, peers);
+	return links_have_room(mesh->links, mesh->now, topic, peers, count);
+}
+
 void mesh_stop(struct mesh *mesh, const struct mesh_time *time)
 {
 	struct overlay *overlay, *next;
@@ -174,7 +243,7 @@ void mesh_closed(struct mesh *mesh, const struct mesh_time *time, enum mesh_prot
 	pump(mesh);
 }
 
-/* All that one frame brings about, before the next one is looked at. */
+/* Carries out all that one frame brings about, before the next one is looked at. */
 static void gossiped(struct mesh *mesh)
 {
 	effects_gossip(mesh);
@@ -245,7 +314,7 @@ void mesh_refused(struct mesh *mesh, const struct mesh_time *time, const struct 
 	presence_stranger(mesh, address, why);
 }
 
-/* Whether a look-up has found others than the last one. */
+/* Tells whether a look-up has found other addresses than the last one, and keeps them. */
 static bool has_moved(struct configured *configured, const struct address *addresses, size_t count)
 {
 	size_t size = count * sizeof *addresses;
@@ -258,7 +327,7 @@ static bool has_moved(struct configured *configured, const struct address *addre
 }
 
 static void found(struct mesh *mesh, struct configured *configured,
-	const struct address *addresses, size_t count)
+	const struct address *addresses, size_t count, size_t in_all)
 {
 	const struct id *node = &configured->id;
 	struct address all[LIMIT_ADDRESSES_PER_NODE + NODE_PEER_RELAYS];
@@ -269,13 +338,17 @@ static void found(struct mesh *mesh, struct configured *configured,
 	if (book_configure(mesh->book, node, configured->trusted ? BOOK_TRUSTED : BOOK_BOOTSTRAP,
 		    all, configured->relays_count + count))
 		return;
+	/* Addresses of which there are too many are tried in turns: these are no news, and the next
+	 * ones wait for their time. */
+	if (in_all > count)
+		return;
 	dialer_addresses(mesh->dialer, mesh->now, node);
 	if (has_moved(configured, addresses, count))
 		walker_prompt(mesh->walker, mesh->now, node);
 }
 
 void mesh_resolved(struct mesh *mesh, const struct mesh_time *time, const struct id *node,
-	const struct address *addresses, size_t count, const char *failure)
+	const struct address *addresses, size_t count, size_t all, const char *failure)
 {
 	struct configured *configured = mesh_configured(mesh, node);
 
@@ -285,11 +358,13 @@ void mesh_resolved(struct mesh *mesh, const struct mesh_time *time, const struct
 	if (count > LIMIT_ADDRESSES_PER_NODE)
 		count = LIMIT_ADDRESSES_PER_NODE;
 	if (id_equal(node, &mesh->me))
-		self_resolved(mesh, addresses, count, failure);
+		self_resolved(mesh, addresses, count, all, failure);
 	if (configured && count == 0)
 		presence_not_found(mesh, configured, failure);
 	else if (configured)
-		found(mesh, configured, addresses, count);
+		found(mesh, configured, addresses, count, all);
+	if (configured && all > count)
+		presence_many(mesh, configured, count, all);
 	pump(mesh);
 }
 
@@ -347,6 +422,7 @@ void mesh_tick(struct mesh *mesh, const struct mesh_time *time)
 	overlays_expire_waiting(mesh);
 	overlays_pace(mesh);
 	sessions_tick(mesh);
+	pings_tick(mesh);
 	connections_expire(mesh);
 	if (!mesh->stopping)
 		neighbours_heal(mesh);
@@ -366,6 +442,11 @@ void mesh_turn(struct mesh *mesh, const struct mesh_time *time)
 	overlays_tell_dropped(mesh);
 }
 
+size_t mesh_held(const struct mesh *mesh)
+{
+	return gossip_held(mesh->gossip);
+}
+
 uint64_t mesh_deadline(const struct mesh *mesh)
 {
 	const uint64_t stopping[] = {links_deadline(mesh->links), mesh->stop_due};
@@ -376,6 +457,7 @@ uint64_t mesh_deadline(const struct mesh *mesh)
 		dialer_deadline(mesh->explorer),
 		walker_deadline(mesh->walker),
 		sessions_deadline(mesh),
+		pings_deadline(mesh),
 		connections_deadline(mesh),
 		lan_deadline(mesh),
 		overlays_deadline(mesh),

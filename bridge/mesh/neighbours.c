@@ -5,24 +5,25 @@
 #include "overlays.h"
 
 #define HEAL_FIRST_NS (500 * MS)
-/* A dial to an address that does not answer takes 5 s: with these an overlay is whole again
- * within 10 s of the network's being so. */
+/* A dial to an address that does not answer takes 5 s: with these times an overlay is whole again
+ * within 10 s of the network's being whole. */
 #define HEAL_MOST_NS  (4000 * MS)
 #define HEAL_GRAIN_NS (250 * MS)
-/* Those that are away: tried so soon after they were lost, and so seldom in the end. */
+/* How soon nodes that are away are tried after they were lost, and how seldom in the end. */
 #define AWAY_FIRST_NS (1000 * MS)
 #define AWAY_MOST_NS  (6000 * MS)
-/* So many of those that have been away for long, and of the others, are tried at a time. */
+/* How many of the nodes that have been away for long, and of the others, are tried at a time. */
 #define AWAY_AT_A_TIME 2
 /* Nodes offered to an overlay at a time. */
 #define OFFERS 8
-/* After the first neighbour has come: this and up to half as long again; then twice as long. So many
- * nodes are asked, at so many times at most (there may be nobody yet). */
+/* When a node is asked to tie parts together, after the first neighbour has come: after this time
+ * and up to half as long again; then twice as long. How many nodes are asked, and how often one is
+ * looked for at most (there may be nobody yet). */
 #define SETTLE_FIRST_NS (1500 * MS)
 #define SETTLES 2
 #define SETTLE_TRIES 4
 
-/* neighbours_heal is to come by for this overlay. */
+/* Sets the time when neighbours_heal is wanted, so that it comes by for this overlay. */
 static void heal_by(struct mesh *mesh, const struct overlay *overlay)
 {
 	if (overlay->heal_due < mesh->heal_due)
@@ -55,7 +56,8 @@ void neighbours_note_link(struct mesh *mesh, const struct id *node, bool at_once
 		dialer_linked(mesh->dialer, node);
 }
 
-/* Whether there is no link and so a dial, which may fail. */
+/* Wants a node as a neighbour in an overlay. Returns whether there is no link, and so a dial, which
+ * may fail. */
 static bool want(struct mesh *mesh, const struct id *topic, const struct id *node,
 	enum joiner_reason reason)
 {
@@ -98,7 +100,7 @@ static bool fill_visit(void *context, const struct id *node)
 	return --fill->room > 0;
 }
 
-/* Other nodes of the book in the places of those that could not be reached. Returns how many
+/* Wants other nodes of the book in the places of those that could not be reached. Returns how many
  * of them have no link yet. */
 static size_t fill(struct mesh *mesh, struct overlay *overlay)
 {
@@ -141,7 +143,8 @@ static bool offer_visit(void *context, const struct id *node)
 	return --offering->room > 0;
 }
 
-/* Those that share the topic, and the trusted ones that are there and may have it, too. */
+/* Offers gossip some nodes that share the topic, and the trusted ones that are there and may have
+ * it, too. */
 static void offer_some(struct mesh *mesh, const struct id *topic)
 {
 	struct offering offering = {mesh, topic, OFFERS};
@@ -182,9 +185,10 @@ static void settle_later(struct mesh *mesh, struct overlay *overlay, uint64_t no
 	heal_by(mesh, overlay);
 }
 
-/* Many who join through one node in the same moment drive each other out of its view, and those that
- * were driven out may find one another and nobody else: then each has neighbours enough, and nothing
- * is missing for HyParView. So whoever comes asks some nodes at random a little later. */
+/* Asks one node at random whether it is in another part of the overlay, some time after the first
+ * neighbour has come. Many who join through one node in the same moment drive each other out of its
+ * view, and those that were driven out may find one another and nobody else: then each has
+ * neighbours enough, and nothing is missing for HyParView. */
 static void settle(struct mesh *mesh, struct overlay *overlay, uint64_t now)
 {
 	struct offering offering = {mesh, &overlay->topic, 1};
@@ -214,7 +218,7 @@ static void heal(struct mesh *mesh, struct overlay *overlay, uint64_t now)
 	 * change of the node set comes here again. */
 	if (fill(mesh, overlay) == 0)
 		return;
-	/* Together with other overlays: a thousand of them are not to wake us one by one. */
+	/* Together with other overlays: a thousand of those are not to wake us one by one. */
 	due = now + backoff_next(&mesh->random, &overlay->heal_backoff, HEAL_MOST_NS);
 	heal_at(mesh, overlay, (due / HEAL_GRAIN_NS + 1) * HEAL_GRAIN_NS);
 }
@@ -230,7 +234,8 @@ static void expect_back(struct mesh *mesh)
 		mesh->away_due = due;
 }
 
-/* A gossip link is dialled: so it is there for what is to be asked when it comes about. */
+/* Dials some of the nodes that are away, and returns how many. What is dialled is a gossip link, so
+ * that it is there for what is to be asked when it comes about. */
 static size_t try_away(struct mesh *mesh, uint64_t now, bool recently)
 {
 	struct id node;
@@ -271,7 +276,7 @@ void neighbours_reached(struct mesh *mesh, const struct id *node)
 	if (!book_set_away(mesh->book, now, node, false))
 		return;
 	mesh_log(mesh, NODE_LOG_DEBUG, "peer %s: back", short_id(node).text);
-	/* Others may be back with it. */
+	/* Others may be back together with the node. */
 	expect_back(mesh);
 	HASH_ITER (hh, mesh->overlays, overlay, next) {
 		if (overlay->refused || !book_shares(mesh->book, node, &overlay->topic) ||
@@ -311,7 +316,7 @@ void neighbours_heal(struct mesh *mesh)
 			settle(mesh, overlay, now);
 		heal_by(mesh, overlay);
 		if (is_due && mesh_is_late(mesh)) {
-			/* The others in the next turn. */
+			/* The other overlays have their turn in the next one of the loop. */
 			mesh->heal_due = now;
 			return;
 		}
@@ -351,7 +356,7 @@ void neighbours_linked(struct mesh *mesh, const struct id *node)
 {
 	struct overlay *overlay, *next;
 
-	/* A trusted one may have topics that it has not shown. */
+	/* A trusted node may have topics that it has not shown. */
 	if (!mesh_trusted(mesh, node))
 		return;
 	HASH_ITER (hh, mesh->overlays, overlay, next)
@@ -389,15 +394,16 @@ void neighbours_fewer(struct mesh *mesh, struct overlay *overlay)
 {
 	uint64_t now = mesh->now;
 
-	/* Not at once: it may have had a reason, and others lose it in the same moment; and it is
-	 * the turn of those that gossip knows. */
+	/* Not at once: the neighbour may have had a reason to go, and others lose it in the same
+	 * moment; and first it is the turn of the nodes that gossip knows. */
 	overlay->heal_backoff = HEAL_FIRST_NS;
 	if (overlay->heal_due > now + HEAL_FIRST_NS)
 		heal_at(mesh, overlay, now + HEAL_FIRST_NS / 2 +
 			random_below(&mesh->random, HEAL_FIRST_NS / 2));
 }
 
-/* Who names an overlay has it. It is about to join us by itself: no need to ask it. */
+/* Takes into the book that node has the overlay, because it names it. Such a node is about to join
+ * us by itself: no need to ask it. */
 void neighbours_named(struct mesh *mesh, const struct id *node, const struct id *topic)
 {
 	if (overlay_joined(mesh, topic))
@@ -415,6 +421,28 @@ void neighbours_again(struct mesh *mesh)
 		overlay->heal_backoff = HEAL_FIRST_NS;
 		heal_at(mesh, overlay, now);
 	}
+}
+
+void neighbours_trust(struct mesh *mesh, const struct id *node)
+{
+	struct overlay *overlay, *next;
+
+	HASH_ITER (hh, mesh->overlays, overlay, next) {
+		if (overlay->refused)
+			continue;
+		want(mesh, &overlay->topic, node, JOINER_TRUSTED);
+		if (gossip_is_neighbour(mesh->gossip, &overlay->topic, node))
+			joiner_up(mesh->joiner, &overlay->topic, node);
+		else if (!is_alone(mesh, overlay)) /* it may have a part of its own */
+			neighbours_apart(mesh, &overlay->topic, node);
+	}
+}
+
+void neighbours_distrust(struct mesh *mesh, const struct id *node)
+{
+	joiner_distrust(mesh->joiner, node);
+	dialer_unwant(mesh->dialer, node);
+	links_keep(mesh->links, mesh->now, node, false);
 }
 
 void neighbours_none(struct mesh *mesh)

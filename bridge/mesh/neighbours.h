@@ -3,50 +3,57 @@
  * Who is wanted as a neighbour. Gossip takes its nodes from the book.
  *
  * An overlay in which we are alone dials those who share it, again and again with a jittered
- * backoff, and the joiner asks them. One with neighbours, but fewer than it has places for, is
- * offered some whenever they may be of use: gossip asks them with a low priority, and is quiet
+ * backoff, and the joiner asks them. An overlay with neighbours, but fewer than it has places for,
+ * is offered nodes whenever they may be of use: gossip asks them with a low priority, and is quiet
  * when nobody has room. So an overlay comes to rest.
  *
- * A partition is not found by asking: what was lost is dialled again, a few nodes at a time and for
- * all overlays together, and who is back is news for the joiner, as is a node that is new to a topic
- * (p2panda-net src/gossip/actors/healer.rs joins all nodes of a topic on each change of their set;
- * here one node is asked for all that have changed, and a new one only if it knows others than we).
+ * A partition is not found by asking: lost nodes are dialled again, a few at a time and for all
+ * overlays together, and a node that is back is news for the joiner, as is one that is new to a
+ * topic (p2panda-net src/gossip/actors/healer.rs joins all nodes of a topic on each change of their
+ * set; here one node is asked for all that have changed, and a new one only if it knows others than
+ * we).
  */
 #ifndef BRIDGE_MESH_NEIGHBOURS_H
 #define BRIDGE_MESH_NEIGHBOURS_H
 
 #include "context.h"
 
-/* The overlay was just joined: all who are known to share it are wanted. */
+/* Wants all who are known to share an overlay that was just joined. */
 void neighbours_join(struct mesh *mesh, struct overlay *overlay);
-/* node has shown that it has this topic, or that it has it no longer. */
+/* Notes that node has shown that it has this topic, or that it has it no longer. */
 void neighbours_shared(
 	struct mesh *mesh, const struct id *node, const struct id *topic, bool shared);
-/* node has opened a stream for this overlay. */
+/* Notes that node has opened a stream for this overlay. */
 void neighbours_named(struct mesh *mesh, const struct id *node, const struct id *topic);
-/* There is a link to node, for the dialler: an end to dials, unless it goes by way of a relay.
- * at_once: its addresses are tried now in that case. */
+/* Tells the dialler that there is a link to node: that ends the dials, unless the link goes by way
+ * of a relay. at_once: node's addresses are tried now in that case. */
 void neighbours_note_link(struct mesh *mesh, const struct id *node, bool at_once);
-/* A link to node has come about. */
+/* Notes that a link to node has come about. */
 void neighbours_linked(struct mesh *mesh, const struct id *node);
-/* A connection with node has come about, whatever for and whoever has dialled. */
+/* Notes that a connection with node has come about, whatever for and whoever has dialled. */
 void neighbours_reached(struct mesh *mesh, const struct id *node);
-/* An overlay that uses the link to node has lost it, or it could not be dialled. */
+/* Notes that an overlay that uses the link to node has lost it, or that node could not be
+ * dialled. */
 void neighbours_lost(struct mesh *mesh, const struct id *node);
-/* The overlay has so many neighbours now. */
+/* Notes how many neighbours the overlay has now. */
 void neighbours_counted(struct mesh *mesh, struct overlay *overlay, size_t neighbours);
-/* node belongs to a part of the overlay that ours does not reach. */
+/* Notes that node belongs to a part of the overlay that ours does not reach. */
 void neighbours_apart(struct mesh *mesh, const struct id *topic, const struct id *node);
-/* The overlay has its first neighbour. */
+/* Notes that the overlay has its first neighbour. */
 void neighbours_first(struct mesh *mesh, struct overlay *overlay);
-/* Fewer neighbours than before. */
+/* Notes that the overlay has fewer neighbours than before. */
 void neighbours_fewer(struct mesh *mesh, struct overlay *overlay);
-/* Ask again in every overlay, now: we can be reached elsewhere. */
+/* Asks again in every overlay, now: this node can be reached elsewhere. */
 void neighbours_again(struct mesh *mesh);
-/* No overlay is left: the nodes of the configuration are not wanted any more. */
+/* Wants a node that is trusted from now on, also in the overlays that are joined already. */
+void neighbours_trust(struct mesh *mesh, const struct id *node);
+/* Wants a node no longer that is not trusted any more. */
+void neighbours_distrust(struct mesh *mesh, const struct id *node);
+/* Wants the nodes of the configuration no longer: no overlay is left. */
 void neighbours_none(struct mesh *mesh);
-/* What is due, and when that is. */
+/* Carries out what is due. */
 void neighbours_heal(struct mesh *mesh);
+/* Returns when neighbours_heal is wanted. */
 uint64_t neighbours_deadline(const struct mesh *mesh);
 
 #endif

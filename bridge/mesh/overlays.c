@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 #include "overlays.h"
 
+#include <utlist.h>
+
 #include "../error.h"
+#include "kept.h"
 
 struct overlay *overlay_find(const struct mesh *mesh, const struct id *topic)
 {
 	struct overlay *overlay;
 
-	HASH_FIND_BYHASHVALUE(hh, mesh->overlays, topic, sizeof *topic,
-		keyed_hash(&mesh->keyed, topic, sizeof *topic), overlay);
+	KEYED_FIND(&mesh->keyed, mesh->overlays, topic, sizeof *topic, overlay);
 	return overlay;
 }
 
@@ -17,6 +19,69 @@ struct overlay *overlay_joined(const struct mesh *mesh, const struct id *topic)
 	struct overlay *overlay = overlay_find(mesh, topic);
 
 	return overlay && !overlay->refused ? overlay : NULL;
+}
+
+/* ---- for pictures ---- */
+
+/* Moves the overlay to the end of the list, which is in the order of the changes: what has changed
+ * since some moment is at the end. */
+void overlay_changed(struct mesh *mesh, struct overlay *overlay)
+{
+	overlay->change = ++mesh->figures.overlays_changes;
+	if (!overlay->change_next && overlay->change_prev)
+		return; /* it is the last one */
+	if (overlay->change_prev)
+		DL_DELETE2(mesh->by_change, overlay, change_prev, change_next);
+	DL_APPEND2(mesh->by_change, overlay, change_prev, change_next);
+}
+
+static struct overlay_neighbour *find_here(struct overlay *overlay, const struct id *peer)
+{
+	for (size_t i = 0; i < overlay->here_count; i++)
+		if (id_equal(&overlay->here[i].id, peer))
+			return &overlay->here[i];
+	return NULL;
+}
+
+void overlay_received(struct mesh *mesh, const struct id *topic, const struct id *neighbour)
+{
+	struct overlay *overlay = overlay_find(mesh, topic);
+	struct overlay_neighbour *here;
+
+	if (!overlay)
+		return;
+	overlay->received++;
+	here = find_here(overlay, neighbour);
+	if (here)
+		here->received++;
+	overlay_changed(mesh, overlay);
+}
+
+void overlay_neighbour_up(struct mesh *mesh, struct overlay *overlay, const struct id *peer)
+{
+	/* There may be one more than there are places while one gives way to another. */
+	if (!find_here(overlay, peer) && overlay->here_count <= LIMIT_ACTIVE_VIEW)
+		overlay->here[overlay->here_count++] =
+			(struct overlay_neighbour){.id = *peer, .since = mesh->now};
+	if (!overlay->joined)
+		overlay->since = mesh->now;
+	overlay->joined = overlay->was_joined = true;
+	overlay_changed(mesh, overlay);
+	mesh_nodes_changed(mesh);
+}
+
+void overlay_neighbour_down(
+	struct mesh *mesh, struct overlay *overlay, const struct id *peer, size_t left)
+{
+	struct overlay_neighbour *here = find_here(overlay, peer);
+
+	if (here)
+		*here = overlay->here[--overlay->here_count];
+	if (overlay->joined && left == 0)
+		overlay->since = mesh->now;
+	overlay->joined = left > 0;
+	overlay_changed(mesh, overlay);
+	mesh_nodes_changed(mesh);
 }
 
 /* ---- messages ---- */
@@ -28,11 +93,13 @@ void overlays_tell_dropped(struct mesh *mesh)
 	mesh->dropped.count = 0;
 }
 
-/* Says what was not carried (it is counted already), one event for a row of the same. */
+/* Notes messages that were not carried (they are counted already) for the owner: one event for a
+ * row with the same topic and reason. */
 static void note_dropped(
 	struct mesh *mesh, const struct id *topic, enum counter reason, uint64_t n)
 {
 	struct node_event *dropped = &mesh->dropped;
+	struct overlay *overlay;
 
 	if (n == 0)
 		return;
@@ -42,6 +109,11 @@ static void note_dropped(
 	dropped->topic = *topic;
 	dropped->reason = reason;
 	dropped->count += n;
+	overlay = overlay_find(mesh, topic);
+	if (!overlay)
+		return;
+	overlay->dropped += n;
+	overlay_changed(mesh, overlay);
 }
 
 static void drop(struct mesh *mesh, const struct id *topic, enum counter reason)
@@ -50,13 +122,16 @@ static void drop(struct mesh *mesh, const struct id *topic, enum counter reason)
 	note_dropped(mesh, topic, reason, 1);
 }
 
-static void broadcast(struct mesh *mesh, const struct id *topic, struct message *message)
+static void broadcast(struct mesh *mesh, struct overlay *overlay, struct message *message)
 {
+	const struct id *topic = &overlay->topic;
 	size_t neighbours = 0;
 
 	switch (gossip_publish(mesh->gossip, mesh->now, topic, message, &neighbours)) {
 	case ERROR_NONE:
 		mesh_count(mesh, COUNTER_SENT);
+		overlay->sent++;
+		overlay_changed(mesh, overlay);
 		if (message->paced)
 			mesh_count(mesh, COUNTER_SIGNED);
 		break;
@@ -75,14 +150,15 @@ static void broadcast(struct mesh *mesh, const struct id *topic, struct message 
 	}
 }
 
-/* Lets it wait in one of the overlay's queues; whether it does. What does not, or gives way, is
- * said (it is counted already). */
+/* Lets a message wait in one of the overlay's queues; tells whether it does. The owner is told of
+ * what does not wait, or gives way (that is counted already). */
 static bool let_wait(struct mesh *mesh, struct overlay *overlay, struct waiting_room *room,
 	struct waiting *waiting, struct message *message)
 {
 	size_t before = waiting->count;
 	int error = waiting_push(room, waiting, mesh->now, message);
 
+	overlay_changed(mesh, overlay);
 	if (error == ERROR_NOMEM)
 		note_dropped(mesh, &overlay->topic, COUNTER_DROPPED_NO_MEMORY, 1);
 	else
@@ -93,9 +169,7 @@ static bool let_wait(struct mesh *mesh, struct overlay *overlay, struct waiting_
 
 void overlay_gave_way(void *context, struct waiting *waiting)
 {
-	const struct overlay *overlay = waiting->owner;
-
-	note_dropped(context, &overlay->topic, COUNTER_DROPPED_QUEUE_LIMIT, 1);
+	note_dropped(context, waiting->owner, COUNTER_DROPPED_QUEUE_LIMIT, 1);
 }
 
 static void wait_for_neighbour(struct mesh *mesh, struct overlay *overlay, struct message *message)
@@ -112,7 +186,7 @@ static uint64_t pace_interval(const struct mesh *mesh)
 	return S / mesh->signed_rate;
 }
 
-/* Whether one more signed message may leave now: at most LIMIT_SIGNED_BURST at once, and
+/* Tells whether one more signed message may leave now: at most LIMIT_SIGNED_BURST at once, and
  * signed_rate per second. */
 static bool take_turn(const struct mesh *mesh, struct overlay *overlay)
 {
@@ -120,7 +194,8 @@ static bool take_turn(const struct mesh *mesh, struct overlay *overlay)
 	       allowance_take(&overlay->pace, mesh->now, pace_interval(mesh), LIMIT_SIGNED_BURST);
 }
 
-/* The first one that waits has its turn then. */
+/* Sets the time when overlays_pace is wanted: the first message that waits in this overlay has its
+ * turn then. */
 static void pace_by(struct mesh *mesh, const struct overlay *overlay)
 {
 	uint64_t due = allowance_due(&overlay->pace, pace_interval(mesh), LIMIT_SIGNED_BURST);
@@ -143,16 +218,16 @@ static void wait_for_turn(struct mesh *mesh, struct overlay *overlay, struct mes
 	pace_by(mesh, overlay);
 }
 
-/* There is a neighbour. */
+/* Sends a message on an overlay that has a neighbour, or lets it wait for its turn. */
 static void send(struct mesh *mesh, struct overlay *overlay, struct message *message)
 {
 	if (message->paced && (overlay->paced.count > 0 || !take_turn(mesh, overlay)))
 		wait_for_turn(mesh, overlay, message);
 	else
-		broadcast(mesh, &overlay->topic, message);
+		broadcast(mesh, overlay, message);
 }
 
-/* Those whose turn it is; without a neighbour they wait for one. */
+/* Sends the signed messages whose turn it is; without a neighbour they wait for one. */
 static void pace(struct mesh *mesh, struct overlay *overlay)
 {
 	bool is_alone = gossip_neighbours(mesh->gossip, &overlay->topic) == 0;
@@ -163,7 +238,7 @@ static void pace(struct mesh *mesh, struct overlay *overlay)
 		if (is_alone)
 			wait_for_neighbour(mesh, overlay, message);
 		else
-			broadcast(mesh, &overlay->topic, message);
+			broadcast(mesh, overlay, message);
 		message_unref(message);
 	}
 	if (overlay->paced.count > 0)
@@ -189,6 +264,8 @@ void overlay_send_waiting(struct mesh *mesh, const struct id *topic)
 	struct overlay *overlay = overlay_find(mesh, topic);
 	struct message *message;
 
+	if (overlay && overlay->waiting.count > 0)
+		overlay_changed(mesh, overlay);
 	while (overlay && (message = waiting_pop(&mesh->room, &overlay->waiting))) {
 		send(mesh, overlay, message);
 		message_unref(message);
@@ -204,7 +281,7 @@ void overlays_expire_waiting(struct mesh *mesh)
 
 	if (now < mesh->waiting_due)
 		return;
-	mesh->waiting_due = UINT64_MAX;
+	mesh->waiting_due = kept_expire(mesh);
 	HASH_ITER (hh, mesh->overlays, overlay, next) {
 		before = overlay->waiting.count;
 		due = waiting_expire(&mesh->room, &overlay->waiting, now);
@@ -212,7 +289,8 @@ void overlays_expire_waiting(struct mesh *mesh)
 			before - overlay->waiting.count);
 		if (due < mesh->waiting_due)
 			mesh->waiting_due = due;
-		/* From the start in the next turn: that these have none left is soon seen. */
+		/* The next turn begins with the first overlay again: that this one and those before
+		 * it have nothing left is soon seen. */
 		if (overlay->waiting.count < before && mesh_is_late(mesh)) {
 			mesh->waiting_due = now;
 			return;
@@ -265,6 +343,9 @@ uint64_t overlays_deadline(const struct mesh *mesh)
 
 static void forget(struct mesh *mesh, struct overlay *overlay)
 {
+	if (overlay->change_prev)
+		DL_DELETE2(mesh->by_change, overlay, change_prev, change_next);
+	mesh->figures.overlays_changes++;
 	HASH_DELETE(hh, mesh->overlays, overlay);
 	memory_free(overlay);
 }
@@ -283,12 +364,9 @@ int overlay_join(struct mesh *mesh, const struct id *topic, struct overlay **out
 	overlay->topic = *topic;
 	overlay->waiting.owner = overlay->paced.owner = overlay;
 	overlay->heal_due = overlay->settle_due = UINT64_MAX;
-	HASH_ADD_KEYPTR_BYHASHVALUE(hh, mesh->overlays, &overlay->topic, sizeof overlay->topic,
-		keyed_hash(&mesh->keyed, topic, sizeof *topic), overlay);
-	if (!overlay->hh.tbl) {
-		memory_free(overlay);
+	KEYED_ADD(&mesh->keyed, mesh->overlays, &overlay->topic, sizeof overlay->topic, overlay);
+	if (!overlay)
 		return ERROR_NOMEM;
-	}
 	error = gossip_join(mesh->gossip, mesh->now, topic);
 	if (error == ERROR_NOMEM) {
 		forget(mesh, overlay);
@@ -296,11 +374,16 @@ int overlay_join(struct mesh *mesh, const struct id *topic, struct overlay **out
 	}
 	if (error) {
 		overlay->refused = true;
+		overlay->since = mesh->now;
+		overlay_changed(mesh, overlay);
 		mesh_log(mesh, NODE_LOG_WARNING, "overlay %s: not joined: %s", short_id(topic).text,
 			error == ERROR_LIMIT ? "max_overlays is reached" : error_text(error));
 		return ERROR_NONE;
 	}
 	mesh->figures.overlays++;
+	overlay->since = mesh->now;
+	kept_join(mesh, overlay);
+	overlay_changed(mesh, overlay);
 	*out = overlay;
 	return ERROR_NONE;
 }

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../error.h"
+
 /* One node that is a neighbour in at least one overlay. */
 struct companion {
 	struct id id;
@@ -17,7 +19,8 @@ static void say(struct mesh *mesh, const struct companion *companion, const char
 {
 	char text[ADDRESS_TEXT_SIZE];
 
-	/* Of those that the administrator has named there are only so many. */
+	/* Lines about nodes that the administrator has named are not limited: there are only so
+	 * many. */
 	if (!mesh_configured(mesh, &companion->id) && !mesh_may_say(mesh, &mesh->comings, "neighbours"))
 		return;
 	mesh_log(mesh, NODE_LOG_INFO, "neighbour %s at %s: %s (%s)",
@@ -26,13 +29,19 @@ static void say(struct mesh *mesh, const struct companion *companion, const char
 		companion->dialled ? "dialled" : "incoming");
 }
 
-static struct companion *find(struct mesh *mesh, const struct id *peer)
+static struct companion *find(const struct mesh *mesh, const struct id *peer)
 {
 	struct companion *companion;
 
-	HASH_FIND_BYHASHVALUE(hh, mesh->companions, peer, sizeof *peer,
-		keyed_hash(&mesh->keyed, peer, sizeof *peer), companion);
+	KEYED_FIND(&mesh->keyed, mesh->companions, peer, sizeof *peer, companion);
 	return companion;
+}
+
+size_t presence_overlays(const struct mesh *mesh, const struct id *peer)
+{
+	const struct companion *companion = find(mesh, peer);
+
+	return companion ? companion->overlays : 0;
 }
 
 static struct companion *add(struct mesh *mesh, const struct id *peer)
@@ -42,12 +51,8 @@ static struct companion *add(struct mesh *mesh, const struct id *peer)
 	if (!companion)
 		return NULL;
 	companion->id = *peer;
-	HASH_ADD_KEYPTR_BYHASHVALUE(hh, mesh->companions, &companion->id, sizeof companion->id,
-		keyed_hash(&mesh->keyed, peer, sizeof *peer), companion);
-	if (companion->hh.tbl)
-		return companion;
-	memory_free(companion);
-	return NULL;
+	KEYED_ADD(&mesh->keyed, mesh->companions, &companion->id, sizeof companion->id, companion);
+	return companion;
 }
 
 void presence_up(
@@ -97,19 +102,52 @@ void presence_left(struct mesh *mesh, const struct id *topic)
 			less(mesh, companion);
 }
 
-void presence_free(struct mesh *mesh)
-{
-	struct companion *companion, *next;
+/* ---- how nodes fail ---- */
 
-	HASH_ITER (hh, mesh->companions, companion, next) {
-		HASH_DELETE(hh, mesh->companions, companion);
-		memory_free(companion);
-	}
+static struct report *find_report(const struct mesh *mesh, const struct id *peer)
+{
+	struct report *report;
+
+	KEYED_FIND(&mesh->keyed, mesh->reports, peer, sizeof *peer, report);
+	return report;
+}
+
+const struct report *presence_report(const struct mesh *mesh, const struct id *peer)
+{
+	return find_report(mesh, peer);
+}
+
+static void forget_report(struct mesh *mesh, struct report *report)
+{
+	HASH_DELETE(hh, mesh->reports, report);
+	memory_free(report);
+}
+
+/* Keeps a failure for whoever asks. Without memory nobody is told why. */
+static void note(struct mesh *mesh, const struct id *peer, const struct address *address,
+	const char *text)
+{
+	struct report *report = find_report(mesh, peer);
+
+	if (report)
+		forget_report(mesh, report); /* it is the newest from now on */
+	else if (HASH_COUNT(mesh->reports) >= LIMIT_REPORTS)
+		forget_report(mesh, mesh->reports);
+	report = memory_zalloc(sizeof *report);
+	if (!report)
+		return;
+	report->id = *peer;
+	report->wall = mesh->wall;
+	if (address)
+		report->address = *address;
+	snprintf(report->text, sizeof report->text, "%s", text);
+	KEYED_ADD(&mesh->keyed, mesh->reports, &report->id, sizeof report->id, report);
+	mesh_nodes_changed(mesh);
 }
 
 /* ---- nodes of the configuration ---- */
 
-/* Whether this failure is another one than those before; keeps it. */
+/* Tells whether this failure is another one than those before, and keeps it. */
 static bool is_news(struct configured *configured, const char *failure)
 {
 	size_t count = configured->failures_count < FAILURES ? configured->failures_count : FAILURES;
@@ -128,6 +166,60 @@ void presence_succeeded(struct configured *configured)
 	configured->failures_count = 0;
 }
 
+/* Tells the owner whether a configured node is here, unless the owner knows. */
+static void tell(struct mesh *mesh, struct configured *configured)
+{
+	struct node_event event = {
+		.type = NODE_CONFIGURED, .peer = configured->id, .configured = true};
+
+	event.here = configured->linked || configured->visited;
+	if (event.here == configured->here)
+		return;
+	configured->here = event.here;
+	mesh_emit(mesh, &event);
+}
+
+void presence_configured(struct mesh *mesh, struct configured *configured)
+{
+	struct node_event event = {
+		.type = NODE_CONFIGURED, .peer = configured->id, .configured = true};
+
+	configured->linked = links_linked(mesh->links, &configured->id);
+	event.here = configured->here = configured->linked;
+	mesh_emit(mesh, &event);
+}
+
+void presence_unconfigured(struct mesh *mesh, const struct id *peer)
+{
+	const struct node_event event = {.type = NODE_CONFIGURED, .peer = *peer};
+
+	mesh_emit(mesh, &event);
+}
+
+void presence_linked(struct mesh *mesh, const struct id *peer, bool linked)
+{
+	struct configured *configured = mesh_configured(mesh, peer);
+
+	if (!configured)
+		return;
+	configured->linked = linked;
+	tell(mesh, configured);
+}
+
+static void note_visit(struct mesh *mesh, struct configured *configured, bool visited)
+{
+	configured->visited = visited;
+	tell(mesh, configured);
+}
+
+void presence_lost(struct mesh *mesh, const struct id *peer)
+{
+	struct configured *configured = mesh_configured(mesh, peer);
+
+	if (configured)
+		note_visit(mesh, configured, false);
+}
+
 static const char *role_of(const struct configured *configured)
 {
 	return configured && !configured->trusted ? "bootstrap" : "peer";
@@ -135,9 +227,43 @@ static const char *role_of(const struct configured *configured)
 
 void presence_not_found(struct mesh *mesh, struct configured *configured, const char *failure)
 {
+	note(mesh, &configured->id, NULL, failure);
+	note_visit(mesh, configured, false);
 	if (is_news(configured, failure))
 		mesh_log(mesh, NODE_LOG_NOTICE, "%s %s: %s", role_of(configured),
 			short_id(&configured->id).text, failure);
+}
+
+void presence_many(struct mesh *mesh, struct configured *configured, size_t count, size_t all)
+{
+	if (configured->many == all)
+		return;
+	configured->many = all;
+	mesh_log(mesh, NODE_LOG_NOTICE,
+		"%s %s: its names lead to %zu addresses: they are tried %zu at a time",
+		role_of(configured), short_id(&configured->id).text, all, count);
+}
+
+/* Returns what an administrator may look at after a failure; empty: nothing in particular. Each
+ * entry begins with what the transport says. */
+static const char *hint(const char *failure)
+{
+	static const struct {
+		const char *begins, *hint;
+	} hints[] = {
+		{"handshake timed out", ": nobody answers there (is it running, is its UDP port "
+					"open, is the address right?)"},
+		{"peer is not the dialled node", ": another node has this address (its id is in "
+						 "its log, after 'node id')"},
+		{"peer does not speak QUIC", ": something else has this address"},
+		{"refused by peer: transport code 0x131",
+			" (see allow_node and deny_node there)"},
+	};
+
+	for (size_t i = 0; i < sizeof hints / sizeof hints[0]; i++)
+		if (strncmp(failure, hints[i].begins, strlen(hints[i].begins)) == 0)
+			return hints[i].hint;
+	return "";
 }
 
 void presence_failed(struct mesh *mesh, const struct id *peer, const struct address *address,
@@ -146,10 +272,25 @@ void presence_failed(struct mesh *mesh, const struct id *peer, const struct addr
 	struct configured *configured = mesh_configured(mesh, peer);
 	char buffer[ADDRESS_TEXT_SIZE];
 
+	note(mesh, peer, address, text);
+	if (configured)
+		note_visit(mesh, configured, false);
 	if (configured && !is_news(configured, text))
 		return;
-	mesh_log(mesh, configured ? NODE_LOG_NOTICE : NODE_LOG_DEBUG, "%s %s at %s: %s",
-		role_of(configured), short_id(peer).text, address_format(address, buffer), text);
+	mesh_log(mesh, configured ? NODE_LOG_NOTICE : NODE_LOG_DEBUG, "%s %s at %s: %s%s",
+		role_of(configured), short_id(peer).text, address_format(address, buffer), text,
+		hint(text));
+}
+
+void presence_not_begun(
+	struct mesh *mesh, const struct id *peer, const struct address *address, int error)
+{
+	char text[FAILURE_SIZE];
+
+	if (links_linked(mesh->links, peer))
+		return;
+	snprintf(text, sizeof text, "cannot be dialled: %s", error_text(error));
+	presence_failed(mesh, peer, address, text);
 }
 
 void presence_reached(struct mesh *mesh, const struct id *peer, const struct address *address)
@@ -160,6 +301,7 @@ void presence_reached(struct mesh *mesh, const struct id *peer, const struct add
 	if (!configured)
 		return;
 	presence_succeeded(configured);
+	note_visit(mesh, configured, true);
 	if (configured->reached)
 		return;
 	configured->reached = true;
@@ -196,4 +338,16 @@ void presence_stranger(struct mesh *mesh, const struct address *address, const c
 	if (mesh_may_say(mesh, &mesh->foreigners, "nodes refused"))
 		mesh_log(mesh, NODE_LOG_NOTICE, "refused a node at %s: %s",
 			address_format(address, text), why);
+}
+
+void presence_free(struct mesh *mesh)
+{
+	struct companion *companion, *next;
+
+	HASH_ITER (hh, mesh->companions, companion, next) {
+		HASH_DELETE(hh, mesh->companions, companion);
+		memory_free(companion);
+	}
+	while (mesh->reports)
+		forget_report(mesh, mesh->reports);
 }

@@ -8,19 +8,21 @@
 #include "../error.h"
 #include "neighbours.h"
 
-/* Looking up our own names: backoff after a failure, and where they may have moved. */
+/* When this node's own names are looked up again: after failures, and after a success, because the
+ * names may have moved. */
 #define LOOK_UP_FIRST_NS (1000 * MS)
 #define LOOK_UP_MOST_NS  (60000 * MS)
 #define LOOK_UP_AGAIN_NS (600000 * MS)
 
-/* A clock before 2025 has not been set: it tells nothing of other times. */
+/* A clock before 2025 has not been set: nothing is to be learned from it about other times. */
 #define CLOCK_IS_SET_US UINT64_C(1735689600000000)
-/* The wall clock was set if it has gone so much faster or slower than the monotonic one. */
+/* The wall clock counts as set when it has moved by more than this against the monotonic one. */
 #define CLOCK_STEP_US UINT64_C(5000000)
 
-/* Newer than whatever others may have of ours, though this machine may have no clock. But others
- * believe nothing that is far ahead of their clocks: of what was signed while ours was wrong none
- * of them has anything. */
+/* Returns a time for the next info that is newer than whatever others may have of this node's
+ * infos, though this machine may have no clock. But others believe nothing that is far ahead of
+ * their clocks: of what was signed while this clock was wrong none of them has anything, so that is
+ * forgotten. */
 static struct info_time next_time(struct mesh *mesh)
 {
 	struct self *self = &mesh->self;
@@ -46,7 +48,7 @@ static void sign(struct mesh *mesh, const struct address *addresses, size_t coun
 	struct info *info;
 
 	for (size_t i = 0; i < ORDERS; i++) {
-		/* Without a new one the old one is better than none. */
+		/* Without a new info the old one is better than none. */
 		if (info_sign(mesh->identity, time, (enum info_order)i, relay, addresses, count,
 			    &info))
 			continue;
@@ -73,7 +75,7 @@ static void tell_addresses(struct mesh *mesh)
 	self->is_new = true;
 }
 
-/* How far the wall clock is ahead of the monotonic one, us; unsigned, it may wrap. */
+/* Returns how far the wall clock is ahead of the monotonic one, us; unsigned, it may wrap. */
 static uint64_t clock_offset(const struct mesh *mesh)
 {
 	return mesh->wall - mesh->now / 1000;
@@ -115,7 +117,8 @@ static void log_advertised(struct mesh *mesh)
 	mesh_log(mesh, NODE_LOG_INFO, "advertised to peers: %s", line);
 }
 
-/* Name servers change the order of their answers, which means nothing. */
+/* Tells whether the addresses are others than those that are told. Name servers change the order of
+ * their answers, which means nothing. */
 static bool is_new(const struct self *self, const struct address *addresses, size_t count)
 {
 	size_t at;
@@ -131,7 +134,7 @@ static bool is_new(const struct self *self, const struct address *addresses, siz
 }
 
 void self_resolved(struct mesh *mesh, const struct address *addresses,
-	size_t addresses_count, const char *failure)
+	size_t addresses_count, size_t all, const char *failure)
 {
 	struct self *self = &mesh->self;
 	uint64_t now = mesh->now;
@@ -146,6 +149,11 @@ void self_resolved(struct mesh *mesh, const struct address *addresses,
 	/* Success is kept as well, so that the next failure is news. */
 	if (mesh_is_news(self->failure, failure) && failure[0])
 		mesh_log(mesh, NODE_LOG_NOTICE, "advertise: %s", failure);
+	if (all > addresses_count && self->many != all)
+		mesh_log(mesh, NODE_LOG_NOTICE,
+			"advertise: its names lead to %zu addresses, of which peers are told %zu", all,
+			addresses_count);
+	self->many = all;
 	/* What was found before is better than nothing. */
 	if (addresses_count == 0 || !is_new(self, addresses, addresses_count))
 		return;
@@ -181,7 +189,8 @@ void self_relay(struct mesh *mesh, const struct relay_url *url)
 	tell_addresses(mesh);
 }
 
-/* Literal addresses are told from the very first, names as soon as they are found. */
+/* Takes what is configured. Literal addresses are told from the very first, names as soon as they
+ * are found. */
 void self_configure(struct mesh *mesh, const struct node_config *config)
 {
 	struct self *self = &mesh->self;

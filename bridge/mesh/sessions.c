@@ -11,10 +11,11 @@
 #include "overlays.h"
 #include "presence.h"
 
-/* From the dial or the handshake: however slowly the other side speaks, it is not longer. */
+/* How long a session takes at most, from the dial or the handshake, however slowly the other side
+ * speaks. */
 #define SESSION_MOST_NS (10000 * MS)
-/* The code with which a session beyond the limit is closed: upstream ends all its sessions with
- * others, so that one of ours does not take us for a node that has not understood it. */
+/* The code with which a session beyond the limit is closed. Upstream ends all its sessions with
+ * other codes, so that a node of our kind does not take us for one that has not understood it. */
 #define BUSY 2
 /* Infos that are gathered at a time: well below a millisecond. */
 #define GATHER_STEP 32
@@ -26,7 +27,7 @@ struct unverified {
 	struct info *info;
 };
 
-/* One follows the other; it may be over (handle is NULL) from each of them. */
+/* One state follows the other; from each of them the connection may end (handle is NULL). */
 enum state {
 	DIALLING,
 	OPEN, /* the handshake is complete */
@@ -37,7 +38,7 @@ enum state {
 struct discovery {
 	struct mesh *mesh;
 	struct discovery *prev, *next; /* of all */
-	void *handle; /* NULL: over, but for what is unverified */
+	void *handle; /* NULL: the connection is over, and only infos wait to be verified */
 	void *stream;
 	struct session *session;
 	bool more; /* the session has more effects */
@@ -51,17 +52,22 @@ struct discovery {
 	bool dialled;
 	bool walked; /* the walker waits for its end */
 	bool second; /* the other codec has been tried before */
-	bool fresh;  /* it has brought something new */
-	struct verifying verifying; /* verified, or to be */
-	bool condemned; /* for what it has forged: it is being closed */
+	bool fresh;  /* the session has brought something new */
+	struct verifying verifying; /* infos that are verified, or to be */
+	bool condemned; /* for forged infos: the connection is being closed */
+	probe_ended *probe; /* who wants to know how a probe went; NULL when that was said */
+	bool is_probe;
+	uint64_t began;
+	void *probe_context;
 	struct id *topics; /* ours, when the session began; sorted */
-	bool *shared;	   /* which of them are */
+	bool *shared;	   /* which of the topics the peer has, too */
 	size_t topics_count;
 };
 
 /* ---- what comes out of a session ---- */
 
-/* Hundreds of them may come at once: they are verified bit by bit (go_on). */
+/* Takes an info that is worth verifying. Hundreds of infos may come at once: they are verified bit
+ * by bit (go_on). */
 static void on_info(struct discovery *discovery, const struct id *node, struct info *info)
 {
 	struct unverified *unverified = NULL;
@@ -117,7 +123,7 @@ static void on_dialect(struct discovery *discovery, enum dialect dialect)
 		walker_prompt(mesh->walker, mesh->now, &discovery->peer);
 }
 
-/* The walker goes on when the session is over and what it has brought is known. */
+/* Lets the walker go on when the session is over and what it has brought is known. */
 static void walk_on(struct discovery *discovery)
 {
 	if (discovery->unverified)
@@ -137,7 +143,7 @@ static void on_done(struct discovery *discovery)
 	discovery->state = DONE;
 	mesh_count(mesh, COUNTER_DISCOVERED);
 	for (size_t i = 0; i < discovery->topics_count; i++)
-		/* A neighbour there has it, whatever it says. */
+		/* A neighbour has the overlay, whatever it says. */
 		if (!discovery->shared[i] && book_shares(mesh->book, &discovery->peer, &discovery->topics[i]) &&
 			!gossip_is_neighbour(mesh->gossip, &discovery->topics[i], &discovery->peer))
 			neighbours_shared(mesh, &discovery->peer, &discovery->topics[i], false);
@@ -180,7 +186,7 @@ static void on_effect(struct discovery *discovery, const struct session_effect *
 	}
 }
 
-/* What the session wants; when the turn has taken its time the rest is left. */
+/* Carries out what the session wants; when the turn has taken its time the rest is left. */
 static void take_effects(struct discovery *discovery)
 {
 	struct session_effect effect;
@@ -216,8 +222,9 @@ static void discovery_free(struct discovery *discovery)
 	memory_free(discovery);
 }
 
-/* One forged info may be an accident; three are an attack, or a node that verifies nothing: what
- * is left of them is not looked at, and it waits before it may begin again. */
+/* Ends a session that has brought forged infos. One may be an accident; three are an attack, or a
+ * node that verifies nothing: the infos that are left are not looked at, and the node waits before
+ * it may begin again. */
 static void condemn(struct discovery *discovery)
 {
 	struct mesh *mesh = discovery->mesh;
@@ -234,7 +241,8 @@ static void condemn(struct discovery *discovery)
 		mesh->port.close(discovery->handle, 1, NULL);
 }
 
-/* A bit of what is left of it. The discovery may be gone afterwards. */
+/* Carries on a bit with what is left of a session, also of one that is over. The discovery may be
+ * gone afterwards. */
 static void go_on(struct discovery *discovery)
 {
 	enum address_scope scope = address_scope(&discovery->address);
@@ -283,7 +291,7 @@ static bool gather(void *context, enum info_order order, session_emit_info *emit
 	for (size_t i = 0; i < GATHER_STEP && discovery->gathered < count; i++, discovery->gathered++) {
 		info = book_info_number(mesh->book, order,
 			(discovery->gather_first + discovery->gathered) % count, &node);
-		/* With the dead others would lose the time that we have lost. */
+		/* Told of dead nodes, others would lose the time that we have lost. */
 		if (access_grants(mesh->access, &node) &&
 			book_is_told(mesh->book, mesh->now, &node) && !emit(emitter, &node, info))
 			return false;
@@ -356,7 +364,7 @@ static struct discovery *discovery_new(
 
 /* ---- dialling ---- */
 
-/* Applications of today speak it. */
+/* Returns the dialect to begin with: the known one, else that of applications of today. */
 static enum dialect first_guess(enum dialect known)
 {
 	return known == DIALECT_UNKNOWN ? DIALECT_071 : known;
@@ -374,15 +382,15 @@ static int dial(struct mesh *mesh, const struct id *node, const struct address *
 	discovery->second = second;
 	error = mesh->port.dial(mesh->port.context, MESH_DISCOVERY, node, address, discovery,
 		&discovery->handle);
-	if (error) {
-		discovery_free(discovery);
-		return error;
-	}
 	mesh_count(mesh, COUNTER_DISCOVERY_DIALS);
-	return ERROR_NONE;
+	if (error) {
+		presence_not_begun(mesh, node, address, error);
+		discovery_free(discovery);
+	}
+	return error;
 }
 
-/* Who is linked directly is found directly. */
+/* Tells whether a node is linked directly: then it is found directly, too. */
 static bool needs_no_relay(const struct mesh *mesh, const struct id *node)
 {
 	return links_linked(mesh->links, node) && !links_relayed(mesh->links, node);
@@ -395,18 +403,21 @@ static void dial_first(struct mesh *mesh, const struct id *node, const struct ad
 		dialer_failed(mesh->explorer, mesh->now, node, address);
 }
 
-/* The first of several dials to one node has come about: the others are not needed. */
+/* Closes the other dials to a node when the first of several has come about: they are not
+ * needed. */
 static void close_other_dials(struct mesh *mesh, const struct discovery *discovery)
 {
 	struct discovery *other;
 
 	DL_FOREACH (mesh->discoveries, other)
 		if (other != discovery && other->dialled && other->state == DIALLING &&
+			!other->is_probe &&
 			id_equal(&other->peer, &discovery->peer))
 			mesh->port.close(other->handle, 0, NULL);
 }
 
-/* A peer that ends the session before it has said anything has not understood us. */
+/* Dials again with the other codec if the peer has ended the session before it has said anything:
+ * such a peer has not understood us. Returns whether it dials. */
 static bool try_other_codec(struct discovery *discovery, const struct closing *close)
 {
 	enum dialect other = discovery->dialect == DIALECT_06 ? DIALECT_071 : DIALECT_06;
@@ -417,9 +428,53 @@ static bool try_other_codec(struct discovery *discovery, const struct closing *c
 	       dial(discovery->mesh, &discovery->peer, &discovery->address, other, true) == ERROR_NONE;
 }
 
+/* ---- probes ---- */
+
+int sessions_probe(struct mesh *mesh, const struct id *node, const struct address *address,
+	probe_ended *ended, void *context)
+{
+	struct discovery *discovery = discovery_new(mesh, node, address, true);
+	int error;
+
+	if (!discovery)
+		return ERROR_NOMEM;
+	discovery->is_probe = true;
+	discovery->began = mesh->now;
+	error = mesh->port.dial(mesh->port.context, MESH_DISCOVERY, node, address, discovery,
+		&discovery->handle);
+	if (error) {
+		discovery_free(discovery);
+		return error;
+	}
+	discovery->probe = ended;
+	discovery->probe_context = context;
+	return ERROR_NONE;
+}
+
+static void end_probe(struct discovery *discovery, const struct probe *probe)
+{
+	probe_ended *ended = discovery->probe;
+
+	discovery->probe = NULL;
+	if (ended)
+		ended(discovery->probe_context, probe);
+}
+
+static void probe_answered(struct discovery *discovery, const struct address *address)
+{
+	struct mesh *mesh = discovery->mesh;
+	uint64_t rtt = mesh->port.rtt ? mesh->port.rtt(discovery->handle) : 0;
+
+	book_worked(mesh->book, mesh->now, mesh->wall, &discovery->peer, address);
+	dialer_worked(mesh->explorer, address);
+	end_probe(discovery,
+		&(struct probe){true, rtt > 0 ? rtt : (mesh->now - discovery->began) / 1000, ""});
+	mesh->port.close(discovery->handle, 0, "ping");
+}
+
 /* ---- what the port tells ---- */
 
-/* Somebody has dialled us. NULL: it is sent away. */
+/* Takes a connection that somebody else has dialled. NULL: it is closed. */
 static struct discovery *adopt(struct mesh *mesh, void *handle, const struct id *peer,
 	const struct address *address)
 {
@@ -451,6 +506,10 @@ void discovery_made(struct mesh *mesh, void *handle, struct discovery *discovery
 	if (!discovery)
 		return;
 	discovery->state = OPEN;
+	if (discovery->is_probe) {
+		probe_answered(discovery, address);
+		return;
+	}
 	neighbours_reached(mesh, peer);
 	if (!discovery->dialled) {
 		/* Alice opens the stream. That she has dialled us proves nothing else. */
@@ -498,7 +557,8 @@ void discovery_stream_closed(struct discovery *discovery, void *stream)
 		discovery->mesh->port.close(discovery->handle, 1, NULL);
 }
 
-/* The session is over, however it has ended; what it has brought is still to be verified. */
+/* Ends a session whose connection is over, however it has ended; what the session has brought is
+ * still to be verified. */
 static void detach(struct discovery *discovery)
 {
 	session_free(discovery->session);
@@ -508,7 +568,7 @@ static void detach(struct discovery *discovery)
 	discovery->due = UINT64_MAX;
 }
 
-/* A dial has failed. */
+/* Notes that a dial has failed. */
 static void note_failure(struct discovery *discovery, const struct closing *closing)
 {
 	struct mesh *mesh = discovery->mesh;
@@ -517,7 +577,9 @@ static void note_failure(struct discovery *discovery, const struct closing *clos
 		discovery->walked = true;
 		return;
 	}
-	if (!links_linked(mesh->links, &discovery->peer))
+	/* A dial that was not needed any more has not failed. */
+	if (!links_linked(mesh->links, &discovery->peer) &&
+		!(closing->application && !closing->remote))
 		presence_failed(mesh, &discovery->peer, &discovery->address, closing->text);
 	dialer_failed(mesh->explorer, mesh->now, &discovery->peer, &discovery->address);
 }
@@ -526,10 +588,15 @@ void discovery_closed(struct discovery *discovery, const struct closing *closing
 {
 	struct mesh *mesh = discovery->mesh;
 
+	if (discovery->is_probe) {
+		end_probe(discovery, &(struct probe){false, 0, closing->text});
+		discovery_free(discovery);
+		return;
+	}
 	if (discovery->state == DIALLING) {
 		note_failure(discovery, closing);
 	} else if (discovery->state != DONE && try_other_codec(discovery, closing)) {
-		/* It goes on, in the other one: neither a failure nor the end for the walker. */
+		/* The other codec is tried: neither a failure nor the end for the walker. */
 		discovery_free(discovery);
 		return;
 	}
@@ -575,7 +642,7 @@ void sessions_tick(struct mesh *mesh)
 		discovery->due = UINT64_MAX; /* closed follows */
 		mesh->port.close(discovery->handle, 1, NULL);
 	}
-	/* A bit of each in turn. */
+	/* A bit of each session in turn. */
 	while (any) {
 		any = false;
 		DL_FOREACH_SAFE (mesh->discoveries, discovery, next) {
@@ -587,6 +654,15 @@ void sessions_tick(struct mesh *mesh)
 				return;
 		}
 	}
+}
+
+void sessions_shut_out(struct mesh *mesh)
+{
+	struct discovery *discovery;
+
+	DL_FOREACH (mesh->discoveries, discovery)
+		if (discovery->handle && !access_grants(mesh->access, &discovery->peer))
+			mesh->port.close(discovery->handle, 0, "shut out");
 }
 
 void sessions_free(struct mesh *mesh)
@@ -611,7 +687,7 @@ static bool may_visit(void *context, const struct id *node)
 	struct mesh *mesh = context;
 	struct address candidates[BOOK_CANDIDATES];
 
-	/* A configured one that cannot be looked up is tried all the same: so it is looked up
+	/* A configured node whose address is not known is tried all the same: so it is looked up
 	 * again. */
 	return !book_is_stale(mesh->book, node) && access_grants(mesh->access, node) &&
 	       (mesh_configured(mesh, node) ||
@@ -666,6 +742,10 @@ bool sessions_dial(struct mesh *mesh)
 	while (!mesh->stopping && !(any && mesh_is_late(mesh)) &&
 		dialer_effect(mesh->explorer, now, &effect)) {
 		any = true;
+		if (effect.type == DIALER_DIAL && !access_grants(mesh->access, &effect.node)) {
+			dialer_failed(mesh->explorer, now, &effect.node, &effect.address);
+			continue;
+		}
 		if (effect.type == DIALER_DIAL) {
 			dial_first(mesh, &effect.node, &effect.address);
 			continue;

@@ -5,7 +5,7 @@
 
 #include "context.h"
 
-/* What is due. */
+/* Carries out what is due. */
 void twins_tick(struct mesh *mesh);
 
 #endif

@@ -12,17 +12,17 @@ struct unverified {
 
 /* What a neighbour has brought on one overlay. */
 struct pile {
-	struct pile *prev, *next; /* of the neighbour's: whose turn it is */
+	struct pile *prev, *next; /* of the neighbour's piles, in the order of their turns */
 	struct id topic;
 	struct unverified *messages; /* oldest first; never none */
 	size_t count;
 };
 
-/* A neighbour that has brought some, and may be gone by now. */
+/* A neighbour that has brought messages, and may be gone by now. */
 struct bringer {
-	struct bringer *prev, *next; /* of all: whose turn it is */
+	struct bringer *prev, *next; /* of all bringers, in the order of their turns */
 	struct id neighbour;
-	struct allowance verified; /* the guest's, as long as there is this one */
+	struct allowance verified; /* the guest's, as long as this bringer is there */
 	struct pile *piles;	   /* never none */
 	size_t count;		   /* messages in all of them */
 };
@@ -59,7 +59,7 @@ static void remove_bringer(struct mesh *mesh, struct bringer *bringer)
 {
 	struct guest *guest = connections_guest(mesh, &bringer->neighbour);
 
-	/* It may have gone, and another one have come. */
+	/* The guest may have gone, and another one of the same peer have come. */
 	if (guest && guest->bringer == bringer) {
 		guest->bringer = NULL;
 		guest->verified = bringer->verified;
@@ -140,7 +140,8 @@ bool unverified_put(struct mesh *mesh, const struct id *topic, const struct id *
 
 /* ---- out ---- */
 
-/* The oldest of a pile; it was the turn of both, and the others come first now. */
+/* Takes the oldest message of a pile. It was the turn of the pile and of the neighbour, so all
+ * others come first now. */
 static struct message *take(struct mesh *mesh, struct bringer *bringer, struct pile *pile)
 {
 	struct unverified *unverified = pile->messages;

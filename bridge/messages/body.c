@@ -11,7 +11,7 @@
 #include "head.h"
 
 struct key {
-	uint16_t at; /* from the item's first byte */
+	uint16_t at; /* offset from the first byte of the body */
 	uint16_t size;
 };
 
@@ -20,9 +20,9 @@ struct level {
 	uint64_t left; /* items missing, keys and values each counted */
 	enum head_major major;
 	bool bignum;   /* the tags 2 and 3 */
-	bool unsorted; /* a key has come that belongs before the one before it */
-	uint16_t keys; /* of walk.keys: those of a map begin there */
-	uint16_t item; /* where the item at hand begins */
+	bool unsorted; /* a key has come that sorts before the key before it */
+	uint16_t keys; /* index in walk.keys at which the keys of a map begin */
+	uint16_t item; /* offset at which the current item begins */
 };
 
 struct walk {
@@ -45,8 +45,8 @@ static uint16_t position(const struct walk *walk)
 	return (uint16_t)(walk->reader->at - walk->start);
 }
 
-/* RFC 8949, 4.2.1: by the bytes. Of two different items in this form, none begins with the
- * other, so the shorter one's end decides nothing. */
+/* Compares two keys by their bytes (RFC 8949, 4.2.1). Of two different items in this form, none
+ * begins with the other, so the end of the shorter one decides nothing. */
 static int compare_keys(const void *a, const void *b, void *start)
 {
 	const struct key *first = a, *second = b;
@@ -88,7 +88,7 @@ static void end_map(struct walk *walk, const struct level *map)
 	}
 }
 
-/* An item has come to its end, and so have the levels whose last one it was. */
+/* Ends an item, and the levels of which this was the last item. */
 static void end_item(struct walk *walk)
 {
 	while (walk->depth > 0) {
@@ -106,7 +106,7 @@ static void end_item(struct walk *walk)
 
 static void begin_level(struct walk *walk, const struct head *head, uint64_t items)
 {
-	/* What cannot be there need not be walked through. */
+	/* Items that cannot be there need not be walked through. */
 	if (items > reader_left(walk->reader)) {
 		fail(walk, ERROR_TRUNCATED);
 		return;
@@ -180,7 +180,7 @@ static void check_item(struct walk *walk)
 		begin_level(walk, &head, head.value);
 		break;
 	case HEAD_MAP:
-		/* So that twice the pairs is a number. */
+		/* This bound keeps twice the number of pairs from overflowing. */
 		if (head.value > LIMIT_CONTENT)
 			fail(walk, ERROR_TRUNCATED);
 		else
@@ -202,7 +202,7 @@ const uint8_t *body_read(struct reader *reader, unsigned rules, size_t *size)
 	*size = 0;
 	if (reader_left(reader) > LIMIT_CONTENT)
 		reader_fail(reader, ERROR_TOO_LARGE);
-	/* Not the arrays: they would cost more than most bodies. */
+	/* The arrays are not initialised: that would cost more than most bodies. */
 	walk.reader = reader;
 	walk.start = reader->at;
 	walk.rules = rules;

@@ -17,7 +17,7 @@
 
 static uint64_t read_argument(struct reader *reader, const struct head *head)
 {
-	/* What fewer bits could have said is too long; of floats, all bits count. */
+	/* A value that fits into fewer bits is too long; of floats, all bits count. */
 	uint64_t least = 0, value;
 
 	switch (INFORMATION(head)) {
@@ -77,13 +77,13 @@ static bool fits_half(float value)
 		return true;
 	if (exponent >= -14 && exponent <= 15)
 		return (fraction & 0x1fff) == 0;
-	/* Subnormal, multiples of 2^-24: each power of two less leaves one bit less. */
+	/* Subnormal numbers are multiples of 2^-24: each power of two less leaves one bit less. */
 	if (exponent >= -24 && exponent < -14)
 		return ((fraction | 0x800000) & ((UINT32_C(1) << (-1 - exponent)) - 1)) == 0;
 	return false;
 }
 
-/* Of a NaN: the bits of the fraction, at the places that a double has for them. */
+/* Returns the bits of the fraction of a NaN, at the places that they have in a double. */
 static uint64_t nan_fraction(const struct head *head)
 {
 	switch (INFORMATION(head)) {

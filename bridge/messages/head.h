@@ -23,20 +23,21 @@ enum head_major {
 #define HEAD_NULL  0xf6
 
 struct head {
-	uint8_t first; /* byte */
+	uint8_t first; /* the first byte */
 	enum head_major major;
 	uint64_t value; /* the argument; a float's bits */
 };
 
-/* Returns false when the reader has failed: ERROR_TRUNCATED, ERROR_NOT_DETERMINISTIC (longer than
- * needed, or an unknown length), ERROR_INVALID. Floats are not looked at. */
+/* Reads a head. Returns false when the reader has failed: ERROR_TRUNCATED, ERROR_NOT_DETERMINISTIC
+ * (longer than needed, or an unknown length), ERROR_INVALID. Does not check whether a float is the
+ * shortest. */
 bool head_read(struct reader *reader, struct head *head);
 
 bool head_is_float(const struct head *head);
 
-/* Whether no shorter float has the same bits. Of NaN that is f97e00 alone, or with any_nan each
- * quiet one in its shortest form, and signalling ones of any length: ciborium keeps them as
- * they are. */
+/* Tells whether no shorter float has the same value. Of the NaNs only f97e00 counts as shortest; or
+ * with any_nan each quiet NaN in its shortest form, and signalling NaNs of any length: ciborium
+ * keeps those as they are. */
 bool head_is_shortest_float(const struct head *head, bool any_nan);
 
 #endif

@@ -12,13 +12,13 @@
 
 #define VERSION 1
 
-/* 86 01 5820<author> 5840<signature> ..; what is signed begins with 85 instead, and goes on
- * behind the signature. */
+/* 86 01 5820<author> 5840<signature> ..; the signed bytes begin with 85 instead, and go on behind
+ * the signature. */
 #define ITEMS	      6
 #define SIGNATURE_AT  (1 + 1 + 2 + ID_SIZE)
 #define SIGNATURE_END (SIGNATURE_AT + 2 + IDENTITY_SIGNATURE_SIZE)
 
-/* Two integers of nine bytes. */
+/* Time and counter are two integers of nine bytes at most. */
 _Static_assert(SIGNATURE_END + 2 * 9 + LIMIT_SIGNED_BODY <= LIMIT_CONTENT, "each body fits");
 
 static void write_author(struct writer *writer, uint64_t items, const struct id *author)
@@ -72,7 +72,7 @@ static uint64_t read_uint(struct reader *reader)
 	return head.value;
 }
 
-/* A byte string of exactly that size. */
+/* Reads a byte string of exactly that size. */
 static const uint8_t *read_bytes(struct reader *reader, size_t size)
 {
 	struct head head;
@@ -92,7 +92,7 @@ int signed_decode(const void *content, size_t size, struct signed_message *out)
 	if (size > LIMIT_CONTENT)
 		return ERROR_TOO_LARGE;
 	reader_init(&reader, content, size);
-	/* Its one form. Whatever else is there need not be CBOR at all. */
+	/* A signed message has only this form. Other content need not be CBOR at all. */
 	if (reader_u8(&reader) != (HEAD_ARRAY << 5 | ITEMS))
 		return ERROR_NOT_SIGNED;
 	if (read_uint(&reader) != VERSION)
@@ -128,7 +128,7 @@ int signed_verify(const void *content, size_t size, const struct signed_message 
 
 void signed_clock_init(struct signed_clock *clock, uint64_t time_us)
 {
-	/* As if all of that microsecond's had been used. */
+	/* As if all counters of that microsecond had been used. */
 	*clock = (struct signed_clock){time_us, UINT64_MAX};
 }
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Which nodes may be peers at all: a list of those that are let in (when it is empty:
- * everybody) and one of those that are not. It holds both ways: who is not granted access
- * is refused at the handshake and never dialled, wherever its address comes from.
+ * Which nodes may be peers at all: a list of those that are let in (when the list is empty:
+ * everybody) and a list of those that are not. The lists hold both ways: a node that is not
+ * granted access is refused at the handshake and never dialled, wherever its address comes from.
  *
- * sans-IO; any thread, it does not change.
+ * sans-IO; any thread, the lists do not change.
  */
 #ifndef BRIDGE_PEERS_ACCESS_H
 #define BRIDGE_PEERS_ACCESS_H

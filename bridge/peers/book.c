@@ -3,18 +3,18 @@
 
 #include "book_internal.h"
 
-/* A success or failure so long after the one that is on disk is worth a new row. */
+/* A success or failure so long after the one in the row on disk is worth a new row. */
 #define ROW_AGE_US (UINT64_C(600) * 1000000)
 /* Nodes that a random walk looks at. */
 #define RANDOM_TRIES 64
 #define FAIR_TRIES   32
-/* Of what one source has brought only so many are looked through for a random one, those heard of
- * longest ago: lists are long to go through. */
+/* How many of a source's nodes a random one is picked from, those heard of longest ago: a long
+ * list takes too long to go through. */
 #define FAIR_STEPS 64
 
 /* ---- tables ---- */
 
-/* For one more than count of them. */
+/* Makes sure that a table has room for one more than count nodes. False: no memory. */
 static bool has_room(struct book_table *table, size_t count)
 {
 	struct book_node **items;
@@ -37,7 +37,7 @@ static void table_set(
 	node->at[name] = (unsigned)at;
 }
 
-/* There has to be room. */
+/* Adds a node to a table, which must have room. */
 static void table_add(struct book *book, enum book_table_name name, struct book_node *node)
 {
 	table_set(book, name, book->tables[name].count++, node);
@@ -58,8 +58,8 @@ static void table_swap(struct book *book, enum book_table_name name, size_t a, s
 	table_set(book, name, b, node);
 }
 
-/* Whether it is in the table of those that no other node has brought. There is room in that for
- * all that are in the book. */
+/* Puts a node into the table of those that no other node has brought, or takes the node out. That
+ * table always has room for all nodes of the book. */
 static void set_own(struct book *book, struct book_node *node, bool own)
 {
 	if (node->own == own)
@@ -74,8 +74,7 @@ static struct book_source *find_source(const struct book *book, const struct id 
 {
 	struct book_source *source;
 
-	HASH_FIND_BYHASHVALUE(hh, book->sources, id, sizeof *id,
-		keyed_hash(&book->keyed, id, sizeof *id), source);
+	KEYED_FIND(&book->keyed, book->sources, id, sizeof *id, source);
 	return source;
 }
 
@@ -104,12 +103,9 @@ static int join_source(struct book *book, struct book_node *node, const struct i
 		if (!source)
 			return ERROR_NOMEM;
 		source->id = *id;
-		HASH_ADD_KEYPTR_BYHASHVALUE(hh, book->sources, &source->id, sizeof source->id,
-			keyed_hash(&book->keyed, id, sizeof *id), source);
-		if (!source->hh.tbl) {
-			memory_free(source);
+		KEYED_ADD(&book->keyed, book->sources, &source->id, sizeof source->id, source);
+		if (!source)
 			return ERROR_NOMEM;
-		}
 		DL_APPEND(book->turns, source);
 	}
 	node->source = source;
@@ -125,7 +121,8 @@ static void leave_list(struct book *book, struct book_node *node)
 	node->list = BOOK_NO_LIST;
 }
 
-/* Who is proven, linked or configured is nobody's invention. */
+/* Puts a node last into its list. A proven, linked or configured node is nobody's invention: it
+ * leaves its source. */
 void book_enlist_node(struct book *book, struct book_node *node)
 {
 	leave_list(book, node);
@@ -150,7 +147,8 @@ void book_touch_node(struct book *book, struct book_node *node)
 	}
 }
 
-/* It has been heard of from this source: if that is the node itself it is nobody else's. */
+/* Notes that the source has told of the node. A node that tells of itself belongs to no other
+ * source from then on. */
 static void heard_from(struct book *book, struct book_node *node, const struct id *source)
 {
 	if (id_equal(&node->id, source))
@@ -172,8 +170,7 @@ static struct book_node *find_any(const struct book *book, const struct id *id)
 {
 	struct book_node *node;
 
-	HASH_FIND_BYHASHVALUE(
-		hh, book->nodes, id, sizeof *id, keyed_hash(&book->keyed, id, sizeof *id), node);
+	KEYED_FIND(&book->keyed, book->nodes, id, sizeof *id, node);
 	return node;
 }
 
@@ -190,8 +187,7 @@ static void free_node(struct book *book, struct book_node *node)
 	memory_free(node);
 }
 
-/* What the book no longer knows may still have a row: then what is left of it waits in the
- * changes until that is told. */
+/* Moves a node to the end of a list of nodes that are away, or out of these lists (BOOK_HERE). */
 static void set_away(struct book *book, struct book_node *node, enum book_away away)
 {
 	if (node->away != BOOK_HERE)
@@ -201,6 +197,8 @@ static void set_away(struct book *book, struct book_node *node, enum book_away a
 		DL_APPEND2(book->away[away - 1], node, away_prev, away_next);
 }
 
+/* Removes a node from the book. If the node has a row, the empty struct stays in the changes until
+ * book_row has told that the row is to be deleted. */
 void book_forget_node(struct book *book, struct book_node *node)
 {
 	leave_list(book, node);
@@ -232,8 +230,8 @@ void book_forget_node(struct book *book, struct book_node *node)
 	free_node(book, node);
 }
 
-/* Makes room for one more that this source (NULL: itself) has brought; false if everybody in
- * the book has to stay. */
+/* Makes room for one more node. Lets the source's oldest node go; source NULL: any node that may.
+ * False: every node has to stay. */
 static bool give_way(struct book *book, const struct book_source *source)
 {
 	struct book_node *first = book->lists[BOOK_UNPROVEN];
@@ -248,7 +246,8 @@ static bool give_way(struct book *book, const struct book_source *source)
 	return first != NULL;
 }
 
-/* The struct of an id that is not in the book: a new one, or that of one that is gone. */
+/* Returns the struct for an id that is not in the book: a new one, or that of a gone node with
+ * this id. NULL: no memory. */
 static struct book_node *obtain_node(struct book *book, const struct id *id)
 {
 	struct book_node *node = find_any(book, id);
@@ -270,12 +269,7 @@ static struct book_node *obtain_node(struct book *book, const struct id *id)
 	node->id = *id;
 	node->gone = true;
 	node->list = BOOK_NO_LIST;
-	HASH_ADD_KEYPTR_BYHASHVALUE(hh, book->nodes, &node->id, sizeof node->id,
-		keyed_hash(&book->keyed, id, sizeof *id), node);
-	if (!node->hh.tbl) {
-		memory_free(node);
-		return NULL;
-	}
+	KEYED_ADD(&book->keyed, book->nodes, &node->id, sizeof node->id, node);
 	return node;
 }
 
@@ -286,7 +280,7 @@ int book_add_node(struct book *book, const struct id *id, const struct id *sourc
 	struct book_node *node;
 	bool over, full = book->tables[BOOK_ALL].count >= book->max_nodes;
 
-	/* Who brings us itself is to blame for one at most. */
+	/* A node that tells of itself brings one node at most: it needs no source. */
 	if (source_id && (id_equal(source_id, id) || id_equal(source_id, &book->me)))
 		source_id = NULL;
 	if (source_id)
@@ -339,7 +333,7 @@ void book_free(struct book *book)
 
 	if (!book)
 		return;
-	/* Nobody is to be told any more. */
+	/* No row is asked for any more. */
 	while ((node = book->changes)) {
 		DL_DELETE2(book->changes, node, changes_prev, changes_next);
 		node->changed = false;
@@ -423,6 +417,18 @@ int book_configure(struct book *book, const struct id *id, enum book_role role,
 	node->is_configured[role] = true;
 	book_enlist_node(book, node);
 	return ERROR_NONE;
+}
+
+void book_unconfigure(struct book *book, const struct id *id, enum book_role role)
+{
+	struct book_node *node = book_find_node(book, id);
+
+	if (!node || !node->is_configured[role])
+		return;
+	memory_free(node->configured[role]);
+	node->configured[role] = NULL;
+	node->is_configured[role] = false;
+	book_enlist_node(book, node);
 }
 
 bool book_is_trusted(const struct book *book, const struct id *id)
@@ -552,7 +558,7 @@ int book_insert_info(struct book *book, uint64_t now, uint64_t wall, const struc
 		goto out;
 	heard_from(book, node, source);
 	if (!is_newer(info, node->infos[info->order])) {
-		/* Its own machine or network has now told what another one has told before. */
+		/* A source of the node's own machine or network has now told the same info. */
 		if (is_same(node->infos[info->order], info) &&
 			scope > node->info_scope[info->order])
 			node->info_scope[info->order] = scope;
@@ -638,8 +644,9 @@ void book_worked(struct book *book, uint64_t now, uint64_t wall, const struct id
 	if (id_equal(id, &book->me) || !book_is_usable(address))
 		return;
 	if (!node && book_add_node(book, id, NULL, BOOK_MAKE_ROOM, &node) != ERROR_NONE)
-		return; /* it is not needed to go on: the link is there */
-	/* A relay is dialled beside the first address anyway. */
+		return; /* the link is there even if the book has no room */
+	/* A relay does not replace a working address: it is dialled beside the first address
+	 * anyway. */
 	is_better = !node->has_good || (!address_is_relay(address) &&
 					       address_compare(&node->good, address) != 0);
 	if (is_better || is_long_after(wall, node->row_worked) || node->failures >= BOOK_STALE_FAILURES)
@@ -725,7 +732,7 @@ bool book_next_away(struct book *book, bool recently, struct id *out)
 	for (size_t i = 0; i < NEXT_AWAY_TRIES && (node = book->away[list - 1]); i++) {
 		if (node->away_tries < BOOK_AWAY_TRIES)
 			node->away_tries++;
-		/* To the end of its list, or to the other one. */
+		/* Moves the node to the end of its list, or to the other list. */
 		set_away(book, node,
 			node->away_tries < BOOK_AWAY_TRIES ? BOOK_AWAY_RECENTLY : BOOK_AWAY_LONG);
 		if (!node->shares || node->linked || node->is_configured[BOOK_TRUSTED])
@@ -759,7 +766,7 @@ void book_set_linked(struct book *book, const struct id *id, bool linked)
 struct candidates {
 	struct address *out;
 	size_t count;
-	size_t most; /* of this kind */
+	size_t most; /* what count may reach with the current kind of address */
 };
 
 static void offer(struct candidates *candidates, const struct address *addresses, size_t count)
@@ -774,7 +781,8 @@ static void begin_kind(struct candidates *candidates)
 	candidates->most = candidates->count + LIMIT_ADDRESSES_PER_NODE;
 }
 
-/* The newer one of its infos only: where it was before is not where it is. */
+/* Offers the addresses of the node's newest info only: where the node was before is not where it
+ * is. */
 static void offer_info(struct candidates *candidates, const struct book_node *node)
 {
 	struct address addresses[LIMIT_ADDRESSES_PER_NODE];
@@ -817,7 +825,7 @@ size_t book_candidates(const struct book *book, const struct id *id,
 		if (node->configured[role])
 			offer(&candidates, node->configured[role]->items,
 				node->configured[role]->count);
-	/* Nobody else is bothered by it. */
+	/* A relay counts as proven: a dial there bothers no third party. */
 	candidates.most = candidates.count + 1;
 	if (node->relay.family)
 		offer(&candidates, &node->relay, 1);
@@ -831,7 +839,8 @@ size_t book_candidates(const struct book *book, const struct id *id,
 	return candidates.count;
 }
 
-/* The beginning of a shuffle (Fisher and Yates): nobody is asked twice. */
+/* Asks random nodes of a table until one is wanted. No node is asked twice: this is the beginning
+ * of a shuffle (Fisher and Yates). */
 static bool random_of(struct book *book, enum book_table_name name, size_t tries,
 	book_wanted *wanted, void *context, struct id *out)
 {
@@ -852,7 +861,7 @@ bool book_random(struct book *book, book_wanted *wanted, void *context, struct i
 	return random_of(book, BOOK_ALL, RANDOM_TRIES, wanted, context, out);
 }
 
-/* Of what the sources have brought, one of each in its turn, and of its own a random one. */
+/* Asks one random node of each source, the sources in turn, until a node is wanted. */
 static bool next_brought(struct book *book, book_wanted *wanted, void *context, struct id *out)
 {
 	size_t sources = HASH_COUNT(book->sources);

@@ -6,8 +6,8 @@
  *   [GOOD: address] [SOURCE: 32 bytes] varint count, addresses (hearsay),
  *   [INFO: one in CBOR]*, varint count, 32 bytes each (topics); nothing after them.
  *
- * An address is u8 family (4, 6, 1: a relay), 4 or 16 bytes, u16 port (big-endian). What is configured is not in
- * it: that comes from the configuration.
+ * An address is u8 family (4, 6, 1: a relay), 4 or 16 bytes, u16 port (big-endian). A row does not
+ * hold what is configured: that comes from the configuration.
  */
 #include "../bytes/postcard.h"
 #include "book_internal.h"
@@ -70,7 +70,7 @@ static void encode(const struct book_node *node, struct writer *writer)
 		writer_bytes(writer, &share->topic->id, ID_SIZE);
 }
 
-/* Whether there is anything that the configuration does not say. */
+/* Tells whether the book knows anything of the node that the configuration does not say. */
 static bool is_worth_a_row(const struct book_node *node)
 {
 	bool worth = !node->gone && (node->has_good || node->hearsay || node->shares ||
@@ -121,7 +121,7 @@ struct row {
 	struct id source;
 	struct address hearsay[LIMIT_ADDRESSES_PER_NODE];
 	size_t hearsay_count;
-	struct info *infos[ORDERS]; /* the row's until they are taken */
+	struct info *infos[ORDERS]; /* the row owns them until the book takes them */
 	const uint8_t *topics;
 	size_t topics_count;
 };
@@ -153,7 +153,7 @@ static void read_info(struct reader *reader, enum info_order order, struct row *
 	row->infos[order]->order = order;
 }
 
-/* The infos that were read are the caller's in any case. */
+/* Decodes a row. The caller owns the infos that were read, also on an error. */
 static int decode(const uint8_t *bytes, size_t size, struct row *row)
 {
 	struct reader reader;

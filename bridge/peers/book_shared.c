@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 #include "book_internal.h"
 
-/* Four shares in one bucket when all are there. */
+/* Each bucket holds four shares when the book is full of shares. */
 #define BUCKETS (LIMIT_SHARED / 4)
-/* Shares that are looked at for one that may give way: those of nodes that have to stay are
- * seldom the oldest, for they are shown again and again. */
+/* How many shares are looked at to find one that may give way: the shares of nodes that have to
+ * stay are seldom the oldest, for they are shown again and again. */
 #define GIVE_WAY_TRIES 16
 
 static struct book_topic *find_topic(const struct book *book, const struct id *id)
 {
 	struct book_topic *topic;
 
-	HASH_FIND_BYHASHVALUE(
-		hh, book->topics, id, sizeof *id, keyed_hash(&book->keyed, id, sizeof *id), topic);
+	KEYED_FIND(&book->keyed, book->topics, id, sizeof *id, topic);
 	return topic;
 }
 
@@ -25,12 +24,9 @@ static int find_or_add_topic(struct book *book, const struct id *id, struct book
 		if (!topic)
 			return ERROR_NOMEM;
 		topic->id = *id;
-		HASH_ADD_KEYPTR_BYHASHVALUE(hh, book->topics, &topic->id, sizeof topic->id,
-			keyed_hash(&book->keyed, id, sizeof *id), topic);
-		if (!topic->hh.tbl) {
-			memory_free(topic);
+		KEYED_ADD(&book->keyed, book->topics, &topic->id, sizeof topic->id, topic);
+		if (!topic)
 			return ERROR_NOMEM;
-		}
 	}
 	*out = topic;
 	return ERROR_NONE;
@@ -60,7 +56,7 @@ static bool has_room(struct book_topic *topic)
 	return true;
 }
 
-/* Both hashes are keyed already. */
+/* Returns the bucket of a node and a topic. The hashes of both are keyed already. */
 static struct book_share **bucket_of(
 	const struct book *book, const struct book_node *node, const struct book_topic *topic)
 {
@@ -215,7 +211,7 @@ void book_each_of_topic(
 {
 	struct book_topic *topic = find_topic(book, id);
 
-	/* A shuffle (Fisher and Yates) that goes no further than it is watched. */
+	/* A shuffle (Fisher and Yates) that goes only as far as visit wants nodes. */
 	for (size_t i = 0; topic && i < topic->count && i < BOOK_VISITS; i++) {
 		size_t other = i + random_below(&book->random, topic->count - i);
 		struct book_share *share = topic->shares[other];

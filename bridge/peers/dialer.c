@@ -5,29 +5,29 @@
 
 #include "../backoff.h"
 #include "../error.h"
-#include "../keyed.h"
+#include "../keyed_table.h"
 #include "../limits.h"
 #include "../time.h"
 
 #define NEXT_ADDRESS_NS	 (250 * MS)
 #define BACKOFF_FIRST_NS (250 * MS)
 #define BACKOFF_MOST_NS	 (4000 * MS)
-/* Between dials at one host that have led to nothing: doubles from the first to the most. It is
- * forgotten when there was none for twice that. */
+/* The wait between dials at one host without success: doubles from the first to the most. The host
+ * is forgotten when there was no dial for twice the most. */
 #define HOST_FIRST_NS (250 * MS)
 #define HOST_MOST_NS  (60000 * MS)
-/* An address is waited for so long. */
+/* An address whose host has to wait for longer is skipped. */
 #define HOST_PATIENCE_NS (2000 * MS)
 /* A link that is gone so soon after its dial was none: a server that refuses our key says
  * so only after the handshake is complete for us. */
 #define LASTING_NS (1000 * MS)
 
-/* Since a link by way of a relay has come about: when its addresses are tried. */
+/* When a node's addresses are tried, counted from the start of a link by way of a relay. */
 static const uint64_t relayed_ns[] = {1000 * MS, 5000 * MS, 30000 * MS};
 #define RELAYED_NS (60000 * MS)
 
 enum state {
-	IDLE,	 /* not wanted any more, which is still to be said */
+	IDLE,	 /* not wanted any more, which is still to be told */
 	WAITING, /* wanted, next round at 'due' */
 	DIALING, /* a round is under way, next address at 'due' */
 	LINKED,
@@ -38,17 +38,17 @@ struct target {
 	struct id node;
 	enum state state;
 	bool keep;
-	bool look_up; /* an effect to be taken */
-	bool gave_up; /* likewise */
-	bool put_off; /* since 'since', for the budget of unproven addresses */
+	bool look_up; /* DIALER_LOOK_UP is still to be taken */
+	bool gave_up; /* DIALER_GAVE_UP is still to be taken */
+	bool put_off; /* since 'since', for the budgets of unproven addresses */
 	bool relayed; /* RELAYED, or DIALING out of it */
 	size_t relayed_rounds;
 	uint64_t relayed_since;
 	bool told;    /* in dialer->told */
-	size_t place; /* in dialer->heap; NOWHERE: nothing to wait for but answers */
+	size_t place; /* in dialer->heap; NOWHERE: waits for answers only */
 	uint64_t due, since;
 	uint64_t backoff;
-	uint64_t round_begun; /* the last one; 0: none yet */
+	uint64_t round_begun; /* when the last round began; 0: none yet */
 	size_t candidates_count, next_candidate, pending;
 	struct address candidates[BOOK_CANDIDATES];
 	bool proven[BOOK_CANDIDATES]; /* has worked, or is configured */
@@ -67,8 +67,8 @@ struct dialer {
 	struct keyed keyed;
 	struct target *targets;
 	struct target *told; /* those with something to be told at once */
-	uint64_t told_due;   /* since when there is one */
-	/* The others that wait: a binary heap, the first to be due on top. */
+	uint64_t told_due;   /* since when told is not empty */
+	/* The other targets that wait: a binary heap, the first to be due on top. */
 	size_t heap_count;
 	struct target *heap[TARGETS_MAX];
 	uint64_t window_start; /* the second in which 'spent' dials have begun */
@@ -79,7 +79,7 @@ struct dialer {
 
 static bool is_before(const struct target *a, const struct target *b)
 {
-	/* Who was put off first goes first. */
+	/* The target that was put off first goes first. */
 	return a->due != b->due ? a->due < b->due : a->since < b->since;
 }
 
@@ -89,7 +89,7 @@ static void place(struct dialer *dialer, size_t at, struct target *target)
 	target->place = at;
 }
 
-/* Lets target rise from the place at, which is empty. */
+/* Lets target rise from the empty place at. */
 static void sift_up(struct dialer *dialer, size_t at, struct target *target)
 {
 	for (; at > 0 && is_before(target, dialer->heap[(at - 1) / 2]); at = (at - 1) / 2)
@@ -203,8 +203,7 @@ static struct target *find(const struct dialer *dialer, const struct id *node)
 {
 	struct target *target;
 
-	HASH_FIND_BYHASHVALUE(hh, dialer->targets, node, sizeof *node,
-		keyed_hash(&dialer->keyed, node, sizeof *node), target);
+	KEYED_FIND(&dialer->keyed, dialer->targets, node, sizeof *node, target);
 	return target;
 }
 
@@ -221,12 +220,10 @@ static int find_or_add(struct dialer *dialer, const struct id *node, struct targ
 		target->node = *node;
 		target->place = NOWHERE;
 		target->backoff = BACKOFF_FIRST_NS;
-		HASH_ADD_KEYPTR_BYHASHVALUE(hh, dialer->targets, &target->node, sizeof target->node,
-			keyed_hash(&dialer->keyed, node, sizeof *node), target);
-		if (!target->hh.tbl) {
-			memory_free(target);
+		KEYED_ADD(&dialer->keyed, dialer->targets, &target->node, sizeof target->node,
+			target);
+		if (!target)
 			return ERROR_NOMEM;
-		}
 	}
 	*out = target;
 	return ERROR_NONE;
@@ -256,6 +253,14 @@ int dialer_want(struct dialer *dialer, uint64_t now, const struct id *node, bool
 	return ERROR_NONE;
 }
 
+uint64_t dialer_due(const struct dialer *dialer, const struct id *node)
+{
+	const struct target *target = find(dialer, node);
+
+	return target && target->state == WAITING && target->place != NOWHERE ? target->due
+									      : UINT64_MAX;
+}
+
 void dialer_unwant(struct dialer *dialer, const struct id *node)
 {
 	struct target *target = find(dialer, node);
@@ -273,7 +278,7 @@ static void back_off(struct dialer *dialer, uint64_t now, struct target *target)
 		now + backoff_next(&dialer->random, &target->backoff, BACKOFF_MOST_NS));
 }
 
-/* There is a link by way of a relay: waits for the next time. */
+/* Schedules the next round for a target that is linked by way of a relay. */
 static void await_relayed_round(struct dialer *dialer, uint64_t now, struct target *target)
 {
 	size_t round = target->relayed_rounds++, last = sizeof relayed_ns / sizeof *relayed_ns;
@@ -283,7 +288,7 @@ static void await_relayed_round(struct dialer *dialer, uint64_t now, struct targ
 	target->state = RELAYED;
 }
 
-/* A round has ended without a link. */
+/* Ends a round that has led to no link. */
 static void round_over(struct dialer *dialer, uint64_t now, struct target *target)
 {
 	if (target->relayed) {
@@ -298,7 +303,7 @@ static void round_over(struct dialer *dialer, uint64_t now, struct target *targe
 		return;
 	}
 	back_off(dialer, now, target);
-	target->look_up = true; /* it does not wait for the backoff */
+	target->look_up = true; /* the look-up does not wait for the backoff */
 }
 
 void dialer_failed(
@@ -313,12 +318,12 @@ void dialer_failed(
 	if (target->put_off)
 		return;
 	if (target->next_candidate < target->candidates_count)
-		set_due(dialer, target, now); /* it has answered no: do not wait 250 ms */
+		set_due(dialer, target, now); /* the address has answered no: do not wait 250 ms */
 	else if (target->pending == 0)
 		round_over(dialer, now, target);
 }
 
-/* What is known of the host, or a place for it. */
+/* Finds what is known of the host, or makes a place for it. */
 static struct dial_host *find_host(
 	struct dial_budget *budget, uint64_t now, const struct address *host)
 {
@@ -386,7 +391,7 @@ void dialer_relayed(struct dialer *dialer, uint64_t now, const struct id *node, 
 	target->relayed = true;
 	target->relayed_since = now;
 	target->relayed_rounds = 0;
-	/* Dials at its addresses may be under way, and may yet come about. */
+	/* Dials at the node's addresses may be under way, and may yet succeed. */
 	await_relayed_round(dialer, now, target);
 	if (at_once)
 		set_due(dialer, target, now);
@@ -409,7 +414,7 @@ void dialer_unlinked(struct dialer *dialer, uint64_t now, const struct id *node)
 	}
 }
 
-/* Whether there is a candidate that the last round has not tried. */
+/* Tells whether there is a candidate that the last round has not tried. */
 static bool has_new_candidate(const struct dialer *dialer, const struct target *target)
 {
 	struct address candidates[BOOK_CANDIDATES];
@@ -480,8 +485,8 @@ static void add_candidate(struct target *target, const struct address *address, 
 	target->proven[target->candidates_count++] = proven;
 }
 
-/* The first address, the relays, the other addresses; without relays when it is linked through
- * one. */
+/* Collects the candidates: the first address, the relays, the other addresses. Leaves out the
+ * relays when the target is linked through one. */
 static void find_candidates(const struct dialer *dialer, struct target *target)
 {
 	struct address found[BOOK_CANDIDATES];
@@ -521,7 +526,7 @@ static void put_off(struct dialer *dialer, struct target *target, uint64_t due)
 	target->put_off = true;
 }
 
-/* The next candidate is not dialled in this round. */
+/* Leaves out the next candidate in this round. */
 static void skip(struct dialer *dialer, uint64_t now, struct target *target)
 {
 	counters_add(dialer->counters, COUNTER_LIMIT_UNPROVEN, 1);
@@ -534,7 +539,8 @@ static void skip(struct dialer *dialer, uint64_t now, struct target *target)
 		round_over(dialer, now, target);
 }
 
-/* Whether the next candidate may be dialled now; puts it off if not. */
+/* Tells whether the next candidate may be dialled now. Puts the candidate off or skips it if
+ * not. */
 static bool is_granted(struct dialer *dialer, uint64_t now, struct target *target)
 {
 	const struct address *address = &target->candidates[target->next_candidate];
@@ -544,7 +550,7 @@ static bool is_granted(struct dialer *dialer, uint64_t now, struct target *targe
 
 	if (target->proven[target->next_candidate])
 		return true;
-	/* Loopback is no third party, and a relay makes a living of it. */
+	/* Loopback is no third party, and to be connected to is a relay's purpose. */
 	known = address_is_loopback(address) || address_is_relay(address)
 			? NULL
 			: find_host(budget, now, &host);

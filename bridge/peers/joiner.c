@@ -5,19 +5,19 @@
 
 #include "../backoff.h"
 #include "../error.h"
-#include "../keyed.h"
+#include "../keyed_table.h"
 #include "../limits.h"
 #include "../time.h"
 
 
 #define ASK_FIRST_NS (500 * MS)
 #define ASK_MOST_NS  (8000 * MS)
-/* A trusted node that has never shown that it has the topic: it may get it some day, and says so
- * then by itself (discovery, a stream that names it). */
+/* The most backoff for a trusted node that has never shown that it has the topic: the node may get
+ * the topic some day, and says so then by itself (discovery, a stream that names it). */
 #define UNSHOWN_MOST_NS (64000 * MS)
 
-/* An overlay that is alone asks so many at a time, and waits so long for one of them to answer:
- * whom it asks has to make room. */
+/* An overlay that is alone asks so many nodes at a time, and waits so long for one of them to
+ * answer: a node that is asked has to make room. */
 #define ASKS_AT_A_TIME 2
 #define ANSWER_NS      (250 * MS)
 
@@ -26,7 +26,7 @@
 #define NEW_FACTOR	4
 #define NEW_MOST_NS	(120000 * MS)
 #define NEW_CALM_NS	(600000 * MS)
-/* So long an answer to JOINER_MERGE or JOINER_PROBE may take: a dial and a round trip. */
+/* How long an answer to JOINER_MERGE or JOINER_PROBE may take: a dial and a round trip. */
 #define MERGE_NS (10000 * MS)
 
 enum news { NO_NEWS, IS_NEW, IS_APART };
@@ -36,12 +36,12 @@ struct wish {
 	struct topic *topic;
 	struct peer *peer;
 	enum joiner_reason reason;
-	bool shown;    /* it has the topic */
-	bool answered; /* it is a neighbour */
-	bool merging;  /* its news is being followed; due: until when. Its coming ends all news */
+	bool shown;    /* the peer has shown that it has the topic */
+	bool answered; /* the peer is a neighbour */
+	bool merging;  /* asked or probed because of news, until due; an answer ends all news */
 	enum news news;
-	unsigned asked; /* without an answer */
-	uint64_t due; /* to be asked again, where we are alone */
+	unsigned asked; /* asks without an answer */
+	uint64_t due; /* when to ask again, where we are alone */
 	uint64_t backoff;
 	struct wish *topic_prev, *topic_next; /* topic->wishes */
 	struct wish *peer_prev, *peer_next;   /* peer->wishes */
@@ -49,16 +49,17 @@ struct wish {
 
 struct topic {
 	struct id id;
-	/* Those that are trusted; where we are alone, at most LIMIT_JOINS_PER_TOPIC others;
-	 * elsewhere others that have news, or had until a moment ago, and neighbours. */
+	/* The wishes for trusted nodes; where we are alone, for at most LIMIT_JOINS_PER_TOPIC
+	 * others (which the caller sees to); elsewhere for others that have news, or had until a
+	 * moment ago, and for neighbours. */
 	struct wish *wishes;
-	size_t news;	     /* wishes that have some */
+	size_t news;	     /* how many wishes have news */
 	bool alone;
-	unsigned asking;      /* since answer_due was set */
-	uint64_t answer_due;  /* nobody else is asked before, when enough are being asked */
-	uint64_t news_due;    /* when one of those is asked or probed; UINT64_MAX: there is none */
-	uint64_t new_backoff; /* how long the next new one waits */
-	uint64_t new_at;      /* when there was a new one last */
+	unsigned asking;      /* how many were asked since answer_due was set */
+	uint64_t answer_due;  /* while enough are asked nobody else is asked before this */
+	uint64_t news_due;    /* when one with news is asked or probed; UINT64_MAX: there is none */
+	uint64_t new_backoff; /* how long the next new node waits */
+	uint64_t new_at;      /* when a new node was last told of */
 	uint64_t due;
 	size_t place; /* in the heap */
 	UT_hash_handle hh;
@@ -80,7 +81,7 @@ struct joiner {
 	/* A binary heap of all topics by due. */
 	struct topic **heap;
 	size_t heap_count, heap_room;
-	uint64_t window_start; /* the second in which 'spent' were asked */
+	uint64_t window_start; /* the second in which 'spent' nodes were asked */
 	unsigned spent;
 };
 
@@ -158,7 +159,7 @@ static bool may_ask(const struct wish *wish)
 	return wish->peer->linked && !wish->answered;
 }
 
-/* When the topic next has something to do. */
+/* Sets when the topic next has something to do. */
 static void schedule(struct joiner *joiner, struct topic *topic)
 {
 	struct wish *wish;
@@ -179,8 +180,7 @@ static struct topic *find_topic(const struct joiner *joiner, const struct id *id
 {
 	struct topic *topic;
 
-	HASH_FIND_BYHASHVALUE(hh, joiner->topics, id, sizeof *id,
-		keyed_hash(&joiner->keyed, id, sizeof *id), topic);
+	KEYED_FIND(&joiner->keyed, joiner->topics, id, sizeof *id, topic);
 	return topic;
 }
 
@@ -188,8 +188,7 @@ static struct peer *find_peer(const struct joiner *joiner, const struct id *id)
 {
 	struct peer *peer;
 
-	HASH_FIND_BYHASHVALUE(hh, joiner->peers, id, sizeof *id,
-		keyed_hash(&joiner->keyed, id, sizeof *id), peer);
+	KEYED_FIND(&joiner->keyed, joiner->peers, id, sizeof *id, peer);
 	return peer;
 }
 
@@ -240,12 +239,7 @@ static struct peer *peer_find_or_add(struct joiner *joiner, const struct id *id)
 	if (!peer)
 		return NULL;
 	peer->id = *id;
-	HASH_ADD_KEYPTR_BYHASHVALUE(hh, joiner->peers, &peer->id, sizeof peer->id,
-		keyed_hash(&joiner->keyed, id, sizeof *id), peer);
-	if (!peer->hh.tbl) {
-		memory_free(peer);
-		return NULL;
-	}
+	KEYED_ADD(&joiner->keyed, joiner->peers, &peer->id, sizeof peer->id, peer);
 	return peer;
 }
 
@@ -335,7 +329,7 @@ int joiner_add(struct joiner *joiner, uint64_t now, const struct id *topic, cons
 	if (reason > wish->reason)
 		wish->reason = reason;
 	if (shown && !wish->shown) {
-		/* Whatever it did not answer before, it had not joined yet. */
+		/* What the node did not answer before does not count: it had not joined yet. */
 		wish->shown = true;
 		wish->due = now;
 		wish->backoff = ASK_FIRST_NS;
@@ -344,13 +338,13 @@ int joiner_add(struct joiner *joiner, uint64_t now, const struct id *topic, cons
 	return ERROR_NONE;
 }
 
-/* Between three quarters of it and five quarters. */
+/* Returns a random time between three quarters and five quarters of duration. */
 static uint64_t jittered(struct joiner *joiner, uint64_t duration)
 {
 	return duration - duration / 4 + random_below(&joiner->random, duration / 2 + 1);
 }
 
-/* When one of those that have news is asked or probed. */
+/* Sets when one of the nodes that have news is asked or probed, at the latest. */
 static void schedule_news(struct joiner *joiner, uint64_t now, struct topic *topic, enum news news)
 {
 	uint64_t due = topic->news_due;
@@ -430,6 +424,24 @@ size_t joiner_prune(struct joiner *joiner, const struct id *id)
 	return left;
 }
 
+void joiner_distrust(struct joiner *joiner, const struct id *id)
+{
+	struct peer *peer = find_peer(joiner, id);
+	struct wish *wish, *next;
+	struct topic *topic;
+
+	if (!peer)
+		return;
+	/* The peer is freed with the last of its wishes. */
+	DL_FOREACH_SAFE2 (peer->wishes, wish, next, peer_next) {
+		topic = wish->topic;
+		wish->reason = JOINER_NODE;
+		if (!wish->answered)
+			forget_wish(joiner, wish);
+		schedule(joiner, topic);
+	}
+}
+
 void joiner_linked(struct joiner *joiner, uint64_t now, const struct id *id)
 {
 	struct peer *peer = find_peer(joiner, id);
@@ -457,7 +469,8 @@ void joiner_unlinked(struct joiner *joiner, const struct id *id)
 		schedule(joiner, wish->topic);
 }
 
-/* Where there is a neighbour, nobody is kept only because it is there too: the book knows it. */
+/* Forgets, where we have a neighbour, the nodes that are kept only because they share the topic:
+ * the book knows them. */
 static void tidy(struct joiner *joiner, struct topic *topic)
 {
 	struct wish *wish, *next;
@@ -485,7 +498,7 @@ void joiner_up(struct joiner *joiner, const struct id *topic_id, const struct id
 	struct wish *wish = topic ? find_wish(topic, peer) : NULL;
 
 	if (!topic)
-		return; /* without memory: then there is nothing to ask about either */
+		return; /* no memory: then there is nothing to ask about either */
 	topic->alone = false;
 	topic->asking = 0;
 	if (wish) {
@@ -546,7 +559,8 @@ static bool goes_first(const struct wish *wish, const struct wish *other)
 	return wish->due < other->due;
 }
 
-/* One of those that are due where we are alone: best one that is known to be there. */
+/* Chooses a wish that is due in a topic where we are alone: best a node that is known to share the
+ * topic. NULL: none is due. */
 static struct wish *choose(struct topic *topic, uint64_t now)
 {
 	struct wish *wish, *best = NULL;
@@ -581,7 +595,7 @@ static void ask(struct joiner *joiner, uint64_t now, struct topic *topic, struct
 	spend(joiner);
 }
 
-/* Somebody at random, of those that are apart if there are any. */
+/* Chooses a random node that has news, one that is apart if there is any. NULL: there is none. */
 static struct wish *choose_news(struct joiner *joiner, struct topic *topic)
 {
 	struct wish *wish, *chosen = NULL;
@@ -600,7 +614,8 @@ static struct wish *choose_news(struct joiner *joiner, struct topic *topic)
 	return chosen;
 }
 
-/* Asks or probes one of those that have news; if it does not answer, the next one in its turn. */
+/* Asks or probes one of the nodes that have news; NULL: there is none. The next one's turn comes
+ * later, if this one does not answer. */
 static struct wish *follow_news(
 	struct joiner *joiner, uint64_t now, struct topic *topic, struct joiner_effect *out)
 {

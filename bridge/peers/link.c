@@ -31,8 +31,7 @@ struct link *links_find(const struct links *links, const struct id *peer)
 {
 	struct link *link;
 
-	HASH_FIND_BYHASHVALUE(hh, links->links, peer, sizeof *peer,
-		keyed_hash(&links->keyed, peer, sizeof *peer), link);
+	KEYED_FIND(&links->keyed, links->links, peer, sizeof *peer, link);
 	return link;
 }
 
@@ -55,12 +54,8 @@ struct link *links_find_or_add(struct links *links, const struct id *peer)
 	link->fewer_due = UINT64_MAX;
 	link->kept_due = UINT64_MAX;
 	link->held_due = UINT64_MAX;
-	HASH_ADD_KEYPTR_BYHASHVALUE(hh, links->links, &link->peer, sizeof link->peer,
-		keyed_hash(&links->keyed, peer, sizeof *peer), link);
-	if (!link->hh.tbl) {
-		memory_free(link);
-		return NULL;
-	}
+	link->behind_since = UINT64_MAX;
+	KEYED_ADD(&links->keyed, links->links, &link->peer, sizeof link->peer, link);
 	return link;
 }
 
@@ -79,135 +74,129 @@ static void remove_link(struct links *links, struct link *link)
 void links_free(struct links *links)
 {
 	struct link *link, *next_link;
-	struct lane *lane, *next_lane;
-	struct stream_out *stream_out, *next_outlet;
-	struct lane *lanes;
+	struct link_connection *connection;
+	struct stream_out *stream_out, *next_stream;
 
 	if (!links)
 		return;
 	HASH_ITER (hh, links->links, link, next_link) {
-		lanes = link->lanes;
-		remove_link(links, link);
-		DL_FOREACH_SAFE (lanes, lane, next_lane) {
-			DL_FOREACH_SAFE (lane->streams_out, stream_out, next_outlet)
+		DL_FOREACH (link->connections, connection) {
+			DL_FOREACH_SAFE (connection->streams_out, stream_out, next_stream)
 				memory_free(stream_out);
-			memory_free(lane);
+			connection->link = NULL;
 		}
+		remove_link(links, link);
 	}
 	timers_clear(&links->timers);
 	memory_free(links);
 }
 
-struct lane *link_newest(struct link *link)
+struct link_connection *link_newest(struct link *link)
 {
-	return link->lanes && !link->lanes->closing ? link->lanes : NULL;
+	return link->connections && !link->connections->closing ? link->connections : NULL;
 }
 
-/* Before one more connection than a peer may have, an older one is closed: best one on
- * which nothing is under way, which there are many of with a peer that leaves overlays (an
- * upstream node makes a new connection each time); else the oldest, for a peer that was
- * restarted in a hurry leaves several behind that only time out. */
+/* Closes an older connection before there is one more than a peer may have: best one on which
+ * nothing is under way, as a peer that leaves overlays has many (an upstream node makes a new
+ * connection each time); else the oldest, for a peer that was restarted in a hurry leaves several
+ * connections behind that only time out. */
 static void make_way(struct links *links, struct link *link)
 {
-	struct lane *lane, *victim = NULL;
+	struct link_connection *connection, *victim = NULL;
 	size_t open = 0;
 	bool quiet;
 
-	DL_FOREACH (link->lanes, lane) {
-		if (lane->closing)
+	DL_FOREACH (link->connections, connection) {
+		if (connection->closing)
 			continue;
 		open++;
-		quiet = lane->inbound == 0 && !lane->streams_out;
+		quiet = connection->inbound == 0 && !connection->streams_out;
 		if (quiet || !victim || victim->inbound > 0 || victim->streams_out)
-			victim = lane;
+			victim = connection;
 	}
 	if (open < LIMIT_CONNECTIONS_PER_PEER)
 		return;
 	victim->closing = true;
-	links->io.close(victim->connection);
+	links->io.close(victim);
 }
 
-/* After its lanes have changed. */
+/* Updates whether the link is relayed, and the number of such links, after a change of the link's
+ * connections. */
 static void count_relayed(struct links *links, struct link *link)
 {
-	bool relayed = link->lanes && link->lanes->relayed;
+	bool relayed = link->connections && link->connections->relayed;
 
 	if (relayed != link->relayed)
 		links->relayed += relayed ? 1 : (size_t)-1;
 	link->relayed = relayed;
 }
 
-/* What older connections there are when lane, which is to be used from now on, comes about. */
-static void supersede(struct links *links, uint64_t now, struct link *link, const struct lane *lane)
+/* Marks the older connections as old and ends the streams on the newest of them, when connection
+ * comes about, which is to be used from now on. */
+static void supersede(struct links *links, uint64_t now, struct link *link, const struct link_connection *connection)
 {
 	struct stream_out *stream_out;
-	struct lane *older;
+	struct link_connection *older;
 
-	if (link->lanes->next && link->lanes->next->old_since == UINT64_MAX)
-		link->lanes->next->old_since = now;
-	if (!lane->relayed)
-		DL_FOREACH (link->lanes, older)
+	if (link->connections->next && link->connections->next->old_since == UINT64_MAX)
+		link->connections->next->old_since = now;
+	if (!connection->relayed)
+		DL_FOREACH (link->connections, older)
 			if (older->relayed && older->old_since == UINT64_MAX)
 				older->old_since = now;
-	DL_FOREACH (link->lanes->streams_out, stream_out)
+	DL_FOREACH (link->connections->streams_out, stream_out)
 		if (stream_out->channel && !stream_out->ending)
 			channel_end_stream(links, now, link, stream_out->channel);
 	/* The other side may not know yet that there is a newer one. */
-	link->lanes->quiet_since = now;
+	link->connections->quiet_since = now;
 }
 
-/* Whether lane, which is new, goes behind one that is there: the other side may send on it all the
- * same. */
-static bool is_second(const struct link *link, const struct lane *lane)
+/* Tells whether a new connection goes behind one that is there: the other side may send on it all
+ * the same. */
+static bool is_second(const struct link *link, const struct link_connection *connection)
 {
-	return lane->relayed && link->lanes && !link->lanes->relayed && !link->lanes->closing;
+	return connection->relayed && link->connections && !link->connections->relayed && !link->connections->closing;
 }
 
-static void insert_second(struct link *link, struct lane *lane)
+static void insert_second(struct link *link, struct link_connection *connection)
 {
-	struct lane *last = link->lanes;
+	struct link_connection *last = link->connections;
 
 	while (last->next && !last->next->relayed)
 		last = last->next;
-	DL_APPEND_ELEM(link->lanes, last, lane);
+	DL_APPEND_ELEM(link->connections, last, connection);
 }
 
-int links_connected(struct links *links, uint64_t now, const struct id *peer, void *connection,
-	bool relayed, struct lane **out)
+int links_connected(struct links *links, uint64_t now, const struct id *peer,
+	struct link_connection *connection, bool relayed)
 {
 	struct link *link = links_find_or_add(links, peer);
 	struct channel *channel, *next;
-	struct lane *lane;
 
 	if (!link)
 		return ERROR_NOMEM;
 	link_soon(links, link, now);
-	if (link->lanes_count >= 2 * LIMIT_CONNECTIONS_PER_PEER) {
+	if (link->connections_count >= 2 * LIMIT_CONNECTIONS_PER_PEER) {
 		counters_add(links->counters, COUNTER_LIMIT_CONNECTIONS, 1);
 		return ERROR_LIMIT;
 	}
 	make_way(links, link);
-	lane = memory_zalloc(sizeof *lane);
-	if (!lane)
-		return ERROR_NOMEM;
-	lane->link = link;
-	lane->connection = connection;
-	lane->relayed = relayed;
-	lane->quiet_since = now;
-	lane->old_since = UINT64_MAX;
-	*out = lane;
-	link->lanes_count++;
-	if (is_second(link, lane)) {
-		insert_second(link, lane);
+	*connection = (struct link_connection){.link = link,
+		.relayed = relayed,
+		.quiet_since = now,
+		.old_since = UINT64_MAX};
+	link->connections_count++;
+	if (is_second(link, connection)) {
+		insert_second(link, connection);
 		return ERROR_NONE;
 	}
-	if (link->lanes) {
-		supersede(links, now, link, lane);
+	if (link->connections) {
+		supersede(links, now, link, connection);
 	} else {
 		link->flapped = link->told_up;
 		link->held_due = now + LINK_HOLD_MS * MS;
 	}
-	DL_PREPEND(link->lanes, lane);
+	DL_PREPEND(link->connections, connection);
 	count_relayed(links, link);
 	link->lost_due = UINT64_MAX;
 	link->wanted = false;
@@ -217,17 +206,17 @@ int links_connected(struct links *links, uint64_t now, const struct id *peer, vo
 	return ERROR_NONE;
 }
 
-void links_closed(struct links *links, uint64_t now, struct lane *lane)
+void links_closed(struct links *links, uint64_t now, struct link_connection *connection)
 {
-	struct link *link = lane->link;
+	struct link *link = connection->link;
 	struct channel *channel, *next;
 
-	DL_DELETE(link->lanes, lane);
-	link->lanes_count--;
+	DL_DELETE(link->connections, connection);
+	link->connections_count--;
 	count_relayed(links, link);
-	memory_free(lane);
-	if (link->lanes) {
-		link->lanes->old_since = UINT64_MAX; /* it is what there is now */
+	connection->link = NULL;
+	if (link->connections) {
+		link->connections->old_since = UINT64_MAX; /* the one to use now */
 		link->fewer = true;
 		link->fewer_due = now + LINK_NOTICED_MS * MS;
 		link_soon(links, link, now);
@@ -256,13 +245,13 @@ void links_gave_up(struct links *links, uint64_t now, const struct id *peer)
 {
 	struct link *link = links_find(links, peer);
 
-	if (!link || link->lanes || !link->channels)
+	if (!link || link->connections || !link->channels)
 		return;
 	link->lost = true;
 	link_soon(links, link, now);
 }
 
-/* How long a connection without a stream stays, ns. */
+/* Returns how long a connection without a stream stays open, ns. */
 static uint64_t unused_ns(const struct links *links, const struct link *link)
 {
 	bool yields = id_compare(&links->me, &link->peer) > 0;
@@ -270,21 +259,21 @@ static uint64_t unused_ns(const struct links *links, const struct link *link)
 	return (LINK_UNUSED_MS + (yields ? LINK_YIELD_MS : 0)) * MS;
 }
 
-void lane_note_quiet(struct links *links, uint64_t now, struct lane *lane)
+void link_note_quiet(struct links *links, uint64_t now, struct link_connection *connection)
 {
-	if (lane->inbound > 0 || lane->streams_out)
+	if (connection->inbound > 0 || connection->streams_out)
 		return;
-	lane->quiet_since = now;
-	link_soon(links, lane->link, now + unused_ns(links, lane->link));
+	connection->quiet_since = now;
+	link_soon(links, connection->link, now + unused_ns(links, connection->link));
 }
 
-void links_inbound(struct links *links, uint64_t now, struct lane *lane, bool begun)
+void links_inbound(struct links *links, uint64_t now, struct link_connection *connection, bool begun)
 {
 	if (begun)
-		lane->inbound++;
-	else if (lane->inbound > 0)
-		lane->inbound--;
-	lane_note_quiet(links, now, lane);
+		connection->inbound++;
+	else if (connection->inbound > 0)
+		connection->inbound--;
+	link_note_quiet(links, now, connection);
 }
 
 void links_keep(struct links *links, uint64_t now, const struct id *peer, bool keep)
@@ -301,7 +290,7 @@ bool links_linked(const struct links *links, const struct id *peer)
 {
 	struct link *link = links_find(links, peer);
 
-	return link && link->lanes;
+	return link && link->connections;
 }
 
 bool links_relayed(const struct links *links, const struct id *peer)
@@ -316,31 +305,31 @@ size_t links_count_relayed(const struct links *links)
 	return links->relayed;
 }
 
-void *links_connection(const struct links *links, const struct id *peer)
+struct link_connection *links_newest(const struct links *links, const struct id *peer)
 {
 	struct link *link = links_find(links, peer);
 
-	return link && link->lanes ? link->lanes->connection : NULL;
+	return link ? link->connections : NULL;
 }
 
 bool links_sending(const struct links *links)
 {
 	struct link *link, *next;
-	struct lane *lane;
+	struct link_connection *connection;
 
 	HASH_ITER (hh, links->links, link, next) {
 		if (link->channels)
 			return true;
-		DL_FOREACH (link->lanes, lane)
-			if (lane->streams_out)
+		DL_FOREACH (link->connections, connection)
+			if (connection->streams_out)
 				return true;
 	}
 	return false;
 }
 
-const struct id *links_peer(const struct lane *lane)
+const struct id *links_peer(const struct link_connection *connection)
 {
-	return &lane->link->peer;
+	return &connection->link->peer;
 }
 
 uint64_t links_deadline(const struct links *links)
@@ -350,41 +339,41 @@ uint64_t links_deadline(const struct links *links)
 	return first ? first->at : UINT64_MAX;
 }
 
-/* Whether a lane may be closed: nothing on it for a while, and it is either not the
- * newest or neither an overlay nor the owner wants the link. */
-static bool is_unused(const struct links *links, const struct link *link, const struct lane *lane,
+/* Tells whether a connection may be closed: it is old, or nothing was on it for a while and it is
+ * either not the newest, or neither an overlay nor the owner wants the link. */
+static bool is_unused(const struct links *links, const struct link *link, const struct link_connection *connection,
 	uint64_t now)
 {
-	if (lane->closing || lane->streams_out)
+	if (connection->closing || connection->streams_out)
 		return false;
-	if (lane->old_since != UINT64_MAX && now >= lane->old_since + LINK_OLD_MS * MS)
+	if (connection->old_since != UINT64_MAX && now >= connection->old_since + LINK_OLD_MS * MS)
 		return true;
-	if (lane->inbound > 0)
+	if (connection->inbound > 0)
 		return false;
-	if (lane == link->lanes && (link->channels || link->keep))
+	if (connection == link->connections && (link->channels || link->keep))
 		return false;
-	return now >= lane->quiet_since + unused_ns(links, link);
+	return now >= connection->quiet_since + unused_ns(links, link);
 }
 
-static void tick_lanes(struct links *links, uint64_t now, struct link *link, uint64_t *due)
+static void tick_connections(struct links *links, uint64_t now, struct link *link, uint64_t *due)
 {
-	struct lane *lane;
-	uint64_t lane_due;
+	struct link_connection *connection;
+	uint64_t next_due;
 
-	DL_FOREACH (link->lanes, lane) {
-		if (is_unused(links, link, lane, now)) {
-			lane->closing = true;
-			links->io.close(lane->connection);
+	DL_FOREACH (link->connections, connection) {
+		if (is_unused(links, link, connection, now)) {
+			connection->closing = true;
+			links->io.close(connection);
 			continue;
 		}
-		lane_due = lane->old_since + LINK_OLD_MS * MS;
-		if (!lane->closing && !lane->streams_out && lane->old_since != UINT64_MAX &&
-			lane_due < *due)
-			*due = lane_due;
-		lane_due = lane->quiet_since + unused_ns(links, link);
-		if (!lane->closing && !lane->streams_out && lane->inbound == 0 && lane_due > now &&
-			lane_due < *due)
-			*due = lane_due;
+		next_due = connection->old_since + LINK_OLD_MS * MS;
+		if (!connection->closing && !connection->streams_out && connection->old_since != UINT64_MAX &&
+			next_due < *due)
+			*due = next_due;
+		next_due = connection->quiet_since + unused_ns(links, link);
+		if (!connection->closing && !connection->streams_out && connection->inbound == 0 && next_due > now &&
+			next_due < *due)
+			*due = next_due;
 	}
 	if (link->order_due < *due)
 		*due = link->order_due;
@@ -398,10 +387,10 @@ static void tick_lanes(struct links *links, uint64_t now, struct link *link, uin
 		*due = link->held_due;
 }
 
-/* Whether there is a change to be told: of two that cancel out, both are. */
+/* Tells whether there is a change to be told. Of two changes that cancel out, both are told. */
 static bool has_changed(struct link *link)
 {
-	bool is_up = link->lanes != NULL;
+	bool is_up = link->connections != NULL;
 
 	if (link->told_up == is_up && !link->flapped)
 		return false;
@@ -410,7 +399,7 @@ static bool has_changed(struct link *link)
 	return true;
 }
 
-/* Of what is there for a peer that is lost only content stays. */
+/* Drops everything that is there for a lost peer but content. */
 static void lose_link(struct links *links, uint64_t now, struct link *link)
 {
 	struct channel *channel, *next;
@@ -425,7 +414,8 @@ static void lose_link(struct links *links, uint64_t now, struct link *link)
 	link->wanted = link->lost = link->keep = false;
 }
 
-/* The next thing to be told of a link that is due. False: it is done for now, and may be gone. */
+/* Takes the next effect of a link that is due. False: the link has nothing more to tell for now,
+ * and may be gone. */
 static bool effect_of(struct links *links, uint64_t now, struct link *link, struct link_effect *out)
 {
 	uint64_t due = UINT64_MAX;
@@ -439,7 +429,7 @@ static bool effect_of(struct links *links, uint64_t now, struct link *link, stru
 		link->fewer = true;
 		link->fewer_due = UINT64_MAX;
 	}
-	tick_lanes(links, now, link, &due);
+	tick_connections(links, now, link, &due);
 	if (has_changed(link)) {
 		out->type = link->told_up ? LINK_UP : LINK_DOWN;
 		return true;
@@ -465,7 +455,7 @@ static bool effect_of(struct links *links, uint64_t now, struct link *link, stru
 	if (link->lost_due < due)
 		due = link->lost_due;
 	timers_set(&links->timers, &link->timer, due);
-	if (!link->lanes && !link->channels && !link->parked && link->lost_due == UINT64_MAX)
+	if (!link->connections && !link->channels && !link->parked && link->lost_due == UINT64_MAX)
 		remove_link(links, link);
 	return false;
 }

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 #include "link_internal.h"
 
-static struct channel *channel_find(struct links *links, struct link *link, const struct id *topic)
+struct channel *channel_find(struct links *links, struct link *link, const struct id *topic)
 {
 	struct channel *channel;
 
-	HASH_FIND_BYHASHVALUE(hh, link->channels, topic, sizeof *topic,
-		keyed_hash(&links->keyed, topic, sizeof *topic), channel);
+	KEYED_FIND(&links->keyed, link->channels, topic, sizeof *topic, channel);
 	return channel;
 }
 
@@ -21,12 +20,7 @@ static struct channel *channel_find_or_add(
 	if (!channel)
 		return NULL;
 	channel->topic = *topic;
-	HASH_ADD_KEYPTR_BYHASHVALUE(hh, link->channels, &channel->topic, sizeof channel->topic,
-		keyed_hash(&links->keyed, topic, sizeof *topic), channel);
-	if (!channel->hh.tbl) {
-		memory_free(channel);
-		return NULL;
-	}
+	KEYED_ADD(&links->keyed, link->channels, &channel->topic, sizeof channel->topic, channel);
 	return channel;
 }
 
@@ -34,6 +28,8 @@ static void drop(struct links *links, struct frame *frame, enum counter reason)
 {
 	if (frame->droppable)
 		counters_add(links->counters, reason, 1);
+	if (reason == COUNTER_DROPPED_PEER_SLOW)
+		links->refused = frame->number;
 	frame_free(frame);
 }
 
@@ -51,7 +47,7 @@ static struct frame *take_waiting(struct channel *channel)
 	return frame;
 }
 
-/* The first control frame that waits; NULL: none does. */
+/* Takes the first control frame out of those that wait; NULL: none does. */
 static struct frame *take_control(struct channel *channel)
 {
 	struct frame **at = &channel->first, *frame, *before = NULL;
@@ -113,7 +109,7 @@ static struct frame *take_kept(struct links *links, struct link *link, struct ch
 	return frame;
 }
 
-/* Puts it before the frame that at points to. */
+/* Puts a frame before the frame that at points to. */
 static void put_kept(
 	struct links *links, struct link *link, struct frame **at, struct frame *frame)
 {
@@ -131,9 +127,10 @@ static void drop_kept(struct links *links, struct link *link, struct channel *ch
 		drop(links, frame, COUNTER_DROPPED_PEER_LOST);
 }
 
-/* Keeps the content among frames and frees the rest. They are in order as a rule, so each place
- * is looked for behind the last one; but what is kept already may be older or newer (streams of
- * one overlay end in any order), and so may what had come back before and was sent again. */
+/* Keeps the content among frames and frees the rest. The frames are in order as a rule, so each
+ * frame's place is looked for behind the last one. But the content that is kept already may be
+ * older or newer (streams of one overlay end in any order), and so may be content that had come
+ * back before and was sent again. */
 static void keep(struct links *links, uint64_t now, struct link *link, struct channel *channel,
 	struct frame *frames)
 {
@@ -153,7 +150,7 @@ static void keep(struct links *links, uint64_t now, struct link *link, struct ch
 		before = frame->number;
 		while (*at && (*at)->number < frame->number)
 			at = &(*at)->next;
-		frame->last = false; /* it was of the stream that has ended */
+		frame->last = false; /* that was for the stream that has ended */
 		put_kept(links, link, at, frame);
 		at = &frame->next;
 		if (frame->expires < link->kept_due)
@@ -168,7 +165,7 @@ static void keep(struct links *links, uint64_t now, struct link *link, struct ch
 	}
 }
 
-/* Moves what one channel keeps to another one. */
+/* Moves the kept content of one channel to another one. */
 static void move_kept(struct links *links, uint64_t now, struct link *link, struct channel *from,
 	struct channel *to)
 {
@@ -186,8 +183,7 @@ static struct channel *parked_find(struct links *links, struct link *link, const
 {
 	struct channel *channel;
 
-	HASH_FIND_BYHASHVALUE(hh, link->parked, topic, sizeof *topic,
-		keyed_hash(&links->keyed, topic, sizeof *topic), channel);
+	KEYED_FIND(&links->keyed, link->parked, topic, sizeof *topic, channel);
 	return channel;
 }
 
@@ -212,7 +208,7 @@ void channel_remove(struct links *links, struct link *link, struct channel *chan
 	drop_waiting(links, channel, COUNTER_DROPPED_PEER_LOST);
 	HASH_DELETE(hh, link->channels, channel);
 	memory_free(channel);
-	link_soon(links, link, 0); /* it may not be needed any more */
+	link_soon(links, link, 0); /* the link may not be needed any more */
 }
 
 void channel_lose(struct links *links, uint64_t now, struct link *link, struct channel *channel)
@@ -268,15 +264,15 @@ static int open_stream(struct links *links, struct link *link, struct channel *c
 	if (!stream_out)
 		return ERROR_NOMEM;
 	stream_out->link = link;
-	stream_out->lane = link_newest(link);
+	stream_out->connection = link_newest(link);
 	stream_out->channel = channel;
 	stream_out->topic = channel->topic;
-	error = links->io.open(stream_out->lane->connection, &channel->topic, stream_out, &stream_out->stream);
+	error = links->io.open(stream_out->connection, &channel->topic, stream_out, &stream_out->stream);
 	if (error) {
 		memory_free(stream_out);
 		return error;
 	}
-	DL_APPEND(stream_out->lane->streams_out, stream_out);
+	DL_APPEND(stream_out->connection->streams_out, stream_out);
 	channel->stream_out = stream_out;
 	return ERROR_NONE;
 }
@@ -303,13 +299,13 @@ static void remove_if_done(struct links *links, struct link *link, struct channe
 		channel_remove(links, link, channel);
 }
 
-/* Whether what is kept goes out, before all else. */
+/* Tells whether the channel has kept content to send, which goes before all else. */
 static bool sends_kept(const struct channel *channel)
 {
 	return channel->kept && !channel->held && !channel->unseen;
 }
 
-/* Whether there is something that may be sent now. */
+/* Tells whether the channel has anything that may be sent now. */
 static bool has_sendable(const struct channel *channel)
 {
 	const struct frame *frame = channel->first;
@@ -321,8 +317,8 @@ static bool has_sendable(const struct channel *channel)
 	return frame != NULL;
 }
 
-/* ERROR_CLOSED: the stream or its connection is over, which will be reported; the frame
- * waits for another one. */
+/* Sends the channel's next frame on its stream. ERROR_CLOSED: the stream or its connection is
+ * over, which will be reported; the frame waits for another stream. */
 static int send_one(struct links *links, uint64_t now, struct link *link, struct channel *channel)
 {
 	bool again = sends_kept(channel);
@@ -385,9 +381,9 @@ void channel_flush(struct links *links, uint64_t now, struct link *link, struct 
 	remove_if_done(links, link, channel);
 }
 
-/* Returns by which counter the frame is dropped, because too much waits or it would wait in vain;
- * COUNTERS: it is taken. Control messages are repeated by their protocol, so they have room for
- * longer; a farewell is always taken, for it ends the stream. */
+/* Returns the counter under which a frame is dropped because too much waits or the frame would
+ * wait in vain; COUNTERS: the frame is taken. Control messages are repeated by their protocol, so
+ * they have room for longer; a farewell is always taken, for it ends the stream. */
 static enum counter admit(const struct channel *channel, uint64_t now, const struct frame *frame)
 {
 	bool is_starved = channel->no_credit && now >= channel->credit_due;
@@ -402,46 +398,48 @@ static enum counter admit(const struct channel *channel, uint64_t now, const str
 	return channel->waiting >= 2 * LINK_WAITING ? COUNTER_DROPPED_PEER_SLOW : COUNTERS;
 }
 
-void links_send(struct links *links, uint64_t now, const struct id *peer, const struct id *topic,
+bool links_send(struct links *links, uint64_t now, const struct id *peer, const struct id *topic,
 	struct frame *frame, bool last)
 {
 	struct link *link = last ? links_find(links, peer) : links_find_or_add(links, peer);
+	uint64_t number = ++links->number;
 	struct channel *channel;
 	enum counter reason;
 
 	frame->last = last;
-	frame->number = ++links->number;
-	if (last && !(link && link->lanes)) {
+	frame->number = number;
+	if (last && !(link && link->connections)) {
 		/* Nobody is dialled for a farewell. */
 		channel = link ? channel_find(links, link, topic) : NULL;
 		if (channel)
 			channel_lose(links, now, link, channel);
 		drop(links, frame, COUNTER_DROPPED_PEER_LOST);
-		return;
+		return true;
 	}
 	channel = link ? channel_find_or_add(links, link, topic) : NULL;
 	if (!channel) {
 		if (link)
-			link_soon(links, link, now); /* without a use it is forgotten */
+			link_soon(links, link, now); /* a link without a use is forgotten */
 		drop(links, frame, COUNTER_DROPPED_NO_MEMORY_COPY);
-		return;
+		return true;
 	}
 	reason = admit(channel, now, frame);
 	if (reason != COUNTERS) {
 		drop(links, frame, reason);
-		return;
+		return reason != COUNTER_DROPPED_PEER_SLOW;
 	}
 	if (channel->waiting >= 2 * LINK_WAITING)
 		drop_waiting(links, channel, COUNTER_DROPPED_PEER_SLOW); /* for the farewell */
 	put_waiting(channel, frame);
 	channel->released = false;
 	if (last)
-		channel->held = channel->unseen = false; /* it comes after the content */
-	if (!link->lanes) {
+		channel->held = channel->unseen = false; /* the farewell comes after the content */
+	if (!link->connections) {
 		link->wanted = true;
 		link_soon(links, link, now);
 	}
 	channel_flush(links, now, link, channel);
+	return links->refused != number;
 }
 
 void links_resume(struct links *links, uint64_t now, const struct id *peer, const struct id *topic)
@@ -462,7 +460,7 @@ void links_resume(struct links *links, uint64_t now, const struct id *peer, cons
 	if (!channel)
 		return;
 	channel->held = channel->unseen = false;
-	link->wanted = !link->lanes;
+	link->wanted = !link->connections;
 	channel_flush(links, now, link, channel);
 }
 
@@ -473,16 +471,16 @@ void links_release(struct links *links, uint64_t now, const struct id *peer, con
 
 	if (!channel)
 		return;
-	if (channel->held || channel->unseen) { /* and therefore not released before */
+	if (channel->held || channel->unseen) { /* such a channel was not released before */
 		channel->held = channel->unseen = false;
 		channel_flush(links, now, link, channel);
 	}
 	channel->released = true;
 	link_soon(links, link, now);
-	/* What waits for a dial is brought by it: the answer to a Shuffle, to a node that we have
-	 * nothing else to do with; a question that HyParView gave up after 500 ms is answered all
-	 * the same. */
-	if (!link->lanes && !channel->last)
+	/* Frames that wait for a dial go out when it succeeds: for instance the answer to a
+	 * Shuffle, to a node that we have nothing else to do with. A question that HyParView gave
+	 * up after 500 ms is answered all the same. */
+	if (!link->connections && !channel->last)
 		channel_lose(links, now, link, channel);
 	else if (channel->last)
 		channel->last->last = true; /* what waits is sent, and ends the stream */
@@ -492,8 +490,8 @@ void links_release(struct links *links, uint64_t now, const struct id *peer, con
 		remove_if_done(links, link, channel);
 }
 
-/* Where the content goes that comes back from a stream which its channel does not wait for any
- * more, or which has outlived it. NULL: no memory. */
+/* Finds or adds the channel for content that comes back from an old stream: one that its channel
+ * does not wait for any more, or that has outlived its channel. NULL: no memory. */
 static struct channel *channel_of_old(
 	struct links *links, struct link *link, const struct id *topic)
 {
@@ -528,7 +526,7 @@ void links_stream_closed(
 	struct frame *content = drop_control(unacknowledged), *frame;
 	struct channel *channel = stream_out->channel;
 	struct link *link = stream_out->link;
-	struct lane *lane = stream_out->lane;
+	struct link_connection *connection = stream_out->connection;
 
 	if (channel && stream_out->ending)
 		channel->endings--;
@@ -536,9 +534,9 @@ void links_stream_closed(
 		channel->stream_out = NULL;
 	else if (content)
 		channel = channel_of_old(links, link, &stream_out->topic);
-	DL_DELETE(lane->streams_out, stream_out);
+	DL_DELETE(connection->streams_out, stream_out);
 	memory_free(stream_out);
-	lane_note_quiet(links, now, lane);
+	link_note_quiet(links, now, connection);
 	if (!channel) {
 		while ((frame = content)) {
 			content = frame->next;
@@ -550,12 +548,12 @@ void links_stream_closed(
 	channel_flush(links, now, link, channel);
 }
 
-void links_credit(struct links *links, uint64_t now, struct lane *lane)
+void links_credit(struct links *links, uint64_t now, struct link_connection *connection)
 {
-	struct link *link = lane->link;
+	struct link *link = connection->link;
 	struct channel *channel, *next;
 
-	if (lane != link->lanes)
+	if (connection != link->connections)
 		return;
 	HASH_ITER (hh, link->channels, channel, next) {
 		if (!channel->no_credit)
@@ -571,13 +569,13 @@ void channels_tick_order(struct links *links, uint64_t now, struct link *link)
 {
 	struct channel *channel;
 	struct stream_out *stream_out;
-	struct lane *lane;
+	struct link_connection *connection;
 
 	if (now < link->order_due)
 		return;
 	link->order_due = UINT64_MAX;
-	DL_FOREACH (link->lanes, lane)
-		DL_FOREACH (lane->streams_out, stream_out) {
+	DL_FOREACH (link->connections, connection)
+		DL_FOREACH (connection->streams_out, stream_out) {
 			channel = stream_out->channel;
 			if (!channel || !stream_out->ending)
 				continue;
@@ -623,8 +621,8 @@ void channels_tick_kept(struct links *links, uint64_t now, struct link *link)
 			parked_remove(links, link, channel);
 }
 
-/* Drops the content that waits, and nothing else. The end of a stream moves on to what was
- * sent before; a stream that never was needs none. */
+/* Drops the content that waits, and nothing else. The end of a stream moves on to the frame that
+ * was sent before; a stream that never was needs no end. */
 static void drop_content(struct links *links, struct channel *channel)
 {
 	struct frame *frame, *frames = channel->first, *kept = NULL;

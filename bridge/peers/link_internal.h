@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * What the files of the links share: link.c (peers and their connections, what is to be told),
- * link_channel.c (what one overlay sends to one peer: streams, their order, their credit).
+ * link_channel.c (what one overlay sends to one peer: streams, their order, their credit),
+ * link_room.c (who takes how much).
  */
 #ifndef BRIDGE_PEERS_LINK_INTERNAL_H
 #define BRIDGE_PEERS_LINK_INTERNAL_H
@@ -9,7 +10,7 @@
 #include <utlist.h>
 
 #include "../error.h"
-#include "../keyed.h"
+#include "../keyed_table.h"
 #include "../limits.h"
 #include "../time.h"
 #include "../timers.h"
@@ -18,13 +19,13 @@
 
 struct stream_out {
 	struct link *link;
-	struct lane *lane;
+	struct link_connection *connection;
 	struct id topic;
-	struct channel *channel; /* NULL: the overlay has said farewell on it */
+	struct channel *channel; /* NULL: the channel does not wait for the stream any more */
 	void *stream;
-	bool ending;		    /* finished, and the channel waits for its end */
-	uint64_t ending_due;	    /* but not longer than until then */
-	struct stream_out *prev, *next; /* of the lane */
+	bool ending;		    /* finished, and the channel waits for the stream's end */
+	uint64_t ending_due;	    /* until when the channel waits at most */
+	struct stream_out *prev, *next; /* on the list of the connection */
 };
 
 /* One overlay's way to one peer. */
@@ -32,50 +33,38 @@ struct channel {
 	struct id topic;
 	struct stream_out *stream_out; /* where frames go; NULL: none yet */
 	unsigned endings;      /* earlier streams_out that are not closed yet */
-	bool released;	       /* the overlay does not need it: gone when all is sent */
-	bool held;	       /* control frames only, until the peer is seen in the overlay */
-	bool unseen;	       /* likewise, but longer: nothing of what is kept */
+	bool released;	       /* the overlay does not need the channel: removed when all is sent */
+	bool held;	       /* only control frames go out until the peer is seen there */
+	bool unseen;	       /* no kept content goes out until the peer is seen there */
 	bool no_credit;
-	uint64_t credit_due; /* no_credit: content is dropped from then on */
+	uint64_t credit_due; /* if no_credit: from when content is dropped */
 	struct frame *kept;    /* content that came back, in order, before all that waits */
 	struct frame *first, *last;
-	size_t waiting; /* without the kept ones */
+	size_t waiting; /* how many frames, without the kept ones */
 	UT_hash_handle hh;
-};
-
-struct lane {
-	struct link *link;
-	void *connection;
-	struct stream_out *streams_out;
-	size_t inbound;
-	bool relayed;
-	bool closing;
-	uint64_t quiet_since; /* no stream on it since then */
-	/* There have been two newer ones since then, or a direct one where this is relayed; else
-	 * UINT64_MAX. */
-	uint64_t old_since;
-	struct lane *prev, *next;
 };
 
 struct link {
 	struct id peer;
-	struct lane *lanes; /* newest first, but relayed ones after the others */
-	bool relayed;	    /* all of them are, and there are some */
-	size_t lanes_count;
+	struct link_connection *connections; /* newest first, but relayed ones after the others */
+	bool relayed;	    /* there are connections, and the first is relayed */
+	size_t connections_count;
 	struct channel *channels;
-	struct channel *parked; /* of a lost peer: they have kept content and nothing else */
+	struct channel *parked; /* the channels of a lost peer: kept content only */
 	size_t kept_bytes;
-	uint64_t held_due;	  /* when nothing is held any longer */
+	uint64_t held_due;	  /* when all channels stop being held */
 	uint64_t kept_due;	  /* when the first kept copy is too old */
-	struct timer timer;	  /* when it is to be looked at; may be too early */
+	struct timer timer;	  /* when the link is to be looked at; may be too early */
 	uint64_t lost_due;	  /* UINT64_MAX: not about to be lost */
 	uint64_t order_due;	  /* when the first ending stream_out is not waited for any more */
 	uint64_t credit_due;	  /* when the first channel has waited too long for credit */
 	uint64_t fewer_due;	  /* when LINK_FEWER is told again */
 	bool told_up;		  /* the last of LINK_UP and LINK_DOWN that was taken */
-	bool flapped;		  /* changed since then, and changed back */
+	bool flapped;		  /* changed since that was taken, and changed back */
 	bool wanted, fewer, lost; /* effects not taken yet */
-	bool keep;		  /* stays open though no overlay uses it */
+	bool keep;		  /* the link stays open though no overlay uses it */
+	uint64_t behind_since;	  /* since when it is behind another one; UINT64_MAX: it is not */
+	bool slow;		  /* that was for long */
 	UT_hash_handle hh;
 };
 
@@ -87,44 +76,49 @@ struct links {
 	struct link *links;
 	struct timers timers; /* of all links: only those that are due are looked at */
 	size_t kept_bytes;
-	size_t relayed; /* links that are */
-	uint64_t number; /* of the last frame */
+	size_t relayed; /* how many links are relayed */
+	uint64_t number;  /* the number of the last frame */
+	uint64_t refused; /* the number of the last frame that was dropped for a slow peer */
 };
 
 /* link.c */
 
-/* Something is due then. 0: at once. */
+/* Sets the link to be looked at by due; 0: at once. */
 void link_soon(struct links *links, struct link *link, uint64_t due);
 struct link *links_find(const struct links *links, const struct id *peer);
-/* NULL: no memory. */
+/* Finds the link to peer, or adds one. NULL: no memory. */
 struct link *links_find_or_add(struct links *links, const struct id *peer);
-/* The connection to send on; NULL: there is none. */
-struct lane *link_newest(struct link *link);
-void lane_note_quiet(struct links *links, uint64_t now, struct lane *lane);
+/* Returns the connection to send on; NULL: there is none. */
+struct link_connection *link_newest(struct link *link);
+void link_note_quiet(struct links *links, uint64_t now, struct link_connection *connection);
 
 /* link_channel.c */
 
-/* Drops what waits and what is kept. It has no stream any more, or the link has no connection. */
+/* Finds the channel of an overlay; NULL: there is none. */
+struct channel *channel_find(struct links *links, struct link *link, const struct id *topic);
+/* Drops what waits and what is kept, and frees the channel. The channel must have no stream any
+ * more, or the link no connection. */
 void channel_remove(struct links *links, struct link *link, struct channel *channel);
-/* The same, but content stays, parked: there is no connection. */
+/* Drops what is not content; the content is kept, and the channel parked with it. The link must
+ * have no connection. */
 void channel_lose(struct links *links, uint64_t now, struct link *link, struct channel *channel);
-/* Drops all that is parked. */
+/* Drops all parked channels and their content. */
 void channels_drop_parked(struct links *links, struct link *link);
-/* The channel's stream ends after what it holds. What comes later waits for its end,
- * because streams keep no order among each other; but only so long: one whose peer was
- * killed never ends before the connection times out. */
+/* Ends the channel's stream after what it holds. Frames that come later wait for the stream's end,
+ * because streams keep no order among each other; but only for LINK_ORDER_MS: a stream whose peer
+ * was killed never ends before the connection times out. */
 void channel_end_stream(
 	struct links *links, uint64_t now, struct link *link, struct channel *channel);
-/* Sends what waits, as far as there is a connection, credit, and nothing of an older
- * stream under way. The channel may be gone afterwards. */
+/* Sends the frames that wait, as far as there is a connection and credit, and nothing of an older
+ * stream is under way. The channel may be gone afterwards. */
 void channel_flush(struct links *links, uint64_t now, struct link *link, struct channel *channel);
 /* Gives up waiting for streams that should have ended long ago. */
 void channels_tick_order(struct links *links, uint64_t now, struct link *link);
-/* Nothing is held without end. */
+/* Ends the holding of channels when its time is over. */
 void channels_tick_held(struct links *links, uint64_t now, struct link *link);
 /* Drops kept content that is too old. */
 void channels_tick_kept(struct links *links, uint64_t now, struct link *link);
-/* Content does not wait for stream credit for ever. */
+/* Drops content that has waited too long for stream credit. */
 void channels_tick_credit(struct links *links, uint64_t now, struct link *link);
 
 #endif

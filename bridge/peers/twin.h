@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Whether another node has our key (a copied volume): others take the two for one, and each of
- * them gets some of what is meant for us.
+ * Tells whether another node has our key (a copied volume): others take the two nodes for one, and
+ * each of the two gets some of what is meant for the other.
  *
- * What tells is that infos of ours come back which are newer than all that we have signed. One
- * may be of an earlier life of ours whose state is lost and whose clock was ahead: ours is made
- * newer then, and nobody answers that. A twin does, and it finds ours as we find its own: a
- * second one that is newer again tells. So no clock is compared with another, and neither a step
- * of the clock nor an old info that somebody keeps passing on tells anything.
+ * The sign of a twin is that infos of ours come back that are newer than all that we have signed.
+ * One such info may be from an earlier life of ours whose state is lost and whose clock was ahead:
+ * we make our info newer then, and nobody answers. A twin does answer, for it finds our info as we
+ * find its own: a second info that is newer again tells of the twin. So no clock is compared with
+ * another, and neither a step of the clock nor an old info that somebody keeps passing on counts
+ * as a sign.
  *
- * Infos come back in discovery sessions, which an idle node has every half a minute. So whoever
- * has told of a first one is asked again soon, several times; and, once per life, who has told of
- * one of before our start that we do not remember. And a node that stays a neighbour but has ended
- * its stream to us may have found the twin: that takes its streams over, and nothing else here
- * shows that it has come.
+ * Infos come back in discovery sessions, which an idle node has every half a minute. So a node
+ * that has told us of a first such info is asked again soon, several times; and so is, once per
+ * life, a node that has told us of an info from before our start that we do not remember. And a
+ * node that stays a neighbour but has ended its stream to us may have found the twin: the twin
+ * takes over the node's streams, and nothing else here shows that the twin has come.
  *
  * sans-IO; now: monotonic ns; one thread.
  */
@@ -26,24 +27,24 @@
 #include "../discovery/info.h"
 #include "../id.h"
 
-/* So many newer ones tell, each this time after the last one at most. */
+/* So many newer infos tell of a twin, each at most this time after the last one. */
 #define TWIN_SIGNS   2
 #define TWIN_SIGN_MS 60000
-/* Between two questions, and how many there are. */
+/* The time between two questions, and how many questions there are. */
 #define TWIN_ASK_MS 1000
 #define TWIN_ASKS   10
-/* A twin whose infos we know of is answered so often, or the two would never rest. */
+/* A known twin's infos are answered at most this often, or the two nodes would never rest. */
 #define TWIN_ANSWER_MS 10000
-/* After the end of a stream: another one may be on its way. And between two questions because of
- * that. */
+/* How long after the end of a neighbour's stream the neighbour is suspected: another stream may be
+ * on its way. And the time between two such suspicions. */
 #define TWIN_SUSPECT_MS	      1000
 #define TWIN_SUSPECT_AGAIN_MS 10000
 
 /* All zero at the beginning. */
 struct twin {
-	struct info_time before; /* the last one of the life before, as far as is remembered */
-	struct info_time first;	 /* of this life; zero: none yet */
-	struct info_time newest; /* of all that were signed by us or came back */
+	struct info_time before; /* our last info of the life before, if remembered */
+	struct info_time first;	 /* our first info of this life; zero: none yet */
+	struct info_time newest; /* of all infos that we signed or that came back */
 	bool had_older;
 	unsigned signs;
 	uint64_t sign_at;
@@ -56,31 +57,34 @@ struct twin {
 	uint64_t suspect_again;
 };
 
-/* We have signed one; before: the last one that is remembered, zero if none is. */
+/* Notes that we have signed an info. before: our last info that is remembered, zero if there is
+ * none. */
 void twin_signed(struct twin *twin, struct info_time before, struct info_time time);
 
-/* source has told of one, which need not be verified yet. */
+/* Notes that source has told of an info of ours, which need not be verified yet. */
 void twin_heard(
 	struct twin *twin, uint64_t now, const struct id *source, struct info_time time);
 
-/* The same for one that is verified and newer than our last one. Whether there is a twin. */
+/* Notes that source has told of an info of ours that is verified and newer than our last one.
+ * Returns whether there is a twin. */
 bool twin_verified(
 	struct twin *twin, uint64_t now, const struct id *source, struct info_time time);
 
-/* Whether ours is to be made newer than one that has come back, which counts as done then. */
+/* Tells whether our info is to be made newer than an info that has come back. If so the answer
+ * counts as given. */
 bool twin_answer(struct twin *twin, uint64_t now);
 
-/* A stream of the node's for an overlay has ended. */
+/* Notes that a stream of the node's for an overlay has ended. */
 void twin_stream_ended(
 	struct twin *twin, uint64_t now, const struct id *node, const struct id *topic);
 
-/* When something is to be done; UINT64_MAX: never. */
+/* Returns when there is something to do; UINT64_MAX: never. */
 uint64_t twin_deadline(const struct twin *twin);
-/* Of whom it is to be found out now whether it is a neighbour in that overlay without a stream to
- * us: twin_deprived is called if so. */
+/* Returns a suspect that is due, if any: the caller finds out whether the node is a neighbour in
+ * the overlay without a stream to us, and if so calls twin_deprived. */
 bool twin_suspect(struct twin *twin, uint64_t now, struct id *node, struct id *topic);
 void twin_deprived(struct twin *twin, uint64_t now, const struct id *node);
-/* Whom to ask now, if anybody. */
+/* Returns a node that is to be asked now, if any. */
 bool twin_ask(struct twin *twin, uint64_t now, struct id *node);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* What ngtcp2 calls: what has arrived goes to the owner, what ngtcp2 needs comes from here. */
+/* The callbacks of ngtcp2: arrived data goes to the owner, and ngtcp2 gets what it needs. */
 #include <openssl/rand.h>
 #include <openssl/ssl.h>
 #include <string.h>
@@ -50,7 +50,7 @@ ngtcp2_conn *connection_get_conn(ngtcp2_crypto_conn_ref *reference)
 
 static void on_rand(uint8_t *out, size_t size, const ngtcp2_rand_ctx *context)
 {
-	/* Cannot fail; what is secret (ids, keys, path challenges) does not come from here. */
+	/* This callback cannot fail; secrets (ids, keys, path challenges) do not come from here. */
 	if (RAND_bytes(out, (int)size) != 1)
 		memset(out, 0, size);
 }
@@ -73,7 +73,7 @@ static int on_handshake_completed(ngtcp2_conn *conn, void *user_data)
 		return NGTCP2_ERR_CALLBACK_FAILURE;
 	}
 	connection->peer = peer;
-	/* Whom the relay names is let in or not before the handshake. */
+	/* The node that the relay names was let in or not before the handshake. */
 	if (connection->relayed && !id_equal(&connection->relayed->node, &peer)) {
 		connection_refuse(connection, SSL_AD_BAD_CERTIFICATE,
 			"peer is not the node that the relay names");
@@ -127,11 +127,9 @@ static int on_stream_data(ngtcp2_conn *conn, uint32_t flags, int64_t id, uint64_
 	if (stream && flags & NGTCP2_STREAM_DATA_FLAG_FIN)
 		stream->ended = true;
 	if (stream && !stream->stopped)
-		connection_owner(connection)
-			->stream_data(connection_context(connection), stream, data, size,
-				flags & NGTCP2_STREAM_DATA_FLAG_FIN);
-	if (connection->state != CONNECTION_OPEN)
-		return 0;
+		return holding_data(stream, data, size, flags & NGTCP2_STREAM_DATA_FLAG_FIN) == 0
+			       ? 0
+			       : NGTCP2_ERR_CALLBACK_FAILURE;
 	ngtcp2_conn_extend_max_offset(conn, size);
 	return ngtcp2_conn_extend_max_stream_offset(conn, id, size) == 0
 		       ? 0
@@ -160,15 +158,16 @@ static int on_stream_close(ngtcp2_conn *conn, uint32_t flags, int64_t id, uint64
 		ngtcp2_conn_extend_max_streams_uni(conn, 1);
 	if (!stream)
 		return 0;
+	holding_end(stream);
 	connection_owner(connection)->stream_closed(connection_context(connection), stream);
-	/* No write is under way that could hold it: streams close while reading. */
+	/* No write is under way that could hold the stream: streams close while reading. */
 	stream_free(stream);
 	return 0;
 }
 
-/* The peer gives up what it sends. It will not read to the end either, unless it does so
- * because we have stopped it: the owner would wait for the end of a bidirectional stream
- * in vain. */
+/* Gives up our half of a bidirectional stream when the peer gives up what it sends. The peer will
+ * not read to the end either, unless it resets because we have stopped it: the owner would wait
+ * for the stream's end in vain. */
 static int on_stream_reset(ngtcp2_conn *conn, int64_t id, uint64_t final_size, uint64_t code,
 	void *user_data, void *stream_user_data)
 {
@@ -194,7 +193,7 @@ static int on_stop_sending(
 }
 #endif
 
-/* starved: whether its owner waits for such streams. */
+/* Tells the owner of more streams if it waits for them (*starved). */
 static int tell_credit(struct quic_connection *connection, bool *starved)
 {
 	if (connection->state != CONNECTION_OPEN || !*starved)
@@ -248,8 +247,8 @@ static int on_remove_cid(ngtcp2_conn *conn, const ngtcp2_cid *cid, void *user_da
 	return 0;
 }
 
-/* A stateless reset looks like any packet with an id that we do not know, but for the
- * token at its end. */
+/* Keeps the peer's stateless reset tokens up to date. A stateless reset looks like any packet with
+ * an id that we do not know, but for the token at its end. */
 static int on_dcid_status(ngtcp2_conn *conn, ngtcp2_connection_id_status_type type, uint64_t seq,
 	const ngtcp2_cid *cid, const uint8_t *token, void *user_data)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Which connection a datagram belongs to: a table from connection ids (or, a second
- * one, from the peers' stateless reset tokens) to connections. Peers choose some of
- * them, so the hash is keyed.
+ * Which connection a datagram belongs to: a table from connection ids (or, a second table, from
+ * the peers' stateless reset tokens) to connections. Peers choose some of the ids, so the hash is
+ * keyed.
  */
 #ifndef BRIDGE_QUIC_CIDS_H
 #define BRIDGE_QUIC_CIDS_H
@@ -26,13 +26,13 @@ struct cids {
 	struct cid *table;
 };
 
-/* Adds it and puts it before *list. One that is there already stays as it is.
- * ERROR_NOMEM. */
+/* Adds an id of the connection and puts it before *list. An id that is there already stays as it
+ * is. ERROR_NOMEM. */
 int cids_add(struct cids *cids, struct cid **list, struct quic_connection *connection,
 	const uint8_t *bytes, size_t size);
 void cids_remove(struct cids *cids, struct cid **list, const uint8_t *bytes, size_t size);
 void cids_remove_all(struct cids *cids, struct cid **list);
-/* NULL when there is none. */
+/* Finds the connection of an id; NULL: there is none. */
 struct quic_connection *cids_find(const struct cids *cids, const uint8_t *bytes, size_t size);
 
 #endif

@@ -6,6 +6,7 @@
 #include "../error.h"
 #include "../memory.h"
 #include "internal.h"
+#include "trace.h"
 
 /* Vectors for one packet: frames of 200 bytes have two parts. */
 #define VECTORS 32
@@ -34,7 +35,7 @@ static struct quic_connection *connection_new(struct quic_endpoint *endpoint)
 	return connection;
 }
 
-/* No longer one of those that are there. */
+/* Takes the connection out of those that are there, with its window and its places. */
 static void uncount(struct quic_connection *connection)
 {
 	DL_DELETE(connection->endpoint->connections, connection);
@@ -50,7 +51,7 @@ static void free_streams(struct quic_connection *connection)
 		stream_free(connection->streams);
 }
 
-/* What a lingering connection does not need. */
+/* Frees what a lingering connection does not need. */
 static void strip(struct quic_connection *connection)
 {
 	free_streams(connection);
@@ -59,6 +60,8 @@ static void strip(struct quic_connection *connection)
 	if (connection->conn)
 		ngtcp2_conn_del(connection->conn);
 	connection->conn = NULL;
+	qlog_end(connection->qlog);
+	connection->qlog = NULL;
 	tls_session_clear(&connection->tls);
 }
 
@@ -84,7 +87,7 @@ void connection_free(struct quic_connection *connection)
 	memory_free(connection);
 }
 
-/* What of it the protocol says. */
+/* Sets the transport parameters that depend on the protocol. */
 static void set_protocol(ngtcp2_transport_params *parameters, const struct quic_protocol *protocol)
 {
 	parameters->initial_max_streams_uni = protocol->max_streams;
@@ -109,22 +112,37 @@ static uint64_t take_window(struct quic_connection *connection)
 	return connection->window;
 }
 
-static void set_defaults(struct quic_connection *connection, ngtcp2_settings *settings,
-	ngtcp2_transport_params *parameters)
+static void on_qlog(void *user_data, uint32_t flags, const void *data, size_t size)
+{
+	struct quic_connection *connection = user_data;
+
+	if (connection->qlog)
+		qlog_write(connection->qlog, data, size);
+}
+
+/* Sets what is the same for all protocols. first: the connection id that the client has chosen for
+ * the server first. */
+static void set_defaults(struct quic_connection *connection, const ngtcp2_cid *first,
+	ngtcp2_settings *settings, ngtcp2_transport_params *parameters)
 {
 	uint64_t window = take_window(connection);
 	uint64_t of_stream = smaller(window, QUIC_STREAM_WINDOW);
 
 	ngtcp2_settings_default(settings);
+	connection->qlog = qlog_begin(connection->endpoint->tls.trace, first->data, first->datalen,
+		connection->incoming);
+	if (connection->qlog)
+		settings->qlog_write = on_qlog;
 	settings->initial_ts = uv_hrtime();
 	settings->max_tx_udp_payload_size = QUIC_MAX_UDP_PAYLOAD;
-	/* A relay takes more, but what is longer than its buffer an iroh node drops unseen. */
+	/* A relay takes larger datagrams, but an iroh node silently drops those that are longer
+	 * than its buffer. */
 	settings->no_pmtud = connection->relayed != NULL;
 	settings->max_window = window;
 	settings->max_stream_window = window;
-	/* What has come is acknowledged in the turn that has read it. Later, with the next packet
-	 * or by a timer, is a wake more for each ping and each message, and what arrives quickly
-	 * is read many at a time anyway. */
+	/* Packets are acknowledged in the turn that has read them. A later acknowledgement, with
+	 * the next packet or by a timer, costs one more wake for each ping and each message, and
+	 * packets that arrive quickly are read many at a time anyway. */
 	settings->ack_thresh = 1;
 
 	ngtcp2_transport_params_default(parameters);
@@ -136,12 +154,11 @@ static void set_defaults(struct quic_connection *connection, ngtcp2_settings *se
 	parameters->active_connection_id_limit = 4;
 }
 
-/* The client has named its protocol. OpenSSL asks for it when it has read the ClientHello
- * and before it answers. Our transport parameters go into EncryptedExtensions, for which
- * ngtcp2's crypto helper encodes them, and by which they come into force, when it gets the
- * handshake's write key: until then a server may change them
- * (ngtcp2_conn_set_local_transport_params). So each protocol's limits are simply those that
- * its peers are told and ngtcp2 enforces. */
+/* Applies the protocol that the client has named. OpenSSL asks for the protocol when it has read
+ * the ClientHello and before it answers. Our transport parameters go into EncryptedExtensions:
+ * ngtcp2's crypto helper encodes them, and they come into force, when it gets the handshake's
+ * write key. Until then a server may change them (ngtcp2_conn_set_local_transport_params). So each
+ * protocol's limits are simply those that its peers are told and ngtcp2 enforces. */
 bool connection_protocol_selected(void *user_data, size_t protocol)
 {
 	struct quic_connection *connection = user_data;
@@ -164,8 +181,8 @@ bool connection_protocol_selected(void *user_data, size_t protocol)
 	return ngtcp2_conn_set_local_transport_params(connection->conn, &parameters) == 0;
 }
 
-/* The path of the connection itself, where the one it begins with is a caller's: ngtcp2 keeps
- * what its user_data points to. */
+/* Makes the connection's own copy of a relayed path, where the given path points to a caller's
+ * struct: ngtcp2 keeps what the path's user_data points to. */
 static int own_path(
 	struct quic_connection *connection, const ngtcp2_path *path, ngtcp2_path *own)
 {
@@ -212,7 +229,7 @@ int connection_dial(struct quic_endpoint *endpoint, size_t protocol, const struc
 		connection_get_conn, connection);
 	if (rv)
 		goto fail;
-	set_defaults(connection, &settings, &parameters);
+	set_defaults(connection, &dcid, &settings, &parameters);
 	set_protocol(&parameters, connection_protocol(connection));
 	settings.handshake_timeout = QUIC_DIAL_TIMEOUT;
 	rv = ngtcp2_conn_client_new(&connection->conn, &dcid, &scid, &own, NGTCP2_PROTO_VER_V1,
@@ -249,13 +266,13 @@ int connection_accept(struct quic_endpoint *endpoint, const ngtcp2_path *path,
 	rv = own_path(connection, path, &own);
 	if (rv)
 		goto fail;
-	/* Without a protocol's part, see connection_protocol_selected. */
-	set_defaults(connection, &settings, &parameters);
+	/* The protocol's part is still missing, see connection_protocol_selected. */
+	set_defaults(connection, original ? original : &header->dcid, &settings, &parameters);
 	settings.handshake_timeout = endpoint->handshake_timeout;
 	parameters.original_dcid = original ? *original : header->dcid;
 	parameters.original_dcid_present = 1;
 	if (original) {
-		/* So that the client knows that the Retry was ours (RFC 9000, 7.3). */
+		/* This shows the client that the Retry was ours (RFC 9000, 7.3). */
 		parameters.retry_scid = header->dcid;
 		parameters.retry_scid_present = 1;
 		settings.token = header->token;
@@ -270,9 +287,9 @@ int connection_accept(struct quic_endpoint *endpoint, const ngtcp2_path *path,
 	rv = endpoint_new_cid(endpoint, connection, &scid, parameters.stateless_reset_token);
 	if (rv)
 		goto fail;
-	/* The client's own choice leads here too, for as long as we know the connection: its
-	 * first datagrams come again, late, and by way of our other addresses, and must not
-	 * make further connections. */
+	/* The id of the client's own choice leads here too, for as long as we know the connection:
+	 * the client's first datagrams come again, late, and by way of our other addresses, and
+	 * must not make further connections. */
 	rv = cids_add(&endpoint->cids, &connection->cids, connection, header->dcid.data,
 		header->dcid.datalen);
 	if (!rv && original)
@@ -300,8 +317,8 @@ fail:
 
 /* --- Datagrams in --- */
 
-/* The closing period (RFC 9000, 10.2.1): what still comes is answered with the close
- * packet again, ever more rarely. */
+/* Answers what still comes in the closing period (RFC 9000, 10.2.1) with the close packet again,
+ * ever more rarely. */
 static void linger_read(struct quic_connection *connection)
 {
 	unsigned heard = ++connection->heard;
@@ -319,8 +336,9 @@ void connection_read(struct quic_connection *connection, const ngtcp2_path *path
 	uint64_t now;
 	int rv;
 
-	/* No connection moves to a relay, nor from one to another: copies of a client's first
-	 * datagrams come by all its ways, and what else comes so is not of its peer. */
+	/* No connection moves to a relay, nor from one relay to another: copies of a client's
+	 * first datagrams come by all its ways, and anything else that comes so is not from our
+	 * peer. */
 	if (path_is_relayed(path)) {
 		if (!connection->relayed ||
 			!relayed_equal(connection->relayed, relayed_of(path)))
@@ -428,12 +446,39 @@ static void look_for_black_hole(struct quic_connection *connection, uint64_t now
 		connection->missed_at = now;
 	if (now < connection->missed_at + pto + pto / 2)
 		return;
-	/* Else it is only the peer that does not let us send. */
+	/* Without bytes in flight it is only the peer that does not let us send. */
 	ngtcp2_conn_get_conn_info(connection->conn, &info);
 	if (info.bytes_in_flight == 0)
 		return;
 	connection->small = true;
 	connection->small_until = now + QUIC_BLACK_HOLE_TIME;
+}
+
+uint64_t quic_connection_rtt(struct quic_connection *connection)
+{
+	ngtcp2_conn_info info;
+
+	if (!connection->conn)
+		return 0;
+	ngtcp2_conn_get_conn_info(connection->conn, &info);
+	return info.min_rtt == UINT64_MAX ? 0 : info.smoothed_rtt / 1000;
+}
+
+/* Sends what is in endpoint->tx, and returns what path_send returns. Ends a dial that cannot be
+ * sent: there may be another address. */
+static bool send_packets(struct quic_connection *connection, const ngtcp2_path *path, uint8_t ecn,
+	size_t size, size_t segment)
+{
+	struct quic_endpoint *endpoint = connection->endpoint;
+	bool taken;
+
+	endpoint->writing = connection;
+	endpoint->send_error = ERROR_NONE;
+	taken = path_send(path, ecn, endpoint->tx, size, segment);
+	endpoint->writing = NULL;
+	if (endpoint->send_error)
+		connection_unsent(connection, endpoint->send_error);
+	return taken;
 }
 
 static void connection_write(struct quic_connection *connection)
@@ -461,10 +506,12 @@ static void connection_write(struct quic_connection *connection)
 		if (n == 0)
 			break;
 		sent = true;
-		if (!path_send(&path.path, info.ecn, endpoint->tx, (size_t)n, segment)) {
+		if (!send_packets(connection, &path.path, info.ecn, (size_t)n, segment)) {
 			round = QUIC_WRITE_ROUNDS;
 			break;
 		}
+		if (connection->state == CONNECTION_ENDED)
+			return;
 	}
 	ngtcp2_conn_update_pkt_tx_time(connection->conn, now);
 	vigil_written(connection, now, sent);
@@ -507,6 +554,10 @@ static void report(struct quic_connection *connection)
 	const struct quic_callbacks *owner = connection_owner(connection);
 	struct quic_stream *stream, *next;
 
+	/* What has come and is acknowledged counts, unless we have given the peer up. */
+	if (connection->farewell != FAREWELL_APPLICATION)
+		DL_FOREACH (connection->streams, stream)
+			holding_end(stream);
 	DL_FOREACH_SAFE (connection->streams, stream, next)
 		owner->stream_closed(connection_context(connection), stream);
 	owner->closed(connection_context(connection), connection, &connection->close);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* How connections end: why, in words for the log, and what the other side is told. */
+/* How connections end: the reason in words for the log, and what the other side is told. */
 #include <openssl/ssl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <utlist.h>
 
+#include "../error.h"
 #include "internal.h"
 
 void connection_release_places(struct quic_connection *connection)
@@ -80,7 +81,7 @@ void connection_displace(struct quic_connection *connection)
 	} else {
 		quic_connection_close_with(connection, 0, "no place: gave way to others");
 	}
-	connection_release_places(connection); /* at once: they are what it is about */
+	connection_release_places(connection); /* at once: the places are what others need */
 }
 
 void connection_cut(struct quic_connection *connection)
@@ -88,6 +89,14 @@ void connection_cut(struct quic_connection *connection)
 	struct closing close = {.timeout = true};
 
 	ending_text(&close, "own address is gone");
+	connection_end(connection, &close, FAREWELL_NONE);
+}
+
+void connection_unsent(struct quic_connection *connection, int error)
+{
+	struct closing close = {0};
+
+	ending_text(&close, "cannot be sent to: %s", error_text(error));
 	connection_end(connection, &close, FAREWELL_NONE);
 }
 
@@ -110,7 +119,8 @@ void connection_lose(struct quic_connection *connection)
 	connection_end(connection, &close, FAREWELL_NONE);
 }
 
-/* The peer's reason is for our log: only what can be printed, and not all of it. */
+/* Copies the peer's reason for our log: the first characters, with those that cannot be printed
+ * replaced. */
 static void printable(char *out, size_t capacity, const uint8_t *text, size_t size)
 {
 	size_t i;
@@ -168,7 +178,7 @@ void connection_fail(struct quic_connection *connection, int error)
 	unsigned alert;
 
 	if (connection->state >= CONNECTION_ENDED)
-		return; /* by one of our callbacks, which knew more */
+		return; /* one of our callbacks has ended it, and knew more */
 	switch (error) {
 	case NGTCP2_ERR_DRAINING:
 		describe_remote(connection, &close);

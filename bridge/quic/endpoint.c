@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
+#include <errno.h>
 #include <ifaddrs.h>
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
@@ -8,6 +9,7 @@
 #include "../error.h"
 #include "../limits.h"
 #include "../memory.h"
+#include "../sockaddr.h"
 #include "internal.h"
 
 static void arm_timer(struct quic_endpoint *endpoint);
@@ -16,15 +18,17 @@ static void on_idle(uv_idle_t *handle);
 /* --- Datagrams in --- */
 
 /*
- * Places for connections. Until a client has named its protocol there is only the bound of
- * all of them together; then it needs one of its protocol's places too. A place is free, or
- * becomes so at the next turn: a handshake with an unproven address gives way, the oldest
- * first, for a real one would be over by then; else what the owner has no use for, and
- * handshakes that take long, which anybody can have as many of as they have keys.
+ * Places for connections. Until a client has named its protocol only the bound of all connections
+ * together counts; then the connection needs one of its protocol's places too. A place is free, or
+ * becomes so at the next turn. First a handshake with an unproven address gives way, the oldest
+ * first, for a real one would be over by then; then a connection that the owner has no use for, or
+ * a handshake that takes long, of which anybody can have as many as they have keys.
  *
- * Once its key is proven an incoming connection has to be within what is not reserved and
- * within the bound of its address. Who hits that one displaces a stranger of the same address.
+ * Once its key is proven an incoming connection has to be within what is not reserved and within
+ * the bound of its address. A connection that exceeds this bound displaces a stranger of the same
+ * address.
  */
+
 static void note_crowded(struct quic_endpoint *endpoint, const struct address *source)
 {
 	counters_add(endpoint->config.counters, COUNTER_LIMIT_CONNECTIONS, 1);
@@ -47,7 +51,8 @@ static bool make_room(struct quic_endpoint *endpoint, const struct address *sour
 	return true;
 }
 
-/* except: who is to get the place. */
+/* Makes room for one more connection of a protocol; another one gives way if need be. except: the
+ * connection that is to get the place. false: no other can give way. */
 static bool make_room_of(struct quic_endpoint *endpoint, size_t protocol,
 	const struct quic_connection *except, const struct address *source)
 {
@@ -76,7 +81,8 @@ static bool is_counted(const struct quic_connection *other, size_t protocol)
 	       other->protocol == protocol;
 }
 
-/* Lets an open stranger of the protocol go; source: one of this address, NULL: any. */
+/* Ends an open stranger of the protocol; source: one of this address, NULL: any. false: there is
+ * none. */
 static bool displace_stranger(
 	struct quic_endpoint *endpoint, size_t protocol, const struct address *source)
 {
@@ -131,9 +137,10 @@ static bool is_nearly_full(size_t count, size_t max)
 	return max > 0 && count >= max - max / QUIC_PROVEN_PART;
 }
 
-/* Whether an address has to prove itself before anything is kept for it (RFC 9000, 8.1.2):
- * only under load, for it costs a round trip. Which protocol it is after is not known yet,
- * so load on one of them is enough: the last places of each are for proven addresses. */
+/* Tells whether an address has to prove itself before anything is kept for it (RFC 9000, 8.1.2):
+ * only under load, for the proof costs a round trip. Which protocol the client wants is not known
+ * yet, so load on one of them is enough: the last places of each protocol are for proven
+ * addresses. */
 static bool must_prove(struct quic_endpoint *endpoint)
 {
 	const struct quic_config *config = &endpoint->config;
@@ -148,7 +155,8 @@ static bool must_prove(struct quic_endpoint *endpoint)
 	return !rate_take(&endpoint->beginnings);
 }
 
-/* A relay says who is there: who is not let in anyway costs nothing more. */
+/* Tells whether a handshake may begin. A relay names the node, so a node that is not let in anyway
+ * costs nothing more. */
 static bool may_begin(const struct quic_endpoint *endpoint, const ngtcp2_path *path)
 {
 	const struct quic_config *config = &endpoint->config;
@@ -160,7 +168,7 @@ static bool may_begin(const struct quic_endpoint *endpoint, const ngtcp2_path *p
 	return false;
 }
 
-/* The first packet of a connection, or the first after our Retry. */
+/* Takes the first packet of a connection, or the first after our Retry. */
 static void accept_initial(struct quic_endpoint *endpoint, const ngtcp2_path *path, uint8_t ecn,
 	const uint8_t *data, size_t size)
 {
@@ -181,7 +189,7 @@ static void accept_initial(struct quic_endpoint *endpoint, const ngtcp2_path *pa
 		stateless_close(endpoint, path, &header, NGTCP2_INVALID_TOKEN);
 		return;
 	}
-	/* Full of proven ones: a Retry would only put off the refusal. */
+	/* All places are taken by proven connections: a Retry would only put off the refusal. */
 	full = endpoint->places >= endpoint->max_connections && !endpoint->unproven &&
 	       !endpoint->strangers;
 	if (token == TOKEN_NONE && !full && must_prove(endpoint)) {
@@ -197,7 +205,7 @@ static void accept_initial(struct quic_endpoint *endpoint, const ngtcp2_path *pa
 		    endpoint, path, &header, token == TOKEN_VALID ? &original : NULL, &connection))
 		return;
 	connection_read(connection, path, ecn, data, size);
-	/* Not a handshake at all: nobody needs to hear of it. */
+	/* The packet was no handshake at all: nobody needs to hear of it. */
 	if (connection->state == CONNECTION_ENDED && connection->farewell == FAREWELL_NONE)
 		connection_free(connection);
 }
@@ -235,6 +243,33 @@ static void on_datagram(
 	void *context, const ngtcp2_path *path, uint8_t ecn, const uint8_t *data, size_t size)
 {
 	endpoint_receive(context, path, ecn, data, size);
+}
+
+static bool is_handshake_of_ours(const struct quic_connection *connection)
+{
+	return connection && connection->state == CONNECTION_HANDSHAKE && !connection->incoming;
+}
+
+/* Ends a dial whose datagram could not be sent, and reports other failures to the owner. Datagrams
+ * of other connections are lost as on the way. */
+static void on_failed(void *context, const struct sockaddr *local, const struct sockaddr *remote,
+	int error)
+{
+	struct quic_endpoint *endpoint = context;
+	const struct quic_connection *writing = endpoint->writing;
+	struct address address = sockaddr_address(remote ? remote : local);
+	bool is_probe = remote && error == error_of_system(EMSGSIZE) && writing &&
+			writing->state == CONNECTION_OPEN;
+	/* The datagram is sent again. */
+	bool is_busy = error == error_of_system(ENOBUFS) || error == error_of_system(ENOMEM);
+
+	if (is_probe)
+		return;
+	if (remote && is_handshake_of_ours(writing) && !is_busy)
+		endpoint->send_error = error;
+	else if (endpoint->config.failed)
+		endpoint->config.failed(endpoint->config.context,
+			remote ? QUIC_SENDING : QUIC_RECEIVING, &address, error);
 }
 
 /* --- Connection ids --- */
@@ -297,7 +332,7 @@ static void on_handle_closed(uv_handle_t *handle)
 	handle_closed(handle->data);
 }
 
-/* All connections are reported: nothing is left but handles. */
+/* Closes the sockets and handles, once all connections are reported. */
 static void shut(struct quic_endpoint *endpoint)
 {
 	while (endpoint->lingering)
@@ -325,9 +360,9 @@ static void turn(struct quic_endpoint *endpoint)
 
 	if (endpoint->closing)
 		end_all(endpoint);
-	/* Those that are marked meanwhile come after last: next turn, after the sockets were
-	 * looked at. So do the others when these have taken their time. A blocked socket pauses
-	 * all; on_writable goes on. */
+	/* Connections that are marked meanwhile come after last: they have the next turn, after
+	 * the sockets were looked at. So do the others when these have taken their time. A blocked
+	 * socket pauses all; on_writable goes on. */
 	if (endpoint->dirty)
 		last = endpoint->dirty->dirty_prev;
 	enough = uv_hrtime() + QUIC_TURN_TIME;
@@ -397,7 +432,8 @@ static void on_timer(uv_timer_t *handle)
 	arm_timer(endpoint);
 }
 
-/* libuv counts in milliseconds; never too early, or the loop would spin. */
+/* Sets the timer to the next deadline. libuv counts in milliseconds; the timer is never too early,
+ * or the loop would spin. */
 static void arm_timer(struct quic_endpoint *endpoint)
 {
 	struct timer *timer = timers_first(&endpoint->timers);
@@ -417,7 +453,8 @@ static void arm_timer(struct quic_endpoint *endpoint)
 
 static void set_limits(struct quic_endpoint *endpoint)
 {
-	/* After a pause those of a tenth of a second at once, and one more. */
+	/* After a pause the answers and Retries of a tenth of a second may go at once, and one
+	 * more; of handshakes those of a whole second. */
 	endpoint->answers = (struct rate){.interval = NGTCP2_SECONDS / QUIC_STATELESS_PER_SECOND,
 		.at_once = QUIC_STATELESS_PER_SECOND / 10 + 1};
 	endpoint->retries = (struct rate){.interval = NGTCP2_SECONDS / QUIC_RETRIES_PER_SECOND,
@@ -450,11 +487,12 @@ int quic_endpoint_new(const struct quic_config *config, struct quic_endpoint **o
 		.receive = on_datagram,
 		.unread = on_unread,
 		.writable = on_writable,
+		.failed = on_failed,
 		.closed = on_socket_closed,
 		.context = endpoint};
 	rv = udp_init(&endpoint->udp);
-	/* From the identity, so that it is the same after a restart: the peers' packets to
-	 * connections of before are answered with resets that they believe. */
+	/* The key is made from the identity, so that it is the same after a restart: packets of
+	 * peers to connections of before are answered with resets that the peers believe. */
 	if (!rv)
 		rv = identity_derive(config->identity,
 			"mosquitto-p2panda 2026 QUIC stateless reset", endpoint->reset_key,
@@ -518,7 +556,8 @@ void quic_endpoint_relay_up(struct quic_endpoint *endpoint, const struct address
 		}
 }
 
-/* relayed: what a path through a relay points to, until the connection has its own. */
+/* Finds the path to an address. relayed: what a path through a relay points to, until the
+ * connection has its own copy. */
 static int find_path(struct quic_endpoint *endpoint, const struct id *peer,
 	const struct address *address, struct relayed *relayed, ngtcp2_path_storage *out)
 {
@@ -568,7 +607,7 @@ void quic_endpoint_addresses_changed(struct quic_endpoint *endpoint)
 	struct quic_connection *connection;
 	struct ifaddrs *own;
 
-	/* Not libuv's list: that leaves out interfaces that are down for a moment, whose
+	/* Not libuv's list, which leaves out interfaces that are down for a moment: their
 	 * addresses, and so the connections, may well be there again soon. */
 	if (getifaddrs(&own) != 0)
 		return;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "../memory.h"
+#include "../sockaddr.h"
 #include "internal.h"
 
 static bool send_relayed(struct sender *sender, const ngtcp2_path *path, uint8_t ecn,
@@ -14,7 +15,7 @@ static bool send_relayed(struct sender *sender, const ngtcp2_path *path, uint8_t
 	struct relayed *relayed = (struct relayed *)sender;
 	const struct quic_config *config = &relayed->endpoint->config;
 
-	/* What the relay's queue does not take is lost, as it would be on the way. */
+	/* Datagrams that the relay's queue does not take are lost, as they would be on the way. */
 	config->relay_send(config->context, &relayed->relay, &relayed->node, data, size, segment);
 	return true;
 }
@@ -76,5 +77,6 @@ bool relayed_equal(const struct relayed *a, const struct relayed *b)
 
 struct address path_remote(const ngtcp2_path *path)
 {
-	return path_is_relayed(path) ? relayed_of(path)->relay : udp_address(path->remote.addr);
+	return path_is_relayed(path) ? relayed_of(path)->relay
+				     : sockaddr_address(path->remote.addr);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Where the datagrams of a path go: a UDP socket, or a relay. ngtcp2 carries the pointer to it in
- * the path's user_data; NULL: they are lost.
+ * Where the datagrams of a path go: a UDP socket, or a relay. ngtcp2 carries the pointer to the
+ * sender in the path's user_data; NULL: the datagrams are lost.
  */
 #ifndef BRIDGE_QUIC_SENDER_H
 #define BRIDGE_QUIC_SENDER_H
@@ -15,12 +15,12 @@
 
 struct sender {
 	/* Sends size bytes as datagrams of segment bytes (the last may be shorter) along path.
-	 * false: the kernel takes no more now, what is left is kept and sent later; nothing more
-	 * is to be sent before udp's writable was called. What is refused otherwise is lost, as
-	 * datagrams are. */
+	 * false: the kernel takes no more now; what is left is kept and sent later, and nothing
+	 * more is to be sent before udp's writable was called. Datagrams that are refused
+	 * otherwise are lost, as datagrams are. */
 	bool (*send)(struct sender *sender, const ngtcp2_path *path, uint8_t ecn,
 		const uint8_t *data, size_t size, size_t segment);
-	bool is_relay; /* it is part of a struct relayed */
+	bool is_relay; /* the sender is part of a struct relayed */
 };
 
 static inline bool path_is_relayed(const ngtcp2_path *path)
@@ -38,7 +38,7 @@ static inline bool path_send(
 	return !sender || sender->send(sender, path, ecn, data, size, segment);
 }
 
-/* Whence its datagrams come: an address, or the relay. */
+/* Returns the remote end of a path: an address, or the relay. */
 struct address path_remote(const ngtcp2_path *path);
 
 #endif

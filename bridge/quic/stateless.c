@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * What is answered without keeping anything: packets of connections that we do not know,
- * other versions, refusals, and Retries (RFC 9000, 8.1.2), by which an address proves that
- * it is not a false one. All of it is limited, for the sources may be false.
+ * Answers that keep nothing: to packets of connections that we do not know, to other versions,
+ * refusals, and Retries (RFC 9000, 8.1.2), by which an address proves that it is not a false one.
+ * All of them are limited, for the sources may be false.
  */
 #include <openssl/rand.h>
 
 #include "../error.h"
 #include "internal.h"
 
-/* Looks like any short packet. Ours is always shorter than what it answers, so that two
- * endpoints that both know nothing fall silent (RFC 9000, 10.3.3). */
+/* The size of a stateless reset, which looks like any short packet. Ours is always shorter than
+ * what it answers, so that two endpoints that both know nothing fall silent (RFC 9000, 10.3.3). */
 #define RESET_SIZE 38
 
 bool rate_take(struct rate *rate)
@@ -114,7 +114,7 @@ static int verify(const struct quic_endpoint *endpoint, const ngtcp2_path *path,
 enum token stateless_token(const struct quic_endpoint *endpoint, const ngtcp2_path *path,
 	const ngtcp2_pkt_hd *header, ngtcp2_cid *original)
 {
-	/* We give out tokens in Retries only. Others are of a server that had our address
+	/* We give out tokens in Retries only. Other tokens are from a server that had our address
 	 * before us, and as good as none (RFC 9000, 8.1.3). */
 	if (header->tokenlen == 0 || header->token[0] != NGTCP2_CRYPTO_TOKEN_MAGIC_RETRY2)
 		return header->dcid.datalen < NGTCP2_MIN_INITIAL_DCIDLEN ? TOKEN_ELSEWHERE
@@ -125,9 +125,9 @@ enum token stateless_token(const struct quic_endpoint *endpoint, const ngtcp2_pa
 	case NGTCP2_CRYPTO_ERR_UNREADABLE_TOKEN:
 		return TOKEN_INVALID;
 	case NGTCP2_CRYPTO_ERR_VERIFY_TOKEN:
-		/* An iroh client sends copies of its Initial by all the paths that it knows,
-		 * after a Retry too. One that comes from another address than the token was
-		 * given to must not end the handshake that the right one is about to begin. */
+		/* An iroh client sends copies of its Initial by all the paths that it knows, after
+		 * a Retry too. A copy that comes from another address than the token was given to
+		 * must not end the handshake that the right copy is about to begin. */
 		return verify(endpoint, path, header, UINT64_MAX, original) == 0 ? TOKEN_INVALID
 										 : TOKEN_ELSEWHERE;
 	default:

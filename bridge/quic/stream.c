@@ -33,7 +33,7 @@ static void uncount_queued(struct quic_connection *connection, size_t size)
 	connection->endpoint->queued -= size;
 }
 
-/* Frees frames of the connection that nobody has acknowledged. */
+/* Frees frames of the connection that the peer has not acknowledged. */
 static void drop(struct quic_connection *connection, struct frame *frames)
 {
 	struct frame *frame;
@@ -53,6 +53,7 @@ void stream_free(struct quic_stream *stream)
 	struct quic_connection *connection = stream->connection;
 
 	drop(connection, stream->first);
+	holding_drop(stream);
 	stream_unready(stream);
 	DL_DELETE(connection->streams, stream);
 	memory_free(stream);
@@ -111,7 +112,7 @@ void stream_sent(struct quic_stream *stream, size_t size, bool fin)
 		stream->unsent_at -= frame_size(stream->unsent);
 		stream->unsent = stream->unsent->next;
 	}
-	/* The end went along only if everything before it did. */
+	/* The stream's end went along only if everything before it did. */
 	if (fin && !stream->unsent)
 		stream->fin_sent = true;
 	if (!stream->unsent && (!stream->finish || stream->fin_sent))
@@ -141,8 +142,8 @@ void stream_shut(struct quic_stream *stream)
 
 	stream->shut = true;
 	stream_unready(stream);
-	/* What is on its way stays until ngtcp2 has closed the stream. A frame that is sent
-	 * in part is on its way. */
+	/* Frames that are on their way stay until ngtcp2 has closed the stream. A frame that is
+	 * sent in part is on its way. */
 	stream->last = NULL;
 	while (*at && (*at != stream->unsent || stream->unsent_at > 0)) {
 		bool in_part = *at == stream->unsent;
@@ -158,7 +159,7 @@ void stream_shut(struct quic_stream *stream)
 	drop(stream->connection, frames);
 }
 
-/* Whether we send on it, and whether the peer does. */
+/* Tells whether we send on the stream. */
 static bool is_outlet(const struct quic_stream *stream)
 {
 	return !stream->incoming || stream->bidi;
@@ -206,7 +207,7 @@ int quic_bidi_open(struct quic_connection *connection, struct quic_stream **out)
 	return open_stream(connection, true, out);
 }
 
-/* How much may wait on one connection, by what waits on all of them. */
+/* Returns how many bytes may wait on one connection, given what waits on all of them. */
 static size_t queue_limit(const struct quic_endpoint *endpoint)
 {
 	size_t all = endpoint->max_queued, limit = endpoint->config.max_queue;
@@ -217,7 +218,12 @@ static size_t queue_limit(const struct quic_endpoint *endpoint)
 	return part < limit ? part : limit;
 }
 
-/* Whether even what is not content is too much. */
+size_t quic_connection_queue_limit(const struct quic_connection *connection)
+{
+	return queue_limit(connection->endpoint);
+}
+
+/* Tells whether so much waits that even control frames are too much. */
 static bool is_flooded(const struct quic_connection *connection)
 {
 	const struct quic_endpoint *endpoint = connection->endpoint;
@@ -267,7 +273,7 @@ struct frame *quic_stream_take(struct quic_stream *stream)
 {
 	struct frame *frames = stream->first, *frame;
 
-	/* A connection that lives may still be sending from them. */
+	/* A live connection may still be sending from the frames. */
 	if (stream->connection->state < CONNECTION_ENDED || stream->shut)
 		return NULL;
 	stream->first = stream->last = stream->unsent = NULL;
@@ -290,6 +296,7 @@ void quic_stream_stop(struct quic_stream *stream, uint64_t code)
 	if (!is_inlet(stream) || stream->stopped || stream->connection->state >= CONNECTION_ENDED)
 		return;
 	stream->stopped = true;
+	holding_drop(stream);
 	(void)ngtcp2_conn_shutdown_stream_read(stream->connection->conn, 0, stream->id, code);
 	endpoint_mark(stream->connection->endpoint, stream->connection);
 }

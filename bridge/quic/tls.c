@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "../error.h"
+#include "trace.h"
 
 static pthread_once_t crypto_once = PTHREAD_ONCE_INIT;
 static int crypto_result;
@@ -27,8 +28,8 @@ static int key_id(EVP_PKEY *key, struct id *id)
 	return ERROR_NONE;
 }
 
-/* The peer has shown a key, but not yet proven to hold it: here only what can be said of
- * the key itself. */
+/* Checks the key that the peer has shown. The peer has not yet proven to hold the key: only what
+ * can be said of the key itself is checked here. */
 static int verify(X509_STORE_CTX *store, void *argument)
 {
 	SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
@@ -73,6 +74,19 @@ static int select_protocol(SSL *ssl, const unsigned char **out, unsigned char *o
 	return SSL_TLSEXT_ERR_ALERT_FATAL; /* alert 120, no_application_protocol */
 }
 
+static void on_key(const SSL *ssl, const char *line)
+{
+	const struct tls *tls = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+
+	trace_key(tls->trace, line);
+}
+
+static void log_keys(struct tls *tls, SSL_CTX *context)
+{
+	SSL_CTX_set_app_data(context, tls);
+	SSL_CTX_set_keylog_callback(context, on_key);
+}
+
 static SSL_CTX *context_new(const struct identity *identity, const SSL_METHOD *method)
 {
 	static const unsigned char raw_public_key[] = {TLSEXT_cert_type_rpk};
@@ -80,6 +94,9 @@ static SSL_CTX *context_new(const struct identity *identity, const SSL_METHOD *m
 
 	if (!context)
 		return NULL;
+	/* A system's policy for other certificates does not suit iroh's keys, which are of one
+	 * kind: Ed25519 has 128 bits, level 3 at most. */
+	SSL_CTX_set_security_level(context, 3);
 	/* X25519 first: the ClientHello has to carry its share, for iroh answers a
 	 * HelloRetryRequest with "No ALPN available". No larger share beside it: the
 	 * ClientHello is to fit one datagram. */
@@ -121,6 +138,11 @@ int tls_init(struct tls *tls, const struct quic_config *config,
 	if (!tls->client || !tls->server || SSL_CTX_set_num_tickets(tls->server, 0) != 1) {
 		tls_clear(tls);
 		return ERROR_TLS;
+	}
+	tls->trace = config->trace;
+	if (trace_has_keys(tls->trace)) {
+		log_keys(tls, tls->client);
+		log_keys(tls, tls->server);
 	}
 	SSL_CTX_set_options(tls->server, SSL_OP_NO_TICKET | SSL_OP_CIPHER_SERVER_PREFERENCE);
 	SSL_CTX_set_alpn_select_cb(tls->server, select_protocol, tls);

@@ -11,13 +11,15 @@
 
 #include "../error.h"
 #include "../memory.h"
+#include "../sockaddr.h"
+#include "poller.h"
 
-/* With GRO one slot may hold 64 KiB. One recvmmsg per readiness: then the loop turns, and
+/* With GRO one slot may hold 64 KiB. There is one recvmmsg per readiness: then the loop turns, and
  * what came is answered. */
 #define RX_SLOTS     8
 #define RX_SLOT_SIZE 65536
 
-/* A burst of a few ms at a gigabit; the kernel caps it at its own limit. */
+/* A burst of a few ms at a gigabit; the kernel caps the size at its own limit. */
 #define SOCKET_BUFFER (2 << 20)
 
 union control {
@@ -26,15 +28,15 @@ union control {
 	struct cmsghdr align;
 };
 
-/* What came at once, as one datagram or as a train of equal ones (GRO). */
+/* What came at once: one datagram, or a train of equal ones (GRO). */
 struct train {
 	ngtcp2_sockaddr_union local, remote;
 	uint8_t ecn;
-	const uint8_t *data; /* what was not given out yet */
+	const uint8_t *data; /* the bytes that were not given out yet */
 	size_t size, segment;
 };
 
-/* One read. */
+/* The datagrams of one read. */
 struct udp_read {
 	struct udp_socket *socket;
 	size_t next, count; /* trains[next] is the first that was not given out */
@@ -42,7 +44,7 @@ struct udp_read {
 	uint8_t bytes[RX_SLOTS][RX_SLOT_SIZE];
 };
 
-/* What the kernel would not take yet. */
+/* Datagrams that the kernel would not take yet. */
 struct kept {
 	ngtcp2_path_storage path;
 	uint8_t ecn;
@@ -52,13 +54,13 @@ struct kept {
 
 struct udp_socket {
 	struct sender sender; /* the first: a path's user_data points to it */
-	uv_poll_t poll;
+	struct poller poller;
 	struct udp *udp;
 	struct udp_socket *next;
 	int fd;
 	bool wildcard, gso;
 	ngtcp2_sockaddr_union local;
-	struct kept *kept; /* made when first needed */
+	struct kept *kept; /* allocated when first needed */
 	bool blocked;
 };
 
@@ -67,37 +69,17 @@ static socklen_t sockaddr_size(const struct sockaddr *sa)
 	return sa->sa_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
 }
 
-struct address udp_address(const struct sockaddr *sa)
-{
-	struct address address = {0};
-
-	if (sa->sa_family == AF_INET) {
-		const struct sockaddr_in *in = (const struct sockaddr_in *)sa;
-
-		address.family = 4;
-		memcpy(address.ip, &in->sin_addr, 4);
-		address.port = ntohs(in->sin_port);
-	} else if (sa->sa_family == AF_INET6) {
-		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)sa;
-
-		address.family = 6;
-		memcpy(address.ip, &in6->sin6_addr, 16);
-		address.port = ntohs(in6->sin6_port);
-	}
-	return address;
-}
-
 bool udp_is_own(const struct ifaddrs *own, const struct sockaddr *sa)
 {
 	static const struct address none;
-	struct address address = udp_address(sa), other;
+	struct address address = sockaddr_address(sa), other;
 
 	if (address_is_loopback(&address) || memcmp(address.ip, none.ip, sizeof address.ip) == 0)
 		return true;
 	for (; own; own = own->ifa_next) {
 		if (!own->ifa_addr || own->ifa_addr->sa_family != sa->sa_family)
 			continue;
-		other = udp_address(own->ifa_addr);
+		other = sockaddr_address(own->ifa_addr);
 		if (memcmp(address.ip, other.ip, sizeof address.ip) == 0)
 			return true;
 	}
@@ -106,22 +88,17 @@ bool udp_is_own(const struct ifaddrs *own, const struct sockaddr *sa)
 
 static void to_sockaddr(const struct address *address, ngtcp2_sockaddr_union *out)
 {
-	memset(out, 0, sizeof *out);
-	if (address->family == 4) {
-		out->in.sin_family = AF_INET;
-		memcpy(&out->in.sin_addr, address->ip, 4);
-		out->in.sin_port = htons(address->port);
-	} else {
-		out->in6.sin6_family = AF_INET6;
-		memcpy(&out->in6.sin6_addr, address->ip, 16);
-		out->in6.sin6_port = htons(address->port);
-	}
+	struct sockaddr_storage storage;
+
+	sockaddr_from(address, &storage);
+	memcpy(out, &storage, sizeof *out);
 }
 
 int udp_init(struct udp *udp)
 {
 	udp->sockets = NULL;
 	udp->blocked = 0;
+	udp->singly = false;
 	udp->read = memory_alloc(sizeof *udp->read);
 	if (!udp->read)
 		return ERROR_NOMEM;
@@ -204,6 +181,39 @@ bool udp_read_on(struct udp *udp)
 	return read->next < read->count;
 }
 
+/* Reads messages like recvmmsg, which not every sandbox knows. */
+static int read_messages(struct udp *udp, int fd, struct mmsghdr *messages)
+{
+	int count;
+	ssize_t n;
+
+	if (!udp->singly) {
+		count = recvmmsg(fd, messages, RX_SLOTS, 0, NULL);
+		if (count >= 0 || (errno != ENOSYS && errno != EPERM && errno != EACCES))
+			return count;
+		udp->singly = true;
+	}
+	for (count = 0; count < RX_SLOTS; count++) {
+		n = recvmsg(fd, &messages[count].msg_hdr, 0);
+		if (n < 0)
+			return count > 0 ? count : -1;
+		messages[count].msg_len = (unsigned)n;
+	}
+	return count;
+}
+
+static void note_read(struct udp_socket *socket, int count)
+{
+	struct udp *udp = socket->udp;
+
+	if (count >= 0) {
+		poller_worked(&socket->poller);
+	} else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
+		udp->failed(udp->context, &socket->local.sa, NULL, error_of_system(errno));
+		poller_failed(&socket->poller);
+	}
+}
+
 static void receive(struct udp_socket *socket)
 {
 	struct udp *udp = socket->udp;
@@ -214,7 +224,7 @@ static void receive(struct udp_socket *socket)
 	int i, count;
 
 	if (read->next < read->count)
-		return; /* first what came before */
+		return; /* first the datagrams that came before */
 	memset(messages, 0, sizeof messages);
 	for (i = 0; i < RX_SLOTS; i++) {
 		vectors[i].iov_base = read->bytes[i];
@@ -226,7 +236,8 @@ static void receive(struct udp_socket *socket)
 		messages[i].msg_hdr.msg_control = &controls[i];
 		messages[i].msg_hdr.msg_controllen = sizeof controls[i];
 	}
-	count = recvmmsg(socket->fd, messages, RX_SLOTS, 0, NULL);
+	count = read_messages(udp, socket->fd, messages);
+	note_read(socket, count);
 	read->socket = socket;
 	read->next = read->count = 0;
 	for (i = 0; i < count; i++) {
@@ -248,7 +259,8 @@ static void receive(struct udp_socket *socket)
 		udp->unread(udp->context);
 }
 
-/* IP_PKTINFO or IPV6_PKTINFO with the source, unless the system is to choose. */
+/* Adds IP_PKTINFO or IPV6_PKTINFO with the source address, unless the system is to choose. Returns
+ * the place for the next control message. */
 static void *add_source(
 	struct msghdr *message, struct cmsghdr *control, const struct sockaddr *local)
 {
@@ -324,11 +336,12 @@ static ssize_t send_once(const struct udp_socket *socket, const ngtcp2_path *pat
 	return n;
 }
 
-/* Returns how many bytes are done with: sent, or lost because the kernel refused them.
- * Less than size: it takes no more now. */
+/* Sends as much as the kernel takes. Returns how many bytes are done with: sent, or lost because
+ * the kernel refused them. Less than size: the kernel takes no more now. */
 static size_t send_some(struct udp_socket *socket, const ngtcp2_path *path, uint8_t ecn,
 	const uint8_t *data, size_t size, size_t segment)
 {
+	struct udp *udp = socket->udp;
 	bool gso = socket->gso;
 	size_t done = 0;
 
@@ -348,15 +361,16 @@ static size_t send_some(struct udp_socket *socket, const ngtcp2_path *path, uint
 				gso = false;
 				continue;
 			}
-			/* EMSGSIZE is what a probe for a larger MTU gets; no route, no buffer,
-			 * a firewall: lost like a datagram further on. */
+			/* EMSGSIZE is what a probe for a larger MTU gets. Other errors are no
+			 * route, no buffer, a firewall: the datagram is lost as on the way, but
+			 * this is reported. */
+			udp->failed(udp->context, path->local.addr, path->remote.addr,
+				error_of_system(errno));
 		}
 		done += n;
 	}
 	return done;
 }
-
-static void poll_events(struct udp_socket *socket);
 
 static bool send_datagrams(struct sender *sender, const ngtcp2_path *path, uint8_t ecn,
 	const uint8_t *data, size_t size, size_t segment)
@@ -384,7 +398,7 @@ static bool send_datagrams(struct sender *sender, const ngtcp2_path *path, uint8
 	memcpy(kept->data, data + done, size - done);
 	socket->blocked = true;
 	socket->udp->blocked++;
-	poll_events(socket);
+	poller_writable(&socket->poller, true);
 	return false;
 }
 
@@ -397,26 +411,25 @@ static void send_kept(struct udp_socket *socket)
 	if (kept->at < kept->size)
 		return;
 	socket->blocked = false;
-	poll_events(socket);
+	poller_writable(&socket->poller, false);
 	if (--socket->udp->blocked == 0)
 		socket->udp->writable(socket->udp->context);
 }
 
-static void on_poll(uv_poll_t *poll, int status, int events)
+/* Returns the socket that the poller is part of. */
+static struct udp_socket *socket_of(struct poller *poller)
 {
-	struct udp_socket *socket = poll->data;
+	return (struct udp_socket *)((char *)poller - offsetof(struct udp_socket, poller));
+}
 
-	/* An error (UV_EBADF and the like) has no remedy here; reading clears a pending
-	 * socket error. */
-	if (status < 0 || events & UV_READABLE)
+static void on_ready(struct poller *poller, int events)
+{
+	struct udp_socket *socket = socket_of(poller);
+
+	if (events & UV_READABLE)
 		receive(socket);
 	if (events & UV_WRITABLE && socket->blocked)
 		send_kept(socket);
-}
-
-static void poll_events(struct udp_socket *socket)
-{
-	uv_poll_start(&socket->poll, UV_READABLE | (socket->blocked ? UV_WRITABLE : 0), on_poll);
 }
 
 static int system_error(int error)
@@ -431,7 +444,7 @@ static int system_error(int error)
 	case ENOBUFS:
 		return ERROR_NOMEM;
 	default:
-		return ERROR_SYSTEM;
+		return error_of_system(error);
 	}
 }
 
@@ -449,7 +462,8 @@ static void configure(struct udp_socket *socket)
 	if (socket->local.sa.sa_family == AF_INET) {
 		enable(fd, IPPROTO_IP, IP_PKTINFO, 1);
 		enable(fd, IPPROTO_IP, IP_RECVTOS, 1);
-		/* Never fragmented, and larger probes go out: ngtcp2 finds the MTU. */
+		/* Datagrams are never fragmented, and larger probes go out: ngtcp2 finds the
+		 * MTU. */
 		enable(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE);
 	} else {
 		enable(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
@@ -460,9 +474,9 @@ static void configure(struct udp_socket *socket)
 	socket->gso = setsockopt(fd, SOL_UDP, UDP_SEGMENT, &zero, sizeof zero) == 0;
 }
 
-static void free_socket(uv_handle_t *handle)
+static void free_socket(struct poller *poller)
 {
-	struct udp_socket *socket = handle->data;
+	struct udp_socket *socket = socket_of(poller);
 	struct udp *udp = socket->udp;
 
 	close(socket->fd);
@@ -476,6 +490,7 @@ int udp_open(struct udp *udp, const struct address *address, struct address *bou
 {
 	struct udp_socket *s = memory_zalloc(sizeof *s);
 	socklen_t size = sizeof s->local;
+	bool opened;
 	int rv;
 
 	if (!s)
@@ -497,32 +512,28 @@ int udp_open(struct udp *udp, const struct address *address, struct address *bou
 
 		close(s->fd);
 		memory_free(s);
-		errno = error;
 		return system_error(error);
 	}
 	configure(s);
 	s->wildcard = s->local.sa.sa_family == AF_INET
 			      ? s->local.in.sin_addr.s_addr == INADDR_ANY
 			      : IN6_IS_ADDR_UNSPECIFIED(&s->local.in6.sin6_addr);
-	rv = uv_poll_init(udp->loop, &s->poll, s->fd);
-	if (rv < 0) {
+	s->poller.ready = on_ready;
+	rv = poller_open(&s->poller, udp->loop, s->fd, &opened);
+	if (!opened) {
 		close(s->fd);
 		memory_free(s);
-		errno = -rv;
 		return system_error(-rv);
 	}
-	s->poll.data = s;
-	rv = uv_poll_start(&s->poll, UV_READABLE, on_poll);
 	if (rv < 0) {
-		uv_close((uv_handle_t *)&s->poll, free_socket);
-		errno = -rv;
+		poller_close(&s->poller, free_socket);
 		return system_error(-rv);
 	}
 	s->udp = udp;
 	s->next = udp->sockets;
 	udp->sockets = s;
 	if (bound)
-		*bound = udp_address(&s->local.sa);
+		*bound = sockaddr_address(&s->local.sa);
 	return ERROR_NONE;
 }
 
@@ -534,7 +545,7 @@ size_t udp_close(struct udp *udp)
 		struct udp_socket *socket = udp->sockets;
 
 		udp->sockets = socket->next;
-		uv_close((uv_handle_t *)&socket->poll, free_socket);
+		poller_close(&socket->poller, free_socket);
 		count++;
 	}
 	udp->blocked = 0;
@@ -542,7 +553,7 @@ size_t udp_close(struct udp *udp)
 	return count;
 }
 
-/* Which of our addresses the system would send from: asked of a socket that sends
+/* Finds the address of ours that the system would send from, by asking a socket that sends
  * nothing. */
 static int source_for(const ngtcp2_sockaddr_union *remote, ngtcp2_sockaddr_union *source)
 {
@@ -552,28 +563,37 @@ static int source_for(const ngtcp2_sockaddr_union *remote, ngtcp2_sockaddr_union
 
 	memset(source, 0, sizeof *source);
 	if (fd < 0)
-		return ERROR_NOT_FOUND;
+		return error_of_system(errno);
 	if (connect(fd, &remote->sa, sockaddr_size(&remote->sa)) < 0 ||
 		getsockname(fd, &source->sa, &size) < 0)
-		rv = ERROR_NOT_FOUND;
+		rv = error_of_system(errno);
 	close(fd);
 	return rv;
 }
 
-/* How well a socket suits for sending from source: 0 not at all. */
+/* Rates how well a socket suits for sending from source; 0: not at all. */
 static int suits(const struct udp_socket *socket, const ngtcp2_sockaddr_union *source)
 {
 	struct address ours, wanted;
 
 	if (socket->local.sa.sa_family != source->sa.sa_family)
 		return 0;
-	ours = udp_address(&socket->local.sa);
-	wanted = udp_address(&source->sa);
+	ours = sockaddr_address(&socket->local.sa);
+	wanted = sockaddr_address(&source->sa);
 	if (memcmp(ours.ip, wanted.ip, sizeof ours.ip) == 0)
 		return 3;
 	if (socket->wildcard)
 		return 2;
 	return address_is_loopback(&ours) == address_is_loopback(&wanted);
+}
+
+static bool has_family(const struct udp *udp, sa_family_t family)
+{
+	const struct udp_socket *socket = udp->sockets;
+
+	while (socket && socket->local.sa.sa_family != family)
+		socket = socket->next;
+	return socket != NULL;
 }
 
 int udp_route(const struct udp *udp, const struct address *remote, ngtcp2_path_storage *path)
@@ -583,6 +603,8 @@ int udp_route(const struct udp *udp, const struct address *remote, ngtcp2_path_s
 	int rv;
 
 	to_sockaddr(remote, &to);
+	if (!has_family(udp, to.sa.sa_family))
+		return to.sa.sa_family == AF_INET ? ERROR_NO_IPV4 : ERROR_NO_IPV6;
 	rv = source_for(&to, &source);
 	if (rv)
 		return rv;
@@ -590,7 +612,7 @@ int udp_route(const struct udp *udp, const struct address *remote, ngtcp2_path_s
 		if (suits(socket, &source) > (best ? suits(best, &source) : 0))
 			best = socket;
 	if (!best)
-		return ERROR_NOT_FOUND;
+		return ERROR_NO_SOCKET;
 	if (!best->wildcard)
 		source = best->local;
 	else if (source.sa.sa_family == AF_INET)

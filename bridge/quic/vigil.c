@@ -2,16 +2,17 @@
 /*
  * The vigil over quiet connections: pings keep those that live, and those of dead peers end.
  *
- * Who keeps N connections that way, each pinged by both ends, pays for little else when idle
- * but for being woken. So one end pings, the one that has dialled; and it pings all those that
- * are quiet at the same moments, its grid, waking once. The other end waits longer, so that it
- * only pings when the first one does not. (A Rust peer pings what has been quiet for 5 s,
- * whoever has dialled; what comes first puts off the other.)
+ * A node that keeps N connections that way, each pinged by both ends, pays for little else when
+ * idle but for being woken. So one end pings, the one that has dialled; and it pings all
+ * connections that are quiet at the same moments, its grid, waking once. The other end waits
+ * longer, so that it pings only when the first end does not. (A Rust peer pings what has been
+ * quiet for 5 s, whoever has dialled; the ping that comes first puts off the other.)
  *
- * A ping that is lost is sent again by its PTO. ngtcp2's own idle timer starts anew with the
- * first packet that is not answered (RFC 9000, 10.1), which the ping is: a dead peer would be
- * noticed by it 10 s after the ping. Here it is 10 s after the last packet that has come: 5 to
- * 10 s after its death. So long an outage is survived, too, and no longer.
+ * A ping that is lost is sent again by its PTO. ngtcp2's own idle timer starts anew with the first
+ * packet that is not answered (RFC 9000, 10.1), and the ping is such a packet: that timer would
+ * notice a dead peer 10 s after the ping. The vigil notices 10 s after the last packet that has
+ * come, which is 5 to 10 s after the peer's death. So an outage of that length is survived too,
+ * and no longer one.
  */
 #include "internal.h"
 
@@ -20,7 +21,7 @@ static bool is_kept(const struct quic_connection *connection)
 	return connection->state == CONNECTION_OPEN && connection_protocol(connection)->keep_alive;
 }
 
-/* What is between two pings, ns. */
+/* Returns the time between two pings, ns. */
 static uint64_t interval(const struct quic_connection *connection)
 {
 	uint64_t half = connection_idle_timeout(connection) / 2;
@@ -28,8 +29,9 @@ static uint64_t interval(const struct quic_connection *connection)
 	return half && half < QUIC_KEEP_ALIVE ? half : QUIC_KEEP_ALIVE;
 }
 
-/* How long it is quiet before a ping, at the most, ns. With less than the interval added, what
- * was not quiet for a while before a moment of the grid would be pinged at that moment. */
+/* Returns how long a connection is quiet at most before a ping, ns. With less than the interval
+ * added, a connection that was not quiet for a while before a moment of the grid would be pinged
+ * at that moment. */
 static uint64_t patience(const struct quic_connection *connection)
 {
 	uint64_t ns = interval(connection);
@@ -37,7 +39,7 @@ static uint64_t patience(const struct quic_connection *connection)
 	return connection->incoming ? ns + ns / 2 : ns + ns / 5;
 }
 
-/* Something was sent or has come: the next ping is put off. */
+/* Puts off the next ping, because something was sent or has come. */
 static void put_off(struct quic_connection *connection, uint64_t now)
 {
 	uint64_t from = connection->endpoint->pings_from, at = now + patience(connection);
@@ -71,8 +73,8 @@ void vigil_read(struct quic_connection *connection, uint64_t now)
 	put_off(connection, now);
 }
 
-/* When the peer is given up if nothing comes: after the idle timeout, but on a slow path not
- * before a ping has had the time to be repeated and answered. */
+/* Returns when the peer is given up if nothing comes: after the idle timeout, but on a slow path
+ * not before a ping has had the time to be repeated and answered. */
 static uint64_t lost_at(const struct quic_connection *connection)
 {
 	uint64_t idle = connection_idle_timeout(connection);
@@ -97,7 +99,7 @@ void vigil_expire(struct quic_connection *connection, uint64_t now)
 	}
 }
 
-/* A keep-alive that has just expired is how ngtcp2 is told to send a ping. */
+/* Lets a keep-alive timer expire at once if a ping is due: so ngtcp2 is told to send a ping. */
 void vigil_write(struct quic_connection *connection)
 {
 	if (connection->vigil.ping)
@@ -107,7 +109,11 @@ void vigil_write(struct quic_connection *connection)
 void vigil_written(struct quic_connection *connection, uint64_t now, bool sent)
 {
 	ngtcp2_conn_set_keep_alive_timeout(connection->conn, 0);
-	if (sent && is_kept(connection))
+	if (!sent)
+		return;
+	/* quic_endpoint_relay_up has connections pinged that are not kept, too. */
+	connection->vigil.ping = false;
+	if (is_kept(connection))
 		put_off(connection, now);
 }
 

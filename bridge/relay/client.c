@@ -19,7 +19,7 @@ struct relay_client {
 	struct relay_client_config config;
 	bool wanted;
 	enum relay_state state;
-	uint64_t since; /* of the state */
+	uint64_t since; /* when the state began */
 	uint64_t changes;
 	enum relay_status status;
 	enum relay_trouble trouble;
@@ -32,12 +32,12 @@ struct relay_client {
 	/* Tries. */
 	uint64_t wait, dialled, due;
 
-	/* Of one connection. */
+	/* The state of one connection. */
 	struct http_key key;
 	struct websocket *websocket; /* NULL: no connection, none on its way */
 	uint8_t *head;		     /* LIMIT_RELAY_HEAD bytes, during UPGRADE */
 	size_t head_size;
-	bool answered; /* the challenge */
+	bool answered; /* the challenge was answered */
 	struct queue out;
 	struct queue early; /* datagrams that wait for CONNECTED */
 	size_t early_count;
@@ -45,13 +45,13 @@ struct relay_client {
 	uint64_t gone_second;
 	unsigned gone;
 
-	/* The stream takes nothing since then, unless out is empty. */
+	/* Since when the stream has taken nothing, unless out is empty. */
 	uint64_t stalled;
 	/* Pings. */
 	uint64_t ping_due;
-	bool pinged;	    /* and no pong yet */
-	size_t ping_behind; /* so many bytes are to be taken until the ping is */
-	uint64_t ping_left; /* when it was */
+	bool pinged;	    /* a ping was queued, and no pong has come yet */
+	size_t ping_behind; /* how many bytes the stream takes until the ping has left */
+	uint64_t ping_left; /* when the stream last took some of those bytes */
 	uint8_t ping[RELAY_PING_SIZE];
 };
 
@@ -116,13 +116,13 @@ void relay_client_free(struct relay_client *client)
 	memory_free(client);
 }
 
-/* Whether there is a stream, or one is on its way. */
+/* Tells whether there is a stream, or one is on its way. */
 static bool has_stream(const struct relay_client *client)
 {
 	return client->state >= RELAY_OPENING;
 }
 
-/* Lets go of the stream, which its owner has not said is over. */
+/* Lets go of a stream that its owner has not reported as over. */
 static void drop_stream(struct relay_client *client)
 {
 	if (!has_stream(client))
@@ -163,7 +163,7 @@ static void set_due(struct relay_client *client, uint64_t now)
 		client->due = client->dialled + RELAY_WAIT_APART;
 }
 
-/* A try or a connection has ended; the stream is gone or to be dropped by the caller. */
+/* Ends a try or a connection; the stream is gone, or the caller drops it. */
 static void end(struct relay_client *client, uint64_t now, enum relay_trouble trouble,
 	const char *text, size_t size)
 {
@@ -209,7 +209,7 @@ void relay_client_want(struct relay_client *client, uint64_t now, bool wanted)
 		return;
 	client->wanted = wanted;
 	if (!wanted) {
-		/* It was well until now, so it may be so again soon. */
+		/* The relay worked until now, so the next try need not wait for long. */
 		if (has_stream(client))
 			client->due = client->dialled + RELAY_WAIT_APART;
 		drop_stream(client);
@@ -240,14 +240,14 @@ bool relay_client_wants_close(struct relay_client *client)
 	return wants;
 }
 
-/* Something is to be appended: from now on the stream is expected to take it. */
+/* Notes, before bytes are appended, that the stream is expected to take them from now on. */
 static void expect_progress(struct relay_client *client, uint64_t now)
 {
 	if (client->out.size == 0)
 		client->stalled = now;
 }
 
-/* Queues one message that has some room more than datagrams have. ERROR_FULL, ERROR_NOMEM. */
+/* Queues one message; messages have some more room than datagrams have. ERROR_FULL, ERROR_NOMEM. */
 static int put(struct relay_client *client, uint64_t now, enum websocket_type type,
 	const void *data, size_t size)
 {
@@ -294,7 +294,7 @@ void relay_client_opened(struct relay_client *client, uint64_t now)
 	set_state(client, now, RELAY_UPGRADE);
 }
 
-/* Names what an HTTP status other than 101 means. */
+/* Ends the try for the reason that an HTTP status other than 101 means. */
 static void fail_by_status(
 	struct relay_client *client, uint64_t now, const struct http_reply *reply)
 {
@@ -313,7 +313,8 @@ static void fail_by_status(
 		fail(client, now, RELAY_HTTP, text);
 }
 
-/* What comes before the WebSocket. Returns how much of data belongs to it. */
+/* Reads the bytes that come before the WebSocket. Returns how many bytes of data belong to the
+ * head. */
 static size_t read_head(struct relay_client *client, uint64_t now, const uint8_t *data, size_t size)
 {
 	size_t before = client->head_size, room = LIMIT_RELAY_HEAD - before;
@@ -356,7 +357,7 @@ static void answer(struct relay_client *client, uint64_t now, const uint8_t *cha
 	client->answered = true;
 }
 
-/* Sends a ping if there is room for it: if not, the stream is found to be stalled. */
+/* Sends a ping if there is room for one: if not, the stream is found to be stalled. */
 static void ping(struct relay_client *client, uint64_t now)
 {
 	client->ping_due = now + RELAY_PING_INTERVAL;
@@ -364,7 +365,7 @@ static void ping(struct relay_client *client, uint64_t now)
 		return;
 	client->config.random->fill(
 		client->config.random->context, client->ping, sizeof client->ping);
-	/* After a burst nothing is kept for the next one. */
+	/* Memory that a burst needed is not kept for the next burst. */
 	if (client->out.size == 0)
 		queue_clear(&client->out);
 	if (put_ping(client, now, RELAY_FRAME_PING, client->ping))
@@ -386,7 +387,7 @@ static void confirm(struct relay_client *client, uint64_t now)
 	count(client, COUNTER_RELAY_CONNECTS, 1);
 	client->gone = 0;
 	ping(client, now);
-	/* What has waited. */
+	/* Datagrams that have waited go out now. */
 	expect_progress(client, now);
 	if (client->early.size &&
 		queue_reserve(&client->out, LIMIT_RELAY_QUEUE, client->early.size, &room) == 0) {
@@ -439,7 +440,7 @@ static void take_gone(struct relay_client *client, uint64_t now, const struct id
 
 static void take_pong(struct relay_client *client, const uint8_t *data)
 {
-	/* Of another ping: of no meaning. */
+	/* A pong for another ping means nothing. */
 	if (!client->pinged || memcmp(data, client->ping, sizeof client->ping) != 0)
 		return;
 	client->pinged = false;
@@ -460,7 +461,7 @@ static void take_status(struct relay_client *client, uint64_t now, uint8_t statu
 		set_status(client, RELAY_ELSEWHERE);
 		break;
 	case RELAY_FRAME_STATUS_LIMITED:
-		/* It is of more weight that nothing comes here. */
+		/* RELAY_ELSEWHERE weighs more: nothing comes by this connection. */
 		client->limited_until = now + RELAY_LIMITED_FOR;
 		if (client->status == RELAY_HEALTHY)
 			set_status(client, RELAY_LIMITED);
@@ -502,7 +503,7 @@ static void take_frame(
 	case RELAY_FRAME_STATUS:
 		take_status(client, now, frame->status);
 		break;
-	default: /* of the handshake, which is over */
+	default: /* a frame of the handshake, which is over */
 		count(client, COUNTER_RELAY_BAD, 1);
 	}
 }
@@ -538,7 +539,7 @@ static void take_message(
 	}
 }
 
-/* What a message leads to may be the end of the connection. */
+/* Reads messages until one of them ends the connection, if any does. */
 static void read_messages(
 	struct relay_client *client, uint64_t now, const uint8_t *data, size_t size)
 {
@@ -611,8 +612,8 @@ static size_t least(size_t a, size_t b)
 	return a < b ? a : b;
 }
 
-/* How many bytes of datagrams go into one frame: as many whole segments as it and the queue have
- * room for, and no more than size; 0: not one. */
+/* Returns how many bytes of datagrams go into one frame: as many whole segments as the frame and
+ * the queue have room for, and no more than size; 0: not one. */
 static size_t frame_share(const struct queue *queue, size_t limit, size_t size, size_t segment)
 {
 	size_t overhead = websocket_frame_size(RELAY_FRAME_HEAD_SIZE + UINT16_MAX) - UINT16_MAX;
@@ -671,7 +672,7 @@ bool relay_client_send(struct relay_client *client, uint64_t now, const struct i
 
 /* ---- time ---- */
 
-/* When the pong that is awaited is too late. */
+/* Returns when the awaited pong is too late. */
 static uint64_t pong_deadline(const struct relay_client *client)
 {
 	uint64_t heard;

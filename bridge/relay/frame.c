@@ -45,7 +45,7 @@ static void read_datagrams(struct reader *reader, struct relay_frame *out)
 	}
 }
 
-/* Reads what follows the type; what is too long is left. */
+/* Reads the bytes behind the type; bytes beyond the frame's end are left. */
 static void read_body(struct reader *reader, struct relay_frame *out)
 {
 	switch (out->type) {

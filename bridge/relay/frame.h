@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * The frames of the iroh relay protocol, versions 1 and 2, as far as a client reads and writes
- * them: one frame is one binary WebSocket message, its type first. Of the handshake it is the way
- * with a challenge, which works behind any proxy.
+ * them: one frame is one binary WebSocket message, its type first. Of the ways of the handshake
+ * only the one with a challenge is here, which works behind any proxy.
  *
  * Where behaviour comes from: iroh-relay 1.4.1 src/protos/{common,handshake,relay}.rs. Pure; any
  * thread.
@@ -48,28 +48,29 @@ struct relay_frame {
 	size_t size;
 	size_t segment;			/* of a batch: never 0, and less than size */
 	uint32_t reconnect_in, try_for; /* ms */
-	uint8_t status;			/* may be one that is not known */
+	uint8_t status;			/* may be an unknown status */
 };
 
 /* Reads a frame to the client. A batch of no more than one datagram comes out as
- * RELAY_FRAME_DATAGRAM. Only what follows a frame of the handshake may be longer than it has to be,
- * as in postcard. ERROR_NOT_FOUND: a type that is not known, or that only clients send;
- * ERROR_TRUNCATED, ERROR_INVALID (an empty datagram, a batch of segment size 0, too long). */
+ * RELAY_FRAME_DATAGRAM. Only the handshake's frames may have bytes behind their end, as in
+ * postcard. ERROR_NOT_FOUND: a type that is not known, or that only clients send; ERROR_TRUNCATED,
+ * ERROR_INVALID (an empty datagram, a batch of segment size 0, too long). */
 int relay_frame_read(const uint8_t *data, size_t size, struct relay_frame *out);
 
-/* The answer to a challenge. */
+/* The size of the answer to a challenge. */
 #define RELAY_FRAME_AUTH_SIZE (1 + ID_SIZE + 1 + IDENTITY_SIGNATURE_SIZE)
-/* ERROR_TLS. */
+/* Writes the frame that answers a challenge. ERROR_TLS. */
 int relay_frame_auth(const struct identity *identity, const uint8_t challenge[RELAY_CHALLENGE_SIZE],
 	uint8_t out[RELAY_FRAME_AUTH_SIZE]);
 
-/* What comes before the datagram, or before datagrams of the size segment each but the last (0:
- * one). Returns the bytes written. */
+/* The most bytes that relay_frame_head writes. */
 #define RELAY_FRAME_HEAD_SIZE (1 + ID_SIZE + 1 + 2)
+/* Writes what comes before one datagram, or (segment not 0) before several of the size segment
+ * each but the last. Returns the bytes written. */
 size_t relay_frame_head(const struct id *to, uint16_t segment, uint8_t out[RELAY_FRAME_HEAD_SIZE]);
 
-/* Copies somebody's words for people: size bytes at most, as many as fit; what is not printable
- * ASCII becomes "?". Returns out, with a closing zero; room > 0. */
+/* Copies a peer's or relay's words for people to read: size bytes at most, as many as fit; a byte
+ * that is not printable ASCII becomes "?". Returns out, with a closing zero; room > 0. */
 char *relay_words(const void *data, size_t size, char *out, size_t room);
 
 #endif

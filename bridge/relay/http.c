@@ -99,7 +99,7 @@ static bool means(struct text text, const char *other)
 	return text.size == strlen(other) && strncasecmp(text.at, other, text.size) == 0;
 }
 
-/* Whether a comma-separated list has a word. */
+/* Tells whether a comma-separated list has a word. */
 static bool lists(struct text list, const char *word)
 {
 	while (list.size) {
@@ -115,7 +115,7 @@ static bool lists(struct text list, const char *word)
 	return false;
 }
 
-/* Takes a line without its end; false: it has not come whole. */
+/* Takes a line without its end; false: the line has not come whole. */
 static bool take_line(struct text *rest, struct text *line)
 {
 	const char *end = memchr(rest->at, '\n', rest->size);
@@ -135,7 +135,7 @@ static bool is_digit(char c)
 	return c >= '0' && c <= '9';
 }
 
-/* "HTTP/1.1 101 Whatever". As far as it goes: a part of one is fine. */
+/* Tells whether a line is "HTTP/1.1 101 Whatever", or the beginning of such a line. */
 static bool may_be_status_line(struct text line)
 {
 	static const char form[] = "HTTP/1.d ddd";
@@ -161,7 +161,7 @@ static int read_status(struct text line, unsigned *status, bool *is_1_1)
 	return *status >= 100 ? ERROR_NONE : ERROR_INVALID;
 }
 
-/* Which of the headers that must be there once have been. */
+/* Which of the headers have come that must be there once. */
 struct seen {
 	bool upgrade, connection, accept, protocol;
 };
@@ -200,7 +200,7 @@ static void take_header(struct text name, struct text value, const struct http_k
 	}
 }
 
-/* A header's line: a name without blanks, a colon, and a value without controls. */
+/* Splits a header's line: a name without blanks, a colon, and a value without controls. */
 static int split(struct text line, struct text *name, struct text *value)
 {
 	const char *colon = memchr(line.at, ':', line.size);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * The HTTP/1.1 exchange that makes a stream to a relay a WebSocket (RFC 6455, section 4): our
- * request, and the head of the answer, which is somebody's bytes. Pure; any thread.
+ * request, and the head of the answer, whose bytes are not trusted. Pure; any thread.
  *
  * Where behaviour comes from: iroh-relay 1.4.1 src/client.rs, src/server/http_server.rs.
  */
@@ -20,13 +20,14 @@
 #define HTTP_ACCEPT_SIZE 29
 #define HTTP_TARGET_SIZE 128
 
-/* What a request needs and what its answer has to prove. */
+/* The key that a request carries and the value by which its answer has to prove that it belongs to
+ * the request. */
 struct http_key {
 	char key[HTTP_KEY_SIZE];
 	char accept[HTTP_ACCEPT_SIZE];
 };
 
-/* ERROR_TLS (no SHA-1 in this OpenSSL). */
+/* Makes the key of a request from a nonce. ERROR_TLS (no SHA-1 in this OpenSSL). */
 int http_key_make(const uint8_t nonce[HTTP_NONCE_SIZE], struct http_key *out);
 
 /* Writes the request for /relay, whatever the path of the URL is. A dot at the end of the host is
@@ -37,18 +38,18 @@ void http_request(struct writer *writer, const struct relay_url *url, const stru
 
 struct http_reply {
 	unsigned status; /* 100 to 999 */
-	/* Of a 101: it is the upgrade that was asked for, and a version of the relay protocol that
-	 * we speak; if it is not, why, a constant. */
+	/* Of a 101: why the answer is not the upgrade that was asked for, with a version of the
+	 * relay protocol that we speak. A constant. */
 	const char *fault; /* NULL: none */
 	unsigned version;  /* of the relay protocol, 1 or 2 */
-	/* Where to, of a redirection: printable ASCII, cut if it is long; empty. */
+	/* The target of a redirection: printable ASCII, cut if it is long; else empty. */
 	char target[HTTP_TARGET_SIZE];
-	size_t size; /* of the head: what follows it belongs to the WebSocket */
+	size_t size; /* of the head; the bytes behind it belong to the WebSocket */
 };
 
-/* Reads the head of an answer as far as it has come. ERROR_TRUNCATED: so far there is nothing
- * wrong with it, but more is to come (the caller bounds how much: LIMIT_RELAY_HEAD);
- * ERROR_INVALID: it is no HTTP/1.x. */
+/* Reads the head of an answer as far as it has come. ERROR_TRUNCATED: nothing is wrong with the
+ * head so far, but more is to come (the caller bounds how much: LIMIT_RELAY_HEAD); ERROR_INVALID:
+ * the answer is no HTTP/1.x. */
 int http_reply_read(
 	const uint8_t *data, size_t size, const struct http_key *key, struct http_reply *out);
 

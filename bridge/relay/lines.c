@@ -19,7 +19,8 @@ void situation_of(const struct relay_view *view, bool home, struct situation *ou
 	snprintf(out->text, sizeof out->text, "%s", view->text);
 }
 
-/* The network, or a relay that restarts: it is one trouble, in whatever way it shows. */
+/* Tells whether the trouble is the network, or a relay that restarts. That is one trouble, in
+ * whatever way it shows. */
 static bool is_passing(enum relay_trouble trouble)
 {
 	switch (trouble) {
@@ -44,7 +45,7 @@ bool situation_equal(const struct situation *a, const struct situation *b)
 	return a->status == b->status && a->home == b->home && strcmp(a->text, b->text) == 0;
 }
 
-/* What is wrong and what to do about it; %s: the words that go with it. */
+/* What is wrong and what to do about it; %s: the words that go with the trouble. */
 static const struct {
 	const char *with, *without; /* words */
 } troubles[] = {

@@ -20,8 +20,8 @@ int queue_reserve(struct queue *queue, size_t limit, size_t size, uint8_t **out)
 
 	if (size > limit || queue->size > limit - size)
 		return ERROR_FULL;
-	/* They move to the front only where there is as much behind them: each byte once, on
-	 * average. */
+	/* The bytes move to the front only where there is as much room behind them: each byte
+	 * moves once, on average. */
 	if (queue->start + needed > queue->room && needed <= queue->room / 2) {
 		memmove(queue->bytes, queue->bytes + queue->start, queue->size);
 		queue->start = 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Bytes in order: appended at one end in whole pieces, taken at the other as it comes. One
+/* A queue of bytes: appended at one end in whole pieces, taken at the other in any sizes. One
  * thread. */
 #ifndef BRIDGE_RELAY_QUEUE_H
 #define BRIDGE_RELAY_QUEUE_H
@@ -12,17 +12,17 @@ struct queue {
 	size_t room, start, size;
 };
 
-/* Zeros are an empty queue. Releases the memory. */
+/* Empties the queue and releases its memory. Zeros are an empty queue. */
 void queue_clear(struct queue *queue);
 
-/* Makes room for size bytes after those there are, if then there are no more than limit; *out:
- * where they are to be written before queue_commit. ERROR_FULL, ERROR_NOMEM. */
+/* Makes room for size bytes behind those in the queue, if that makes no more than limit. *out:
+ * where the bytes are to be written before queue_commit. ERROR_FULL, ERROR_NOMEM. */
 int queue_reserve(struct queue *queue, size_t limit, size_t size, uint8_t **out);
-/* So many of the reserved bytes were written. */
+/* Appends the first size of the reserved bytes, which were written. */
 void queue_commit(struct queue *queue, size_t size);
-/* The first bytes, all that there are. */
+/* Returns all bytes of the queue, queue->size of them; NULL: it is empty. */
 const uint8_t *queue_view(const struct queue *queue);
-/* So many (or all there are) are done with. */
+/* Removes the first size bytes (or all there are). */
 void queue_take(struct queue *queue, size_t size);
 
 #endif

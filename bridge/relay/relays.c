@@ -6,7 +6,7 @@
 #include <utlist.h>
 
 #include "../error.h"
-#include "../keyed.h"
+#include "../keyed_table.h"
 #include "../limits.h"
 #include "../memory.h"
 #include "lines.h"
@@ -19,33 +19,33 @@ struct relay {
 	struct relay_url url;
 	struct address address;
 	enum kind kind;
-	size_t order; /* of candidates for home */
+	size_t order; /* the place of a candidate for home */
 	struct relays *relays;
 	UT_hash_handle hh;
 
-	/* While there is something to do about it; then it is in the list of those, too. */
+	/* Only while the relay is in use: then it is in the list active, too. */
 	struct relay_client *client;
 	struct relay *prev, *next;
-	uint64_t seen; /* changes of the client */
+	uint64_t seen; /* the client's changes that were taken */
 
 	/* Towards the stream's owner. */
-	uint64_t stream; /* that there is, or that is to be opened; 0: none */
-	bool opens;	 /* RELAYS_OPEN is to be said */
-	uint64_t closes; /* the stream of which RELAYS_CLOSE is */
+	uint64_t stream; /* there is, or is to be opened; 0: none */
+	bool opens;	 /* RELAYS_OPEN is to be told */
+	uint64_t closes; /* the stream for which RELAYS_CLOSE is to be told */
 	bool told_of_output;
 	bool up, told_up;
 
-	uint64_t used;	 /* sent by it, or spoken of */
-	uint64_t sent;	 /* 0: nothing yet */
-	uint64_t proven; /* since when it has been connected and answers; 0: it is not */
+	uint64_t used;	 /* when it was last sent by, or named */
+	uint64_t sent;	 /* when something was last sent by it; 0: never */
+	uint64_t proven; /* since when it is connected and answers; 0: it is not */
 	uint64_t leave;	 /* a former home stays until then */
 	uint64_t retry;	 /* a candidate before home is tried then */
-	bool searched;	 /* a candidate is tried, in a search */
-	uint64_t search; /* since then */
+	bool searched;	 /* a candidate: it is tried in a search */
+	uint64_t search; /* when that search tried it first */
 
 	struct situation said;
 	struct line_budget lines;
-	bool says; /* what was said last is to be handed out */
+	bool says; /* the line for said is to be handed out */
 };
 
 struct relays {
@@ -59,14 +59,14 @@ struct relays {
 	size_t homes_count;
 
 	bool started, stopped;
-	struct relay *busy; /* its bytes are being read: the port may call back */
-	bool reviews;	    /* after that */
-	uint64_t due;	    /* of what is decided here, not of the clients */
+	struct relay *busy; /* the relay whose bytes are being read: the port may call back */
+	bool reviews;	    /* review when the bytes are read */
+	uint64_t due;	    /* the next time for a review, without the clients' deadlines */
 	uint64_t last_stream;
 
 	struct relay *home;
 	bool tells_home;
-	uint64_t lost; /* since when home, or the first one, does not work well; NEVER: it does */
+	uint64_t lost; /* since when home, or the first candidate, fails; NEVER: it works */
 
 	char line[RELAYS_LINE_SIZE];
 };
@@ -97,13 +97,12 @@ static void forget(struct relay *relay)
 
 static struct relay *find(const struct relays *relays, const struct address *address)
 {
-	struct relays *mine = (struct relays *)relays; /* the hash remembers what it was asked */
+	struct relays *mine = (struct relays *)relays; /* the hash remembers what was hashed */
 	struct relay *relay = NULL;
 
 	if (!address_is_relay(address))
 		return NULL;
-	HASH_FIND_BYHASHVALUE(hh, relays->table, address->ip, sizeof address->ip,
-		keyed_hash(&mine->keyed, address->ip, sizeof address->ip), relay);
+	KEYED_FIND(&mine->keyed, relays->table, address->ip, sizeof address->ip, relay);
 	return relay;
 }
 
@@ -113,7 +112,7 @@ static struct relay *add(struct relays *relays, const struct relay_url *url, enu
 	struct relay *relay = find(relays, &address);
 
 	if (relay) {
-		/* Hearsay that turns out to be configured. */
+		/* A relay of hearsay turns out to be configured. */
 		if (relay->kind == LEARNED && kind != LEARNED) {
 			relays->learned_count--;
 			relay->kind = kind;
@@ -124,12 +123,10 @@ static struct relay *add(struct relays *relays, const struct relay_url *url, enu
 	if (!relay)
 		return NULL;
 	*relay = (struct relay){.url = *url, .address = address, .kind = kind, .relays = relays};
-	HASH_ADD_KEYPTR_BYHASHVALUE(hh, relays->table, relay->address.ip, sizeof relay->address.ip,
-		keyed_hash(&relays->keyed, relay->address.ip, sizeof relay->address.ip), relay);
-	if (!relay->hh.tbl) {
-		memory_free(relay);
+	KEYED_ADD(&relays->keyed, relays->table, relay->address.ip, sizeof relay->address.ip,
+		relay);
+	if (!relay)
 		return NULL;
-	}
 	relays->learned_count += kind == LEARNED;
 	return relay;
 }
@@ -200,7 +197,7 @@ int relays_add(struct relays *relays, const struct relay_url *url)
 	return add(relays, url, KNOWN) ? ERROR_NONE : ERROR_NOMEM;
 }
 
-/* The learned one that has not been spoken of for the longest time, and is not in use. */
+/* Finds the relay of hearsay that is not in use and was named longest ago; NULL: none. */
 static struct relay *least_used(struct relays *relays)
 {
 	struct relay *relay, *next, *least = NULL;
@@ -261,7 +258,7 @@ static void on_gone(void *context, const struct id *node)
 	port->gone(port->context, &relay->address, node);
 }
 
-/* ERROR_NOMEM. */
+/* Makes the relay's client if there is none. ERROR_NOMEM. */
 static int make_client(struct relay *relay)
 {
 	struct relays *relays = relay->relays;
@@ -283,11 +280,11 @@ static int make_client(struct relay *relay)
 	return ERROR_NONE;
 }
 
-/* What the client wants of the stream's owner. */
+/* Takes from the client what it wants of the stream's owner. */
 static void take_wishes(struct relay *relay)
 {
 	if (relay_client_wants_close(relay->client)) {
-		/* Nobody has heard of it yet? */
+		/* A stream of which the owner has not heard yet needs no close. */
 		if (!relay->opens)
 			relay->closes = relay->stream;
 		relay->opens = false;
@@ -312,7 +309,8 @@ static void take_changes(struct relay *relay, uint64_t now)
 		relay->proven = now;
 }
 
-/* After each call of the client. */
+/* Takes the client's wishes and changes, and reviews if anything changed; after each call of the
+ * client. */
 static void settle(struct relay *relay, uint64_t now)
 {
 	struct relays *relays = relay->relays;
@@ -346,8 +344,8 @@ static bool is_open(const struct relay *relay)
 	return relay->client && relay_client_view(relay->client).state != RELAY_IDLE;
 }
 
-/* Whether one more relay that is none of the candidates may be connected to; another one may have
- * to give way. */
+/* Tells whether one more relay that is no candidate may be connected to. Another one gives way if
+ * need be. */
 static bool make_place(struct relays *relays, uint64_t now, const struct relay *for_whom)
 {
 	bool learned = for_whom->kind == LEARNED;
@@ -378,7 +376,8 @@ static void count_dropped(struct relays *relays, size_t size, size_t segment)
 		segment && size > segment ? (size + segment - 1) / segment : 1);
 }
 
-/* Connects to it, if it is not already on the way. False: it may not be. */
+/* Connects to a relay, if that is not under way already. False: the relay may not be connected
+ * to. */
 static bool demand(struct relays *relays, uint64_t now, struct relay *relay)
 {
 	if (is_open(relay))
@@ -386,7 +385,7 @@ static bool demand(struct relays *relays, uint64_t now, struct relay *relay)
 	if (!is_candidate(relay) && !make_place(relays, now, relay))
 		return false;
 	want(relay, now, true);
-	/* How long it is to be stays to be looked at. */
+	/* A review sets when the connection is no longer wanted. */
 	if (relays->busy)
 		relays->reviews = true;
 	else
@@ -435,8 +434,8 @@ static bool has_trouble(const struct relay *relay)
 	       relay_client_view(relay->client).trouble != RELAY_NO_TROUBLE;
 }
 
-/* Takes the first candidate that is there, or has one more tried when those before have failed or
- * had their time. */
+/* Makes the first candidate that works home. If none works, has one more tried when those before
+ * have failed or had their time. */
 static void search(struct relays *relays, uint64_t now)
 {
 	for (size_t i = 0; i < relays->homes_count; i++) {
@@ -460,7 +459,7 @@ static void search(struct relays *relays, uint64_t now)
 	}
 }
 
-/* Goes back to a candidate that comes before home, when that has stood long enough. */
+/* Goes back to a candidate that comes before home, when it has worked for long enough. */
 static void go_back(struct relays *relays, uint64_t now)
 {
 	for (size_t i = 0; i < relays->home->order; i++) {
@@ -476,7 +475,7 @@ static void go_back(struct relays *relays, uint64_t now)
 	}
 }
 
-/* Home works. */
+/* Ends the search, once home works. */
 static void end_search(struct relays *relays, uint64_t now)
 {
 	uint64_t well = relays->home->proven + RELAYS_HOME_DOWN;
@@ -509,7 +508,7 @@ static void review_home(struct relays *relays, uint64_t now)
 		end_search(relays, now);
 }
 
-/* A candidate before home is tried now and then. */
+/* Tells whether a candidate before home is due to be tried again, and notes when it will be. */
 static bool is_tried_again(struct relay *relay, uint64_t now)
 {
 	struct relays *relays = relay->relays;
@@ -563,8 +562,8 @@ static void review_line(struct relay *relay, uint64_t now)
 
 /* ---- policy ---- */
 
-/* Releases what an idle relay does not need: when it is known to nobody that there was more, and
- * it may be tried again at any time. */
+/* Frees the client of an idle relay, when the owner has been told of its end and a new try may
+ * begin at any time. */
 static void release(struct relay *relay, uint64_t now)
 {
 	uint64_t may_be_tried = relay_client_view(relay->client).due;
@@ -577,7 +576,8 @@ static void release(struct relay *relay, uint64_t now)
 		due(relay->relays, may_be_tried);
 }
 
-/* Everything that time or a change may have led to. */
+/* Decides anew what time or a change may have led to: which relay is home, which relays are
+ * wanted, which lines are due. */
 static void review(struct relays *relays, uint64_t now)
 {
 	struct relay *relay, *next;
@@ -697,7 +697,7 @@ void relays_tick(struct relays *relays, uint64_t now)
 {
 	struct relay *relay, *next;
 
-	/* A review may release clients, but not while each is asked in turn. */
+	/* The review may free clients, so it comes after all clients were asked in turn. */
 	DL_FOREACH_SAFE (relays->active, relay, next) {
 		relay_client_tick(relay->client, now);
 		take_wishes(relay);

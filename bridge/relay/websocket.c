@@ -14,15 +14,15 @@
 struct websocket {
 	wslay_frame_context_ptr context;
 	const struct random *random;
-	int error; /* for good */
+	int error; /* the error that ended reading for good */
 
 	/* Reading. */
 	const uint8_t *input; /* the caller's */
 	size_t input_size;
-	bool in_frame; /* of this one so much is to come */
+	bool in_frame; /* left is how much of the frame is to come */
 	uint64_t left;
-	bool in_message; /* fragments are to follow */
-	bool skips;	 /* it is a text */
+	bool in_message; /* more fragments of a message are to follow */
+	bool skips;	 /* the message is a text */
 	size_t size;	 /* of message */
 	size_t control_size;
 	uint8_t message[LIMIT_RELAY_FRAME];
@@ -100,7 +100,7 @@ void websocket_feed(struct websocket *websocket, const uint8_t *data, size_t siz
 	websocket->input_size = size;
 }
 
-/* A frame begins: whether it may come now, and fits. */
+/* Checks the beginning of a frame: whether it may come now, and fits. */
 static int begin_frame(struct websocket *websocket, const struct wslay_frame_iocb *frame)
 {
 	if (frame->mask || frame->rsv)
@@ -134,7 +134,7 @@ static int begin_frame(struct websocket *websocket, const struct wslay_frame_ioc
 		       : ERROR_TOO_LARGE;
 }
 
-/* A frame has ended: whether there is something for the caller now. */
+/* Ends a frame. Returns whether there is something for the caller now. */
 static bool end_frame(struct websocket *websocket, const struct wslay_frame_iocb *frame,
 	struct websocket_message *out)
 {
@@ -242,7 +242,7 @@ int websocket_write(struct websocket *websocket, struct queue *queue, size_t lim
 		error = write_part(websocket, &frame, head, head_size);
 	if (!error && size)
 		error = write_part(websocket, &frame, data, size);
-	/* There is room for all of it: that fails only by a defect of ours. */
+	/* There is room for the whole frame: only a defect of ours makes this fail. */
 	if (error || websocket->output_size != room)
 		return ERROR_INVALID;
 	queue_commit(queue, room);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * WebSocket frames (RFC 6455) of a client, by wslay's frame layer: what comes is put together to
- * messages of at most LIMIT_RELAY_FRAME bytes, what goes is masked.
+ * WebSocket frames (RFC 6455) of a client, by wslay's frame layer: frames that come are put
+ * together to messages of at most LIMIT_RELAY_FRAME bytes, frames that go are masked.
  *
  * Why not wslay's event layer: it keeps queues of its own, which are neither bounded in bytes nor
- * go through memory.h. (The context of the frame layer, 4 KiB, is the one thing here that does not:
- * wslay allocates it.) One thread.
+ * go through memory.h. (The context of the frame layer, 4 KiB, does not go through memory.h
+ * either: wslay allocates it.) One thread.
  */
 #ifndef BRIDGE_RELAY_WEBSOCKET_H
 #define BRIDGE_RELAY_WEBSOCKET_H
@@ -32,19 +32,19 @@ struct websocket_message {
 	size_t size;
 };
 
-/* random (for masks) must outlive it. ERROR_NOMEM. */
+/* Makes a WebSocket. random (for masks) must outlive it. ERROR_NOMEM. */
 int websocket_new(const struct random *random, struct websocket **out);
-/* NULL is fine. */
+/* Frees the WebSocket. NULL is fine. */
 void websocket_free(struct websocket *websocket);
 
-/* Hands in bytes, to be read by websocket_next until it has nothing more; they must stay until
- * then. */
+/* Hands in bytes for websocket_next to read; the bytes must stay until it has nothing more. */
 void websocket_feed(struct websocket *websocket, const uint8_t *data, size_t size);
-/* The next message. Texts and pongs are skipped. An error is for good: ERROR_INVALID (no frames of
- * a server: masked, reserved bits or types, fragments out of order), ERROR_TOO_LARGE. */
+/* Reads the next message. Texts and pongs are skipped. An error is for good: ERROR_INVALID
+ * (frames that no server sends: masked, reserved bits or types, fragments out of order),
+ * ERROR_TOO_LARGE. */
 int websocket_next(struct websocket *websocket, struct websocket_message *out);
 
-/* Bytes of one frame with so much data. */
+/* Returns the size of one frame with size bytes of data. */
 size_t websocket_frame_size(size_t size);
 /* Queues one whole message, head and then data, if it fits below limit (queue.h). ERROR_FULL,
  * ERROR_NOMEM. */

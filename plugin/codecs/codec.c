@@ -41,7 +41,8 @@ static int is_too_large(char reason[CODEC_REASON_SIZE], size_t needed, size_t ro
 	return ERROR_TOO_LARGE;
 }
 
-/* Says how large the body would be: makes it elsewhere. */
+/* Finds out how large the body would be, by making it in memory of its own. Returns ERROR_TOO_LARGE
+ * with *body_size, or another error. */
 static int measure_json(const char *text, size_t size, size_t room, size_t *body_size,
 	char reason[CODEC_REASON_SIZE])
 {
@@ -158,7 +159,7 @@ static int decode_string(
 	return copy(reader.at, reader_left(&reader), payload, payload_size);
 }
 
-/* serde's Vec<u8>: an array of integers below 256, of which each takes a byte or two. */
+/* Decodes serde's Vec<u8>: an array of integers below 256, each of which takes a byte or two. */
 static int decode_octets(
 	const uint8_t *body, size_t body_size, char **payload, size_t *payload_size)
 {

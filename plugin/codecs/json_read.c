@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * JSON (RFC 8259) to CBOR, in one pass over the text. Not with cJSON, which is exact in
- * nothing but the shape: its numbers are doubles (2^53 + 1 is lost, 1 and 1.0 are the same),
- * its strings end at \u0000, and it takes text that is not UTF-8, raw control characters,
- * 01 and 1. as numbers, and depths to 1000. The tests compare with it what is left.
+ * Converts JSON (RFC 8259) to CBOR, in one pass over the text. Does not use cJSON, which is exact
+ * in nothing but the shape: its numbers are doubles (2^53 + 1 is lost, 1 and 1.0 are the same), its
+ * strings end at \u0000, and it takes text that is not UTF-8, raw control characters, 01 and 1. as
+ * numbers, and depths to 1000. The tests compare the rest with cJSON.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -38,7 +38,7 @@ static void fail(struct json *json, int error)
 		json->error = error;
 }
 
-/* Refuses the text, with where. */
+/* Refuses the text: the reason begins with the number of the byte at where. */
 __attribute__((format(printf, 3, 4))) static void refuse(
 	struct json *json, const char *where, const char *format, ...)
 {
@@ -76,7 +76,7 @@ static bool take(struct json *json, char character)
 	return true;
 }
 
-/* Writes the head of what has been written from there on, in front of it. */
+/* Writes a CBOR head in front of what has been written since from. */
 static void insert_head(struct json *json, uint8_t *from, uint8_t major, uint64_t value)
 {
 	uint8_t *end = json->body.at, head[9];
@@ -93,7 +93,7 @@ static void insert_head(struct json *json, uint8_t *from, uint8_t major, uint64_
 	memcpy(from, head, size);
 }
 
-/* The four digits of \u; UINT32_MAX if they are not. */
+/* Reads the four hex digits after \u; returns UINT32_MAX if there are no four. */
 static uint32_t read_unit(struct json *json)
 {
 	uint32_t unit = 0;
@@ -113,7 +113,8 @@ static uint32_t read_unit(struct json *json)
 	return unit;
 }
 
-/* What comes after \u: a character, of which there may be two halves (UTF-16). */
+/* Reads the character after \u, which may be in two halves (the surrogates of UTF-16). Returns 0
+ * after an error. */
 static uint32_t read_character(struct json *json, const char *where)
 {
 	uint32_t high = read_unit(json), low;
@@ -134,7 +135,7 @@ static uint32_t read_character(struct json *json, const char *where)
 	return 0;
 }
 
-/* In UTF-8 (RFC 3629, 3), which has 1 to 4 bytes for it. */
+/* Writes a character in UTF-8 (RFC 3629, 3), which takes 1 to 4 bytes. */
 static void write_character(struct json *json, uint32_t character)
 {
 	static const uint8_t marks[] = {0, 0xc0, 0xe0, 0xf0};
@@ -164,7 +165,7 @@ static void read_escape(struct json *json)
 	writer_u8(&json->body, (uint8_t)meanings[name - names]);
 }
 
-/* The characters up to the next escape or the closing quote. */
+/* Reads the characters up to the next escape or the closing quote. */
 static void read_plain(struct json *json)
 {
 	const char *from = json->at;
@@ -182,7 +183,7 @@ static void read_plain(struct json *json)
 		writer_bytes(&json->body, from, (size_t)(json->at - from));
 }
 
-/* A string, after its opening quote. */
+/* Reads a string whose opening quote has been taken. */
 static void read_string(struct json *json)
 {
 	uint8_t *from = json->body.at;
@@ -333,7 +334,7 @@ static void read_word(struct json *json)
 					      : "no value of JSON begins like this");
 }
 
-/* Recurses: as deep as LIMIT_JSON_DEPTH, and no deeper. */
+/* Reads an array or an object. Recurses as deep as LIMIT_JSON_DEPTH, and no deeper. */
 static void read_nested(struct json *json, char opening)
 {
 	if (json->depth == LIMIT_JSON_DEPTH) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* CBOR to JSON, as RFC 8949, 6.1 advises. */
+/* Converts CBOR to JSON, as RFC 8949, 6.1 advises. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -30,7 +30,8 @@ static void fail(struct text *text, int error)
 		text->error = error;
 }
 
-/* Room for that many characters more, and the closing zero. */
+/* Makes room for that many characters more, and the closing zero. Returns where the characters go;
+ * NULL after an error. */
 static char *reserve(struct text *text, size_t more)
 {
 	size_t room = text->room;
@@ -67,7 +68,7 @@ static void append_name(struct text *text, const char *name)
 	append(text, name, strlen(name));
 }
 
-/* Only what must be escaped (RFC 8259, 7) is. */
+/* Appends the escape of a character that must be escaped (RFC 8259, 7); no other one is. */
 static void append_escape(struct text *text, char character)
 {
 	static const char controls[] = "\"\\\b\f\n\r\t", names[] = "\"\\bfnrt";
@@ -98,7 +99,8 @@ static void write_string(struct text *text, const char *content, size_t size)
 	append(text, "\"", 1);
 }
 
-/* base64url without padding (RFC 4648, 5). A bignum that is negative has a tilde in front. */
+/* Writes bytes in base64url without padding (RFC 4648, 5). tilde: "~", which goes in front of a
+ * negative bignum, or "". */
 static void write_bytes(struct text *text, const uint8_t *bytes, size_t size, const char *tilde)
 {
 	static const char digits[] =
@@ -176,7 +178,8 @@ static void write_container(struct text *text, const struct cbor_head *head)
 	append(text, is_map ? "}" : "]", 1);
 }
 
-/* Leaves out a tag, but for that which says that bytes are a negative number. */
+/* Writes what a tag encloses, without the tag; but bytes that a tag calls a negative number get a
+ * tilde in front. */
 static void write_tagged(struct text *text, const struct cbor_head *head)
 {
 	struct reader inside = text->body;
@@ -225,7 +228,7 @@ static void write_content(struct text *text, const struct cbor_head *head)
 	}
 }
 
-/* Recurses: as deep as LIMIT_JSON_DEPTH, and no deeper. */
+/* Writes the next item. Recurses as deep as LIMIT_JSON_DEPTH, and no deeper. */
 static void write_item(struct text *text)
 {
 	struct cbor_head head;

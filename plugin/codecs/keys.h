@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The keys of maps that are being read, one map's above those of the maps around it. They
- * are views of encoded CBOR; encoded keys order and equal each other as their bytes do
- * (RFC 8949, 4.2.1), because with shortest heads no item is the beginning of another.
+ * A stack of the keys of maps that are being read: the keys of a map lie above those of the maps
+ * around it. Keys are views of encoded CBOR, and order and equal each other as their bytes do (RFC
+ * 8949, 4.2.1), because with shortest heads no item is the beginning of another.
  */
 #ifndef PLUGIN_CODECS_KEYS_H
 #define PLUGIN_CODECS_KEYS_H
@@ -23,15 +23,15 @@ struct keys {
 	size_t room;
 };
 
-/* 0 or ERROR_NOMEM. */
+/* Adds a key, whose bytes are not copied. Returns 0 or ERROR_NOMEM. */
 int keys_push(struct keys *keys, const struct key *key);
 /* Forgets the keys from that index on: those of a map that has ended. */
 void keys_drop(struct keys *keys, size_t first);
 void keys_clear(struct keys *keys);
 
-/* Of the keys from that index on: whether each is greater than the one before it. */
+/* Tells whether each of the keys from that index on is greater than the one before it. */
 bool keys_ascend(const struct keys *keys, size_t first);
-/* Sorts them; false when two are equal. */
+/* Sorts the keys from that index on; returns false when two of them are equal. */
 bool keys_sort(struct keys *keys, size_t first);
 
 #endif

@@ -71,8 +71,8 @@ bool number_integer(const char *text, size_t size, bool *negative, uint64_t *val
 	return true;
 }
 
-/* A host may have set a locale whose decimal point is a comma. That of C costs nothing: it
- * is there already. */
+/* Returns the locale C, as a host may have set one whose decimal point is a comma. The call costs
+ * nothing: the locale C is there already. */
 static locale_t c_locale(void)
 {
 	return newlocale(LC_ALL_MASK, "C", (locale_t)0);
@@ -92,12 +92,12 @@ bool number_float(const char *text, size_t size, double *value)
 	uselocale(before);
 	if (!isfinite(*value))
 		return false;
-	/* Zero is only what says zero. */
+	/* Zero is right only for a text that says zero. */
 	return *value != 0 || strcspn(copy, "123456789") >= strcspn(copy, "eE");
 }
 
-/* The decimal number of as many digits that follows this one, d.ddde..; false when it is
- * all nines. */
+/* Makes of a decimal number d.ddde.. the next greater one of as many digits; returns false when all
+ * digits behind the point are nines. */
 static bool next_decimal(char *text, int count)
 {
 	int at = count; /* of the last digit: there is a point after the first */
@@ -110,7 +110,8 @@ static bool next_decimal(char *text, int count)
 	return true;
 }
 
-/* Writes that many digits, which are the nearest; false when they do not read back the same. */
+/* Writes the float with count digits, rounded to the nearest; returns false when the text does not
+ * read back as the same float. */
 static bool write_digits(double value, int count, char text[NUMBER_FORMAT_SIZE])
 {
 	int exponent;
@@ -124,17 +125,17 @@ static bool write_digits(double value, int count, char text[NUMBER_FORMAT_SIZE])
 	       next_decimal(text, count) && strtod(text, NULL) == value;
 }
 
-/* The digits of a float that is not zero, d.ddd x 10^*exponent, without zeros at their
- * end. Returns how many they are. */
+/* Finds the fewest digits that read back as a float, which is not zero: d.ddd x 10^*exponent,
+ * without zeros at the end. Returns how many digits there are. */
 static size_t shortest(double value, char digits[DIGITS + 1], int *exponent)
 {
 	char text[NUMBER_FORMAT_SIZE];
 	int count, bits;
 	size_t size;
 
-	/* Each decimal number of n digits has a float of its own, if that has more bits than
-	 * n digits need (10^n < 2^(bits - 1)), which is 15 but for subnormal ones: if fewer
-	 * digits are enough, these are they, and zeros. */
+	/* As long as 10^n < 2^(bits - 1), each decimal number of n digits has a float of its own
+	 * with that many bits: n is 15, and less for subnormal floats. So if fewer digits than n
+	 * are enough, the n digits are these, and zeros. */
 	frexp(value, &bits);
 	bits += DBL_MANT_DIG - DBL_MIN_EXP;
 	count = ((bits < DBL_MANT_DIG ? bits : DBL_MANT_DIG) - 1) * 301 / 1000;

@@ -1,309 +1,412 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """What it costs to carry a message from one broker to another: the plugin against Mosquitto's
-own bridge over TLS, in one run on one machine.
+own bridge (TLS, plain TCP), against a broker that carries nothing, and against two Rust peers without a
+broker (where P2PANDA_PEER_DIR has them), in one run on one machine.
 
-Prints a table of ratios (plugin / bridge; below 1 the plugin is better): medians of several
-rounds, in which both take turns. Both brokers of each pair run all the time; a pair that has
-nothing to do costs next to nothing. A second table has a view for applications, whose messages
-are signed and verified, against the plugin's plain topic.
+Prints tables of ratios (plugin / other; below 1 the plugin is better): medians of several rounds in
+which all take turns, and the extremes. All brokers run all the time; those that have nothing to do
+cost next to nothing. With --out, all figures of all rounds are written there as bench.json, and
+plots of the ratios and of what grows; tables.py puts that into the docs.
+
+    bench.py --parts latency,cpu --rounds 3 --out build/bench
+    bench.py --brief --out build/bench    whether it works at all: the figures mean nothing
+
+Parts: idle, latency (100/s: percentiles, processor time, wakes), cpu (at higher rates), bursts (all
+at once: what is lost, how fast the rest is), memory (how soon it is back after bursts), beside (how long others' messages take beside a burst), growth (of
+overlays, brokers, subscribers), views (what is signed and verified, against what is not).
 
 Run by `tests/run.sh bench`, which builds the plugin and sets P2PANDA_PLUGIN.
 """
 
 import argparse
+import contextlib
+import dataclasses
+import json
+import os
 import pathlib
+import platform
+import re
 import statistics
 import subprocess
-import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
-sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1] / "harness")]
+import pairs
+import plots
+from figure import Figure
+from pairs import Group, overlay, random_topic
 
-from broker import _RUNNING, Broker  # noqa: E402
-from firehose import Firehose  # noqa: E402
-from identity import overlay, random_topic  # noqa: E402
-from usage import cpu_seconds, resident  # noqa: E402
-
-PATIENCE = 60.0
-
-
-class Sink:
-    """A subscriber (QoS 0) that counts bytes: all packets of a flow have one size."""
-
-    def __init__(self, port: int, topic: str):
-        self._hose = Firehose(port)
-        self._hose.subscribe(topic)
-        self._head = 2 + len(topic)  # of what comes after the fixed header
-        self._changed = threading.Condition()
-        self._bytes = 0
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def _read(self):
-        while True:
-            more = self._hose.drain()
-            with self._changed:
-                self._bytes += more
-                self._changed.notify_all()
-            if more == 0:
-                return
-
-    def size(self, payload: int) -> int:
-        """Of the packet that brings so many bytes of content."""
-        body = self._head + payload
-        return 1 + (1 if body < 128 else 2 if body < 16384 else 3) + body
-
-    def total(self) -> int:
-        with self._changed:
-            return self._bytes
-
-    def wait(self, total: int):
-        with self._changed:
-            enough = self._changed.wait_for(lambda: self._bytes >= total, PATIENCE)
-            assert enough, f"{total - self._bytes} bytes are missing after {PATIENCE} s"
+PARTS = ("idle", "latency", "cpu", "bursts", "memory", "beside", "growth", "views")
+US = 1e6
+MIB = 2**20
+LOADS = ((200, 2000, 4000), (200, 20000, 20000), (3500, 2000, 4000), (3500, 30000, 20000))
+BURSTS = ((100000, 20), (100000, 200), (60000, 1000), (20000, 3500))
+# So many threads are busy while a topic has as much as its broker reads: two of each broker, and the
+# publisher's and the subscriber's.
+BUSY = 6
+# Memory is back when it is at most so much more than before, and should be within so many seconds.
+BACK = 4 * MIB
+BACK_WITHIN = 100
 
 
-class Pair:
-    """Two running brokers of which the first one carries a topic to the second one."""
+class Results:
+    """What has been measured so far, by part."""
 
-    def __init__(self, name: str, a: Broker, b: Broker, topic: str):
-        self.name = name
-        self.brokers = (a, b)
-        self._topic = topic
-        self._hose = Firehose(a.mqtt_port)
-        self._sink = Sink(b.mqtt_port, topic)
-        self._numbers = 0
+    def __init__(self):
+        self.parts: dict[str, list[Figure]] = {}
+        self.grown: dict[str, dict[str, dict[int, float]]] = {}
 
-    def _payloads(self, count: int, size: int) -> list[bytes]:
-        """Each one different: the same bytes would not be carried twice."""
-        first = self._numbers
-        self._numbers += count
-        return [b"%012d" % number + b"." * (size - 12) for number in range(first, first + count)]
+    def add(self, part: str, figures: Sequence[Figure]):
+        self.parts.setdefault(part, []).extend(figures)
+        for figure in figures:
+            print(_row(figure), flush=True)
 
-    def ready(self):
-        """Waits until what is published arrives."""
-        for _ in range(600):
-            before = self._sink.total()
-            self._hose.send(self._topic, self._payloads(1, 64))
-            time.sleep(0.1)
-            if self._sink.total() > before:
-                time.sleep(1)  # and what was sent before
-                return
-        raise AssertionError(f"{self.name}: nothing arrives")
-
-    def flow(self, count: int, size: int, window: int, chunk: int) -> float:
-        """Seconds for so many messages; never more than a window under way."""
-        packet = self._sink.size(size)
-        base = self._sink.total()
-        payloads = self._payloads(count, size)
-        begun = time.monotonic()
-        for at in range(0, count, chunk):
-            self._sink.wait(base + max(at + chunk - window, 0) * packet)
-            self._hose.send(self._topic, payloads[at : at + chunk])
-        self._all(base + count * packet)
-        return time.monotonic() - begun
-
-    def _all(self, total: int):
-        """Waits until so many bytes have come, and sees to it that these are all."""
-        self._sink.wait(total)
-        assert self._sink.total() == total, "more than was sent"
-
-    def paced(self, count: int, size: int, rate: int) -> float:
-        """Processor time of both brokers per message, at so many messages per second."""
-        packet = self._sink.size(size)
-        base = self._sink.total()
-        payloads = self._payloads(count, size)
-        burst = max(rate // 200, 1)
-        before = self.cpu()
-        begun = time.monotonic()
-        for at in range(0, count, burst):
-            wait = begun + at / rate - time.monotonic()
-            if wait > 0:
-                time.sleep(wait)
-            self._hose.send(self._topic, payloads[at : at + burst])
-        self._all(base + count * packet)
-        return (self.cpu() - before) / count
-
-    def latencies(self, count: int, size: int) -> list[float]:
-        """Seconds from publisher to subscriber, one message at a time."""
-        found = []
-        packet = self._sink.size(size)
-        for payload in self._payloads(count, size):
-            base = self._sink.total()
-            begun = time.monotonic()
-            self._hose.send(self._topic, [payload])
-            self._sink.wait(base + packet)
-            found.append(time.monotonic() - begun)
-            time.sleep(0.002)
-        return found
-
-    def cpu(self) -> float:
-        return sum(cpu_seconds(broker.process.pid) for broker in self.brokers)
-
-    def idle(self, seconds: float) -> float:
-        """Processor time of both per second."""
-        before = self.cpu()
-        time.sleep(seconds)
-        return (self.cpu() - before) / seconds
-
-    def memory(self) -> int:
-        return sum(resident(broker.process.pid) for broker in self.brokers)
+    def write(self, out: pathlib.Path):
+        out.mkdir(parents=True, exist_ok=True)
+        found = {
+            "machine": machine(),
+            "revision": revision(),
+            "parts": {
+                part: [dataclasses.asdict(figure) for figure in figures]
+                for part, figures in self.parts.items()
+            },
+            "growth": self.grown,
+        }
+        (out / "bench.json").write_text(json.dumps(found, indent=1) + "\n")
+        for part, figures in self.parts.items():
+            rows = {
+                figure.name: {
+                    other: statistics.median(figure.ratios(other))
+                    for other in list(figure.values)[1:]
+                    if figure.ratios(other)
+                }
+                for figure in figures
+            }
+            rows = {name: row for name, row in rows.items() if row}
+            if rows:
+                first = next(iter(figures[0].values))
+                plot = plots.ratios(f"{part}: {first} / others", rows)
+                (out / f"{part}.svg").write_text(plot)
+        for name, series in self.grown.items():
+            title, _, unit = name.partition(", ")
+            file = re.sub(r"\W+", "-", title) + ".svg"
+            (out / file).write_text(plots.lines(title, unit, series))
 
 
-LINES = ["max_queued_messages 0", "set_tcp_nodelay true"]
-
-
-def plugin_pair(folder: pathlib.Path) -> Pair:
-    a, b = Broker(folder / "plugin-a", lines=LINES), Broker(folder / "plugin-b", lines=LINES)
-    a.add_peer(b)
-    b.start(), a.start()
-    return Pair("plugin", a, b, overlay(random_topic()))
-
-
-def view_pair(folder: pathlib.Path, codec: str) -> Pair:
-    """The plugin, where publisher and subscriber use a view: as fast as others, not as an
-    application could follow."""
-    a, b = (
-        Broker(folder / f"{codec}-{which}", lines=LINES, options=[("signed_rate", "0")])
-        for which in "ab"
+def machine() -> str:
+    info = pathlib.Path("/proc/cpuinfo").read_text()
+    model = re.search(r"^model name\s*:\s*(.*)$", info, re.M)
+    return f"{model[1] if model else platform.machine()}, {os.cpu_count()} processors, " + (
+        f"Linux {platform.release()}"
     )
-    a.add_peer(b)
-    b.start(), a.start()
-    return Pair(f"view {codec}", a, b, f"{overlay(random_topic())}/ephemeral/{codec}")
 
 
-def _without_plugin(broker: Broker, lines: list[str]) -> Broker:
-    config = broker.config()
-    broker.spawn("\n".join([config[: config.index("plugin ")], *lines, ""]))
-    broker.wait_log(_RUNNING)
-    return broker
-
-
-def bridge_pair(folder: pathlib.Path, tls: bool) -> Pair:
-    name = "tls" if tls else "tcp"
-    a, b = (Broker(folder / f"{name}-{which}", identity=False, lines=LINES) for which in "ab")
-    topic = overlay(random_topic())
-    there = Broker(folder / f"{name}-port", identity=False).mqtt_port  # a second port of b's
-    key, certificate = b.folder / "key.pem", b.folder / "certificate.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ed25519", "-nodes", "-keyout", key, "-out",
-         certificate, "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    _without_plugin(
-        b, [f"listener {there} 127.0.0.1", *([f"certfile {certificate}", f"keyfile {key}"] * tls)]
+def revision() -> str:
+    """Of the tree; empty outside of one."""
+    tree = pathlib.Path(__file__).resolve().parents[2]
+    found = subprocess.run(
+        ["git", "-C", tree, "rev-parse", "--short=10", "HEAD"], capture_output=True, text=True
     )
-    _without_plugin(
-        a,
-        ["connection bridge", f"address 127.0.0.1:{there}", f"topic {topic} out 0",
-         "bridge_protocol_version mqttv50", "notifications false",
-         *([f"bridge_cafile {certificate}"] * tls)],
-    )  # fmt: skip
-    return Pair("bridge over TLS" if tls else "bridge over TCP", a, b, topic)
+    return found.stdout.strip()
 
 
-def compare(
-    rounds: int, pairs: list[Pair], measure: Callable[[Pair], float]
-) -> list[tuple[float, float, float]]:
-    """For each pair but the first one: the median of the rounds' ratios, the lowest, the
-    highest."""
-    found: list[list[float]] = [[] for _ in pairs]
+def _row(figure: Figure) -> str:
+    """All medians, and behind those of others the ratio and its extremes."""
+    cells = []
+    for number, name in enumerate(figure.values):
+        cell = f"{figure.median(name):.3g}"
+        found = figure.ratios(name)
+        if number > 0 and found:
+            cell += f": {statistics.median(found):.2f} ({min(found):.2f} to {max(found):.2f})"
+        cells.append(cell)
+    return f"| {figure.name}, {figure.unit} | " + " | ".join(cells) + " |"
+
+
+def _head(part: str, groups: Sequence[Group]):
+    print(f"\n| {part} | " + " | ".join(group.name for group in groups) + " |")
+    print("|---" * (len(groups) + 1) + "|", flush=True)
+
+
+def rounds_of(
+    rounds: int,
+    groups: Sequence[Group],
+    names: Sequence[tuple[str, str]],
+    measure: Callable[[Group], Sequence[float]],
+) -> list[Figure]:
+    """Several figures (name, unit) that are measured together, the groups taking turns."""
+    figures = [Figure(name, unit, {group.name: [] for group in groups}) for name, unit in names]
     for _ in range(rounds):
-        for pair, values in zip(pairs, found, strict=True):
-            values.append(measure(pair))
-    ratios = [
-        [mine / other for mine, other in zip(found[0], values, strict=True)] for values in found[1:]
-    ]
-    return [(statistics.median(one), min(one), max(one)) for one in ratios]
+        for group in groups:
+            for figure, value in zip(figures, measure(group), strict=True):
+                figure.values[group.name].append(value)
+    return figures
 
 
 def quantile(values: list[float], part: float) -> float:
     return sorted(values)[int(len(values) * part)]
 
 
+@contextlib.contextmanager
+def running(make: Callable[[pathlib.Path], list[Group]]) -> Iterator[list[Group]]:
+    groups: list[Group] = []
+    with tempfile.TemporaryDirectory(prefix="p2panda-bench-") as folder:
+        try:
+            groups += make(pathlib.Path(folder))
+            for group in groups:
+                group.ready()
+            yield groups
+        finally:
+            for group in groups:
+                group.end()
+
+
+def carriers(path: pathlib.Path) -> list[Group]:
+    return [pairs.plugin(path), pairs.bridge(path, True), pairs.bridge(path, False)]
+
+
+def everybody(path: pathlib.Path, other: pathlib.Path | None) -> list[Group]:
+    groups = [*carriers(path), pairs.bare(path)]
+    if other:
+        groups.append(pairs.other_build(path, other))
+    if pairs.has_peers():
+        groups.append(pairs.Peers(pairs.GENERATION))
+    else:
+        print("no Rust peers: P2PANDA_PEER_DIR is not set, or has none")
+    return groups
+
+
+def brokers(groups: Sequence[Group]) -> list[Group]:
+    """Without the Rust peers, which lose most of a burst by themselves."""
+    return [group for group in groups if isinstance(group, pairs.Brokers)]
+
+
+# ---- the parts ----
+
+
+def idle(results: Results, rounds: int, scale: float, groups: list[Group]):
+    names = [("idle", "% of a processor"), ("memory at first", "MiB")]
+    results.add(
+        "idle",
+        rounds_of(
+            min(rounds, 3), groups, names,
+            lambda one: (one.idle(5 * scale) * 100, one.memory() / MIB),
+        ),
+    )  # fmt: skip
+
+
+def latency(results: Results, rounds: int, scale: float, groups: list[Group]):
+    """At about a hundred messages a second each finds everybody asleep."""
+    count = int(250 * scale)
+
+    def measure(group: Group) -> Sequence[float]:
+        cpu, wakes = group.cpu(), group.wakes()
+        found = group.latencies(count, 200, 0.0095)
+        return (
+            quantile(found, 0.5) * US,
+            quantile(found, 0.99) * US,
+            (group.cpu() - cpu) / count * US,
+            (group.wakes() - wakes) / count,
+        )
+
+    name = "200 B at 100/s"
+    names = [
+        (f"{name}: latency, median", "us"),
+        (f"{name}: latency, 99 of 100", "us"),
+        (f"{name}: processor time per message", "us"),
+        (f"{name}: wakes per message", "times"),
+    ]
+    results.add("latency", rounds_of(rounds, groups, names, measure))
+
+
+def cpu(results: Results, rounds: int, scale: float, groups: list[Group]):
+    for size, rate, count in LOADS:
+
+        def measure(group: Group, size=size, rate=rate, count=count) -> Sequence[float]:
+            load = group.load(int(count * scale), size, rate)
+            return load.cpu * US, load.lost * 100
+
+        name = f"{size} B at {rate}/s"
+        names = [(f"{name}: processor time per message", "us"), (f"{name}: lost", "%")]
+        results.add("cpu", rounds_of(rounds, groups, names, measure))
+
+
+def bursts(results: Results, rounds: int, scale: float, groups: list[Group]):
+    for count, size in BURSTS:
+
+        def measure(group: Group, count=count, size=size) -> Sequence[float]:
+            load = group.load(int(count * scale), size)
+            return load.lost * 100, load.rate / 1000, load.cpu * US
+
+        name = f"{count} x {size} B at once"
+        names = [
+            (f"{name}: lost", "%"),
+            (f"{name}: rate", "thousands/s"),
+            (f"{name}: processor time per message", "us"),
+        ]
+        results.add("bursts", rounds_of(rounds, brokers(groups), names, measure))
+
+
+def memory(results: Results, rounds: int, scale: float, groups: list[Group]):
+    """Of the process that has most: what bursts leave behind, and for how long. Once, with brokers that
+    have carried nothing before."""
+    before = {group.name: group.memories() for group in groups}
+
+    def above(group: Group) -> int:
+        return max(
+            now - then for now, then in zip(group.memories(), before[group.name], strict=True)
+        )
+
+    for group in groups:
+        for count, size in BURSTS:
+            group.load(int(count * scale), size)
+    at_once = {group.name: above(group) for group in groups}
+    back = dict.fromkeys(before, 0.0)
+    begun = time.monotonic()
+    while (passed := time.monotonic() - begun) < BACK_WITHIN * scale:
+        for group in groups:
+            if above(group) > BACK:
+                back[group.name] = passed
+        time.sleep(1)
+    found = {
+        ("after all bursts: memory above that before", "MiB"): {
+            name: value / MIB for name, value in at_once.items()
+        },
+        ("until it is back within 4 MiB", "s"): back,
+        (f"above that before, {BACK_WITHIN} s later", "MiB"): {
+            group.name: above(group) / MIB for group in groups
+        },
+    }
+    results.add(
+        "memory",
+        [
+            Figure(name, unit, {group: [value] for group, value in values.items()})
+            for (name, unit), values in found.items()
+        ],
+    )
+
+
+def beside(results: Results, rounds: int, scale: float, groups: list[Group]):
+    """Others' messages while one overlay has as much as its broker reads, while the machine has as much to
+    do with something else, and while there is nothing."""
+    a, b = groups[0].processes
+    busy, count = overlay(random_topic()), int(250 * scale)
+    for group in groups:
+        medians = Figure(f"{group.name}: median", "us", {})
+        slowest = Figure(f"{group.name}: 99 of 100", "us", {})
+        for _ in range(rounds):
+            for name, load in (
+                ("beside a burst", pairs.flood(a, b, busy)),
+                ("beside busy loops", pairs.busy_loops(BUSY)),
+                ("alone", contextlib.nullcontext()),
+            ):
+                with load:
+                    time.sleep(0.5)  # it is in full swing, or over
+                    found = group.latencies(count, 200, 0.004)
+                medians.values.setdefault(name, []).append(quantile(found, 0.5) * US)
+                slowest.values.setdefault(name, []).append(quantile(found, 0.99) * US)
+        results.add("beside", [medians, slowest])
+
+
+def growth(results: Results, rounds: int, brief: bool):
+    kinds: dict[str, tuple[tuple[int, ...], Callable[[int], dict[str, int]]]] = {
+        "overlays": ((1, 10, 100, 1000), lambda n: {"topics": n}),
+        "brokers": ((2, 3, 4, 6, 8), lambda n: {"size": n}),
+        "subscribers": ((1, 10, 100, 1000), lambda n: {"subscribers": n}),
+    }
+    print("\n| growth | of | processor time per message and broker, us | latency, us | memory, MiB |")
+    print("|---|---|---|---|---|")
+    for kind, (numbers, arguments) in kinds.items():
+        for number in numbers[: 2 if brief else None]:
+            with running(
+                lambda path, of=arguments(number): [pairs.mesh(path, "growing", **of)]
+            ) as groups:
+                group, count = groups[0], len(groups[0].processes)
+                loads = [group.load(1000, 200, 500) for _ in range(rounds)]
+                lost = max(load.lost for load in loads)
+                assert lost == 0, f"{number} {kind}: {lost:.1%} lost"
+                found = {
+                    "processor time per message and broker, us": statistics.median(
+                        load.cpu for load in loads
+                    )
+                    / count
+                    * US,
+                    "latency, us": quantile(group.latencies(100, 200, 0.01), 0.5) * US,
+                    "memory per broker, MiB": group.memory() / count / 2**20,
+                }
+            for name, value in found.items():
+                results.grown.setdefault(f"growth of {kind}: {name}", {}).setdefault("plugin", {})[
+                    number
+                ] = value
+            print(f"| {kind} | {number} | " + " | ".join(f"{v:.3g}" for v in found.values()) + " |",
+                  flush=True)  # fmt: skip
+
+
+def views(results: Results, rounds: int, scale: float, groups: list[Group]):
+    for size in (64, 3900):
+        results.add(
+            "views",
+            rounds_of(
+                rounds, groups, [(f"{size} B at 2000/s: processor time per message", "us")],
+                lambda one, size=size: [one.load(int(4000 * scale), size, 2000).cpu * US],
+            ),
+        )  # fmt: skip
+    names = [("64 B: latency, median", "us"), ("64 B: latency, 99 of 100", "us")]
+
+    def measure(group: Group) -> Sequence[float]:
+        found = group.latencies(int(250 * scale), 64, 0.002)
+        return quantile(found, 0.5) * US, quantile(found, 0.99) * US
+
+    results.add("views", rounds_of(rounds, groups, names, measure))
+
+
+def parts(text: str) -> list[str]:
+    chosen = text.split(",")
+    for one in chosen:
+        if one not in PARTS:
+            raise argparse.ArgumentTypeError(f"'{one}': accepted are {', '.join(PARTS)}")
+    return chosen
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--views", action="store_true", help="only the table of the views")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--parts", type=parts, default=list(PARTS), help="comma-separated")
+    parser.add_argument(
+        "--other", type=pathlib.Path, help="another build of the plugin, to be compared with as well"
+    )
+    parser.add_argument("--out", type=pathlib.Path, help="folder for bench.json and plots")
+    parser.add_argument(
+        "--brief", action="store_true", help="one round of a tenth: only whether it works"
+    )
     options = parser.parse_args()
-    if not options.views:
-        run(options.rounds, bridges, measure_all)
-        print()
-    run(options.rounds, views, measure_views)
-
-
-def bridges(path: pathlib.Path) -> list[Pair]:
-    return [plugin_pair(path), bridge_pair(path, True), bridge_pair(path, False)]
-
-
-def views(path: pathlib.Path) -> list[Pair]:
-    return [view_pair(path, "text"), plugin_pair(path)]
-
-
-def run(
-    rounds: int,
-    make: Callable[[pathlib.Path], list[Pair]],
-    measure: Callable[[int, list[Pair]], None],
-):
-    with tempfile.TemporaryDirectory(prefix="p2panda-bench-") as folder:
-        pairs = make(pathlib.Path(folder))
-        try:
-            for pair in pairs:
-                pair.ready()
-            measure(rounds, pairs)
-        finally:
-            for pair in pairs:
-                for broker in pair.brokers:
-                    broker.kill()
-
-
-class Table:
-    """Of ratios, printed row by row: the first pair / each other one."""
-
-    def __init__(self, rounds: int, pairs: list[Pair]):
-        self._rounds, self._pairs = rounds, pairs
-        print(f"| {pairs[0].name} / | " + " | ".join(pair.name for pair in pairs[1:]) + " |")
-        print("|---" * len(pairs) + "|")
-
-    def row(self, name: str, measure: Callable[[Pair], float], rounds: int | None = None):
-        cells = [
-            f"{middle:.2f} ({low:.2f} to {high:.2f})"
-            for middle, low, high in compare(rounds or self._rounds, self._pairs, measure)
-        ]
-        print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
-
-
-def measure_all(rounds: int, pairs: list[Pair]):
-    row = Table(rounds, pairs).row
-    # Before there was anything to remember: that is forgotten bit by bit for 90 s.
-    row("processor time when idle", lambda pair: pair.idle(10), 3)
-    row("memory at first", lambda pair: pair.memory(), 1)
-    for size in (64, 1024, 4000):
-        row(
-            f"processor time per message of {size} bytes, 2000/s",
-            lambda pair, size=size: pair.paced(4000, size, 2000),
-        )
-    for size in (64, 4000):
-        row(
-            f"time for 20,000 messages of {size} bytes, 100 under way",
-            lambda pair, size=size: pair.flow(20000, size, 100, 20),
-        )
-    row("latency, median", lambda pair: quantile(pair.latencies(300, 64), 0.5))
-    row("latency, 99 of 100", lambda pair: quantile(pair.latencies(300, 64), 0.99))
-    row("memory after all that", lambda pair: pair.memory(), 1)
-
-
-def measure_views(rounds: int, pairs: list[Pair]):
-    row = Table(rounds, pairs).row
-    for size in (64, 3900):
-        row(
-            f"processor time per message of {size} bytes, 2000/s",
-            lambda pair, size=size: pair.paced(4000, size, 2000),
-        )
-    row("latency, median", lambda pair: quantile(pair.latencies(300, 64), 0.5))
-    row("latency, 99 of 100", lambda pair: quantile(pair.latencies(300, 64), 0.99))
+    rounds, scale = (1, 0.1) if options.brief else (options.rounds, 1.0)
+    results = Results()
+    print(machine())
+    steps = {"idle": idle, "latency": latency, "cpu": cpu, "bursts": bursts}
+    chosen = [part for part in steps if part in options.parts]
+    if "memory" in options.parts:
+        with running(carriers) as groups:
+            _head("memory", groups)
+            memory(results, rounds, scale, groups)
+    if chosen:
+        with running(lambda path: everybody(path, options.other)) as groups:
+            for part in chosen:
+                _head(part, brokers(groups) if part == "bursts" else groups)
+                steps[part](results, rounds, scale, groups)
+    if "beside" in options.parts:
+        with running(pairs.lanes) as groups:
+            head = "\n| beside | beside a burst | beside busy loops | alone |\n|---|---|---|---|"
+            print(head, flush=True)
+            beside(results, rounds, scale, groups)
+    if "growth" in options.parts:
+        growth(results, min(rounds, 3), options.brief)
+    if "views" in options.parts:
+        with running(lambda path: [pairs.view(path, "text"), pairs.plugin(path)]) as groups:
+            _head("views", groups)
+            views(results, rounds, scale, groups)
+    if options.out:
+        results.write(options.out)
 
 
 if __name__ == "__main__":

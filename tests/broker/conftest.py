@@ -13,4 +13,5 @@ from fixtures import (  # noqa: E402, F401
     pytest_configure,
     pytest_runtest_makereport,
     running_pair,
+    sites,
 )

@@ -64,7 +64,7 @@ def test_stopped(net, brokers, then):
     """A neighbour's process stands still; 200 messages on the way to it at QoS 1."""
     a, b = (brokers(host=host) for host in net.hosts("ab"))
     topic, at_a, at_b = joined(a, b)
-    b.process.send_signal(signal.SIGSTOP)
+    b.freeze()
     sent = counted("stopped", 200)
     for payload in sent:
         at_a.publish(topic, payload)
@@ -102,7 +102,7 @@ def test_restarted_at_once(net, brokers, subscribes):
     """Killed with messages on the way to it, and there again before anybody has noticed."""
     a, b = (brokers(host=host) for host in net.hosts("ab"))
     topic, at_a, _ = joined(a, b)
-    b.process.send_signal(signal.SIGSTOP)
+    b.freeze()
     sent = counted("stopped", 100)
     for payload in sent:
         at_a.publish(topic, payload)

@@ -101,6 +101,45 @@ def test_read_only(brokers, disk):
     far.wait_message(topic, b"from a read-only place")
 
 
+def test_full_at_the_start(brokers, disk):
+    """It starts, goes on from what it knows, and writes what is new when there is room."""
+    a = on(disk, brokers, lines=["persistence true", f"persistence_location {disk.parent}/"])
+    a.start()
+    client = RawClient(a.mqtt_port, "some", version=5, lasting=True)
+    client.subscribe(*((overlay(random_topic()), 1) for _ in range(3)))
+    a.wait_status(lambda status: status["overlays"] == 3)
+    client.close()
+    a.stop()
+    assert records(disk / "state") == 3
+    filling = fill(disk)
+    a.start()
+    a.wait_status(lambda status: status["overlays"] == 3)
+    client = RawClient(a.mqtt_port, "more", version=5, lasting=True)
+    client.subscribe(*((overlay(random_topic()), 1) for _ in range(90)))
+    a.wait_status(lambda status: status["overlays"] == 93)
+    a.wait_log(CANNOT)
+    filling.unlink()
+    a.wait_log("state_dir: what had to wait is written now")
+    a.stop()
+    assert records(disk / "state") == 93
+
+
+@pytest.mark.parametrize("how", ["full", "read-only"])
+def test_there_is_no_room_for_a_key(brokers, disk, how):
+    """The broker says so and does not start with a key that nobody would know again."""
+    state_dir = disk / "state"
+    state_dir.mkdir(mode=0o700)
+    if how == "full":
+        fill(disk)
+    else:
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    a = brokers(identity=False, options=[("state_dir", str(state_dir))])
+    line = a.wait_refusal()
+    assert str(state_dir) in line
+    assert ("No space left" if how == "full" else "Read-only file system") in line
+    assert not any(state_dir.iterdir())
+
+
 @pytest.mark.parametrize("how", ["gone", "empty", "foreign"])
 def test_without_its_database(brokers, how):
     """What that means is said."""

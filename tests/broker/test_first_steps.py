@@ -1,111 +1,64 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""What the README tells a newcomer to type, and what the samples in conf/ have as comments."""
+"""What the documents tell a newcomer to type, and what the samples in conf/ have as comments."""
 
-import pathlib
 import re
 import subprocess
 
 import pytest
 
 import settings
-from broker import Broker
+from documents import TREE, block
 from identity import node_id, overlay, random_topic
+from machine import FOR_THE_TEST, Machine
 from ports import free_port
-
-TREE = pathlib.Path(__file__).resolve().parents[2]
-RESTART = "sudo systemctl restart mosquitto\n"
-
-# /etc/mosquitto/mosquitto.conf of Debian forky without its comments. It comes before conf.d, and
-# a broker that is root would give itself away.
-DEBIANS = """
-persistence true
-persistence_location /var/lib/mosquitto/
-
-log_dest file /var/log/mosquitto/mosquitto.log
-
-include_dir /etc/mosquitto/conf.d
-"""
-FOR_THE_TEST = "user root\nlog_dest stderr\n"
-
-
-def blocks(heading: str) -> list[str]:
-    """The code blocks of a section of the README."""
-    section = re.split(r"^##+ ", (TREE / "README.md").read_text(), flags=re.MULTILINE)
-    text = next(one for one in section if one.startswith(heading + "\n"))
-    return re.findall(r"^```\w*\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-
-
-class Machine:
-    """A Debian machine of its own: its folders are below that of the broker."""
-
-    def __init__(self, broker: Broker):
-        self.broker, self.host = broker, broker.host
-        for folder in ("etc/mosquitto/conf.d", "var/lib/mosquitto", "var/log/mosquitto", "bin"):
-            (broker.folder / folder).mkdir(parents=True)
-        # The test has the rights that it needs, and the firewall is not what it is about.
-        self._program("sudo", '[ "$1" != -u ] || shift 2\nexec "$@"')
-        self._program("ufw", '[ "$*" = "allow 2022/udp" ]')
-
-    def _program(self, name: str, text: str):
-        path = self.broker.folder / "bin" / name
-        path.write_text(f"#!/bin/sh\n{text}\n")
-        path.chmod(0o755)
-
-    def _adapted(self, text: str) -> str:
-        text = re.sub(r"/(etc|var/lib|var/log)/mosquitto", rf"{self.broker.folder}/\1/mosquitto", text)
-        return text.replace("/usr/local/lib/mosquitto_p2panda.so", str(settings.plugin()))
-
-    def restart(self):
-        if self.broker.process:
-            self.broker.stop()
-        self.broker.spawn(self._adapted(FOR_THE_TEST + DEBIANS))
-        self.broker.wait_log("mosquitto version .* running")
-
-    def command(self, text: str) -> list[str]:
-        path = f"PATH={self.broker.folder}/bin:$PATH:/usr/sbin\n"
-        return self.host.command("sh", "-euc", path + self._adapted(text))
-
-    def type(self, text: str) -> str:
-        """Runs a block; returns what it prints."""
-        printed = ""
-        for number, part in enumerate(text.split(RESTART)):
-            if number > 0:
-                self.restart()
-            done = subprocess.run(self.command(part), capture_output=True, text=True, check=False)
-            assert done.returncode == 0, done.stderr
-            printed += done.stdout
-        return printed
-
 
 @pytest.mark.parametrize("early", [False, True], ids=["started", "made"])
 def test_first_steps(brokers, net, early):
     """Two machines with Debian's own configuration; the node id after the start, or before."""
-    _, on_a, on_b, subscribe, publish, key, uninstall = blocks("Into your own broker")
-    a, b = (
-        Machine(brokers(identity=False, host=host))
-        for host in net.hosts("ab")
-    )
-    made = a.type(key) if early else ""
-    found = re.findall(r"p2panda: node id ([0-9a-f]{64})$", a.type(on_a), re.MULTILINE)
+    a, b = (Machine(brokers(identity=False, host=host)) for host in net.hosts("ab"))
+    made = a.type(block("docs/operating.md", "key")) if early else ""
+    said = a.type(block("README.md", "on A"))
+    found = re.findall(r"p2panda: node id ([0-9a-f]{64})$", said, re.MULTILINE)
     assert len(found) == 1 and made in ("", found[0])
     pem = a.broker.folder / "var/lib/mosquitto/p2panda/identity.pem"
     assert node_id(pem.read_bytes()) == found[0] and pem.stat().st_mode & 0o777 == 0o600
-    b.type(on_b.replace("<node id of A>", found[0]).replace("<host of A>", a.host.addresses[0]))
+    on_b = block("README.md", "on B").replace("<node id of A>", found[0])
+    b.type(on_b.replace("<host of A>", a.host.addresses[0]))
+    subscribe, publish = block("README.md", "subscribe"), block("README.md", "publish")
     with subprocess.Popen(b.command(subscribe), stdout=subprocess.PIPE, text=True) as subscriber:
         try:
             a.type(publish)
             topic = subscribe.split()[-1]
             assert subscriber.stdout.readline() == f"{topic} hello\n"
+            prefix = "$SYS/broker/p2panda"
+            watch = b.command(f"exec mosquitto_sub -W 30 -t '{prefix}/state'")
+            with subprocess.Popen(watch, stdout=subprocess.PIPE, text=True) as watcher:
+                assert "joined\n" in iter(watcher.stdout.readline, "")
+                watcher.terminate()
+            said = b.type(block("docs/operating.md", "connected"))
+            assert said == f"joined\n{prefix}/node/{found[0][:10]}/state online\n"
         finally:
             subscriber.terminate()
     # What is left is Debian's broker as it was.
-    a.type(uninstall.partition("sudo rm /usr/local")[0])
+    a.type(block("docs/operating.md", "uninstall").partition("sudo rm /usr/local")[0])
     assert not any("p2panda" in line for line in a.broker.log())
 
 
+def test_the_file(tmp_path):
+    """It lands where every configuration says that it is, whatever the version."""
+    plugin = "/usr/local/lib/mosquitto_p2panda.so"
+    command = block("README.md", "file")
+    assert command.endswith(f" {plugin}\n") and f"plugin {plugin}\n" in block("README.md", "on A")
+    (tmp_path / "mosquitto_p2panda-0.1.0-glibc-amd64.so").write_bytes(b"the plugin")
+    command = command.replace(plugin, str(tmp_path / "installed.so")).replace("sudo ", "")
+    subprocess.run(["sh", "-euc", command], cwd=tmp_path, check=True)
+    assert (tmp_path / "installed.so").read_bytes() == b"the plugin"
+
+
 def test_packages():
-    """Those that the README names are those that a build and the examples need."""
-    named = set(re.sub(r"\\\n", "", blocks("Building it")[0]).splitlines()[0].split()[3:])
+    """Those that a build needs are those that the tests' image has."""
+    first = re.sub(r"\\\n", "", block("docs/building.md", "shared")).splitlines()[0]
+    named = set(first.split()[3:])
     known = (TREE / "tests/packages.txt").read_text().split()
     assert {one for one in known if one.endswith("-dev") and one != "libclang-rt-dev"} - named == {
         "libcmocka-dev"
@@ -117,7 +70,7 @@ def test_packages():
 @pytest.mark.no_tsan
 def test_own_topic_names(brokers):
     """A bridge from the broker to itself, at two sites: once each way, and not round and round."""
-    (recipe,) = blocks("Your own topic names")
+    recipe = block("docs/topics.md", "own names")
     digits = re.search("p2panda/([0-9a-f]{64})", recipe)[1]
     a, b = brokers(), brokers()
     a.add_peer(b)

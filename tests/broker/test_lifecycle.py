@@ -1,17 +1,13 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Joining and leaving, starting and ending."""
 
-import pathlib
 import time
 
 import pytest
 
-import settings
 from identity import overlay, random_topic
 from pulse import Pulse
 from settings import within
-
-CONF = pathlib.Path(__file__).resolve().parents[2] / "conf"
 
 
 def test_messages_wait_for_the_first_neighbour(brokers):
@@ -267,105 +263,3 @@ def test_what_was_published_before_sigterm_arrives(brokers):
     assert a.wait_end(within(2)) == 0
     # It has said goodbye: b does not wait for it.
     b.wait_status(lambda status: status["neighbours"] == 0, within(2))
-
-
-# ---------------------------------------------------------------------------
-# conf/
-
-
-def adapted(name: str, broker, **more: str) -> str:
-    """A sample configuration with this machine's paths and ports."""
-    text = (CONF / name).read_text()
-    replacements = {
-        "listener 1883": f"listener {broker.mqtt_port}",
-        "/var/lib/mosquitto": str(broker.folder),
-        "/usr/local/lib/mosquitto_p2panda.so": str(settings.plugin()),
-        **more,
-    }
-    for old, new in replacements.items():
-        assert old in text, f"{name} has no {old}"
-        text = text.replace(old, new)
-    # Else Mosquitto, started as root, gives itself away and cannot read the folder.
-    return text + "\nuser root\nlog_dest stderr\n"
-
-
-def test_sample_configurations(default_port, brokers):
-    """One of them is the other one's peer, and they carry a message."""
-    samples = sorted(path.name for path in CONF.glob("*.conf"))
-    assert samples == ["behind-nat.conf", "discovery.conf", "first-node.conf", "with-peer.conf"]
-    first, second = brokers(identity=False), brokers(identity=False)
-    first.start(adapted("first-node.conf", first))
-    text = (CONF / "with-peer.conf").read_text()
-    peer = next(line for line in text.splitlines() if line.startswith("plugin_opt_peer "))
-    second.start(
-        adapted(
-            "with-peer.conf",
-            second,
-            **{
-                "0.0.0.0:2022": f"0.0.0.0:{second.quic_port}",
-                peer: f"plugin_opt_peer {first.id}@127.0.0.1:2022",
-            },
-        )
-    )
-    fixed = next(
-        line.split()[1] for line in text.splitlines() if line.startswith("plugin_opt_topic ")
-    )
-    for topic in (overlay(fixed), overlay(random_topic())):
-        at_first, at_second = first.client(topic), second.client(topic)
-        at_first.publish(topic, b"from the first")
-        at_second.publish(topic, b"from the second")
-        at_first.wait_message(topic, b"from the second")
-        at_second.wait_message(topic, b"from the first")
-
-
-def test_sample_behind_nat(brokers):
-    """Its relay is not there: that is no reason not to start, nor to miss a direct way."""
-    first, second = brokers(), brokers()
-    first.start()
-    text = (CONF / "behind-nat.conf").read_text()
-    peer = next(line for line in text.splitlines() if line.startswith("plugin_opt_peer "))
-    relay = "https://relay.example.org"
-    assert peer.endswith(f"@{relay}")
-    second.start(
-        adapted(
-            "behind-nat.conf",
-            second,
-            **{
-                "0.0.0.0:2022": f"0.0.0.0:{second.quic_port}",
-                peer: f"plugin_opt_peer {first.id}@{relay},{first.address()}",
-            },
-        )
-    )
-    status = second.status()
-    assert (status["relay/url"], status["relay/state"]) == (f"{relay}/", "connecting")
-    topic = overlay(random_topic())
-    at_first, at_second = first.client(topic), second.client(topic)
-    at_first.publish(topic, b"from the first")
-    at_second.publish(topic, b"from the second")
-    at_first.wait_message(topic, b"from the second")
-    at_second.wait_message(topic, b"from the first")
-    assert second.status()["neighbours/relayed"] == "0"
-
-
-def test_sample_of_discovery(brokers):
-    """The second node's way in is the first one, which is told nothing."""
-    first, second = brokers(), brokers()
-    first.start()
-    text = (CONF / "discovery.conf").read_text()
-    line = next(line for line in text.splitlines() if line.startswith("plugin_opt_bootstrap "))
-    second.start(
-        adapted(
-            "discovery.conf",
-            second,
-            **{
-                "0.0.0.0:2022": f"127.0.0.1:{second.quic_port}",
-                line: f"plugin_opt_bootstrap {first.id}@{first.address()}",
-            },
-        )
-    )
-    topic = overlay(random_topic())
-    at_first, at_second = first.client(topic), second.client(topic)
-    at_first.publish(topic, b"from the first")
-    at_second.publish(topic, b"from the second")
-    at_first.wait_message(topic, b"from the second")
-    at_second.wait_message(topic, b"from the first")

@@ -10,7 +10,7 @@ import pytest
 
 pytestmark = pytest.mark.asan_only
 
-README = pathlib.Path(__file__).resolve().parents[2] / "README.md"
+TABLE = pathlib.Path(__file__).resolve().parents[2] / "docs/options.md"
 ID = "ab" * 32
 OTHER = "cd" * 32
 DIGITS = "64 lower-case hex digits"
@@ -92,6 +92,8 @@ OPTIONS = {
     "log_level": Option(
         "debug, information, notice, warning or error", ["loud", "Debug"], ["all"], "error"
     ),
+    "control": Option("true or false", ["yes", "True"], ["both"], "true"),
+    "config_file": Option("an absolute path", ["p2panda.options"], [LONG], "/tmp/no.options"),
     "publish_linger": number("seconds from 0 to 86400", ["86401", "-1", "18446744073709551616"]),
     "delivery_qos": number("a QoS from 0 to 2", ["3", "-1"]),
     "queue_limit": number("a number of messages from 0 to 65536", ["65537", "-1"]),
@@ -100,21 +102,26 @@ OPTIONS = {
     "max_overlays_per_user": number("a number from 1 to 100000", ["0", "100001"]),
     "max_overlays_per_address": number("a number from 1 to 100000", ["0", "100001"]),
     "max_overlays_per_client": number("a number from 1 to 100000", ["0", "100001"]),
-    "offline_sessions": Option("hold or leave", ["stay", "Hold"], ["both"], "leave"),
+    "offline_sessions": Option("hold, all or leave", ["stay", "Hold"], ["both"], "leave"),
     "json_keys": Option("sorted or written", ["Sorted", "as is"], ["both"], "written"),
     "raw_among_signed": Option("refuse or allow", ["yes", "Allow"], ["both"], "allow"),
     "signed_rate": number("messages per second from 0 to 1000000", ["1000001", "-1"]),
+    "when_full": Option("wait or drop", ["Wait", "block"], ["both"], "drop"),
+    "qlog_dir": Option("an absolute path of a folder", ["here"], [LONG], "/tmp/nowhere"),
+    "keylog_file": Option("an absolute path", ["keys", "./keys"], [LONG], "/tmp/no.keys"),
+    "sys_interval": number("seconds from 0 to 3600", ["3601", "-1"]),
+    "retain_available": Option("auto, true or false", ["yes", "True"], ["both"], "false"),
     "cache_bytes": number("bytes from 0 to 1073741824", ["1073741825", "-1"]),
 }
 
 
 def test_table_is_complete(brokers):
-    """The broker, this file and the README know the same options."""
+    """The broker, this file and docs/options.md know the same options."""
     line = brokers(options=[("nonsense", "x")]).wait_refusal()
     assert line.startswith("plugin_opt_nonsense 'x' is not an option; there are ")
     known = set(line.partition("there are ")[2].split(", "))
     assert known == set(OPTIONS)
-    section = README.read_text().partition("\n## Options\n")[2].partition("\n## ")[0]
+    section = TABLE.read_text()
     assert set(re.findall(r"^\| `(\w+)`", section, re.MULTILINE)) == known
     # And the same ranges.
     rows = dict(re.findall(r"^\| `(\w+)`[^|]*\|(.*)", section, re.MULTILINE))

@@ -29,7 +29,7 @@ def test_no_ipv6_is_fine_by_default(default_port, brokers, no_ipv6):
 
 def test_no_ipv6_where_it_is_asked_for(brokers, no_ipv6):
     broker = brokers(bind=["127.0.0.1", "::1"], **no_ipv6)
-    said = "Address family not supported by protocol"
+    said = "address family not supported by protocol"
     assert broker.wait_refusal() == f"cannot bind UDP {broker.address('::1')}: {said}"
 
 

@@ -122,7 +122,7 @@ def test_equal_payloads(pair):
     assert most <= 1.2 * (BURST + RATE * (0.5 + pause))
     if was_fast:
         a.wait_number("messages/paced", 100)
-    assert here.payloads(topic) == sent
+    assert here.wait_count(topic, len(sent)) == sent
 
 
 @pytest.mark.parametrize("codec, payload, why", [

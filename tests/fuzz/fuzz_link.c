@@ -28,7 +28,7 @@ struct stream {
 };
 
 struct connection {
-	struct lane *lane;
+	struct link_connection linked; /* first: see connection_of */
 	bool ended; /* over, but that has not been reported */
 	unsigned credit, inbound;
 	struct stream *streams;
@@ -58,9 +58,15 @@ static struct id id_of(uint8_t first, size_t number)
 	return id;
 }
 
-static int io_open(void *context, const struct id *topic, struct stream_out *stream_out, void **stream)
+static struct connection *connection_of(struct link_connection *linked)
 {
-	struct connection *connection = context;
+	return (struct connection *)linked;
+}
+
+static int io_open(struct link_connection *linked, const struct id *topic,
+	struct stream_out *stream_out, void **stream)
+{
+	struct connection *connection = connection_of(linked);
 	struct stream *made;
 
 	if (connection->ended)
@@ -98,9 +104,9 @@ static void io_finish(void *context)
 	stream->finished = true;
 }
 
-static void io_close(void *context)
+static void io_close(struct link_connection *linked)
 {
-	struct connection *connection = context;
+	struct connection *connection = connection_of(linked);
 
 	connection->ended = true;
 }
@@ -133,12 +139,12 @@ static void connect_to(const struct id *peer, unsigned credit)
 	require(connection);
 	connection->credit = credit;
 	DL_APPEND(world.connections, connection);
-	if (links_connected(world.links, world.now, peer, connection, false, &connection->lane)) {
+	if (links_connected(world.links, world.now, peer, &connection->linked, false)) {
 		DL_DELETE(world.connections, connection);
 		free(connection);
 		return;
 	}
-	require(id_equal(links_peer(connection->lane), peer) && links_linked(world.links, peer));
+	require(id_equal(links_peer(&connection->linked), peer) && links_linked(world.links, peer));
 }
 
 /* As quic.h has it: the streams first. */
@@ -148,8 +154,8 @@ static void end_connection(struct connection *connection)
 	while (connection->streams)
 		end_stream(connection->streams);
 	for (; connection->inbound > 0; connection->inbound--)
-		links_inbound(world.links, world.now, connection->lane, false);
-	links_closed(world.links, world.now, connection->lane);
+		links_inbound(world.links, world.now, &connection->linked, false);
+	links_closed(world.links, world.now, &connection->linked);
 	DL_DELETE(world.connections, connection);
 	free(connection);
 }
@@ -261,17 +267,17 @@ static void on_connection(uint8_t what, struct connection *connection, uint8_t m
 		break;
 	case 8:
 		connection->inbound++;
-		links_inbound(world.links, world.now, connection->lane, true);
+		links_inbound(world.links, world.now, &connection->linked, true);
 		break;
 	case 9:
 		if (connection->inbound > 0) {
 			connection->inbound--;
-			links_inbound(world.links, world.now, connection->lane, false);
+			links_inbound(world.links, world.now, &connection->linked, false);
 		}
 		break;
 	default:
 		connection->credit += much;
-		links_credit(world.links, world.now, connection->lane);
+		links_credit(world.links, world.now, &connection->linked);
 	}
 }
 
@@ -313,7 +319,7 @@ static uint64_t dropped(void)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const struct link_io io = {io_open, io_send, io_finish, io_close};
+	static const struct link_io io = {io_open, io_send, io_finish, io_close, NULL};
 	static const struct id me = {{1}};
 	uint64_t seed = 1;
 	struct random random = random_seeded(&seed);

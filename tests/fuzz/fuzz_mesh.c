@@ -647,6 +647,8 @@ static void note_event(const struct node_event *event)
 		require(event->text && strlen(event->text) < NODE_REASON_SIZE);
 		return;
 	}
+	if (event->type == NODE_CONFIGURED)
+		return;
 	topic = topic_number(&event->topic);
 	require(topic < TOPICS);
 	neighbours = run.neighbours[topic];
@@ -759,7 +761,7 @@ static void resolved(uint8_t argument, const uint8_t *data, size_t size)
 		addresses[count].port = data[count] & 0x80 ? 2022 : 2023;
 	}
 	mesh_resolved(run.mesh, &run.time, &identities[argument % NODES].id, addresses, count,
-		count ? "" : "no such name");
+		count + (argument & 0x40), count ? "" : "no such name");
 }
 
 static void take_step(enum step step, uint8_t argument, const uint8_t *data, size_t size)

@@ -3,7 +3,7 @@
  * Subscriptions from before a restart, as they lie on disk: for each record the size of its key
  * (u16), that of its value (u8), and both. What is joined for them is named in one of the keys,
  * and nothing is left when all of their clients are gone. What the first start has put right, a
- * second one has nothing to do with.
+ * second one has nothing to do with. What was given up before it is named in the values.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +13,7 @@
 #include "bridge/bytes/reader.h"
 #include "bridge/error.h"
 #include "bridge/limits.h"
+#include "plugin/given_up.h"
 #include "plugin/sessions.h"
 #include "plugin/topic.h"
 
@@ -83,7 +84,17 @@ static bool has_session(void *context, const char *client)
 	return world.has_sessions;
 }
 
-static int on_remember(void *context, const char *client, const char *filter, uint8_t qos)
+static bool has_subscription(
+	void *context, const char *client, const char *filter, struct terms terms)
+{
+	return world.has_sessions;
+}
+
+static void on_missing(void *context, const char *client, const char *filter)
+{
+}
+
+static int on_remember(void *context, const char *client, const char *filter, struct terms terms)
 {
 	require(false); /* it is on record */
 	return 0;
@@ -95,6 +106,11 @@ static void on_forget(void *context, const char *client, const char *filter)
 
 	require(topic_parse(filter, &topic) == TOPIC_OVERLAY);
 	sessions_forget(world.sessions, client, filter);
+}
+
+static void on_give_up(void *context, const char *client, const char *filter, struct terms terms)
+{
+	require(false); /* no client does anything */
 }
 
 static void on_limit(void *context, const char *client, const struct id *topic)
@@ -147,10 +163,27 @@ static int record(void *context, const void *key, size_t key_size, const void *v
 	return ERROR_NONE;
 }
 
+static void on_given_up(void *context, const char *client, const char *filter, struct terms terms)
+{
+	struct topic topic;
+
+	require(topic_parse(filter, &topic) == TOPIC_OVERLAY && terms_qos(terms) <= 2);
+	require(memmem(world.data, world.size, client, strlen(client) + 1));
+}
+
 static void restore(struct interest *interest, struct random *random)
 {
 	const struct sessions_actions actions = {.record = record};
-	struct row *row;
+	struct given_up *given_up;
+	struct row *row, *next;
+
+	require(given_up_new(record, NULL, random, &given_up) == 0);
+	DL_FOREACH_SAFE (world.rows, row, next)
+		(void)given_up_restore(
+			given_up, row->key, row->key_size, row->value, row->value_size);
+	given_up_visit_all(given_up, on_given_up, NULL);
+	given_up_settle(given_up);
+	given_up_free(given_up);
 
 	sessions_delete(world.sessions);
 	require(sessions_new(&actions, random, &world.sessions) == 0);
@@ -169,8 +202,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.leave = on_leave,
 		.verify = on_verify,
 		.has_session = has_session,
+		.has_subscription = has_subscription,
+		.missing = on_missing,
 		.remember = on_remember,
 		.forget = on_forget,
+		.give_up = on_give_up,
 		.denied = on_limit,
 		.limited = on_limit,
 		.gave_way = on_limit,

@@ -53,6 +53,11 @@ static void on_node(void *context, const struct id *node, const uint8_t *row, si
 	touch(row, size);
 }
 
+static void on_kept(void *context, const void *row, size_t size)
+{
+	touch(row, size);
+}
+
 static void on_neighbour(void *context, const struct id *topic, const struct id *node,
 	const struct address *addresses, size_t count)
 {
@@ -77,7 +82,8 @@ static void remove_files(void)
 
 static void read_back(uv_loop_t *loop, bool expect_anew)
 {
-	const struct store_visitor visitor = {NULL, on_record, on_value, on_node, on_neighbour};
+	const struct store_visitor visitor = {
+		NULL, on_record, on_value, on_node, on_kept, on_neighbour};
 	char reason[STORE_REASON_SIZE];
 	struct store *store;
 	bool anew;

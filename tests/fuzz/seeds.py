@@ -4,7 +4,7 @@
 
 Run it from anywhere; it writes corpus/{wire,frame,addr_info,gossip,book_row,mdns,info,session,
 mesh,signed,codec_json,codec_cbor,record,store,identity,link,relay_url,relay_frame,relay_http,
-relay_client} beside itself.
+relay_client,control} beside itself.
 """
 
 import json
@@ -598,3 +598,34 @@ relay(
 )
 relay("homes", *[serves, happens(CLOSED, 0, b"\x06"), passes(1100)] * 8, passes(11000), happens(OPENED, 1), happens(SERVE, 1), passes(40000))
 relay("no_memory", happens(FAIL, 1), passes(2000), happens(FAIL, 2), serves, happens(FAIL, 1), happens(SEND, 2), happens(STOP))
+
+# Requests of control: each command with what it takes, and some that are wrong.
+ID, OTHER = "b936a1abe9992128bfe7730c32d22f22be048c997db703b3a0df961a673f8485", "17" * 32
+COMMANDS = {
+    "getStatus": [{}],
+    "listTopics": [{}, {"count": 1, "start": 7}, {"count": 0}],
+    "getTopic": [{"topic": OTHER}, {"topic": "p2panda/name/lamp"}, {}],
+    "joinTopic": [{"topic": OTHER}, {"topic": 1}],
+    "leaveTopic": [{"topic": OTHER}],
+    "listNodes": [{"all": True, "count": 1000, "start": 9007199254740991}],
+    "getNode": [{"node": ID}],
+    "addNode": [
+        {"node": f"{ID}@127.0.0.1:1,[::1]:2", "role": "bootstrap"},
+        {"node": f"{ID}@https://relay.example.org"},
+    ],
+    "removeNode": [{"node": ID}],
+    "allow": [{"node": [ID, OTHER]}, {"node": ID, "remove": True}],
+    "deny": [{"node": OTHER}, {"node": [], "remove": False}],
+    "getMetrics": [{}],
+    "setLogLevel": [{"level": "debug"}, {"level": "loud"}],
+    "ping": [{"node": ID}],
+}
+for command, arguments in COMMANDS.items():
+    lines = [
+        json.dumps({"commands": [{"command": command, "correlationData": "x", **given}]})
+        for given in arguments
+    ]
+    write("control", command, "\n".join(lines).encode())
+write("control", "all", json.dumps(
+    {"commands": [{"command": name, **given[0]} for name, given in COMMANDS.items()]}).encode())
+write("control", "late", b' {"commands": [{"command": "listTopics"}]}\n{"commands": [{}, 1]}')

@@ -55,9 +55,12 @@ class Authority:
             "-subj", "/CN=an authority of the tests", "-addext", "keyUsage=critical,keyCertSign",
         )  # fmt: skip
 
-    def issue(self, *hosts: str, ended: bool = False) -> Certificate:
+    def issue(
+        self, *hosts: str, ended: bool = False, name: str = "a relay of the tests"
+    ) -> Certificate:
         """A server's certificate for these hosts (names and addresses), or one that was valid
-        until yesterday."""
+        until yesterday; without hosts a client's of that name."""
+        alternatives = ["-addext", f"subjectAltName={','.join(map(_name, hosts))}"]
         self._count += 1
         made = Certificate(
             self._folder / f"{self._count}.pem", self._folder / f"{self._count}.key"
@@ -69,9 +72,8 @@ class Authority:
         )
         _openssl(
             "req", "-x509", *_KEY, "-CA", self.path, "-CAkey", self._key, "-keyout", made.key,
-            "-out", made.path, *times, "-subj", "/CN=a relay of the tests",
-            "-addext", f"subjectAltName={','.join(map(_name, hosts))}",
-            "-addext", "basicConstraints=critical,CA:FALSE",
-            "-addext", "extendedKeyUsage=serverAuth",
+            "-out", made.path, *times, "-subj", f"/CN={name}",
+            *(alternatives if hosts else []), "-addext", "basicConstraints=critical,CA:FALSE",
+            "-addext", f"extendedKeyUsage={'serverAuth' if hosts else 'clientAuth'}",
         )  # fmt: skip
         return made

@@ -30,7 +30,7 @@ from mqtt import Client
 from netns import PORT, Host
 from ports import free_port
 from process import Process
-from settings import PATIENCE
+from settings import PATIENCE, wait_until
 
 STATUS = "$SYS/broker/p2panda/"
 # All but debug, which has a line for every packet.
@@ -57,6 +57,11 @@ def _program() -> str:
     raise RuntimeError("there is no mosquitto in PATH")
 
 
+def _state(task: pathlib.Path) -> str:
+    """The state of one thread, by its folder in /proc."""
+    return (task / "stat").read_text().rpartition(")")[2].split()[0]
+
+
 def _report_path() -> str:
     """Where the sanitizers' options say that reports go; "" for the broker's stderr."""
     for name in ("ASAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS"):
@@ -80,6 +85,7 @@ class Broker:
     host      where it runs (default: here, on loopback); bind is then left to the plugin
     program   the broker's binary (default: P2PANDA_MOSQUITTO, else the system's)
     behind    lines that come after the plugin's
+    launcher  a command line that starts it: what comes before the broker's own
     plugin    False: without it
     """
 
@@ -96,9 +102,11 @@ class Broker:
         program: str | None = None,
         behind: Iterable[str] = (),
         plugin: bool = True,
+        launcher: Iterable[str | os.PathLike] = (),
     ):
         self.program = program or _program()
         self.behind = list(behind)
+        self.launcher = list(launcher)
         self.has_plugin = plugin
         self.folder = folder
         self.name = folder.name
@@ -189,6 +197,7 @@ class Broker:
         if preload:
             # For the broker alone, not for what brings it to its host.
             command = ["env", f"LD_PRELOAD={':'.join(preload)}", *command]
+        command = [*map(os.fspath, self.launcher), *command]
         if self.host is not None:
             command = self.host.command(*command)
         with self._changed:
@@ -264,6 +273,20 @@ class Broker:
         status = self.wait_end()
         assert status == 0, f"{self.name}: exit status {status}; {self.tail()}"
         self.assert_no_report()
+
+    def reload(self, pattern: str = "reloading leaves the plugin as it is"):
+        """SIGHUP; returns when it is over: only then does Mosquitto notice the next one. pattern: a line
+        that comes with each."""
+        before = sum(pattern in line for line in self.log())
+        self.process.send_signal(signal.SIGHUP)
+        self.wait_log_times(pattern, before + 1)
+        self.client().close()
+
+    def freeze(self):
+        """SIGSTOP; returns when each of its threads stands still (the signal alone says nothing)."""
+        self.process.send_signal(signal.SIGSTOP)
+        tasks = pathlib.Path(f"/proc/{self.process.pid}/task")
+        wait_until(lambda: all(_state(task) == "T" for task in tasks.iterdir()))
 
     def kill(self):
         """kill -9."""
@@ -348,6 +371,7 @@ class Broker:
         return {
             topic.removeprefix(STATUS): payload.decode()
             for topic, payload in self._monitor.newest().items()
+            if payload  # an empty one has been cleared
         }
 
     def status(self) -> dict[str, str]:

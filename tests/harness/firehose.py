@@ -26,13 +26,13 @@ def _packet(kind: int, body: bytes) -> bytes:
 
 
 class Firehose:
-    """A connected client (MQTT 3.1.1, clean session)."""
+    """A connected client (MQTT 3.1.1, clean session). name: its own in this process."""
 
-    def __init__(self, port: int):
+    def __init__(self, port: int, name: str = ""):
         self._socket = socket.create_connection(("127.0.0.1", port), PATIENCE)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        name = _string(f"firehose-{next(_numbers)}")
-        self._socket.sendall(_packet(0x10, _string("MQTT") + b"\x04\x02\x00\x00" + name))
+        client = _string(name or f"firehose-{next(_numbers)}")
+        self._socket.sendall(_packet(0x10, _string("MQTT") + b"\x04\x02\x00\x00" + client))
         assert self._read(4) == b"\x20\x02\x00\x00"
 
     def _read(self, size: int) -> bytes:
@@ -48,6 +48,10 @@ class Firehose:
         after it."""
         self._socket.sendall(_packet(0x82, b"\x00\x01" + _string(topic) + b"\x00"))
         assert self._read(5) == b"\x90\x03\x00\x01\x00"
+
+    def fileno(self) -> int:
+        """For select."""
+        return self._socket.fileno()
 
     def drain(self) -> int:
         """Waits for what arrives; returns how many bytes it was, 0 when the broker has hung up."""

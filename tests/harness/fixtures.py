@@ -11,6 +11,7 @@ import pytest
 import settings
 from broker import Broker
 from netns import Net
+from sites import Site
 
 MARKERS = {
     "unsanitized": "has no meaning with a sanitizer, which changes what is measured",
@@ -64,9 +65,9 @@ class Brokers:
         self.made.append(broker)
         return broker
 
-    def pair(self, both: bool = True) -> tuple[Broker, Broker]:
+    def pair(self, both: bool = True, **arguments) -> tuple[Broker, Broker]:
         """Two running brokers; the first one names the second one, or both do."""
-        a, b = self(), self()
+        a, b = self(**arguments), self(**arguments)
         a.add_peer(b)
         if both:
             b.add_peer(a)
@@ -113,6 +114,16 @@ def net():
     """Machines of their own, that end with the test: see netns.py."""
     with Net() as made:
         yield made
+
+
+@pytest.fixture
+def sites(brokers, net):
+    """Makes sites, named by a letter each, on one network: see sites.py."""
+
+    def make(names: str) -> list[Site]:
+        return [Site(brokers(identity=False, host=host)) for host in net.hosts(names)]
+
+    return make
 
 
 @pytest.fixture

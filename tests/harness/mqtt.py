@@ -5,6 +5,7 @@ import collections
 import dataclasses
 import itertools
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -35,6 +36,7 @@ class Message:
     retain: bool
     time: float  # time.monotonic() of its arrival
     properties: dict[str, str] = dataclasses.field(default_factory=dict)  # the user's
+    identifiers: tuple[int, ...] = ()  # of the subscriptions that it comes by
 
 
 class Client:
@@ -44,6 +46,8 @@ class Client:
     version         V311 or V5
     clean           begin with a new session
     session_expiry  V5: seconds that the session outlives the connection
+    transport       "tcp" or "websockets"
+    tls             of the connection: with a certificate of its own, if it is to have one
     """
 
     def __init__(
@@ -55,6 +59,8 @@ class Client:
         clean: bool = True,
         session_expiry: int | None = None,
         login: tuple[str, str] | None = None,
+        transport: str = "tcp",
+        tls: ssl.SSLContext | None = None,
     ):
         self.id = client_id or f"test-{next(_numbers)}"
         self.version = version
@@ -67,6 +73,7 @@ class Client:
         self._disconnected: Any = None
 
         options: dict[str, Any] = {"clean_session": clean} if version == V311 else {}
+        options["transport"] = transport
         local = isinstance(port, str)
         if local:
             options["transport"] = "unix"
@@ -76,6 +83,8 @@ class Client:
             reconnect_on_failure=False, **options
         )
         self._paho.max_inflight_messages_set(1000)
+        if tls:
+            self._paho.tls_set_context(tls)
         if login:
             self._paho.username_pw_set(*login)
         self._paho.on_connect = self._on_connect
@@ -91,7 +100,7 @@ class Client:
                 properties.SessionExpiryInterval = session_expiry
             arguments = {"clean_start": clean, "properties": properties}
         self._paho.connect(host, port, keepalive=60, **arguments)
-        if not local:
+        if not local and transport == "tcp":
             self._paho.socket().setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._paho.loop_start()
         try:
@@ -117,10 +126,12 @@ class Client:
     def _on_message(self, _client, _userdata, message):
         now = time.monotonic()
         user = dict(getattr(message.properties, "UserProperty", None) or [])
+        numbers = tuple(getattr(message.properties, "SubscriptionIdentifier", None) or ())
+        made = Message(
+            message.topic, message.payload, message.qos, message.retain, now, user, numbers
+        )
         with self._changed:
-            self._messages.append(
-                Message(message.topic, message.payload, message.qos, message.retain, now, user)
-            )
+            self._messages.append(made)
             self._by_topic[message.topic].append(message.payload)
             self._changed.notify_all()
 
@@ -246,11 +257,16 @@ class Client:
 
     # -- doing ---------------------------------------------------------------
 
-    def subscribe(self, topic: str, qos: int = 0, no_local: bool = False) -> Any:
+    def subscribe(
+        self, topic: str, qos: int = 0, no_local: bool = False, identifier: int | None = None
+    ) -> Any:
         """Subscribes; returns the reason code."""
         if self.version == V5:
             options = SubscribeOptions(qos=qos, noLocal=no_local)
-            status, mid = self._paho.subscribe(topic, options=options)
+            properties = Properties(PacketTypes.SUBSCRIBE)
+            if identifier is not None:
+                properties.SubscriptionIdentifier = identifier
+            status, mid = self._paho.subscribe(topic, options=options, properties=properties)
         else:
             status, mid = self._paho.subscribe(topic, qos)
         assert status == paho.MQTT_ERR_SUCCESS, status

@@ -28,6 +28,7 @@ import threading
 from collections.abc import Sequence
 
 PORT = 2022  # of the nodes, each on its own host
+_ETH_P_ALL = 3
 _INTERFACE = "eth0"
 # Where a packet goes that has no other way: nowhere, but without an error.
 _DEFAULTS = {4: f"route replace 0.0.0.0/0 dev {_INTERFACE}", 6: f"route replace ::/0 dev {_INTERFACE}"}
@@ -156,6 +157,10 @@ class Host:
         )
         self.addresses = list(addresses)
 
+    def ip(self, *lines: str):
+        """Commands of ip(8) on this host."""
+        self._space.ip(*lines)
+
     def send_singly(self):
         """From now on its trains of packets (GSO) are taken apart here, not where they arrive:
         on the way nobody measures what is in one."""
@@ -185,8 +190,19 @@ class Host:
         """A TCP socket on this host, bound likewise: to listen, or to connect from there."""
         return self._socket(socket.SOCK_STREAM, address or self.addresses[0], port)
 
+    def packets(self) -> socket.socket:
+        """A socket that reads all that this host sends and receives, as it is on the wire."""
+        made = self._make(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_ALL))
+        made.bind((_INTERFACE, _ETH_P_ALL))
+        return made
+
     def _socket(self, kind: socket.SocketKind, address: str, port: int) -> socket.socket:
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        made = self._make(socket.AF_INET6 if ":" in address else socket.AF_INET, kind)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind((address, port))
+        return made
+
+    def _make(self, family: int, kind: socket.SocketKind, protocol: int = 0) -> socket.socket:
         found: list[socket.socket | BaseException] = []
 
         def make():
@@ -194,7 +210,7 @@ class Host:
             try:
                 with open(self._space.path) as space:
                     os.setns(space.fileno(), os.CLONE_NEWNET)
-                found.append(socket.socket(family, kind))
+                found.append(socket.socket(family, kind, protocol))
             except BaseException as error:  # raised below
                 found.append(error)
 
@@ -203,8 +219,6 @@ class Host:
         thread.join()
         if isinstance(found[0], BaseException):
             raise found[0]
-        found[0].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        found[0].bind((address, port))
         return found[0]
 
     def __repr__(self):

@@ -21,6 +21,7 @@ class Pulse:
         self._stop = threading.Event()
         self._error: Exception | None = None
         self.sent: list[bytes] = []
+        self.times: list[float] = []  # when each was published (time.monotonic)
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -28,6 +29,7 @@ class Pulse:
         try:
             while not self._stop.wait(self._interval):
                 payload = f"{self._prefix} {len(self.sent)}".encode()
+                self.times.append(time.monotonic())
                 self._publish(payload)
                 self.sent.append(payload)
         except Exception as error:  # shown by stop()

@@ -3,6 +3,8 @@
 
 import os
 import pathlib
+import time
+from collections.abc import Callable
 
 SANITIZER = os.environ.get("P2PANDA_SANITIZER", "none")
 PRELOAD = os.environ.get("P2PANDA_PRELOAD", "")
@@ -26,6 +28,14 @@ def scaled(count: int) -> int:
 def within(seconds: float) -> float:
     """A bound that the tests promise, as it applies to this build."""
     return seconds * SLOWNESS
+
+
+def wait_until(is_so: Callable[[], bool], seconds: float = PATIENCE):
+    """Asks until it is so, for what nothing tells of when it comes about."""
+    end = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < end, "it does not come about"
+        time.sleep(0.05)
 
 
 def plugin() -> pathlib.Path:

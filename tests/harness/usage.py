@@ -23,6 +23,17 @@ def cpu_seconds(pid: int) -> float:
     return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
 
 
+def switches(pid: int) -> dict[str, int]:
+    """How often each of its threads has gone to sleep by itself, and so was woken again: by their
+    names, "mosquitto" and "p2panda" (the node's). Being interrupted by others is not counted."""
+    found: dict[str, int] = {}
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        name = (task / "comm").read_text().strip()
+        times = re.search(r"^voluntary_ctxt_switches:\s+(\d+)", (task / "status").read_text(), re.M)
+        found[name] = found.get(name, 0) + int(times[1])
+    return found
+
+
 def node_seconds(pid: int) -> tuple[float, float]:
     """How long a broker's node thread has run, and has waited for a processor to run on."""
     for task in pathlib.Path(f"/proc/{pid}/task").iterdir():

@@ -21,7 +21,8 @@ from bad_relay import BadRelay  # noqa: E402
 from child import binary  # noqa: E402
 from compile import shared_library  # noqa: E402
 from iroh_relay import IrohRelay  # noqa: E402
-from rust_peer import GENERATIONS, RustPeer  # noqa: E402
+from peers import rust  # noqa: E402, F401
+from rust_peer import GENERATIONS  # noqa: E402
 
 
 def pytest_collection_modifyitems(config, items):
@@ -36,20 +37,6 @@ def pytest_collection_modifyitems(config, items):
 def _parameters(item) -> set:
     values = item.callspec.params.values() if hasattr(item, "callspec") else ()
     return {value for value in values if isinstance(value, str)}
-
-
-@pytest.fixture
-def rust():
-    """Starts Rust peers that end with the test."""
-    peers = []
-
-    def start(generation, **options):
-        peers.append(RustPeer(generation, **options))
-        return peers[-1]
-
-    yield start
-    for peer in peers:
-        peer.kill()
 
 
 @pytest.fixture

@@ -93,18 +93,18 @@ class BothWays:
             found = [one for one in receiver.payloads(self._topic) if one.startswith(prefix)]
             assert found == pulse.sent
 
-    def longest_gap(self) -> float:
-        """Of what has arrived so far, either way."""
-        gaps = []
+    def longest_silence(self) -> float:
+        """How long something was under way and nothing has arrived, at most, either way. (A publisher
+        that had to wait for a processor was silent itself.)"""
+        found = []
         for _, receiver, pulse in self._ways:
-            prefix = pulse._prefix.encode() + b" "
-            times = [
-                message.time
-                for message in receiver.messages(self._topic)
-                if message.payload.startswith(prefix)
-            ]
-            gaps += [after - before for before, after in zip(times, times[1:], strict=False)]
-        return max(gaps)
+            prefix, last = pulse._prefix.encode() + b" ", 0.0
+            for message in receiver.messages(self._topic):
+                if message.payload.startswith(prefix):
+                    sent = pulse.times[int(message.payload.removeprefix(prefix))]
+                    found.append(message.time - max(last, sent))
+                    last = message.time
+        return max(found)
 
     def __enter__(self):
         return self

@@ -57,9 +57,10 @@ class Scene:
             self.watcher.wait_message(self.topic, payload)
         assert self.peer.events("neighbour_down", topic=self.id) == []
 
-    def leaves(self, since: float):
+    def leaves(self, since: float, late: float = 0):
+        """It is heard within a second. late: the broker notices it itself so much later."""
         down = self.peer.wait("neighbour_down", PATIENCE, topic=self.id, node=self.broker.id)
-        assert down["_received"] - since <= within(1)
+        assert down["_received"] - since <= within(1 + late)
 
     def comes_back(self):
         self.peer.wait("neighbour_up", PATIENCE, topic=self.id, node=self.broker.id)
@@ -69,14 +70,19 @@ def now() -> float:
     return time.monotonic()
 
 
-@pytest.fixture(scope="module")
-def running(tmp_path_factory):
-    made = Brokers(tmp_path_factory.mktemp("holding"))
-    broker = made().start()
+def beside_a_peer(folder, **arguments):
+    """Makes a broker, and ends it when it goes on."""
+    made = Brokers(folder)
+    broker = made(**arguments).start()
     with RustPeer("071") as peer:
         peer.node(broker.id, broker.address())
         yield made, broker, peer
     made.end()
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory):
+    yield from beside_a_peer(tmp_path_factory.mktemp("holding"))
 
 
 @pytest.fixture
@@ -229,14 +235,18 @@ def test_offline_session_at_qos_0(scene):
     scene.leaves(left)
 
 
-def test_session_expires(scene):
+def check_session_expires(scene, late: float = 0):
     # Longer than stays() takes.
     client = scene.client(scene.topic, client_id="mayfly", session_expiry=int(within(1)) + 1)
     scene.meet()
     client.close()
     scene.stays()
     scene.broker.wait_log("Expiring client mayfly")
-    scene.leaves(now())
+    scene.leaves(now(), late)
+
+
+def test_session_expires(scene):
+    check_session_expires(scene)
 
 
 def test_offline_sessions_leave(rust, brokers):
@@ -281,3 +291,100 @@ def test_native_bridge_as_subscriber(rust, brokers):
     scene.stays()
     assert near.number("overlays") == 1
     assert far.number("overlays") == 0
+
+
+# ---------------------------------------------------------------------------
+# Clients that begin anew again and again
+
+
+class Stream:
+    """What the peer publishes meanwhile, and all of it arrives: the overlay is not left."""
+
+    def __init__(self, scene):
+        self.scene = scene
+        publish = lambda payload: scene.peer.send(  # noqa: E731
+            "publish", scene.id, payload.hex()
+        )
+        self.pulse = Pulse(publish, "meanwhile ", 0.02)
+
+    def __enter__(self):
+        self.lines = len(self.scene.broker.our_log())
+        self.pulse.__enter__()
+        return self
+
+    def __exit__(self, *error):
+        self.pulse.__exit__(*error)
+        if error[0] is not None:
+            return
+        scene = self.scene
+        scene.watcher.wait_all(scene.topic, self.pulse.sent)
+        assert scene.peer.events("neighbour_down", topic=scene.id) == []
+        short = scene.id[:10]
+        assert [line for line in scene.broker.our_log()[self.lines :] if short in line] == []
+
+
+@pytest.mark.parametrize("version", [4, 5], ids=["v311", "v5"])
+def test_begun_anew_each_second(scene, version):
+    """A client that comes back under its id with a new session and subscribes at once. Here it is
+    not each second, but as often."""
+    client = scene.raw((scene.topic, 1), client_id=f"anew-{version}", version=version)
+    scene.meet()
+    with Stream(scene):
+        for _ in range(11):
+            again = scene.raw((scene.topic, 1), client_id=client.id, version=version)
+            client.close()
+            client = again
+            scene.watcher.wait_count(scene.topic, len(scene.watcher.payloads(scene.topic)) + 5)
+    left = now()
+    client.close()
+    scene.leaves(left)
+
+
+def test_gone_and_back(scene):
+    """The same when the connection has ended before."""
+    client = scene.raw((scene.topic, 1), client_id="back")
+    scene.meet()
+    with Stream(scene):
+        for number in range(11):
+            client.reset() if number % 2 else client.close()
+            # It is not there for some time.
+            scene.watcher.wait_count(scene.topic, len(scene.watcher.payloads(scene.topic)) + 3)
+            client = scene.raw((scene.topic, 1), client_id="back")
+    left = now()
+    client.close()
+    scene.leaves(left)
+
+
+def test_two_fight_over_one_id(scene):
+    """As fast as they can."""
+    clients = [scene.raw((scene.topic, 1), client_id="fighter")]
+    scene.meet()
+    with Stream(scene):
+        for _ in range(100):
+            clients.append(scene.raw((scene.topic, 1), client_id="fighter"))
+            clients.pop(0).close()
+    left = now()
+    clients.pop().close()
+    scene.leaves(left)
+
+
+def test_subscribed_and_unsubscribed_all_the_time(scene):
+    """Neither neighbours nor the log see more of it than a little."""
+    client = scene.raw((scene.topic, 1), client_id="fickle")
+    scene.meet()
+    begun, cycles = now(), 0
+    while now() - begun < 3:
+        client.unsubscribe(scene.topic)
+        client.subscribe((scene.topic, 1))
+        cycles += 1
+    client.unsubscribe(scene.topic)
+    scene.leaves(now())
+    seconds = now() - begun
+    downs = scene.peer.events("neighbour_down", topic=scene.id)
+    short = scene.id[:10]
+    lines = [line for line in scene.broker.our_log() if f"overlay {short}" in line]
+    print(f"{cycles} times in {seconds:.1f} s: {len(downs)} seen, {len(lines)} lines")
+    assert cycles > 4 * seconds
+    assert len(downs) <= 3 * seconds + 1
+    assert len(lines) <= 2 * len(downs) + 2
+    client.close()

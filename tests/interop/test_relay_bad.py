@@ -62,7 +62,7 @@ def beside(brokers, relay, *more, found=None, **options):
         yield broker, mate
         traffic.wait_flows(within(GAP))
         traffic.stop(within(GAP))
-        assert traffic.longest_gap() < within(GAP)
+        assert traffic.longest_silence() < within(GAP)
     broker.wait_status(lambda now: now["neighbours"] == 1, within(3), "a neighbour")
 
 

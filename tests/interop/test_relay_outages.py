@@ -126,4 +126,4 @@ def test_two_relays(apart, iroh_relay, net, brokers, how):
             )
         traffic.wait_flows(within(2))
         beside.stop()
-        assert beside.longest_gap() < within(1)
+        assert beside.longest_silence() < within(1)

@@ -12,7 +12,7 @@ from fixtures import (  # noqa: E402, F401
     pytest_configure,
     pytest_runtest_makereport,
 )
-from rust_peer import RustPeer  # noqa: E402
+from peers import rust  # noqa: E402, F401
 from roots import BROKERS, Root, StockBrokers  # noqa: E402
 
 
@@ -23,20 +23,6 @@ def brokers(tmp_path, request):
     request.node.brokers = made
     yield made
     made.end()
-
-
-@pytest.fixture
-def rust():
-    """Starts Rust peers that end with the test."""
-    peers = []
-
-    def start(generation, **options):
-        peers.append(RustPeer(generation, **options))
-        return peers[-1]
-
-    yield start
-    for peer in peers:
-        peer.kill()
 
 
 @pytest.fixture(params=BROKERS, ids=str)

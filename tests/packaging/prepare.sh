@@ -44,7 +44,7 @@ broker=$(
 	one_at_a_time build-musl-amd64
 	mkdir -p "$packaged/work-musl-amd64"
 	in_root "$build" "$packaged/sources:/sources" "$packaged/built:/built" \
-		"$packaged/work-musl-amd64:/work" "$tree:/src" -- \
+		"$packaged/work-musl-amd64:/build" "$tree:/src" -- \
 		bash /src/packaging/libraries.sh musl amd64 broker
 )
 echo "P2PANDA_STOCK_BROKER_MUSL=$broker/bin/mosquitto"

@@ -90,12 +90,11 @@ class StockBrokers(Brokers):
 
 FORKY = Stock("forky-2.1.2", "2.1.2", "FORKY", "GLIBC_AMD64")
 # Of Debian, in roots of their own.
-DEBIANS = [FORKY]
-if (TREE / "plugin" / "broker_20.c").exists():
-    DEBIANS += [
-        Stock("trixie-2.0.21", "2.0.21", "TRIXIE", "GLIBC_AMD64"),
-        Stock("bookworm-2.0.11", "2.0.11", "BOOKWORM", "GLIBC_AMD64"),
-    ]
+DEBIANS = [
+    FORKY,
+    Stock("trixie-2.0.21", "2.0.21", "TRIXIE", "GLIBC_AMD64"),
+    Stock("bookworm-2.0.11", "2.0.11", "BOOKWORM", "GLIBC_AMD64"),
+]
 # As the official image has it, but for Alpine: built from Debian's source, against musl.
 MUSL = Stock(
     "musl-2.1.2", "2.1.2", "MUSL", "MUSL_AMD64", ("BROKER_MUSL",), (("BUILT", "/built"),)
@@ -139,7 +138,7 @@ class Root:
     def file(self, path: str) -> pathlib.Path:
         return self.path / path.lstrip("/")
 
-    def put(self, file: pathlib.Path, folder: str = "/root") -> str:
+    def put(self, file: pathlib.Path, folder: str = "/opt") -> str:
         """Copies a file into it; returns where it is there."""
         shutil.copy(file, self.file(folder))
         return f"{folder}/{file.name}"

@@ -2,7 +2,6 @@
 """The self-contained plugin in stock brokers, beside brokers and peers of every kind."""
 
 import re
-import signal
 import socket
 import ssl
 import subprocess
@@ -147,8 +146,7 @@ def test_a_reload(brokers, stock):
     a.wait_joined(topic)
     b.wait_joined(topic)
     for round_ in range(3):
-        a.process.send_signal(signal.SIGHUP)
-        a.wait_log_times("Reloading config", round_ + 1)
+        a.reload("Reloading config")
         payload = f"after {round_}".encode()
         other.publish(mqtt(topic), payload, qos=1)
         one.wait_all(mqtt(topic), [payload])

@@ -18,10 +18,10 @@ TOPIC = "p2panda/eed10fa3224d5e8250525e82db33b7c4ab596ee324d5f423ffbdc794ae6f7b4
 SUITES = [stock.root.lower() for stock in DEBIANS]
 
 
-def debian(suite: str) -> pathlib.Path:
+def debian(suite: str, machine: str = "amd64") -> pathlib.Path:
     """The package for a suite."""
     revision = {"forky": "1", "trixie": "1~deb13", "bookworm": "1~deb12"}[suite]
-    (package,) = made("PACKAGES").glob(f"mosquitto-p2panda_*-{revision}_amd64.deb")
+    (package,) = made("PACKAGES").glob(f"mosquitto-p2panda_*-{revision}_{machine}.deb")
     return package
 
 
@@ -111,6 +111,7 @@ def test_debian(clean_root, tmp_path, suite):
     # These roots are without documentation.
     files = subprocess.run(["dpkg-deb", "-c", str(package)], capture_output=True, text=True).stdout
     assert "./usr/share/man/man7/mosquitto_p2panda.7\n" in files
+    assert "./usr/share/man/man1/mosquitto_ctrl_p2panda.1\n" in files
     status = root.file(STATE).stat()
     assert status.st_mode & 0o7777 == 0o700
     node = use(root)
@@ -151,24 +152,67 @@ def test_from_one_suite_to_the_next(clean_root):
     assert use(root) == node
 
 
+def controls(root: Root, *before: str):
+    """mosquitto_ctrl looks at the running node, changes it, and needs no broker for the rest."""
+    with root.file(CONF).open("a") as conf:
+        conf.write("plugin_opt_control true\n")
+
+    def ctrl(*words: str, login: tuple[str, ...] = ("-u", "admin", "-P", "x"), check: bool = True):
+        return root.run(*before, "mosquitto_ctrl", *login, "p2panda", *words, check=check)
+
+    digits = TOPIC.removeprefix("p2panda/")
+    with Running(root) as broker:
+        node = broker.node_id()
+        assert node in ctrl("getStatus").stdout
+        ctrl("joinTopic", digits)
+        broker.wait("control: user admin, client .*: joinTopic")
+        assert digits in ctrl("listTopics").stdout
+        assert f'"{digits}"' in ctrl("-j", "getTopic", digits).stdout
+        refused = ctrl("getNode", "ab" * 32, check=False)
+        assert refused.returncode == 1 and "is not known" in refused.stdout
+        assert ctrl("getNode", check=False).returncode == 2
+    assert ctrl("identity", login=()).stdout == f"{node}\n"
+    assert re.fullmatch(r"[0-9a-f]{64}\n", ctrl("topic", "lamp", login=()).stdout)
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_mosquitto_ctrl(clean_root, suite):
+    """The one of the suite itself: 2.0.11, 2.0.21 and 2.1."""
+    root = clean_root(suite)
+    root.run("dpkg", "-i", *before(suite, root), root.put(debian(suite)))
+    controls(root)
+
+
+@pytest.mark.parametrize("machine", ["amd64", "arm64"])
 @pytest.mark.parametrize("suite", ["bookworm", "trixie"])
-def test_it_has_the_very_file(tmp_path, suite):
-    """The package of a stable suite has the file that was tested in the brokers."""
-    subprocess.run(["dpkg-deb", "-x", str(debian(suite)), str(tmp_path)], check=True)
-    (packed,) = tmp_path.glob("usr/lib/*/mosquitto_p2panda.so")
-    assert packed.read_bytes() == made("PLUGIN_GLIBC_AMD64").read_bytes()
+def test_it_has_the_very_file(tmp_path, suite, machine):
+    """The package of a stable suite has the file that was tested in the brokers, and its module."""
+    package = str(debian(suite, machine))
+    subprocess.run(["dpkg-deb", "-x", package, str(tmp_path)], check=True)
+    triplet = {"amd64": "x86_64", "arm64": "aarch64"}[machine] + "-linux-gnu"
+    plugin = made(f"PLUGIN_GLIBC_{machine.upper()}")
+    for name in (plugin.name, "mosquitto_ctrl_p2panda.so"):
+        (packed,) = tmp_path.glob(f"usr/lib/*/{name}")
+        assert packed.parent.name == triplet
+        assert packed.read_bytes() == plugin.with_name(name).read_bytes()
+    command = ["dpkg-deb", "-f", package, "Architecture"]
+    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert told.strip() == machine
 
 
 @pytest.mark.parametrize("suite", SUITES)
 def test_tar(clean_root, tmp_path, suite):
     root = clean_root(suite)
     (archive,) = made("PACKAGES").glob("mosquitto-p2panda-*-linux.tar.gz")
-    root.run("tar", "-xzf", root.put(archive), "-C", "/root")
-    script = f"/root/{archive.name.removesuffix('.tar.gz')}/install.sh"
+    root.run("tar", "-xzf", root.put(archive), "-C", "/opt")
+    script = f"/opt/{archive.name.removesuffix('.tar.gz')}/install.sh"
     root.run(script)
     node = use(root)
     root.run(script)
     assert use(root) == node
+    # As it says itself.
+    said = re.search(r"^ +(LD_LIBRARY_PATH=\S+) mosquitto_ctrl", root.run(script).stdout, re.M)
+    controls(root, "env", said[1])
     root.run(script, "--remove")
     runs_without(root)
     root.run(script)
@@ -202,9 +246,9 @@ def test_the_version_is_one():
 
 
 def test_the_man_page_names_every_option():
-    """Those of the README's table."""
-    readme = (TREE / "README.md").read_text()
-    table = readme[readme.index("| key | value | default |") :].split("\n\n")[0]
+    """Those of the table in docs/options.md."""
+    text = (TREE / "docs" / "options.md").read_text()
+    table = text[text.index("| key | value | default |") :].split("\n\n")[0]
     keys = re.findall(r"^\| `([a-z_]+)`", table, re.M)
     assert len(keys) > 20
     page = (TREE / "docs" / "mosquitto_p2panda.7.in").read_text()

@@ -5,7 +5,8 @@
  * neighbour any more or look for one, and nothing may cost processor time; then a message of each
  * node must reach all others, once.
  *
- *   rest [SECONDS]                 the whole table, all its cases at once, a process for each
+ *   rest [SECONDS]                 the whole table, the cases of one topology at once, a process for
+ *                                  each
  *   rest TOPOLOGY NODES SECONDS    one case; TOPOLOGY is one of
  *      mesh        each node has all others as peers
  *      hub         each has the first one as a peer
@@ -28,7 +29,8 @@
  *   dials    connections tried for gossip, of all nodes
  *   found    discovery sessions that went well, counted at both ends
  *   links    connections that a node has at the end
- *   CPU      percent of a processor that a node takes; at most 0.1
+ *   CPU      percent of a processor that a node takes; at most 0.1 (more on a slow machine, see
+ *            slowness.h)
  *   sleeps   how often a node's thread goes to sleep in a second
  *   1st 2nd  ms until one message of each node was everywhere, and another one
  *   busy     percent of all processors that the machine was busy meanwhile
@@ -45,6 +47,7 @@
 #include <unistd.h>
 
 #include "bridge/node.h"
+#include "slowness.h"
 
 #define S  UINT64_C(1000000000)
 #define MS (S / 1000)
@@ -479,6 +482,7 @@ static void judge(const struct reading *before, const struct reading *after,
 	double per_minute = (double)asks / (seconds / 60 * (double)count);
 	double cpu = (double)(after->cpu_ns - before->cpu_ns) / (double)S / seconds /
 		     (double)count * 100;
+	double most_cpu = MOST_CPU * slowness();
 
 	if (downs > 0)
 		too_much("%" PRIu64 " neighbours went; none may", downs);
@@ -487,8 +491,8 @@ static void judge(const struct reading *before, const struct reading *after,
 	/* A node's one ask of this minute, and in a longer window that of the next one. */
 	if ((double)most_asks(before, after) > seconds / 60 + 1)
 		too_much("one node asked %" PRIu64 " times", most_asks(before, after));
-	if (cpu > MOST_CPU)
-		too_much("%.3f %% of a processor per node; at most %.1f", cpu, MOST_CPU);
+	if (cpu > most_cpu)
+		too_much("%.3f %% of a processor per node; at most %.2f", cpu, most_cpu);
 	for (size_t round = 0; round < ROUNDS; round++)
 		if (carried[round] == 0)
 			too_much("round %zu of messages was not everywhere in time", round + 1);
@@ -591,20 +595,21 @@ static bool end_case(struct running *running)
 	return status == 0;
 }
 
+/* One topology after the other: all of them at once are 285 nodes that come together, which a slow
+ * machine takes so long for that connections end meanwhile. */
 static int run_table(unsigned seconds)
 {
-	struct running running[TOPOLOGIES][SIZES];
+	struct running running[SIZES];
 	unsigned good = 0;
 
-	for (size_t topology = 0; topology < TOPOLOGIES; topology++)
-		for (size_t size = 0; size < SIZES; size++)
-			running[topology][size] =
-				start_case((enum topology)topology, sizes[size], seconds);
-	printf("%u seconds of %zu idle overlays at once:\n", seconds, TOPOLOGIES * SIZES);
+	printf("%u seconds of idle overlays, %zu at once:\n", seconds, SIZES);
 	print_head();
-	for (size_t topology = 0; topology < TOPOLOGIES; topology++)
+	for (size_t topology = 0; topology < TOPOLOGIES; topology++) {
 		for (size_t size = 0; size < SIZES; size++)
-			good += end_case(&running[topology][size]);
+			running[size] = start_case((enum topology)topology, sizes[size], seconds);
+		for (size_t size = 0; size < SIZES; size++)
+			good += end_case(&running[size]);
+	}
 	printf("%u passed, %zu failed\n", good, TOPOLOGIES * SIZES - good);
 	return good < TOPOLOGIES * SIZES;
 }

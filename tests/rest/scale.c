@@ -6,7 +6,8 @@
  * to tell) has a process of its own, which is killed in the end. Before that, starvation: 1,000
  * overlays with 16 trusted nodes that have none of them, and one more that has the last.
  *
- *   scale [MS]     MS: what one turn of the thread may take (5); 0: nothing is judged
+ *   scale [MS]     MS: what one turn of the thread may take (5, and more on a slow machine, see
+ *                  slowness.h); 0: nothing is judged
  *
  * Prints the longest turn of each phase (node_longest_turn_ns) for both sides. The story is told
  * three times, by nodes that know nothing of one another, and the least of the three counts: what is
@@ -29,6 +30,7 @@
 #include "bridge/node.h"
 #include "bridge/peers/book.h"
 #include "bridge/io/store.h"
+#include "slowness.h"
 
 #define MS	 UINT64_C(1000000)
 #define S	 (1000 * MS)
@@ -554,6 +556,7 @@ int main(int argc, char **argv)
 {
 	uint64_t most = (argc > 1 ? strtoull(argv[1], NULL, 10) : 5) * MS;
 	bool well = true, quick = true;
+	double slow = slowness();
 	pid_t pids[STORIES];
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -567,6 +570,9 @@ int main(int argc, char **argv)
 		well = ends_well(pids[i]) && well;
 	if (!well)
 		return 2;
+	slow = (slow + slowness()) / 2;
+	printf("scale: the machine is %.2f times slower than the one for which the bounds are\n", slow);
+	most = (uint64_t)((double)most * slow);
 	quick = judge("starvation: the last overlay has a neighbour", "node", results->starved,
 		most > 0 ? STARVING : UINT64_MAX);
 	if (most == 0)

@@ -259,7 +259,9 @@ static void on_event(struct life *life, struct node_event *event)
 {
 	struct world *world = life->world;
 	struct overlay_of_node *overlay;
-	size_t topic = event->type == NODE_LOG ? 0 : topic_number(world, &event->topic);
+	size_t topic = event->type == NODE_LOG || event->type == NODE_CONFIGURED
+			       ? 0
+			       : topic_number(world, &event->topic);
 
 	if (!life->killed) {
 		switch (event->type) {
@@ -283,7 +285,10 @@ static void on_event(struct life *life, struct node_event *event)
 					event->text);
 			break;
 		case NODE_JOINED:
+		case NODE_CONFIGURED:
 		case NODE_DROPPED:
+		case NODE_ADDRESSES:
+		case NODE_PICTURE:
 			break;
 		}
 	}
@@ -423,7 +428,7 @@ static void on_resolved(struct life *life, uint32_t node)
 
 	if (life->over || life->closing)
 		return;
-	mesh_resolved(life->mesh, &time, &machine_identity(node)->id, &address, 1, "");
+	mesh_resolved(life->mesh, &time, &machine_identity(node)->id, &address, 1, 1, "");
 	life_turn(life);
 }
 

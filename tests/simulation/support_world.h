@@ -37,6 +37,8 @@ struct world_config {
 	uint64_t seed;
 	/* ns from one node to another, constant for a pair. */
 	uint64_t least_latency, most_latency;
+	/* Each flight may take up to so much longer, but none overtakes another of its connection. */
+	uint64_t jitter;
 	/* To standard output, or trace_to: 1: each neighbour that comes or goes, each ask, dial and
 	 * end of a connection, and each frame of gossip but content; 2: content and the streams'
 	 * beginnings and ends as well; 3: the nodes' logs as well. Few nodes are named by letters. */

@@ -77,6 +77,7 @@ struct side {
 	struct end *streams;
 	struct flight *flights; /* on their way or lost, and ends of streams not acknowledged */
 	uint64_t heard;		/* when something came last */
+	uint64_t arrival;	/* of what was sent last, if there is jitter */
 	uint64_t unanswered;	/* what was sent first and has not arrived; 0: all has */
 	uint32_t queued;
 	uint32_t opened[2]; /* streams of ours that are not over there; [1]: bidirectional */
@@ -236,6 +237,20 @@ static uint32_t latency_of(const struct world *world, size_t a, size_t b)
 							world->config.least_latency + 1));
 }
 
+/* When what a side sends now is at the other side. */
+static uint64_t arrival_of(struct side *side)
+{
+	struct world *world = world_of(side);
+	uint64_t arrival = world->now + wire_of(side)->latency;
+
+	if (world->config.jitter == 0)
+		return arrival;
+	arrival += random_below(&world->random, world->config.jitter);
+	if (arrival > side->arrival)
+		side->arrival = arrival;
+	return side->arrival;
+}
+
 static void side_init(
 	struct wire *wire, struct endpoint *endpoint, bool incoming, uint64_t timeout)
 {
@@ -289,12 +304,10 @@ static void side_end(struct side *side, uint32_t ending)
 /* A packet goes to the other side that ends it there. */
 static void send_close(struct side *side, uint32_t ending)
 {
-	struct world *world = world_of(side);
-
-	if (side->endpoint->life->killed || !is_way(world, wire_of(side)))
+	if (side->endpoint->life->killed || !is_way(world_of(side), wire_of(side)))
 		return;
 	side->told = true;
-	side_event(other_of(side), world->now + wire_of(side)->latency, EVENT_CLOSE, ending);
+	side_event(other_of(side), arrival_of(side), EVENT_CLOSE, ending);
 }
 
 /* The other side does not know this connection, and answers a packet of ours. */
@@ -627,7 +640,7 @@ static struct flight *flight_new(struct end *end)
 	if (side->stalled)
 		flight->state = LOST;
 	else
-		world_event(world, world->now + wire_of(side)->latency, EVENT_FLIGHT, flight, 0);
+		world_event(world, arrival_of(side), EVENT_FLIGHT, flight, 0);
 	return flight;
 }
 
@@ -1189,7 +1202,7 @@ static void port_stop(void *stream, uint64_t code)
 	if (side->endpoint->life->killed)
 		return;
 	end->pipe->references++;
-	world_event(world, world->now + wire_of(side)->latency, EVENT_STOPPED,
+	world_event(world, arrival_of(side), EVENT_STOPPED,
 		&end->pipe->ends[!end->incoming], 0);
 }
 
@@ -1244,5 +1257,5 @@ struct mesh_port network_port(struct life *life)
 {
 	return (struct mesh_port){life, port_dial, port_own_connection, port_close,
 		port_set_stranger, port_open, port_own_stream, port_send, port_finish, port_stop,
-		port_is_late, NULL};
+		port_is_late, NULL, NULL, NULL};
 }

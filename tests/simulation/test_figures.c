@@ -18,6 +18,7 @@
  *
  *   -k SEEDS    how many (40); fewer are not judged, but for what was missed
  *   -s NAME     only this scenario, like single-1000; those with 10000 nodes in no other way
+ *   -j MS       each frame takes up to so much longer; only what was missed is judged
  *   -l          a line for each seed
  *   -r          each figure on a line of its own, for report.py
  */
@@ -68,8 +69,9 @@ static const struct scenario {
 	{CHANGING, 20, 30, {0.447, 5.02, 169, 0}, {1.05, 1.05, 1.05, 1}},
 	{CHANGING, 100, 30, {0.487, 10.29, 313, 0}, {1.05, 1.05, 1.05, 1}},
 	{CHANGING, 1000, 30, {0.472, 21.04, 612, 0}, {1.05, 1.05, 1.05, 1}},
-	{ALL, 20, 30, {1.393, 5.50, 448, 0}, {1.05, 1.05, 1.05, 1}},
-	{ALL, 100, 5, {1.057, 10.38, 730, 0}, {1.05, 1.05, 1.05, 1}},
+	/* A tree that stays whole has longer ways, and is faster and cheaper than what is asked for. */
+	{ALL, 20, 30, {1.393, 5.50, 448, 0}, {0.7, 1.4, 0.95, 1}},
+	{ALL, 100, 5, {1.057, 10.38, 730, 0}, {0.7, 1.3, 0.95, 1}},
 	/* Upstream's are not known. */
 	{SINGLE, 10000, 30, {0}, {0}},
 	{CHANGING, 10000, 30, {0}, {0}},
@@ -89,6 +91,7 @@ struct outcome {
 
 static struct network network;
 static bool lines, for_report;
+static uint64_t jitter;
 
 /* Everybody delivers all of these; returns how many deliveries that is. */
 static uint64_t publish_round(const struct scenario *scenario, size_t sender, unsigned *number)
@@ -137,6 +140,7 @@ static double play(const struct scenario *scenario, uint64_t seed, double *means
 	network.latency = LEAST_LATENCY;
 	network.latency_spread = MOST_LATENCY - LEAST_LATENCY;
 	network.pairs = random_u64(&network.random);
+	network.jitter = jitter;
 	for (size_t i = 1; i < scenario->nodes; i++)
 		network_ask(&network, i, 0);
 	network_run(&network, BOOTSTRAP);
@@ -185,7 +189,7 @@ static bool judge(const struct scenario *scenario, const char *name, const struc
 			printf("figure %s %s %.4f %.4f %.4f %.2f\n", name, figure_names[i], mean,
 				outcome->least[i], upstream, scenario->allowed[i]);
 		if (i == MISSED ? mean > 0
-				: outcome->seeds >= SEEDS && upstream > 0 &&
+				: outcome->seeds >= SEEDS && jitter == 0 && upstream > 0 &&
 					  mean > upstream * scenario->allowed[i]) {
 			printf("FAILED: simulation_test_figures -s %s -k %u\n  %s %.3f, upstream's is "
 			       "%.3f\n",
@@ -215,8 +219,11 @@ int main(int argc, char **argv)
 	bool good = true;
 	int option;
 
-	while ((option = getopt(argc, argv, "k:s:lr")) != -1) {
+	while ((option = getopt(argc, argv, "j:k:s:lr")) != -1) {
 		switch (option) {
+		case 'j':
+			jitter = strtoul(optarg, NULL, 10) * NETWORK_MS;
+			break;
 		case 'k':
 			seeds = (unsigned)strtoul(optarg, NULL, 10);
 			break;

@@ -11,6 +11,7 @@
  *   -s SEED         the first seed (1)
  *   -k SEEDS        how many (10, without -n fewer for large ones)
  *   -u STORY        the last one: rest, kill, join, part, again (again)
+ *   -j MS           each flight takes up to so much longer (0)
  *   -f              go on after a story that has failed
  *   -1              one line for each run
  *   -v, -vv, -vvv   trace: neighbours, asks, frames; messages; the nodes' logs
@@ -30,6 +31,8 @@
 
 /* All start within this. */
 #define START_NS WORLD_S
+/* Of the runs with jitter, ms. */
+#define JITTER 20
 /* Time to come to rest, and how long rest is watched. */
 #define SETTLE_S 60
 #define START_WATCH_S 60
@@ -109,6 +112,7 @@ struct run {
 };
 
 static unsigned trace;
+static uint64_t jitter; /* ms */
 static bool go_on, each;
 static enum story last_story = AGAIN;
 static char command[128];
@@ -449,11 +453,13 @@ static void play(struct run *run)
 		.seed = run->seed,
 		.least_latency = LEAST_LATENCY,
 		.most_latency = MOST_LATENCY,
+		.jitter = jitter * WORLD_MS,
 		.trace = trace,
 	};
 
-	snprintf(command, sizeof command, "simulation_test_rest -t %s -n %zu -s %llu -k 1",
-		topology_names[run->topology], run->members, (unsigned long long)run->seed);
+	snprintf(command, sizeof command, "simulation_test_rest -t %s -n %zu -s %llu -k 1 -j %llu",
+		topology_names[run->topology], run->members, (unsigned long long)run->seed,
+		(unsigned long long)jitter);
 	run->world = world_new(&config);
 	run->dead = calloc(run->members, sizeof *run->dead);
 	if (!run->dead)
@@ -516,8 +522,8 @@ static bool wastes(const struct range *range, const char *what, size_t most)
 
 	while (most > copies_of_upstream[at].nodes)
 		at++;
-	/* An average of a few says nothing. */
-	if (runs < RUNS_OF_AN_AVERAGE)
+	/* An average of a few says nothing; upstream's has no jitter. */
+	if (runs < RUNS_OF_AN_AVERAGE || jitter > 0)
 		return false;
 	if (sum->single / runs <= COPIES_MORE * copies_of_upstream[at].single &&
 		sum->changing / runs <= COPIES_MORE * copies_of_upstream[at].changing)
@@ -562,7 +568,8 @@ static unsigned run_range(enum topology topology, size_t least, size_t most, boo
 		for (uint64_t seed = first_seed; seed < first_seed + seeds; seed++)
 			run_one(&range, topology, members, seed);
 	}
-	snprintf(what, sizeof what, "%s %zu-%zu", topology_names[topology], least, most);
+	snprintf(what, sizeof what, "%s %zu-%zu%s", topology_names[topology], least, most,
+		jitter > 0 ? ", jitter" : "");
 	tell(&range, what);
 	wasteful = wastes(&range, what, most);
 	printf("%s: %u of %u runs failed, %.1f s\n", what, range.failed, range.runs,
@@ -608,7 +615,7 @@ int main(int argc, char **argv)
 	unsigned seeds = 0, failed = 0;
 	char *end;
 
-	while ((option = getopt(argc, argv, "an:t:s:k:u:f1v")) != -1) {
+	while ((option = getopt(argc, argv, "an:t:s:k:u:j:f1v")) != -1) {
 		switch (option) {
 		case 'a':
 			ranges = all;
@@ -630,6 +637,9 @@ int main(int argc, char **argv)
 			break;
 		case 'u':
 			last_story = (enum story)find(story_names, STORIES, optarg);
+			break;
+		case 'j':
+			jitter = strtoull(optarg, NULL, 10);
 			break;
 		case 'f':
 			go_on = true;
@@ -657,6 +667,13 @@ int main(int argc, char **argv)
 				(enum topology)i, ranges[at][0], ranges[at][1],
 				ranges[at][0] == SPREAD, seed,
 				seeds ? seeds : (unsigned)ranges[at][2]);
+		/* Questions and answers of many who join at once cross each other. */
+		if (i == HUB && jitter == 0) {
+			jitter = JITTER;
+			failed += run_range(HUB, 20, 20, false, seed, seeds ? seeds : 2);
+			failed += run_range(HUB, 100, 100, false, seed, seeds ? seeds : 1);
+			jitter = 0;
+		}
 	}
 	return failed > 0;
 }

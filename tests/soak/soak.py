@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Hours in little: three brokers and two Rust peers on twenty overlays, with traffic, clients
 that come and go with overlays of their own, and peers that join and leave. In the end every
-message has reached every broker once, the sums of the README hold, memory does not grow, and
+message has reached every broker once, the sums of docs/status.md hold, memory does not grow, and
 no sanitizer has said anything.
 
 Run by `tests/run.sh soak`, which builds what it needs; a line a minute says how it is.
@@ -27,7 +27,7 @@ OVERLAYS = 20
 WITH_PEERS = 5  # of these
 SIZES = (0, 30, 200, 1500, 4000)
 COMERS = 10  # clients that come and go, at a time
-# The README's sums: what becomes of what is published, and of what arrives.
+# The sums of docs/status.md: what becomes of what is published, and of what arrives.
 GONE_OUT = (
     "sent", "malformed_topic", "too_large", "repeated", "max_overlays", "mailbox_full",
     "queue_limit", "queue_age", "left", "no_memory",

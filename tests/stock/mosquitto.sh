@@ -31,15 +31,6 @@ fi
 
 die() { echo "mosquitto.sh: $*" >&2; exit 1; }
 
-command -v apt-get >/dev/null 2>&1 ||
-	die "Mosquitto $version is built from Debian's source package, which needs apt"
-mirror=$(apt-get indextargets --format '$(COMPONENT) $(REPO_URI)' 'Identifier: Packages' |
-	sed -n 's/^main //p' | grep -v security | head -n 1)
-# Where its lists are not there (an image without them), what its sources say.
-[ -n "$mirror" ] || mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null |
-	sed -n 's/^deb \(\[[^]]*\] \)\?\([^ ]*\) [a-z]* main.*/\2/p' | head -n 1)
-[ -n "$mirror" ] || die "apt names no Debian mirror here"
-
 mkdir -p "${place%/*}"
 exec 8>"${place%/*}/lock"
 flock 8
@@ -49,16 +40,8 @@ if [ -d "$place" ]; then # another one has made it meanwhile
 fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-mkdir -p "$work/lists/partial" "$work/cache/archives/partial" "$work/src"
-echo "deb-src $mirror $suite main" >"$work/sources.list"
-# An apt of its own, but for its network settings and keys.
-apt=(-qq -o "Dir::Etc::sourcelist=$work/sources.list" -o Dir::Etc::sourceparts=/dev/null
-	-o "Dir::State::lists=$work/lists" -o "Dir::Cache=$work/cache" -o APT::Sandbox::User=root)
 {
-	apt-get "${apt[@]}" update
-	cd "$work/src"
-	apt-get "${apt[@]}" source --download-only mosquitto
-	dpkg-source --no-check -x mosquitto_"$version"-*.dsc "$work/tree"
+	"$(dirname "$0")/../harness/debian-source.sh" "$suite" mosquitto "$work"
 	cd "$work/tree"
 	make -j"$(nproc)" WITH_DOCS=no WITH_WEBSOCKETS=no WITH_SYSTEMD=no WITH_SRV=no WITH_CJSON=yes \
 		WITH_STRIP=no CFLAGS="-O1 -g -fPIC -Wno-error -std=gnu17" binary

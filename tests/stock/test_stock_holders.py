@@ -11,6 +11,7 @@ import random
 import secrets
 import threading
 import time
+from collections.abc import Sequence
 
 import pytest
 
@@ -25,6 +26,7 @@ OTHER = pathlib.Path(__file__).with_name("access_plugin.c")
 ROUNDS = settings.scaled(1000)
 # So many at a time: the status is told once per second.
 AT_ONCE = 50
+BEHIND = 5000  # messages that the subscribers have not read yet
 PROBE_SIZE = 37
 HOUR = 3600
 
@@ -176,11 +178,11 @@ class World:
 
 
 class Traffic:
-    """A thousand messages per second."""
+    """A thousand messages per second, or as many as the subscribers, whose process this is, can read."""
 
-    def __init__(self, publisher: Client, topic: str):
+    def __init__(self, publisher: Client, topic: str, subscribers: Sequence[Client]):
         self.sent: list[bytes] = []
-        self._publisher, self._topic = publisher, topic
+        self._publisher, self._topic, self._subscribers = publisher, topic, subscribers
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -191,6 +193,8 @@ class Traffic:
             payloads = [b"%d" % number for number in range(start, start + 200)]
             paced(lambda payload: self._publisher.post(self._topic, payload, 1), payloads)
             self.sent += payloads
+            for one in self._subscribers:
+                one.wait_count(self._topic, start - BEHIND + 1)
 
     def stop(self):
         self._stop.set()
@@ -234,7 +238,7 @@ def test_random_rounds(brokers, old, tmp_path, denies):
     at_a.wait_message(topic, b"begin")
     chance = random.Random(seed)
     worlds = [World(number, a.mqtt_port, chance, denies) for number in range(AT_ONCE)]
-    traffic = Traffic(at_b, topic)
+    traffic = Traffic(at_b, topic, (at_a, everything))
     try:
         rounds(a, worlds, others=1)
     finally:

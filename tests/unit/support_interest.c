@@ -34,12 +34,26 @@ static bool has_session(void *context, const char *client)
 	return true;
 }
 
-static int on_remember(void *context, const char *client, const char *filter, uint8_t qos)
+static bool has_subscription(
+	void *context, const char *client, const char *filter, struct terms terms)
+{
+	return true;
+}
+
+static void on_missing(void *context, const char *client, const char *filter)
+{
+}
+
+static int on_remember(void *context, const char *client, const char *filter, struct terms terms)
 {
 	return ERROR_NONE;
 }
 
 static void on_forget(void *context, const char *client, const char *filter)
+{
+}
+
+static void on_give_up(void *context, const char *client, const char *filter, struct terms terms)
 {
 }
 
@@ -57,8 +71,11 @@ struct interest_actions support_actions(void)
 		.leave = on_topic,
 		.verify = on_verify,
 		.has_session = has_session,
+		.has_subscription = has_subscription,
+		.missing = on_missing,
 		.remember = on_remember,
 		.forget = on_forget,
+		.give_up = on_give_up,
 		.denied = on_limited,
 		.limited = on_limited,
 		.gave_way = on_limited,

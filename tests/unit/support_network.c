@@ -134,6 +134,7 @@ void network_stop(struct network *network)
 	while (network->events_count > 0)
 		free(network->events[--network->events_count].packet);
 	free(network->events);
+	free(network->last_arrivals);
 	free(network->nodes);
 }
 
@@ -148,6 +149,27 @@ static uint64_t pair_latency(const struct network *network, size_t a, size_t b)
 	struct random random = random_seeded(&state);
 
 	return network->latency + random_below(&random, network->latency_spread);
+}
+
+/* How long this frame is on its way. */
+static uint64_t travel_time(struct network *network, size_t from, size_t to)
+{
+	uint64_t latency = pair_latency(network, from, to);
+	uint64_t *last, arrival;
+
+	if (network->jitter == 0)
+		return latency;
+	if (!network->last_arrivals) {
+		network->last_arrivals = calloc(
+			network->count * network->count, sizeof *network->last_arrivals);
+		assert_non_null(network->last_arrivals);
+	}
+	last = &network->last_arrivals[from * network->count + to];
+	arrival = network->now + latency + random_below(&network->random, network->jitter);
+	if (arrival < *last)
+		arrival = *last;
+	*last = arrival;
+	return arrival - network->now;
 }
 
 static void trace(struct network *network, uint64_t value)
@@ -184,7 +206,7 @@ static void send_frame(struct network *network, size_t from, size_t to, struct f
 	if (network->loses && network->loses(network, from, to, &message))
 		free(packet);
 	else
-		post(network, packet, pair_latency(network, from, to));
+		post(network, packet, travel_time(network, from, to));
 }
 
 void network_effects(struct network *network, size_t node)

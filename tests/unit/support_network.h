@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * A deterministic network of gossip cores, of any size: virtual time, one seed, constant
- * latency per pair (so frames of a pair stay in order), all on one topic. What it
- * carries are the bytes of the frames.
+ * latency per pair, all on one topic. Frames of a pair stay in order. What it carries are the
+ * bytes of the frames.
  */
 #ifndef TESTS_UNIT_SUPPORT_NETWORK_H
 #define TESTS_UNIT_SUPPORT_NETWORK_H
@@ -43,6 +43,10 @@ struct network {
 	/* Least, and how much longer it may be; constant for a pair, whose latencies are drawn
 	 * from 'pairs'. */
 	uint64_t latency, latency_spread, pairs;
+	/* Each frame may take up to so much longer, but comes after those that were sent before it
+	 * to the same node. */
+	uint64_t jitter;
+	uint64_t *last_arrivals; /* by sender and receiver; NULL until there is jitter */
 	/* Since the beginning: Gossip frames that have arrived, and those that were delivered. */
 	uint64_t payloads, deliveries;
 	unsigned last_hop; /* the largest round of one that was delivered; the caller's to reset */

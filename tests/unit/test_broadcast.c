@@ -253,9 +253,8 @@ static void announcements_are_cut_into_frames(void **state)
 	char expected[256] = "";
 	char content[16];
 
-	receive_prune(1);
-	receive_prune(2);
-	receive_prune(3);
+	for (size_t i = 0; i < 3; i++)
+		broadcast.neighbours[i].eager = false;
 	for (unsigned i = 0; i < 300; i++) {
 		snprintf(content, sizeof content, "%u", i);
 		assert_int_equal(publish(content, NULL), 0);
@@ -274,6 +273,22 @@ static void announcements_are_cut_into_frames(void **state)
 	assert_int_equal(counters_get(&counters, COUNTER_LIMIT_LAZY_QUEUE), 30);
 	tick(5 * MS);
 	assert_done(NULL);
+}
+
+static void what_a_slow_neighbour_is_not_sent_is_announced(void **state)
+{
+	struct id one = id_of(1), nine = id_of(9), id = id_of_content("a"), unknown = id_of(100);
+
+	receive_gossip(2, "a", 0);
+	assert_done(NULL);
+	broadcast_refused(&broadcast, now, &one, &id);
+	broadcast_refused(&broadcast, now, &one, &unknown);
+	broadcast_refused(&broadcast, now, &nine, &id);
+	tick(5 * MS);
+	assert_done("ihave 1 x1 r1");
+	/* It is an eager one still. */
+	receive_gossip(2, "b", 0);
+	assert_done("gossip 1 r1, gossip 3 r1, deliver 2");
 }
 
 static void what_does_not_come_is_asked_for(void **state)
@@ -389,6 +404,7 @@ static void who_was_asked_is_kept_when_another_brings_it(void **state)
 	assert_done("");
 	assert_int_equal(publish("b", NULL), 0);
 	assert_done("gossip 2 r0");
+	receive_graft(3, NULL);
 	receive_gossip(2, "a", 3);
 	assert_done("prune 2");
 }
@@ -407,6 +423,135 @@ static void an_answer_changes_nothing(void **state)
 	assert_done("gossip 1 r4, deliver 2");
 	assert_int_equal(publish("b", NULL), 0);
 	assert_done("gossip 1 r0, gossip 2 r0");
+}
+
+/* Else all that follows would have to be asked for. */
+static void the_last_who_pushes_stays(void **state)
+{
+	receive_gossip(1, "a", 0);
+	assert_done("gossip 2 r1, gossip 3 r1, deliver 1");
+	receive_gossip(2, "a", 0);
+	receive_gossip(3, "a", 0);
+	assert_done("prune 2, prune 3");
+	/* Now one of the others was faster for once. */
+	receive_gossip(2, "b", 0);
+	assert_done("gossip 1 r1, deliver 2");
+	receive_gossip(1, "b", 0);
+	assert_done("");
+	/* Or the last one has the messages from elsewhere: it may push all the same. */
+	receive_prune(1);
+	assert_done("graft 1 r0");
+	assert_int_equal(publish("c", NULL), 0);
+	tick(5 * MS);
+	assert_done("gossip 1 r0, ihave 2 x1 r0, ihave 3 x2 r1");
+}
+
+/* It has us for eager although we have announced something to it. */
+static void who_pushes_for_longer_is_pushed_to(void **state)
+{
+	receive_gossip(1, "a", 0);
+	receive_gossip(2, "a", 0);
+	assert_done("gossip 2 r1, gossip 3 r1, deliver 1, prune 2");
+	tick(99 * MS); /* what was under way */
+	receive_gossip(2, "b", 0);
+	assert_int_equal(publish("c", NULL), 0);
+	assert_done("gossip 1 r1, gossip 3 r1, deliver 2, gossip 1 r0, gossip 3 r0");
+	tick(6 * MS);
+	assert_done("ihave 2 x1 r0");
+	receive_gossip(2, "d", 0);
+	assert_int_equal(publish("e", NULL), 0);
+	assert_done("gossip 1 r1, gossip 3 r1, deliver 2, gossip 1 r0, gossip 2 r0, gossip 3 r0");
+}
+
+/* Brings so many new messages as make a burst, 5 ms ago. */
+static void bring_burst(size_t from)
+{
+	static unsigned number;
+	char content[16];
+
+	for (unsigned i = 0; i < 256; i++) {
+		snprintf(content, sizeof content, "burst %u", number++);
+		receive_gossip(from, content, 0);
+	}
+	tick(5 * MS);
+	assert_done(NULL);
+}
+
+/* Brings a new message, and a copy of it. */
+static void bring_twice(size_t from, const char *content, size_t copy_from, const char *expected)
+{
+	receive_gossip(from, content, 0);
+	assert_done(NULL);
+	receive_gossip(copy_from, content, 0);
+	assert_done(expected);
+}
+
+static void in_a_burst_copies_under_way_prune_nobody(void **state)
+{
+	bring_burst(1);
+	bring_twice(1, "a", 2, "prune 2"); /* as it began as an eager one */
+	receive_graft(2, NULL);
+	tick(900 * MS);
+	bring_burst(1);
+	tick(94 * MS);
+	bring_twice(1, "b", 2, "");
+	tick(1 * MS);
+	bring_twice(1, "c", 2, "prune 2");
+	/* It is over. */
+	tick(1000 * MS);
+	receive_graft(2, NULL);
+	bring_twice(1, "d", 2, "prune 2");
+}
+
+static void in_a_burst_who_announces_first_need_not_be_faster(void **state)
+{
+	receive_prune(2);
+	bring_burst(1);
+	receive_ihave(2, "a", 3);
+	tick(10 * MS);
+	receive_gossip(1, "a", 0);
+	assert_done("gossip 3 r1, deliver 1");
+	tick(1000 * MS);
+	assert_done(NULL);
+	receive_ihave(2, "b", 3);
+	tick(10 * MS);
+	receive_gossip(1, "b", 0);
+	assert_done("gossip 3 r1, graft 2 r3, prune 1, deliver 1");
+}
+
+static void in_a_burst_what_is_on_its_way_is_not_asked_for(void **state)
+{
+	struct id three = id_of(3);
+
+	broadcast_neighbour_down(&broadcast, &three);
+	receive_prune(2);
+	bring_burst(1);
+	receive_ihave(2, "a", 0);
+	tick(1 * MS);
+	receive_ihave(2, "b", 0);
+	tick(1 * MS);
+	receive_ihave(2, "c", 0);
+	tick(1 * MS);
+	receive_ihave(2, "d", 0);
+	assert_done(NULL);
+	/* The pushes get on, and have not come to the others. */
+	tick(70 * MS);
+	receive_gossip(1, "a", 0);
+	assert_done("deliver 1");
+	tick(249 * MS);
+	assert_done("");
+	/* They have left one out: it is asked for. */
+	receive_gossip(1, "c", 0);
+	assert_done("deliver 1");
+	tick(0);
+	assert_done("graft 2 id r0");
+	tick(79 * MS);
+	assert_done("");
+	/* They stand still: the first of what is missing makes somebody else push. */
+	tick(170 * MS);
+	assert_done("");
+	tick(1 * MS);
+	assert_done("graft 2 id r0");
 }
 
 /* A slot that has another neighbour now has not been asked. */
@@ -492,18 +637,22 @@ static void the_message_is_shared(void **state)
 static void what_is_missing_is_bounded(void **state)
 {
 	struct wire_message message;
+	struct id one = id_of(1);
 
 	message.type = WIRE_IHAVE;
 	message.ihave.count = 1;
 	message.ihave.items[0].round = 0;
-	for (unsigned i = 0; i < LIMIT_MISSING + 100; i++) {
+	for (unsigned i = 0; i < LIMIT_MISSING_IN_ALL / 2 + 100; i++) {
 		memcpy(message.ihave.items[0].id.bytes, &i, sizeof i);
 		receive(1, &message);
 	}
 	assert_int_equal(counters_get(&counters, COUNTER_LIMIT_MISSING), 100);
-	tick(80 * MS);
-	tick(80 * MS);
-	assert_done(NULL);
+	core.missing += LIMIT_MISSING_IN_ALL / 2; /* other overlays have so many */
+	memset(message.ihave.items[0].id.bytes, 0xff, ID_SIZE);
+	receive(1, &message);
+	assert_int_equal(counters_get(&counters, COUNTER_LIMIT_MISSING), 101);
+	core.missing -= LIMIT_MISSING_IN_ALL / 2;
+	broadcast_neighbour_down(&broadcast, &one);
 	assert_true(broadcast_deadline(&broadcast) == UINT64_MAX);
 }
 
@@ -543,14 +692,13 @@ static void announcements_are_bounded_in_sum(void **state)
 	const uint32_t overlays = LIMIT_LAZY_QUEUE_IN_ALL / LIMIT_LAZY_QUEUE;
 	struct broadcast *others = calloc(overlays, sizeof *others);
 	struct id topic = id_of(201), peer = id_of(1);
-	static struct wire_message prune = {.type = WIRE_PRUNE};
 	uint32_t number = 0;
 
 	assert_non_null(others);
 	for (uint32_t i = 0; i < overlays; i++) {
 		broadcast_init(&others[i], &core, &topic);
 		broadcast_neighbour_up(&others[i], &peer);
-		broadcast_receive(&others[i], now, &peer, &prune);
+		others[i].neighbours[0].eager = false;
 		for (size_t j = 0; j < LIMIT_LAZY_QUEUE; j++, number++) {
 			struct message *message = message_new(&number, sizeof number);
 
@@ -633,6 +781,7 @@ int main(void)
 		TEST(strangers_are_answered_but_not_kept),
 		TEST(lazy_neighbours_get_announcements),
 		TEST(announcements_are_cut_into_frames),
+		TEST(what_a_slow_neighbour_is_not_sent_is_announced),
 		TEST(what_does_not_come_is_asked_for),
 		TEST(what_comes_in_time_is_not_asked_for),
 		TEST(who_has_gone_is_not_asked),
@@ -641,6 +790,11 @@ int main(void)
 		TEST(the_faster_takes_the_place_of_the_slower),
 		TEST(who_was_asked_is_kept_when_another_brings_it),
 		TEST(an_answer_changes_nothing),
+		TEST(the_last_who_pushes_stays),
+		TEST(who_pushes_for_longer_is_pushed_to),
+		TEST(in_a_burst_copies_under_way_prune_nobody),
+		TEST(in_a_burst_who_announces_first_need_not_be_faster),
+		TEST(in_a_burst_what_is_on_its_way_is_not_asked_for),
 		TEST(who_was_asked_and_has_gone_is_forgotten),
 		TEST(the_fifth_is_lazy_at_first),
 		TEST(a_false_id_is_counted_and_nothing_else),

@@ -56,15 +56,22 @@ static struct {
 	struct asked asked[ASKED];
 	size_t asked_count, asked_most;
 	bool denies;
+	size_t crowd; /* clients x0, x1... besides */
+	bool crowd_is_gone;
+	size_t crowd_turn;
 } world;
 
 /* ---- what the census says ---- */
 
 static struct session *told(const char *client)
 {
+	static struct session any;
+
 	for (size_t i = 0; i < SESSIONS; i++)
 		if (strcmp(world.real[i].id, client) == 0)
 			return &world.told[i];
+	if (*client == 'x')
+		return &any;
 	fail();
 	return NULL;
 }
@@ -157,8 +164,34 @@ static void answer(const struct asked *asked, size_t session)
 	census_answered(world.census, asked->number, asked->decoy, &who);
 }
 
+static struct census_who one_of_crowd(size_t number)
+{
+	static char id[16];
+	static const char connections[4096];
+
+	snprintf(id, sizeof id, "x%zu", number);
+	return (struct census_who){.handle = connections + number, .id = id, .lasting = true};
+}
+
+/* What begins with p2panda/name/<id>/ its client has subscribed; p2panda/name/shared they share. */
+static void deliver_to_crowd(const struct asked *asked)
+{
+	struct census_who who;
+	size_t number;
+
+	if (world.crowd == 0 || world.crowd_is_gone)
+		return;
+	if (strcmp(asked->topic, "p2panda/name/shared") == 0)
+		number = world.crowd_turn++ % world.crowd;
+	else if (sscanf(asked->topic, "p2panda/name/x%zu/", &number) != 1)
+		return;
+	who = one_of_crowd(number);
+	census_answered(world.census, asked->number, asked->decoy, &who);
+}
+
 static void deliver(const struct asked *asked)
 {
+	deliver_to_crowd(asked);
 	for (size_t i = 0; i < FILTERS; i++) {
 		const char *filter = filters[i] + (is_shared(i) ? 9 : 0);
 		unsigned first = world.turns[i][0];
@@ -605,6 +638,71 @@ static void many_questions(void **state)
 	assert_false(census_is_restoring(world.census));
 }
 
+/* For which there is no room in one turn is asked for in the next one, as it would have been. */
+static void many_sessions_expire(void **state)
+{
+	static const char *const ends[] = {"a", "b"};
+	char filter[100];
+
+	world.crowd = 2 * CENSUS_QUESTIONS;
+	for (size_t i = 0; i < world.crowd; i++) {
+		struct census_who who = one_of_crowd(i);
+
+		for (size_t j = 0; j < 2; j++) {
+			snprintf(filter, sizeof filter, "p2panda/name/%s/%s", who.id, ends[j]);
+			assert_int_equal(
+				census_subscribes(world.census, &who, filter, 1), ERROR_NONE);
+		}
+		census_disconnected(world.census, &who, true);
+	}
+	while (turn())
+		;
+	for (size_t i = 0; i < world.crowd; i++)
+		assert_true(census_has(world.census, one_of_crowd(i).id));
+	world.crowd_is_gone = true;
+	world.now += CENSUS_CHECK_MOST_NS;
+	while (turn())
+		;
+	for (size_t i = 0; i < world.crowd; i++)
+		assert_false(census_has(world.census, one_of_crowd(i).id));
+}
+
+/* A large $share group takes many messages: no more in one turn than are allowed. */
+static void large_groups(void **state)
+{
+	static const char *const filters_of_all[] = {"$share/g/p2panda/name/shared",
+		"$share/h/p2panda/name/shared/#", "$share/i/p2panda/name/x0/#",
+		"$share/j/p2panda/name/x1/#"};
+	size_t turns = 0;
+
+	census_trust(world.census, false);
+	world.crowd = CENSUS_GROUP;
+	for (size_t i = 0; i < world.crowd; i++)
+		for (size_t j = 0; j < 4; j++) {
+			struct census_who who = one_of_crowd(i);
+
+			assert_int_equal(census_subscribes(world.census, &who, filters_of_all[j], 1),
+				ERROR_NONE);
+		}
+	while (turn())
+		turns++;
+	assert_uint_in_range(world.asked_most, 2 * (2 * CENSUS_GROUP + 3), CENSUS_MESSAGES);
+	assert_true(turns > 1);
+	for (size_t i = 0; i < world.crowd; i++)
+		assert_true(census_has(world.census, one_of_crowd(i).id));
+	world.crowd_is_gone = true;
+	for (size_t i = 0; i < world.crowd; i++) {
+		struct census_who who = one_of_crowd(i);
+
+		census_disconnected(world.census, &who, true);
+	}
+	while (turn())
+		;
+	assert_true(world.asked_most <= CENSUS_MESSAGES);
+	for (size_t i = 0; i < world.crowd; i++)
+		assert_false(census_has(world.census, one_of_crowd(i).id));
+}
+
 static void filters_of_one_client_are_bounded(void **state)
 {
 	struct census_who who = who_is(&world.real[0]);
@@ -679,6 +777,8 @@ int main(void)
 		TEST(what_was_there_before_the_start_is_asked_for),
 		TEST(unsubscribed_between_answer_and_judgement),
 		TEST(many_questions),
+		TEST(many_sessions_expire),
+		TEST(large_groups),
 		TEST(filters_of_one_client_are_bounded),
 		TEST(publishers_are_bounded),
 		TEST(no_memory),

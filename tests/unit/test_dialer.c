@@ -993,6 +993,24 @@ static void anything_in_any_order(void **state)
 	}
 }
 
+static void when_it_is_tried_again_is_told(void **state)
+{
+	struct id id = node_id(1), other = node_id(2);
+
+	know(1, 1);
+	assert_int_equal(dialer_due(world.dialer, &id), UINT64_MAX);
+	want(1, true);
+	take();
+	assert_int_equal(dialer_due(world.dialer, &id), UINT64_MAX); /* under way */
+	failed(1, 0);
+	take();
+	assert_true(dialer_due(world.dialer, &id) > world.now);
+	assert_int_equal(dialer_due(world.dialer, &id), dialer_deadline(world.dialer));
+	assert_int_equal(dialer_due(world.dialer, &other), UINT64_MAX);
+	linked(1);
+	assert_int_equal(dialer_due(world.dialer, &id), UINT64_MAX);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -1024,6 +1042,7 @@ int main(void)
 		TEST(put_off_and_not_wanted_any_more),
 		TEST(hundreds_of_targets),
 		TEST(too_many_targets),
+		TEST(when_it_is_tried_again_is_told),
 		TEST(each_allocation_fails),
 		TEST(anything_in_any_order),
 	};

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -39,11 +40,23 @@ static void none_and_unknown(void **state)
 	assert_string_equal(error_text(-1000), "unknown error");
 }
 
+static void the_systems_words(void **state)
+{
+	assert_string_equal(error_name(error_of_system(EHOSTUNREACH)), "SYSTEM");
+	assert_string_equal(error_text(error_of_system(EHOSTUNREACH)), "no route to host");
+	assert_string_equal(error_text(error_of_system(EPERM)), "operation not permitted");
+	assert_string_equal(error_text(ERROR_OF_SYSTEM), "unknown error");
+	assert_string_equal(error_text(ERROR_SYSTEM), "system call failed");
+	/* A word of capitals stays one. */
+	assert_string_equal(error_text(error_of_system(EDOTDOT)), strerror(EDOTDOT));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_has_a_name_and_a_text),
 		cmocka_unit_test(none_and_unknown),
+		cmocka_unit_test(the_systems_words),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -379,6 +379,15 @@ static void bad_frames_are_counted(void **state)
 	assert_int_equal(gossip_receive(node->gossip, network.now, &peer, &other,
 				 (const uint8_t *)"\x02", 1),
 		0);
+	/* But what had content is counted. */
+	assert_int_equal(gossip_receive(node->gossip, network.now, &peer, &other,
+				 (const uint8_t *)"\x01\x01", 2),
+		0);
+	assert_int_equal(counters_get(&node->counters, COUNTER_DROPPED_NOT_JOINED), 0);
+	assert_int_equal(gossip_receive(node->gossip, network.now, &peer, &other,
+				 (const uint8_t *)"\x01\x00", 2),
+		0);
+	assert_int_equal(counters_get(&node->counters, COUNTER_DROPPED_NOT_JOINED), 1);
 	message.type = WIRE_GOSSIP;
 	message.gossip.id = other;
 	message.gossip.content = (const uint8_t *)"false";

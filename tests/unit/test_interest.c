@@ -25,12 +25,14 @@ static struct {
 	unsigned asked; /* has_session */
 	bool fails;	/* join and leave do */
 	bool has_session[CLIENTS];
+	bool lost[CLIENTS][TOPICS]; /* subscriptions that the broker has not got any more */
+	unsigned missing;
 	bool forbidden[CLIENTS][TOPICS];
 	struct interest_owner owners[CLIENTS];
 	unsigned rights_asked, denied, gave_way[CLIENTS];
 	/* What is to be known after a restart: QoS + 1 of "p2panda/<topic>". */
 	unsigned recorded[CLIENTS][TOPICS];
-	unsigned remembered, forgotten, limited, unrecorded;
+	unsigned remembered, forgotten, given_up, limited, unrecorded;
 	int cannot_remember; /* an error */
 } world;
 
@@ -104,11 +106,23 @@ static unsigned *record_of(void *context, const char *client, const char *filter
 	return &world.recorded[client[1] - '0'][filter[8] - '0'];
 }
 
-static int on_remember(void *context, const char *client, const char *filter, uint8_t qos)
+static bool has_subscription(
+	void *context, const char *client, const char *filter, struct terms terms)
+{
+	assert_ptr_equal(context, &world);
+	return !world.lost[client[1] - '0'][filter[strlen(filter) - 1] - '0'];
+}
+
+static void on_missing(void *context, const char *client, const char *filter)
+{
+	world.missing++;
+}
+
+static int on_remember(void *context, const char *client, const char *filter, struct terms terms)
 {
 	if (world.cannot_remember)
 		return world.cannot_remember;
-	*record_of(context, client, filter) = qos + 1u;
+	*record_of(context, client, filter) = terms_qos(terms) + 1u;
 	world.remembered++;
 	return ERROR_NONE;
 }
@@ -117,6 +131,12 @@ static void on_forget(void *context, const char *client, const char *filter)
 {
 	*record_of(context, client, filter) = 0;
 	world.forgotten++;
+}
+
+static void on_give_up(void *context, const char *client, const char *filter, struct terms terms)
+{
+	*record_of(context, client, filter) = 0;
+	world.given_up++;
 }
 
 static void on_limited(void *context, const char *client, const struct id *id)
@@ -166,8 +186,11 @@ static const struct interest_actions actions = {
 	.leave = on_leave,
 	.verify = on_verify,
 	.has_session = has_session,
+	.has_subscription = has_subscription,
+	.missing = on_missing,
 	.remember = on_remember,
 	.forget = on_forget,
+	.give_up = on_give_up,
 	.denied = on_denied,
 	.limited = on_limited,
 	.gave_way = on_gave_way,
@@ -183,6 +206,8 @@ static const struct interest_config plain = {
 	.max_overlays_per_address = 100,
 	.max_records = 100000,
 	.max_denied = 100};
+
+#define GRACE (2 * S / 5)
 
 /* Begins anew with this configuration, as after a restart. */
 static void begin(const struct interest_config *config)
@@ -238,7 +263,8 @@ static void subscribe_as(const char *client, size_t topic, const char *before, u
 
 	assert_int_equal(
 		interest_subscribed(
-			world.interest, client, filter_of(topic, before), &id, qos, true),
+			world.interest, client, filter_of(topic, before), &id, terms_of_qos(qos),
+			true),
 		0);
 }
 
@@ -268,8 +294,10 @@ static void restore(const char *client, size_t topic, uint8_t qos)
 {
 	struct id id = topic_id(topic);
 
+	world.recorded[client[1] - '0'][topic] = qos + 1u;
 	assert_int_equal(
-		interest_restore(world.interest, client, filter_of(topic, "p2panda/"), &id, qos),
+		interest_restore(world.interest, client, filter_of(topic, "p2panda/"), &id,
+			terms_of_qos(qos)),
 		0);
 }
 
@@ -422,6 +450,25 @@ static void offline_sessions_want_their_messages(void **state)
 		assert_false(world.joined[topic]);
 }
 
+static void they_may_want_them_at_qos_0_as_well(void **state)
+{
+	struct interest_config config = plain;
+
+	config.offline = INTEREST_HOLD_ALL;
+	begin(&config);
+	restore("c1", 3, 0);
+	tick();
+	assert_true(world.joined[3]);
+	subscribe("c0", 0, 0);
+	subscribe("c0", 1, 1);
+	interest_offline(world.interest, "c0");
+	pass(3 * S);
+	assert_true(world.joined[0] && world.joined[1]);
+	world.has_session[0] = false;
+	pass(S);
+	assert_true(!world.joined[0] && !world.joined[1] && world.joined[3]);
+}
+
 static void offline_and_gone(void **state)
 {
 	subscribe("c0", 0, 0);
@@ -524,7 +571,7 @@ static void sessions_expire_without_a_word(void **state)
 	interest_offline(world.interest, "c0");
 	interest_offline(world.interest, "c1");
 	pass(3 * S);
-	assert_true(world.asked >= 16 && world.asked <= 26); /* at most 4 times per second each */
+	assert_true(world.asked >= 6 && world.asked <= 16); /* once or twice per second each */
 	assert_true(world.joined[0] && world.joined[1]);
 	world.has_session[0] = false;
 	world.has_session[2] = false; /* nobody asks for one that is online */
@@ -549,6 +596,159 @@ static void an_expired_session_that_held_nothing(void **state)
 	pass(5 * S);
 	assert_int_equal(world.asked, 0);
 	assert_int_equal(world.leaves[0], 1);
+}
+
+/* ---- who comes back at once ---- */
+
+static void begin_with_grace(void)
+{
+	struct interest_config config = plain;
+
+	config.grace_ns = GRACE;
+	begin(&config);
+}
+
+static void taken_over_again_and_again(void **state)
+{
+	begin_with_grace();
+	subscribe("c0", 0, 1);
+	for (int i = 0; i < 20; i++) {
+		pass(S);
+		interest_gone(world.interest, "c0");
+		interest_connected(world.interest, "c0", false);
+		pass(S / 5);
+		subscribe("c0", 0, 1);
+	}
+	assert_int_equal(world.joins[0], 1);
+	assert_int_equal(world.leaves[0], 0);
+	/* It is seen within a second that it does not come back. */
+	interest_gone(world.interest, "c0");
+	pass(S / 5);
+	assert_true(world.joined[0]);
+	pass(2 * S / 5);
+	assert_false(world.joined[0]);
+}
+
+static void joined_and_left_as_fast_as_can_be(void **state)
+{
+	begin_with_grace();
+	for (int i = 0; i < 1000; i++) {
+		subscribe("c0", 0, 1);
+		world.now += S / 1000;
+		tick();
+		unsubscribe("c0", 0);
+		pass((uint64_t)(i % 500) * S / 1000);
+	}
+	/* They go on for 250 s, and it is left where that takes longer than the grace. */
+	assert_uint_in_range(world.leaves[0], 1, 450);
+}
+
+static void who_publishes_in_the_grace_holds(void **state)
+{
+	begin_with_grace();
+	subscribe("c0", 0, 1);
+	unsubscribe("c0", 0);
+	tick();
+	publish(0);
+	pass(LINGER - S);
+	assert_true(world.joined[0]);
+	pass(3 * S);
+	assert_false(world.joined[0]);
+	assert_int_equal(world.joins[0], 1);
+}
+
+static void there_is_no_grace_for_what_has_expired(void **state)
+{
+	begin_with_grace();
+	subscribe("c0", 0, 1);
+	interest_offline(world.interest, "c0");
+	pass(S);
+	world.has_session[0] = false;
+	pass(3 * S / 5);
+	assert_false(world.joined[0]);
+}
+
+static void the_grace_ends_when_its_place_is_needed(void **state)
+{
+	struct interest_config config = plain;
+
+	config.grace_ns = GRACE;
+	config.max_overlays = 1;
+	begin(&config);
+	subscribe("c0", 0, 1);
+	unsubscribe("c0", 0);
+	tick();
+	assert_true(world.joined[0]);
+	subscribe("c0", 1, 1);
+	assert_true(!world.joined[0] && world.joined[1]);
+	assert_int_equal(world.limited, 0);
+	/* And so for who publishes. */
+	unsubscribe("c0", 1);
+	tick();
+	publish(2);
+	assert_true(!world.joined[1] && world.joined[2]);
+}
+
+#define MANY 5000
+
+/* All of them are named after c0, whose session they share in this world. */
+static void many_go_offline(void)
+{
+	char name[16];
+
+	for (int i = 0; i < MANY; i++) {
+		snprintf(name, sizeof name, "c0-%d", i);
+		subscribe(name, 0, 1);
+		interest_offline(world.interest, name);
+	}
+}
+
+static void many_are_asked_for_a_few_at_a_time(void **state)
+{
+	many_go_offline();
+	pass(S);
+	world.asked = 0;
+	pass(10 * S);
+	assert_uint_in_range(world.asked, 40, 100);
+	/* There is one that still holds it. */
+	subscribe("c1", 0, 1);
+	interest_offline(world.interest, "c1");
+	world.has_session[0] = false;
+	pass(S);
+	assert_true(world.joined[0]);
+	/* It is the last one, which is seen, whichever way that came about. */
+	world.has_session[1] = false;
+	pass(S);
+	assert_false(world.joined[0]);
+	assert_int_equal(world.forgotten, MANY + 1);
+}
+
+static void others_of_an_overlay_that_is_held_are_forgotten_in_time(void **state)
+{
+	many_go_offline();
+	subscribe("c1", 0, 0);
+	world.has_session[0] = false;
+	pass(S);
+	assert_uint_in_range(world.forgotten, 2, 10);
+	pass(MANY / 2 * S);
+	assert_int_equal(world.forgotten, MANY);
+	assert_true(world.joined[0]);
+	world.asked = 0;
+	pass(5 * S);
+	assert_int_equal(world.asked, 0);
+}
+
+static void who_holds_many_overlays_is_asked_for_once(void **state)
+{
+	for (size_t topic = 0; topic < TOPICS; topic++)
+		subscribe("c0", topic, 1);
+	interest_offline(world.interest, "c0");
+	pass(10 * S);
+	assert_uint_in_range(world.asked, 10, 40);
+	world.has_session[0] = false;
+	pass(S);
+	for (size_t topic = 0; topic < TOPICS; topic++)
+		assert_false(world.joined[topic]);
 }
 
 static void publishing_lingers(void **state)
@@ -624,7 +824,6 @@ static void the_last_subscriber_ends_the_linger(void **state)
 	assert_int_equal(world.joins[0], 1);
 	publish(0);
 	unsubscribe("c0", 0);
-	publish(0);
 	tick();
 	assert_false(world.joined[0]);
 	/* And the next publish joins again. */
@@ -659,6 +858,26 @@ static void fixed(void **state)
 	assert_true(world.joined[0]);
 	assert_int_equal(world.leaves[0], 0);
 	assert_int_equal(world.joins[0], 1);
+}
+
+static void fixed_no_more(void **state)
+{
+	struct id id = topic_id(0), other = topic_id(1);
+
+	interest_unfix(world.interest, &id); /* nothing is known of it */
+	assert_int_equal(interest_fix(world.interest, &id), 0);
+	assert_int_equal(interest_fix(world.interest, &other), 0);
+	subscribe("c0", 1, 0);
+	interest_unfix(world.interest, &id);
+	interest_unfix(world.interest, &other);
+	assert_true(world.joined[0]);
+	tick();
+	assert_false(world.joined[0]);
+	/* Somebody else holds it. */
+	assert_true(world.joined[1]);
+	unsubscribe("c0", 1);
+	tick();
+	assert_false(world.joined[1]);
 }
 
 static void what_fails_is_tried_again(void **state)
@@ -706,7 +925,8 @@ static void each_allocation_fails(void **state)
 	assert_int_equal(interest_new(&actions, &plain, &world.random, &interest), ERROR_NOMEM);
 	for (size_t n = 1; failed; n++) {
 		heap_fail(n, false);
-		failed = interest_subscribed(world.interest, "c0", "p2panda/0", &id, 1, true) != 0;
+		failed = interest_subscribed(world.interest, "c0", "p2panda/0", &id,
+				 terms_of_qos(1), true) != 0;
 		assert_int_equal(failed, heap_has_failed());
 		heap_fail(0, false);
 		tick();
@@ -729,7 +949,7 @@ static void each_allocation_fails(void **state)
 	failed = true;
 	for (size_t n = 1; failed; n++) {
 		heap_fail(n, false);
-		failed = interest_restore(world.interest, "c2", "p2panda/0", &id, 1) != 0;
+		failed = interest_restore(world.interest, "c2", "p2panda/0", &id, terms_of_qos(1)) != 0;
 		assert_int_equal(failed, heap_has_failed());
 		heap_fail(0, false);
 		pass(S);
@@ -774,9 +994,116 @@ static void restored_sessions(void **state)
 	interest_gone(world.interest, "c0");
 	tick();
 	assert_false(world.joined[0] || world.joined[2]);
-	assert_int_equal(world.forgotten, 4);
+	assert_int_equal(world.forgotten, 3);
+	assert_int_equal(world.given_up, 1);
 	world.asked = 0;
 	pass(5 * S);
+	assert_int_equal(world.asked, 0);
+}
+
+/* The broker has kept an older state of a session than the record. */
+static void restored_and_missing(void **state)
+{
+	restore("c0", 0, 1);
+	restore("c0", 1, 1);
+	restore("c1", 2, 1);
+	restore("c2", 3, 1);
+	world.lost[0][1] = world.lost[1][2] = world.lost[2][3] = true;
+	world.has_session[2] = false; /* nothing of it is missing: it has expired */
+	tick();
+	assert_int_equal(world.missing, 2);
+	assert_int_equal(world.forgotten, 3);
+	assert_int_equal(world.given_up, 0);
+	assert_true(world.joined[0]);
+	assert_int_equal(world.joins[1] + world.joins[2] + world.joins[3], 0);
+	/* Each is asked for once. */
+	world.lost[0][0] = true;
+	pass(5 * S);
+	assert_int_equal(world.missing, 2);
+	assert_true(world.joined[0]);
+	/* Where the broker says by itself, before the first tick, that one is not there. */
+	restore("c3", 1, 1);
+	unsubscribe("c3", 1);
+	assert_int_equal(world.missing, 3);
+	assert_int_equal(world.given_up, 0);
+}
+
+static void many_that_are_restored_are_asked_for_a_few_at_a_time(void **state)
+{
+	char filter[64];
+	struct id id = topic_id(0);
+
+	for (size_t i = 0; i < 120; i++) {
+		snprintf(filter, sizeof filter, "$share/%zu/p2panda/0", i);
+		assert_int_equal(interest_restore(world.interest, "c0", filter, &id,
+					 terms_of_qos(1)), 0);
+	}
+	world.lost[0][0] = true;
+	for (size_t left = 120; left > 0; left = left > 50 ? left - 50 : 0) {
+		assert_true(interest_is_confirming(world.interest));
+		assert_int_equal(world.missing, 120 - left);
+		tick();
+	}
+	assert_false(interest_is_confirming(world.interest));
+	assert_int_equal(world.missing, 120);
+	assert_int_equal(world.joins[0], 0);
+	/* One that is subscribed again meanwhile is not asked for. */
+	restore("c1", 1, 1);
+	world.lost[1][1] = true;
+	subscribe("c1", 1, 1);
+	tick();
+	assert_int_equal(world.missing, 120);
+	assert_int_equal(world.recorded[1][1], 2);
+}
+
+/* What the session before may still have after a restart, if nothing is written down until then. */
+static void given_up(void **state)
+{
+	subscribe("c0", 0, 1);
+	subscribe("c0", 1, 1);
+	unsubscribe("c0", 0);
+	assert_int_equal(world.given_up, 1);
+	interest_offline(world.interest, "c0");
+	interest_connected(world.interest, "c0", false);
+	tick();
+	assert_int_equal(world.given_up, 2);
+	/* What it subscribes again at once is as it was. */
+	subscribe("c0", 0, 1);
+	subscribe("c0", 1, 1);
+	interest_connected(world.interest, "c0", false);
+	subscribe("c0", 1, 1);
+	tick();
+	assert_int_equal(world.given_up, 3);
+	assert_int_equal(world.recorded[0][1], 2);
+	/* Its last session has ended. */
+	interest_gone(world.interest, "c0");
+	tick();
+	assert_int_equal(world.given_up, 3);
+	assert_int_equal(world.forgotten, 1);
+}
+
+/* The broker is asked at the first tick: it has changed with its terms. */
+static void changed_terms(void **state)
+{
+	const struct terms terms[] = {
+		{1, false, 0}, {1, true, 0}, {1, true, 7}, {1 | 0x04, true, 7}};
+	struct id id = topic_id(0);
+
+	for (size_t i = 0; i < sizeof terms / sizeof *terms; i++) {
+		for (int again = 0; again < 2; again++)
+			assert_int_equal(interest_subscribed(world.interest, "c0", "p2panda/0", &id,
+						 terms[i], true), 0);
+		assert_int_equal(world.remembered, i + 1);
+	}
+}
+
+/* One that had been given up is there again, of a client that is back already. */
+static void restored_while_it_is_connected(void **state)
+{
+	subscribe("c0", 0, 0);
+	restore("c0", 1, 0);
+	tick();
+	assert_true(world.joined[0] && world.joined[1]);
 	assert_int_equal(world.asked, 0);
 }
 
@@ -802,7 +1129,8 @@ static void restored_and_begun_anew(void **state)
 	assert_false(world.joined[0]);
 	assert_true(world.joined[1]);
 	assert_int_equal(world.joins[1], 1);
-	assert_int_equal(world.forgotten, 1);
+	assert_int_equal(world.given_up, 1);
+	assert_int_equal(world.forgotten, 0);
 }
 
 static void the_end_forgets_nothing(void **state)
@@ -827,7 +1155,7 @@ static void what_is_on_record(void **state)
 	unsubscribe("c0", 0);
 	assert_int_equal(world.recorded[0][0], 0);
 	unsubscribe("c0", 0);
-	assert_int_equal(world.forgotten, 1);
+	assert_int_equal(world.given_up, 1);
 	/* Whether a session is gone for good is decided at TICK: at the broker's end there
 	 * are events for sessions that it keeps. */
 	interest_gone(world.interest, "c0");
@@ -889,7 +1217,7 @@ static void what_ends_with_its_connection(void **state)
 	struct id id = topic_id(0);
 
 	for (int i = 0; i < 2; i++) {
-		interest_subscribed(world.interest, "c0", "p2panda/0", &id, 1, false);
+		interest_subscribed(world.interest, "c0", "p2panda/0", &id, terms_of_qos(1), false);
 		assert_true(world.joined[0]);
 		assert_int_equal(world.recorded[0][0], 0);
 		subscribe("c0", 0, 1);
@@ -910,16 +1238,18 @@ static void a_limit_on_filters(void **state)
 	for (int i = 0; i < 100; i++) {
 		snprintf(filter, sizeof filter, "$share/%d/p2panda/0", i);
 		accepted += interest_subscribed(
-				    world.interest, "c0", filter, &id, 1, true) == ERROR_NONE;
+				    world.interest, "c0", filter, &id, terms_of_qos(1), true) == ERROR_NONE;
 	}
 	assert_int_equal(accepted, 5 * INTEREST_FILTERS_PER_OVERLAY);
 	/* Those it has may be renewed, and others have theirs. */
-	assert_int_equal(interest_subscribed(world.interest, "c0", "$share/0/p2panda/0", &id, 0,
+	assert_int_equal(interest_subscribed(world.interest, "c0", "$share/0/p2panda/0", &id,
+				 terms_of_qos(0),
 				 true),
 		ERROR_NONE);
 	subscribe("c1", 0, 1);
 	interest_unsubscribed(world.interest, "c0", "$share/0/p2panda/0");
-	assert_int_equal(interest_subscribed(world.interest, "c0", "$share/x/p2panda/0", &id, 0,
+	assert_int_equal(interest_subscribed(world.interest, "c0", "$share/x/p2panda/0", &id,
+				 terms_of_qos(0),
 				 true),
 		ERROR_NONE);
 }
@@ -1081,7 +1411,7 @@ static void others_filters_cost_nothing(void **state)
 		snprintf(client, sizeof client, "c0 %d", i / 100);
 		snprintf(filter, sizeof filter, "$share/%d/p2panda/0", i);
 		assert_int_equal(
-			interest_subscribed(world.interest, client, filter, &id, 1, true), 0);
+			interest_subscribed(world.interest, client, filter, &id, terms_of_qos(1), true), 0);
 	}
 	tick();
 	beside = cost_of_subscribing();
@@ -1093,7 +1423,7 @@ static void offline_sessions_may_have_to_let_go(void **state)
 {
 	struct interest_config config = plain;
 
-	config.offline_leave = true;
+	config.offline = INTEREST_LEAVE;
 	begin(&config);
 	restore("c1", 3, 2);
 	tick();
@@ -1305,11 +1635,16 @@ static void rights_change_without_a_word(void **state)
 {
 	subscribe("c0", 0, 1);
 	subscribe("c0", 1, 1);
+	subscribe("c1", 2, 1);
 	interest_offline(world.interest, "c0");
 	world.forbidden[0][0] = true;
+	world.forbidden[1][2] = true;
 	pass(59 * S);
-	assert_true(world.joined[0]);
+	assert_true(world.joined[0] && world.joined[2]);
 	pass(2 * S);
+	assert_false(world.joined[2]);
+	/* Of who is offline, every ten minutes. */
+	pass(600 * S);
 	assert_true(!world.joined[0] && world.joined[1]);
 	/* Who comes back is asked for at once. */
 	world.forbidden[0][0] = false;
@@ -1361,7 +1696,7 @@ static void rights_are_asked_for_in_slices(void **state)
 	for (int i = 0; i < 300; i++) {
 		snprintf(filter, sizeof filter, "$share/%d/p2panda/0", i);
 		assert_int_equal(
-			interest_subscribed(world.interest, "c0", filter, &id, 1, true), 0);
+			interest_subscribed(world.interest, "c0", filter, &id, terms_of_qos(1), true), 0);
 	}
 	assert_int_equal(world.rights_asked, 300);
 	world.forbidden[0][0] = true;
@@ -1659,6 +1994,27 @@ static void random_event(void)
 	}
 }
 
+static void anything_in_any_order_with_grace(void **state)
+{
+	for (unsigned seed = 1; seed <= 50; seed++) {
+		teardown(NULL);
+		setup(NULL);
+		begin_with_grace();
+		memset(&model, 0, sizeof model);
+		world.seed = seed;
+		for (int i = 0; i < 300; i++) {
+			random_event();
+			for (size_t topic = 0; topic < TOPICS; topic++)
+				assert_true(world.joined[topic] || !is_held(topic));
+			if (random_below(&world.random, 2))
+				continue;
+			pass(GRACE + S / 10);
+			for (size_t topic = 0; topic < TOPICS; topic++)
+				assert_int_equal(world.joined[topic], is_held(topic));
+		}
+	}
+}
+
 static void anything_in_any_order(void **state)
 {
 	for (unsigned seed = 1; seed <= 100; seed++) {
@@ -1697,6 +2053,7 @@ int main(void)
 		TEST(gone),
 		TEST(gone_and_back_before_the_tick),
 		TEST(offline_sessions_want_their_messages),
+		TEST(they_may_want_them_at_qos_0_as_well),
 		TEST(offline_and_gone),
 		TEST(others_while_it_is_offline),
 		TEST(offline_and_back_before_the_tick),
@@ -1705,6 +2062,15 @@ int main(void)
 		TEST(a_new_session_instead_of_an_offline_one),
 		TEST(sessions_expire_without_a_word),
 		TEST(an_expired_session_that_held_nothing),
+		TEST(taken_over_again_and_again),
+		TEST(joined_and_left_as_fast_as_can_be),
+		TEST(who_publishes_in_the_grace_holds),
+		TEST(there_is_no_grace_for_what_has_expired),
+		TEST(the_grace_ends_when_its_place_is_needed),
+		TEST(anything_in_any_order_with_grace),
+		TEST(many_are_asked_for_a_few_at_a_time),
+		TEST(others_of_an_overlay_that_is_held_are_forgotten_in_time),
+		TEST(who_holds_many_overlays_is_asked_for_once),
 		TEST(publishing_lingers),
 		TEST(several_linger),
 		TEST(many_linger),
@@ -1712,8 +2078,14 @@ int main(void)
 		TEST(the_last_subscriber_ends_the_linger),
 		TEST(a_subscriber_outlasts_the_linger),
 		TEST(fixed),
+		TEST(fixed_no_more),
 		TEST(what_fails_is_tried_again),
 		TEST(restored_sessions),
+		TEST(restored_and_missing),
+		TEST(many_that_are_restored_are_asked_for_a_few_at_a_time),
+		TEST(given_up),
+		TEST(changed_terms),
+		TEST(restored_while_it_is_connected),
 		TEST(restored_and_expired_later),
 		TEST(restored_and_begun_anew),
 		TEST(the_end_forgets_nothing),

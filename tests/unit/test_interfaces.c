@@ -24,6 +24,16 @@ static struct address address(const char *text)
 	return parsed;
 }
 
+/* Without nodes of a configuration. */
+static size_t told(const struct address *bound, size_t count, struct address *out, size_t size)
+{
+	size_t left_out, found;
+
+	found = interfaces_addresses(bound, count, NULL, 0, out, size, &left_out);
+	assert_true(left_out == 0 || found == size);
+	return found;
+}
+
 static void check_sorted(const struct address *addresses, size_t count)
 {
 	for (size_t i = 1; i < count; i++)
@@ -36,13 +46,90 @@ static void bound_ones_stand_for_themselves(void **state)
 		address("127.0.0.1:9"), address("192.0.2.7:2022")};
 	struct address out[SIZE];
 
-	assert_int_equal(interfaces_addresses(bound, 4, out, SIZE), 3);
+	assert_int_equal(told(bound, 4, out, SIZE), 3);
 	assert_int_equal(address_compare(&out[0], &bound[2]), 0);
 	assert_int_equal(address_compare(&out[1], &bound[1]), 0);
 	assert_int_equal(address_compare(&out[2], &bound[0]), 0);
-	assert_int_equal(interfaces_addresses(bound, 4, out, 2), 2);
-	assert_int_equal(interfaces_addresses(bound, 4, out, 0), 0);
-	assert_int_equal(interfaces_addresses(bound, 0, out, SIZE), 0);
+	assert_int_equal(told(bound, 4, out, 2), 2);
+	assert_int_equal(told(bound, 4, out, 0), 0);
+	assert_int_equal(told(bound, 0, out, SIZE), 0);
+}
+
+static struct interface_address made(
+	unsigned family, unsigned net, unsigned number, enum interface_use use)
+{
+	struct interface_address one = {.use = use};
+
+	one.address.family = (uint8_t)family;
+	one.address.port = 2022;
+	one.address.ip[0] = family == 4 ? 10 : 0xfd;
+	one.address.ip[1] = (uint8_t)net;
+	one.address.ip[2] = (uint8_t)number;
+	return one;
+}
+
+static bool has(const struct address *out, size_t count, const struct interface_address *one)
+{
+	for (size_t i = 0; i < count; i++)
+		if (address_compare(&out[i], &one->address) == 0)
+			return true;
+	return false;
+}
+
+enum story { LAN_FIRST, VPN_LAST, IPV6_ONLY, STORIES };
+
+/* A host with 0 to 40 bridges: whatever their number and order, the network card and the VPN are
+ * among the sixteen, and both families. */
+static void bridges_give_way(void **state)
+{
+	struct interface_address all[100], lan4 = made(4, 200, 1, INTERFACE_USED),
+					   lan6 = made(6, 200, 1, INTERFACE_USED),
+					   vpn = made(4, 255, 1, INTERFACE_OTHER);
+	struct address out[16];
+
+	for (unsigned bridges = 0; bridges <= 40; bridges++)
+		for (unsigned story = 0; story < STORIES; story++) {
+			size_t count = 0, told_count, v6 = 0;
+
+			if (story == LAN_FIRST) {
+				all[count++] = lan4;
+				all[count++] = lan6;
+			}
+			for (unsigned i = 0; i < bridges; i++) {
+				all[count++] = made(4, 1, i, INTERFACE_BRIDGE);
+				all[count++] = made(6, 1, i, INTERFACE_BRIDGE);
+			}
+			if (story == VPN_LAST)
+				all[count++] = vpn;
+			if (story == IPV6_ONLY)
+				all[count++] = lan6;
+			told_count = interfaces_choose(all, count, out, 16);
+			assert_int_equal(told_count, count < 16 ? count : 16);
+			check_sorted(out, told_count);
+			assert_int_equal(has(out, told_count, &lan4), story == LAN_FIRST);
+			assert_int_equal(has(out, told_count, &lan6), story != VPN_LAST);
+			assert_int_equal(has(out, told_count, &vpn), story == VPN_LAST);
+			for (size_t i = 0; i < told_count; i++)
+				v6 += out[i].family == 6;
+			if (bridges >= 8)
+				assert_int_equal(v6, 8);
+		}
+}
+
+/* Of one family only there may be sixteen. */
+static void one_family_may_have_all_places(void **state)
+{
+	struct interface_address all[40];
+	struct address out[16];
+
+	for (unsigned i = 0; i < 40; i++)
+		all[i] = made(6, 1, i, INTERFACE_BRIDGE);
+	assert_int_equal(interfaces_choose(all, 40, out, 16), 16);
+	all[0] = made(4, 1, 0, INTERFACE_BRIDGE);
+	assert_int_equal(interfaces_choose(all, 40, out, 16), 16);
+	assert_int_equal(out[0].family, 4);
+	assert_int_equal(interfaces_choose(all, 0, out, 16), 0);
+	assert_int_equal(interfaces_choose(all, 40, out, 0), 0);
 }
 
 /* What the system says by another way: addresses of the family that others can reach. */
@@ -73,7 +160,7 @@ static void check_wildcard(const char *text, int family)
 {
 	struct address bound = address(text), out[SIZE];
 	size_t usable = count_usable(family);
-	size_t count = interfaces_addresses(&bound, 1, out, SIZE);
+	size_t count = told(&bound, 1, out, SIZE);
 
 	check_sorted(out, count);
 	for (size_t i = 0; i < count; i++) {
@@ -97,13 +184,13 @@ static void loopback_when_there_is_no_other(void **state)
 {
 	struct address bound[] = {address("0.0.0.0:1"), address("[::]:2"), address("127.0.0.1:3")};
 	struct address out[SIZE];
-	size_t count = interfaces_addresses(bound, 2, out, SIZE), loopbacks = 0;
+	size_t count = told(bound, 2, out, SIZE), loopbacks = 0;
 
 	for (size_t i = 0; i < count; i++)
 		loopbacks += address_is_loopback(&out[i]);
 	assert_true(loopbacks == 0 || loopbacks == count);
 	/* An explicit one is the operator's wish. */
-	count = interfaces_addresses(&bound[2], 1, out, SIZE);
+	count = told(&bound[2], 1, out, SIZE);
 	assert_int_equal(count, 1);
 	assert_true(address_is_loopback(&out[0]));
 }
@@ -115,7 +202,7 @@ static void never_more_than_there_is_room(void **state)
 	struct address out[3];
 
 	memset(&out[2], 0xaa, sizeof out[2]);
-	assert_true(interfaces_addresses(bound, 4, out, 2) <= 2);
+	assert_true(told(bound, 4, out, 2) <= 2);
 	assert_int_equal(out[2].family, 0xaa);
 }
 
@@ -274,6 +361,8 @@ int main(void)
 		cmocka_unit_test(wildcards_become_interfaces),
 		cmocka_unit_test(loopback_when_there_is_no_other),
 		cmocka_unit_test(never_more_than_there_is_room),
+		cmocka_unit_test(bridges_give_way),
+		cmocka_unit_test(one_family_may_have_all_places),
 		cmocka_unit_test(changes_are_told),
 		cmocka_unit_test(many_changes_are_told_once),
 		cmocka_unit_test(an_overrun_is_a_change),

@@ -711,12 +711,37 @@ static void those_that_cannot_be_reached_make_room(void **state)
 	assert_int_equal(prune(1), 1);
 }
 
+/* It is asked no more where it was only wanted; where it is a neighbour it stays one of them. */
+static void who_is_not_trusted_any_more_is_not_asked(void **state)
+{
+	struct id peer = peer_id(0), stranger = peer_id(4);
+	unsigned before;
+
+	add(0, 0, true);
+	add(1, 0, true);
+	add(0, 1, true);
+	up(1, 0);
+	pass(S);
+	assert_true(world.asked[0][0] > 0);
+	joiner_distrust(world.joiner, &peer);
+	joiner_distrust(world.joiner, &stranger);
+	before = world.asked[0][0];
+	pass(60 * S);
+	assert_int_equal(world.asked[0][0], before);
+	assert_true(world.asked[0][1] > 2); /* the other one is */
+	down(1, 0);
+	pass(600 * S);
+	/* Where it was a neighbour it is asked as any other node: not for ever. */
+	assert_int_equal(world.gave_up[1][0], 1);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(nobody_is_wanted),
 		TEST(asked_until_answered),
+		TEST(who_is_not_trusted_any_more_is_not_asked),
 		TEST(waits_for_a_link),
 		TEST(adding_twice_is_fine),
 		TEST(one_neighbour_is_enough),

@@ -29,8 +29,8 @@ struct stream {
 };
 
 struct connection {
+	struct link_connection linked; /* first: see connection_of */
 	size_t peer;
-	struct lane *lane; /* NULL when it is gone */
 	bool ended;	   /* over, but that has not been reported */
 	unsigned credit, inbound;
 	uint64_t used; /* the last time that anything was on it, or it was the newest */
@@ -75,9 +75,15 @@ static struct id topic_id(size_t topic)
 	return id;
 }
 
-static int io_open(void *context, const struct id *topic, struct stream_out *stream_out, void **stream)
+static struct connection *connection_of(struct link_connection *linked)
 {
-	struct connection *connection = context;
+	return (struct connection *)linked;
+}
+
+static int io_open(struct link_connection *linked, const struct id *topic,
+	struct stream_out *stream_out, void **stream)
+{
+	struct connection *connection = connection_of(linked);
 	struct stream *made;
 
 	assert_non_null(stream_out);
@@ -177,11 +183,11 @@ static void io_finish(void *context)
 	world.finished++;
 }
 
-static void io_close(void *context)
+static void io_close(struct link_connection *linked)
 {
-	struct connection *connection = context;
+	struct connection *connection = connection_of(linked);
 
-	assert_non_null(connection->lane);
+	assert_non_null(connection->linked.link);
 	connection->ended = true;
 	world.closed++;
 }
@@ -191,7 +197,7 @@ static const struct id nobody;
 
 static int setup(void **state)
 {
-	static const struct link_io io = {io_open, io_send, io_finish, io_close};
+	static const struct link_io io = {io_open, io_send, io_finish, io_close, NULL};
 
 	memset(&world, 0, sizeof world);
 	world.now = 1000 * S;
@@ -331,12 +337,15 @@ static void resume(size_t peer, size_t topic)
 	note_needed(peer);
 }
 
-static void send_frame(size_t peer, size_t topic, bool last)
+/* Returns false if the frame was dropped because the peer is slow. */
+static bool send_frame(size_t peer, size_t topic, bool last)
 {
 	struct id to = peer_id(peer), overlay = topic_id(topic);
+	bool taken = links_send(
+		world.links, world.now, &to, &overlay, make_frame(peer, topic), last);
 
-	links_send(world.links, world.now, &to, &overlay, make_frame(peer, topic), last);
 	note_needed(peer);
+	return taken;
 }
 
 static void release(size_t peer, size_t topic)
@@ -362,14 +371,14 @@ static struct connection *connect_how(size_t peer, unsigned credit, bool relayed
 	connection->next = world.connections;
 	world.connections = connection;
 	assert_int_equal(
-		links_connected(world.links, world.now, &id, connection, relayed, &connection->lane),
+		links_connected(world.links, world.now, &id, &connection->linked, relayed),
 		expected);
 	if (expected) {
 		world.connections = connection->next;
 		free(connection);
 		return NULL;
 	}
-	assert_true(id_equal(links_peer(connection->lane), &id));
+	assert_true(id_equal(links_peer(&connection->linked), &id));
 	return connection;
 }
 
@@ -422,7 +431,6 @@ static void cut_stream(struct stream *stream)
 /* As quic.h has it: the streams first. */
 static void close_connection(struct connection *connection)
 {
-	struct lane *lane = connection->lane;
 	struct stream *stream;
 
 	connection->ended = true;
@@ -432,9 +440,8 @@ static void close_connection(struct connection *connection)
 		if (!stream->closed)
 			cut_stream(stream);
 	for (; connection->inbound > 0; connection->inbound--)
-		links_inbound(world.links, world.now, lane, false);
-	connection->lane = NULL;
-	links_closed(world.links, world.now, lane);
+		links_inbound(world.links, world.now, &connection->linked, false);
+	links_closed(world.links, world.now, &connection->linked);
 	note_needed(connection->peer);
 }
 
@@ -518,7 +525,7 @@ static void the_newest_wins(void **state)
 	send_frame(0, 0, false);
 	send_frame(0, 1, false);
 	second = connect_to(0);
-	assert_ptr_equal(links_connection(world.links, &id), second);
+	assert_ptr_equal(links_newest(world.links, &id), &second->linked);
 	/* The old streams end after what they hold. */
 	assert_int_equal(world.finished, 2);
 	close_stream(stream_of(first, 0));
@@ -617,7 +624,7 @@ static void a_relayed_one_gives_way(void **state)
 	assert_int_equal(links_count_relayed(world.links), 1);
 	send_frame(0, 0, false);
 	assert_ptr_equal(world.handed_to, relayed);
-	links_inbound(world.links, world.now, relayed->lane, true);
+	links_inbound(world.links, world.now, &relayed->linked, true);
 	pass(20 * S);
 	direct = connect_to(0);
 	assert_false(is_relayed(0));
@@ -647,7 +654,7 @@ static void a_relayed_one_comes_second(void **state)
 	assert_false(is_relayed(0));
 	send_frame(0, 0, false);
 	assert_ptr_equal(world.handed_to, direct);
-	links_inbound(world.links, world.now, relayed->lane, true);
+	links_inbound(world.links, world.now, &relayed->linked, true);
 	pass(100 * S);
 	assert_int_equal(world.closed, 0);
 	/* It is all there is now. */
@@ -861,12 +868,12 @@ static void no_credit_for_one_does_not_stall_others(void **state)
 	assert_int_equal(world.handed, 6);
 	assert_int_equal(waiting(), 6);
 	connection->credit = 1;
-	links_credit(world.links, world.now, connection->lane);
+	links_credit(world.links, world.now, &connection->linked);
 	assert_int_equal(world.handed, 9);
 	send_frame(0, 2, false);
 	send_frame(0, 3, false);
 	connection->credit = 1;
-	links_credit(world.links, world.now, connection->lane);
+	links_credit(world.links, world.now, &connection->linked);
 	assert_int_equal(waiting(), 0);
 	assert_int_equal(world.opened, 4);
 	take();
@@ -879,10 +886,10 @@ static void credit_on_an_old_connection(void **state)
 	send_frame(0, 0, false);
 	second = connect_with(0, 0, ERROR_NONE);
 	first->credit = 1;
-	links_credit(world.links, world.now, first->lane);
+	links_credit(world.links, world.now, &first->linked);
 	assert_int_equal(world.handed, 0);
 	second->credit = 1;
-	links_credit(world.links, world.now, second->lane);
+	links_credit(world.links, world.now, &second->linked);
 	assert_int_equal(world.handed, 1);
 	/* The credit of the old one is found when it is the newest again. */
 	send_frame(0, 1, false);
@@ -894,7 +901,7 @@ static void credit_on_an_old_connection(void **state)
 static void waiting_is_bounded(void **state)
 {
 	for (unsigned i = 0; i < LINK_WAITING + 7; i++)
-		send_frame(0, 0, false);
+		assert_int_equal(send_frame(0, 0, false), i < LINK_WAITING);
 	assert_int_equal(waiting(), LINK_WAITING);
 	assert_int_equal(counted(COUNTER_DROPPED_PEER_SLOW), 7);
 	/* Another overlay has its own. */
@@ -937,7 +944,7 @@ static void control_frames_have_more_room(void **state)
 	frame->droppable = false;
 	links_send(world.links, world.now, &to, &overlay, frame, true);
 	connection->credit = 1;
-	links_credit(world.links, world.now, connection->lane);
+	links_credit(world.links, world.now, &connection->linked);
 	assert_int_equal(world.handed, 2 * LINK_WAITING + 1);
 	assert_int_equal(world.finished, 1);
 	take();
@@ -946,12 +953,12 @@ static void control_frames_have_more_room(void **state)
 static void slow_peers(void **state)
 {
 	connect_to(0);
-	send_frame(0, 0, false);
+	assert_true(send_frame(0, 0, false));
 	world.send_error = ERROR_FULL;
-	send_frame(0, 0, false);
+	assert_false(send_frame(0, 0, false));
 	assert_int_equal(counted(COUNTER_DROPPED_PEER_SLOW), 1);
 	world.send_error = ERROR_NOMEM;
-	send_frame(0, 0, false);
+	assert_true(send_frame(0, 0, false));
 	assert_int_equal(counted(COUNTER_DROPPED_NO_MEMORY_COPY), 1);
 	world.send_error = 0;
 	send_frame(0, 0, false);
@@ -1056,7 +1063,7 @@ static void needed_again_before_the_farewell_is_sent(void **state)
 	send_frame(0, 0, true);
 	send_frame(0, 0, false);
 	connection->credit = 2;
-	links_credit(world.links, world.now, connection->lane);
+	links_credit(world.links, world.now, &connection->linked);
 	close_stream(stream_of(connection, 0));
 	assert_int_equal(world.handed, 2);
 	/* It is a stream like any other, so its connection is dialled again. */
@@ -1100,7 +1107,7 @@ static void a_farewell_that_waits(void **state)
 	release(0, 0);
 	assert_int_equal(waiting(), 2);
 	connection->credit = 1;
-	links_credit(world.links, world.now, connection->lane);
+	links_credit(world.links, world.now, &connection->linked);
 	assert_int_equal(world.handed, 2);
 	assert_int_equal(world.finished, 1);
 	close_stream(stream_of(connection, 0));
@@ -1225,14 +1232,14 @@ static void used_ones_are_not_closed(void **state)
 	struct connection *sending = connect_to(0), *receiving = connect_to(1);
 
 	send_frame(0, 0, false);
-	links_inbound(world.links, world.now, receiving->lane, true);
+	links_inbound(world.links, world.now, &receiving->linked, true);
 	pass(100 * S);
 	assert_int_equal(world.closed, 0);
 	/* An overlay that is quiet is in use all the same. */
 	close_stream(stream_of(sending, 0));
 	pass(100 * S);
 	assert_int_equal(world.closed, 0);
-	links_inbound(world.links, world.now, receiving->lane, false);
+	links_inbound(world.links, world.now, &receiving->linked, false);
 	pass(LINK_UNUSED_MS * MS - 1);
 	assert_int_equal(world.closed, 0);
 	pass(1);
@@ -1245,13 +1252,13 @@ static void superseded_ones_are_closed_when_quiet(void **state)
 	struct connection *first = connect_to(0);
 
 	send_frame(0, 0, false);
-	links_inbound(world.links, world.now, first->lane, true);
+	links_inbound(world.links, world.now, &first->linked, true);
 	pass(100 * S);
 	connect_to(0);
 	close_stream(stream_of(first, 0));
 	pass(100 * S);
 	assert_int_equal(world.closed, 0); /* the other side still sends on it */
-	links_inbound(world.links, world.now, first->lane, false);
+	links_inbound(world.links, world.now, &first->linked, false);
 	pass(LINK_UNUSED_MS * MS);
 	assert_int_equal(world.closed, 1);
 	assert_true(first->ended);
@@ -1296,9 +1303,9 @@ static void old_ones_are_closed_with_their_streams(void **state)
 {
 	struct connection *first = connect_to(0), *second, *third;
 
-	links_inbound(world.links, world.now, first->lane, true);
+	links_inbound(world.links, world.now, &first->linked, true);
 	second = connect_to(0);
-	links_inbound(world.links, world.now, second->lane, true);
+	links_inbound(world.links, world.now, &second->linked, true);
 	pass(100 * S);
 	assert_int_equal(world.closed, 0); /* the other side may send on it */
 	third = connect_to(0);
@@ -1327,7 +1334,7 @@ static void content_does_not_wait_for_credit_for_ever(void **state)
 	send_frame(0, 0, false);
 	assert_int_equal(counted(COUNTER_DROPPED_NO_STREAM_CREDIT), 3);
 	connection->credit = 1;
-	links_credit(world.links, world.now, connection->lane);
+	links_credit(world.links, world.now, &connection->linked);
 	send_frame(0, 0, false);
 	assert_int_equal(world.handed, 1);
 	assert_int_equal(dropped(), 3);
@@ -1344,11 +1351,11 @@ static void too_many_connections(void **state)
 	assert_int_equal(world.closed, 0);
 	for (size_t i = 0; i < limit; i++)
 		if (i != 2)
-			links_inbound(world.links, world.now, connections[i]->lane, true);
+			links_inbound(world.links, world.now, &connections[i]->linked, true);
 	connections[limit] = connect_to(0);
 	assert_int_equal(world.closed, 1);
 	assert_true(connections[2]->ended);
-	links_inbound(world.links, world.now, connections[limit]->lane, true);
+	links_inbound(world.links, world.now, &connections[limit]->linked, true);
 	connections[limit + 1] = connect_to(0);
 	assert_true(connections[0]->ended);
 	/* While too many are closing there is no room for another. */
@@ -1689,10 +1696,10 @@ static void a_bit_of_everything(void)
 		connections[i]->next = world.connections;
 		world.connections = connections[i];
 		error = links_connected(
-			world.links, world.now, &to, connections[i], false, &connections[i]->lane);
+			world.links, world.now, &to, &connections[i]->linked, false);
 		if (error) {
 			assert_int_equal(error, ERROR_NOMEM);
-			connections[i]->lane = NULL;
+			assert_null(connections[i]->linked.link);
 		}
 		for (size_t topic = 0; topic < 2; topic++)
 			send_frame(0, topic, topic == 1);
@@ -1701,7 +1708,7 @@ static void a_bit_of_everything(void)
 		assert_true(links_deadline(world.links) > world.now);
 	}
 	for (size_t i = 0; i < 2; i++) {
-		if (!connections[i]->lane)
+		if (!connections[i]->linked.link)
 			continue;
 		for (stream = connections[i]->streams; stream; stream = stream->next)
 			if (stream->finished && !stream->closed)
@@ -1761,7 +1768,7 @@ static struct connection *random_connection(void)
 	uint64_t count = 0;
 
 	for (connection = world.connections; connection; connection = connection->next)
-		if (connection->lane && random_below(&world.random, ++count) == 0)
+		if (connection->linked.link && random_below(&world.random, ++count) == 0)
 			found = connection;
 	return found;
 }
@@ -1784,16 +1791,16 @@ static void random_connect(size_t peer)
 {
 	struct connection *connection;
 	struct id id = peer_id(peer);
-	size_t lanes = 0, ended = 0;
+	size_t linked = 0, ended = 0;
 
 	for (connection = world.connections; connection; connection = connection->next) {
-		lanes += connection->lane && connection->peer == peer;
-		ended += connection->lane && connection->peer == peer && connection->ended;
+		linked += connection->linked.link && connection->peer == peer;
+		ended += connection->linked.link && connection->peer == peer && connection->ended;
 	}
-	if (lanes >= LIMIT_CONNECTIONS_PER_PEER && ended > 0)
+	if (linked >= LIMIT_CONNECTIONS_PER_PEER && ended > 0)
 		return; /* it may be refused */
 	connect_with(peer, (unsigned)random_below(&world.random, 2 * TOPICS), ERROR_NONE);
-	assert_non_null(links_connection(world.links, &id));
+	assert_non_null(links_newest(world.links, &id));
 }
 
 static void random_inbound(struct connection *connection)
@@ -1804,7 +1811,7 @@ static void random_inbound(struct connection *connection)
 		return;
 	connection->used = world.now;
 	connection->inbound += begun ? 1 : (unsigned)-1;
-	links_inbound(world.links, world.now, connection->lane, begun);
+	links_inbound(world.links, world.now, &connection->linked, begun);
 }
 
 static void random_event(void)
@@ -1831,7 +1838,7 @@ static void random_event(void)
 	case 3:
 		if (connection && !connection->ended) {
 			connection->credit += (unsigned)random_below(&world.random, 4);
-			links_credit(world.links, world.now, connection->lane);
+			links_credit(world.links, world.now, &connection->linked);
 		}
 		break;
 	case 4:
@@ -1885,7 +1892,7 @@ static void report_ended(bool all)
 	struct connection *connection;
 
 	for (connection = world.connections; connection; connection = connection->next)
-		if (connection->lane && connection->ended &&
+		if (connection->linked.link && connection->ended &&
 			(all || random_below(&world.random, 3) == 0))
 			close_connection(connection);
 }
@@ -1906,7 +1913,7 @@ static void check_peers(void)
 	bool open[PEERS] = {false};
 
 	for (connection = world.connections; connection; connection = connection->next) {
-		if (!connection->lane)
+		if (!connection->linked.link)
 			continue;
 		if (!open[connection->peer] || is_in_use(connection))
 			connection->used = world.now;
@@ -1954,7 +1961,7 @@ static void free_the_gone(void)
 	struct connection **at = &world.connections, *connection;
 
 	while ((connection = *at)) {
-		if (connection->lane) {
+		if (connection->linked.link) {
 			at = &connection->next;
 			continue;
 		}
@@ -1992,15 +1999,16 @@ static void anything_in_any_order(void **state)
  * was due, each at its own time. */
 static void many_links_are_told_of_in_order(void **state)
 {
-	static struct lane *lanes[1000];
-	const size_t n = sizeof lanes / sizeof *lanes;
+	static struct connection connections[1000];
+	const size_t n = sizeof connections / sizeof *connections;
 	struct id topic = topic_id(0), id = {{0}};
-	struct connection connection = {.credit = 2 * 1000};
 	struct link_effect effect;
 
 	for (uint16_t i = 0; i < n; i++) {
 		memcpy(id.bytes, &i, sizeof i);
-		assert_int_equal(links_connected(world.links, world.now, &id, &connection, false, &lanes[i]),
+		connections[i].credit = 2;
+		assert_int_equal(links_connected(world.links, world.now, &id,
+					 &connections[i].linked, false),
 			ERROR_NONE);
 		links_send(world.links, world.now, &id, &topic, make_frame(0, 0), false);
 	}
@@ -2012,9 +2020,10 @@ static void many_links_are_told_of_in_order(void **state)
 	/* The last one that came is the first one to go. */
 	for (uint16_t i = n; i-- > 0; world.now += MS / 2) {
 		memcpy(id.bytes, &i, sizeof i);
-		connection.streams->closed = true;
-		links_stream_closed(world.links, world.now, lanes[i]->streams_out, NULL);
-		links_closed(world.links, world.now, lanes[i]);
+		connections[i].streams->closed = true;
+		links_stream_closed(
+			world.links, world.now, connections[i].linked.streams_out, NULL);
+		links_closed(world.links, world.now, &connections[i].linked);
 		assert_true(links_effect(world.links, world.now, &effect));
 		assert_int_equal(effect.type, LINK_DOWN);
 		assert_true(id_equal(&effect.peer, &id));
@@ -2035,10 +2044,8 @@ static void many_links_are_told_of_in_order(void **state)
 	world.now += 100 * S;
 	assert_false(links_effect(world.links, world.now, &effect));
 	assert_true(links_deadline(world.links) == UINT64_MAX);
-	for (struct stream *stream; (stream = connection.streams);) {
-		connection.streams = stream->next;
-		free(stream);
-	}
+	for (size_t i = 0; i < n; i++)
+		free_streams(&connections[i]);
 }
 
 int main(void)

@@ -107,6 +107,28 @@ static void bounded_by_bytes(void **state)
 	assert_non_null(mailbox_pop(&mailbox));
 }
 
+static void taken_at_once(void **state)
+{
+	struct letter letters[3];
+	struct mail *mail;
+
+	assert_int_equal(push(&letters[0], 1, false, true), 0);
+	assert_int_equal(push(&letters[1], 2, false, false), 0);
+	mail = mailbox_take(&mailbox, true);
+	assert_ptr_equal(mail, &letters[0].mail);
+	assert_ptr_equal(mail->next, &letters[1].mail);
+	assert_null(mail->next->next);
+	/* Not asleep before it has found nothing, and said that it will sleep then. */
+	assert_int_equal(push(&letters[2], 100, false, false), 0);
+	assert_ptr_equal(mailbox_take(&mailbox, false), &letters[2].mail);
+	assert_null(mailbox_take(&mailbox, false));
+	assert_int_equal(push(&letters[0], 1, false, false), 0);
+	assert_ptr_equal(mailbox_take(&mailbox, true), &letters[0].mail);
+	assert_null(mailbox_take(&mailbox, true));
+	assert_int_equal(push(&letters[0], 1, false, true), 0);
+	assert_non_null(mailbox_pop(&mailbox));
+}
+
 /* Two threads: none is lost or doubled, their order is kept, and whoever sleeps is woken. */
 #define LETTERS 50000
 
@@ -174,6 +196,7 @@ int main(void)
 		TEST(woken_once_until_found_empty),
 		TEST(bounded_by_items),
 		TEST(bounded_by_bytes),
+		TEST(taken_at_once),
 		TEST(two_threads),
 	};
 

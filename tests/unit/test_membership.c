@@ -332,6 +332,50 @@ static void high_priority_drives_out_and_low_does_not(void **state)
 				     6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6}}));
 }
 
+/* Returns the neighbour that had to make room. */
+static size_t assert_one_gone(void)
+{
+	unsigned gone;
+
+	collect();
+	assert_int_equal(sscanf(done, "down %u", &gone), 1);
+	done[0] = '\0';
+	return gone;
+}
+
+/* What it asks may have been under way when it was told to go. */
+static void who_was_just_let_go_is_not_taken_back_at_anothers_cost(void **state)
+{
+	char refused[80];
+	size_t gone;
+
+	fill_active();
+	receive_neighbor(6, WIRE_HIGH);
+	gone = assert_one_gone();
+	snprintf(refused, sizeof refused, "reply %zu, disconnect %zu alive, release %zu, release %zu",
+		gone, gone, gone, gone);
+	receive_neighbor(gone, WIRE_HIGH);
+	assert_done(refused);
+	/* It asks with a Join: it has nothing else. */
+	receive_join(gone);
+	assert_one_gone();
+	/* After a round trip of the slowest link it knows, and asks anew. */
+	receive_neighbor(7, WIRE_HIGH);
+	gone = assert_one_gone();
+	now += 500 * MS;
+	receive_neighbor(gone, WIRE_HIGH);
+	assert_one_gone();
+}
+
+static void who_has_just_left_is_taken_back_if_there_is_room(void **state)
+{
+	fill_active();
+	receive_disconnect(3, true);
+	assert_done("down 3, release 3");
+	receive_neighbor(3, WIRE_HIGH);
+	assert_done("up 3, neighbor 3");
+}
+
 static void a_walk_ends_where_few_are_known(void **state)
 {
 	receive_neighbor(1, WIRE_HIGH);
@@ -751,6 +795,8 @@ int main(void)
 		TEST(a_late_answer_is_taken_for_a_request),
 		TEST(we_are_nobodys_peer_of_ourselves),
 		TEST(high_priority_drives_out_and_low_does_not),
+		TEST(who_was_just_let_go_is_not_taken_back_at_anothers_cost),
+		TEST(who_has_just_left_is_taken_back_if_there_is_room),
 		TEST(a_walk_ends_where_few_are_known),
 		TEST(requests_to_strangers_are_bounded),
 		TEST(nobody_overflows_the_views),

@@ -209,11 +209,16 @@ static bool port_relay(void *context, const struct relay_url *url, struct addres
 	return strcmp(url->host, "relay.example") == 0;
 }
 
+static uint64_t port_rtt(void *connection)
+{
+	return 1000 * ((struct connection *)connection)->node;
+}
+
 /* ---- a life ---- */
 
 static const struct mesh_port port = {NULL, port_dial, port_own_connection, port_close,
 	port_set_stranger, port_open, port_own_stream, port_send, port_finish, port_stop,
-	port_is_late, port_relay};
+	port_is_late, port_relay, port_rtt, NULL};
 
 /* Two peers, 1 and 2, and a bootstrap, 3. */
 static int make(struct mesh **out)
@@ -300,6 +305,7 @@ static void drop_effects(void)
 			continue;
 		message_unref(effect.event.message);
 		memory_free(effect.event.text);
+		picture_free(effect.event.picture);
 	}
 }
 
@@ -340,6 +346,13 @@ static int setup_paced(void **state)
 	return setup_begun(RATE);
 }
 
+static void end_stream(struct connection *connection, struct stream *stream)
+{
+	mesh_stream_closed(node.mesh, &node.time, connection->protocol, connection->ours, stream,
+		stream->ours, stream->incoming, NULL);
+	stream->connection = NULL;
+}
+
 static void close_connection(struct connection *connection)
 {
 	const struct closing closing = {.remote = true, .text = "gone"};
@@ -355,8 +368,7 @@ static void close_connection(struct connection *connection)
 			frame_free(frame);
 		}
 		if (connection->ours)
-			mesh_stream_closed(node.mesh, &node.time, connection->protocol,
-				connection->ours, stream, stream->ours, stream->incoming, NULL);
+			end_stream(connection, stream);
 		stream->connection = NULL;
 	}
 	connection->streams_count = 0;
@@ -407,7 +419,7 @@ static void resolve(size_t number)
 {
 	const struct address address = address_of(number);
 
-	mesh_resolved(node.mesh, &node.time, &identities[number].id, &address, 1, "");
+	mesh_resolved(node.mesh, &node.time, &identities[number].id, &address, 1, 1, "");
 	mesh_turn(node.mesh, &node.time);
 }
 
@@ -471,10 +483,19 @@ static struct connection *befriend(size_t number)
 	return connection;
 }
 
-/* The effects, but for lines below a notice, one after the other. */
+/* The effects, but for lines below a notice and what is said of configured nodes, one after the
+ * other. */
 static void assert_effects(const char *expected)
 {
-	static const char *const names[] = {"joined", "up", "down", "left", "message", "dropped"};
+	static const char *const names[] = {
+		[NODE_JOINED] = "joined",
+		[NODE_NEIGHBOUR_UP] = "up",
+		[NODE_NEIGHBOUR_DOWN] = "down",
+		[NODE_LEFT] = "left",
+		[NODE_MESSAGE] = "message",
+		[NODE_DROPPED] = "dropped",
+		[NODE_PICTURE] = "picture",
+	};
 	struct mesh_effect effect;
 	struct reader reader;
 
@@ -489,14 +510,15 @@ static void assert_effects(const char *expected)
 			note("value %+lld", (long long)(reader_u64(&reader) - WALL));
 		} else if (effect.type == MESH_PACKET) {
 			note("packet");
-		} else if (event->type != NODE_LOG) {
+		} else if (event->type != NODE_LOG && event->type != NODE_CONFIGURED) {
 			note("%s", names[event->type]);
-		} else if (event->level >= NODE_LOG_NOTICE) {
+		} else if (event->type == NODE_LOG && event->level >= NODE_LOG_NOTICE) {
 			note("line: %.24s", event->text);
 		}
 		if (effect.type == MESH_EVENT) {
 			message_unref(event->message);
 			memory_free(event->text);
+			picture_free(event->picture);
 		}
 	}
 	assert_calls(expected);
@@ -540,14 +562,14 @@ static void events_come_first(void **state)
 
 static void a_failed_look_up_is_wanted_again(void **state)
 {
-	mesh_resolved(node.mesh, &node.time, &identities[0].id, NULL, 0, "no such host");
+	mesh_resolved(node.mesh, &node.time, &identities[0].id, NULL, 0, 0, "no such host");
 	assert_effects("line: advertise: no such host; ");
 	pass(S - 1);
 	assert_false(is_looked_up(0));
 	pass(1);
 	assert_true(is_looked_up(0));
 	/* Another failure of the same kind is no news, and waits longer. */
-	mesh_resolved(node.mesh, &node.time, &identities[0].id, NULL, 0, "no such host");
+	mesh_resolved(node.mesh, &node.time, &identities[0].id, NULL, 0, 0, "no such host");
 	assert_effects("");
 	pass(2 * S - 1);
 	assert_false(is_looked_up(0));
@@ -559,9 +581,9 @@ static void our_addresses_are_told_when_they_are_found(void **state)
 {
 	const struct address found = address_of(100);
 
-	mesh_resolved(node.mesh, &node.time, &identities[0].id, &found, 1, "");
+	mesh_resolved(node.mesh, &node.time, &identities[0].id, &found, 1, 1, "");
 	assert_effects("value +1; ");
-	mesh_resolved(node.mesh, &node.time, &identities[0].id, &found, 1, "");
+	mesh_resolved(node.mesh, &node.time, &identities[0].id, &found, 1, 1, "");
 	assert_effects("");
 }
 
@@ -919,6 +941,38 @@ static void who_shares_nothing_is_sent_away(void **state)
 	assert_true(stranger->closing);
 }
 
+/* Streams of ours end as ours: a peer that has opened as many others as it may loses nothing. */
+static void a_stream_of_ours_ends_at_the_limit(void **state)
+{
+	struct connection *friend, *many;
+	struct stream *streams = calloc(LIMIT_FOREIGN_STREAMS_PER_PEER, sizeof *streams);
+	const struct id unknown = {{0x99}};
+	struct frame *header;
+
+	assert_non_null(streams);
+	join(&topic);
+	friend = befriend(5);
+	many = connection_new(5, MESH_GOSSIP);
+	connect_to(many);
+	for (size_t i = 0; i < LIMIT_FOREIGN_STREAMS_PER_PEER; i++) {
+		struct stream *stream = &many->streams[STREAMS - 1];
+
+		stream->ours = NULL;
+		assert_int_equal(frame_encode_header(&unknown, &header), 0);
+		say(many, header);
+		streams[i] = *stream;
+		stream->connection = NULL;
+	}
+	assert_false(friend->closing || many->closing);
+	/* The friend's, which is of a joined overlay. */
+	end_stream(friend, &friend->streams[STREAMS - 1]);
+	assert_false(friend->closing || many->closing);
+	assert_int_equal(counters_get(&node.counters, COUNTER_LIMIT_FOREIGN), 0);
+	for (size_t i = 0; i < LIMIT_FOREIGN_STREAMS_PER_PEER; i++)
+		end_stream(many, &streams[i]);
+	free(streams);
+}
+
 /* ---- who is let in ---- */
 
 static void some_are_not_let_in(void **state)
@@ -931,6 +985,546 @@ static void some_are_not_let_in(void **state)
 	assert_effects("line: peer f4bd46521c: refused; line: a peer shows our own nod; ");
 	assert_true(mesh_keeps(node.mesh, &identities[3].id));
 	assert_false(mesh_keeps(node.mesh, &identities[5].id));
+}
+
+/* ---- the configuration changes ---- */
+
+static int set_peer(size_t number, bool trusted)
+{
+	const struct node_peer peer = {.id = identities[number].id, .hosts_count = 1};
+	int error = mesh_set_peer(node.mesh, &node.time, &peer, trusted);
+
+	mesh_turn(node.mesh, &node.time);
+	return error;
+}
+
+static void remove_peer(size_t number)
+{
+	mesh_remove_peer(node.mesh, &node.time, &identities[number].id);
+	mesh_turn(node.mesh, &node.time);
+}
+
+/* Shuts one out; 0: nobody. */
+static void deny(size_t number)
+{
+	assert_int_equal(mesh_set_access(node.mesh, &node.time, NULL, 0,
+				 number ? &identities[number].id : NULL, number > 0), 0);
+	mesh_turn(node.mesh, &node.time);
+}
+
+static void who_is_added_is_dialled_and_asked(void **state)
+{
+	join(&topic);
+	assert_int_equal(set_peer(5, true), 0);
+	assert_true(is_looked_up(5));
+	resolve(5);
+	assert_non_null(strstr(node.calls, "dial 5; "));
+	node.calls[0] = '\0';
+	connect_to(&node.connections[node.connections_count - 1]);
+	assert_non_null(strstr(node.calls, "open 5; NEIGHBOR; JOIN; "));
+	assert_true(mesh_keeps(node.mesh, &identities[5].id));
+}
+
+/* It may belong to a part of the overlay that ours does not reach. */
+static void who_is_added_is_asked_where_there_are_others(void **state)
+{
+	join(&topic);
+	befriend(5);
+	resolve(1);
+	assert_int_equal(set_peer(4, true), 0); /* shut out, but who knows */
+	deny(0);
+	resolve(4);
+	assert_non_null(strstr(node.calls, "dial 4; "));
+	node.calls[0] = '\0';
+	for (size_t i = 0; i < node.connections_count; i++)
+		if (node.connections[i].node == 4 && !node.connections[i].open)
+			connect_to(&node.connections[i]);
+	for (int i = 0; i < 20 && !strstr(node.calls, "open 4; NEIGHBOR; "); i++)
+		pass(100 * MS);
+	assert_non_null(strstr(node.calls, "open 4; NEIGHBOR; "));
+	drop_effects();
+}
+
+static void who_is_removed_is_not_dialled_any_more(void **state)
+{
+	const struct closing closing = {.timeout = true, .text = "handshake timed out"};
+
+	join(&topic);
+	resolve(1);
+	assert_calls("dial 1; ");
+	mesh_closed(node.mesh, &node.time, MESH_GOSSIP, node.connections[0].ours, &closing);
+	node.connections[0].ours = NULL;
+	remove_peer(1);
+	assert_false(mesh_keeps(node.mesh, &identities[1].id));
+	for (int i = 0; i < 600; i++)
+		pass(100 * MS);
+	assert_null(strstr(node.calls, "dial 1; "));
+	remove_peer(1);
+	remove_peer(5);
+	drop_effects();
+}
+
+/* And again, some other way. */
+static void who_is_replaced_is_looked_up_again(void **state)
+{
+	struct picture_question question = {.subject = PICTURE_NODE, .id = identities[1].id};
+	struct mesh_effect effect;
+	bool found = false;
+
+	resolve(1);
+	drop_effects();
+	assert_int_equal(set_peer(1, false), 0);
+	assert_int_equal(mesh_ask(node.mesh, &node.time, &question), 0);
+	while (mesh_effect(node.mesh, &effect)) {
+		found = found || (effect.type == MESH_LOOK_UP && number_of(&effect.node) == 1);
+		if (effect.type != MESH_EVENT)
+			continue;
+		if (effect.event.picture) {
+			assert_int_equal(effect.event.picture->nodes->role, PICTURE_BOOTSTRAP);
+			assert_int_equal(effect.event.picture->places_count, 0);
+		}
+		memory_free(effect.event.text);
+		picture_free(effect.event.picture);
+	}
+	assert_true(found);
+}
+
+static void who_is_shut_out_goes(void **state)
+{
+	struct connection *connection;
+
+	join(&topic);
+	connection = befriend(5);
+	drop_effects();
+	node.calls[0] = '\0';
+	deny(5);
+	assert_non_null(strstr(node.calls, "close 5, code 0: shut out; "));
+	assert_false(mesh_lets_in(node.mesh, &node.time, &identities[5].id));
+	drop_effects();
+	close_connection(connection);
+	for (int i = 0; i < 5; i++)
+		pass(LINK_LOST_MS * MS);
+	assert_null(strstr(node.calls, "dial 5"));
+	assert_int_equal(mesh_figures(node.mesh).neighbours, 0);
+	deny(0);
+	assert_true(mesh_lets_in(node.mesh, &node.time, &identities[5].id));
+	pass(S);
+	assert_non_null(strstr(node.calls, "dial 5; "));
+	drop_effects();
+}
+
+static void a_change_without_memory_is_none(void **state)
+{
+	int error;
+
+	for (size_t n = 1;; n++) {
+		heap_fail(n, false);
+		error = mesh_set_access(
+			node.mesh, &node.time, &identities[1].id, 1, &identities[4].id, 1);
+		heap_fail(0, false);
+		if (!error)
+			break;
+		assert_int_equal(error, ERROR_NOMEM);
+		assert_true(mesh_lets_in(node.mesh, &node.time, &identities[5].id));
+	}
+	assert_false(mesh_lets_in(node.mesh, &node.time, &identities[5].id));
+	for (size_t n = 1;; n++) {
+		heap_fail(n, false);
+		error = set_peer(5, true);
+		heap_fail(0, false);
+		if (!error)
+			break;
+		assert_int_equal(error, ERROR_NOMEM);
+		assert_false(mesh_keeps(node.mesh, &identities[5].id));
+	}
+	assert_true(mesh_keeps(node.mesh, &identities[5].id));
+	drop_effects();
+}
+
+/* ---- pictures ---- */
+
+/* The picture among the effects, all of which are taken; NULL: there is none. */
+static struct picture *take_picture(void)
+{
+	struct picture *picture = NULL;
+	struct mesh_effect effect;
+
+	while (mesh_effect(node.mesh, &effect)) {
+		if (effect.type != MESH_EVENT)
+			continue;
+		if (effect.event.picture) {
+			assert_null(picture);
+			picture = effect.event.picture;
+		}
+		message_unref(effect.event.message);
+		memory_free(effect.event.text);
+	}
+	return picture;
+}
+
+static struct picture *ask_for(const struct picture_question *question)
+{
+	struct picture *picture;
+
+	assert_int_equal(mesh_ask(node.mesh, &node.time, question), 0);
+	picture = take_picture();
+	assert_non_null(picture);
+	assert_memory_equal(&picture->question, question, sizeof *question);
+	return picture;
+}
+
+static struct picture *ask(enum picture_subject subject, const struct id *id)
+{
+	const struct picture_question question = {
+		.subject = subject, .id = id ? *id : (struct id){{0}}, .number = 42};
+
+	return ask_for(&question);
+}
+
+static struct picture *ask_after(enum picture_subject subject, uint64_t after, size_t most, bool book)
+{
+	const struct picture_question question = {
+		.subject = subject, .after = after, .most = most, .book = book};
+
+	return ask_for(&question);
+}
+
+static void assert_overlay(enum picture_state state, uint64_t since_us, size_t neighbours,
+	uint64_t sent, uint64_t received, uint64_t dropped)
+{
+	struct picture *picture = ask(PICTURE_OVERLAY, &topic);
+	const struct picture_overlay *overlay = picture->overlays;
+
+	assert_true(picture->found);
+	assert_int_equal(picture->overlays_count, 1);
+	assert_true(id_equal(&overlay->topic, &topic));
+	assert_int_equal(overlay->state, state);
+	assert_int_equal(overlay->since_us, since_us);
+	assert_int_equal(overlay->neighbours, neighbours);
+	assert_int_equal(picture->nodes_count, neighbours);
+	assert_int_equal(overlay->sent, sent);
+	assert_int_equal(overlay->received, received);
+	assert_int_equal(overlay->dropped, dropped);
+	picture_free(picture);
+}
+
+static struct connection *say_content(struct connection *connection, const char *content)
+{
+	struct message *message = message_new(content, strlen(content));
+	struct frame *frame;
+
+	assert_int_equal(frame_encode_gossip(message, WIRE_SWARM, 0, &frame), 0);
+	message_unref(message);
+	say(connection, frame);
+	return connection;
+}
+
+static void an_overlay_is_shown_as_it_is(void **state)
+{
+	struct connection *connection;
+	uint64_t joined_us = node.time.wall, up_us;
+
+	join(&topic);
+	drop_effects();
+	assert_overlay(PICTURE_JOINING, joined_us, 0, 0, 0, 0);
+	pass(S);
+	for (char text[] = "a"; text[0] < 'd'; text[0]++)
+		publish(&topic, text); /* one more than may wait */
+	drop_effects();
+	assert_overlay(PICTURE_JOINING, joined_us, 0, 0, 0, 1);
+	pass(S);
+	up_us = node.time.wall;
+	connection = befriend(5);
+	drop_effects();
+	assert_overlay(PICTURE_JOINED, up_us, 1, 2, 0, 1);
+	say_content(connection, "hello");
+	drop_effects();
+	assert_overlay(PICTURE_JOINED, up_us, 1, 2, 1, 1);
+	pass(S);
+	close_connection(connection);
+	for (int i = 0; i < 3; i++)
+		pass(LINK_LOST_MS * MS);
+	drop_effects();
+	{
+		struct picture *picture = ask(PICTURE_OVERLAY, &topic);
+
+		assert_int_equal(picture->overlays->state, PICTURE_ALONE);
+		assert_true(picture->overlays->since_us > up_us);
+		picture_free(picture);
+	}
+}
+
+static void a_neighbour_is_shown(void **state)
+{
+	struct picture *picture;
+	uint64_t up_us;
+
+	join(&topic);
+	pass(S);
+	up_us = node.time.wall;
+	say_content(befriend(5), "hello");
+	pass(S);
+	drop_effects();
+	picture = ask(PICTURE_OVERLAY, &topic);
+	assert_int_equal(picture->nodes_count, 1);
+	assert_true(id_equal(&picture->nodes->id, &identities[5].id));
+	assert_true(picture->nodes->linked);
+	assert_false(picture->nodes->relayed);
+	assert_false(picture->nodes->dialled);
+	assert_int_equal(picture->nodes->role, PICTURE_NO_ROLE);
+	assert_int_equal(picture->nodes->rtt_us, 5000);
+	assert_int_equal(picture->nodes->linked_us, up_us);
+	assert_int_equal(picture->nodes->neighbour_us, up_us);
+	assert_int_equal(picture->nodes->received, 1);
+	assert_int_equal(picture->nodes->overlays, 1);
+	assert_int_equal(address_compare(&picture->nodes->address, &(struct address){4, {10, 0, 0, 5}, 2022}), 0);
+	picture_free(picture);
+}
+
+static void what_is_not_joined_is_not_found(void **state)
+{
+	struct picture *picture = ask(PICTURE_OVERLAY, &topic);
+
+	assert_false(picture->found);
+	assert_int_equal(picture->overlays_count + picture->nodes_count, 0);
+	picture_free(picture);
+	picture = ask(PICTURE_NODE, &identities[5].id);
+	assert_false(picture->found);
+	picture_free(picture);
+}
+
+/* One is over max_overlays. */
+static void only_what_has_changed_is_shown(void **state)
+{
+	uint64_t changes = mesh_figures(node.mesh).overlays_changes, next;
+	struct picture *picture;
+
+	join(&topic);
+	join(&other_topic);
+	assert_true(mesh_figures(node.mesh).overlays_changes > changes);
+	drop_effects();
+	picture = ask_after(PICTURE_OVERLAYS, 0, 1, false);
+	assert_int_equal(picture->overlays_count, 1);
+	assert_true(id_equal(&picture->overlays->topic, &topic));
+	assert_true(picture->more);
+	next = picture->next;
+	picture_free(picture);
+	picture = ask_after(PICTURE_OVERLAYS, next, 0, false);
+	assert_int_equal(picture->overlays_count, 1);
+	assert_int_equal(picture->overlays->state, PICTURE_REFUSED);
+	assert_false(picture->more);
+	next = picture->next;
+	picture_free(picture);
+	/* Nothing happens. */
+	changes = mesh_figures(node.mesh).overlays_changes;
+	assert_int_equal(next, changes);
+	picture = ask_after(PICTURE_OVERLAYS, next, 0, false);
+	assert_int_equal(picture->overlays_count, 0);
+	assert_int_equal(picture->next, next);
+	picture_free(picture);
+	assert_int_equal(mesh_figures(node.mesh).overlays_changes, changes);
+	/* The first one changes: it is the last one from then on. */
+	publish(&topic, "hello");
+	drop_effects();
+	picture = ask_after(PICTURE_OVERLAYS, next, 0, false);
+	assert_int_equal(picture->overlays_count, 1);
+	assert_true(id_equal(&picture->overlays->topic, &topic));
+	assert_int_equal(picture->overlays->waiting, 1);
+	next = picture->next;
+	picture_free(picture);
+	publish(&other_topic, "nowhere");
+	mesh_leave(node.mesh, &node.time, &topic);
+	drop_effects();
+	assert_true(mesh_figures(node.mesh).overlays_changes > next);
+	picture = ask_after(PICTURE_OVERLAYS, 0, 0, false);
+	assert_int_equal(picture->overlays_count, 1);
+	assert_true(id_equal(&picture->overlays->topic, &other_topic));
+	assert_int_equal(picture->overlays->dropped, 1);
+	picture_free(picture);
+}
+
+static void nodes_are_shown_in_order(void **state)
+{
+	static const size_t order[] = {1, 2, 3, 5};
+	struct picture *picture;
+	uint64_t after = 0;
+
+	join(&topic);
+	befriend(5);
+	drop_effects();
+	picture = ask_after(PICTURE_NODES, 0, 0, false);
+	assert_int_equal(picture->nodes_count, 4);
+	assert_false(picture->more);
+	for (size_t i = 0; i < 4; i++)
+		assert_int_equal(number_of(&picture->nodes[i].id), order[i]);
+	assert_int_equal(picture->nodes[0].role, PICTURE_PEER);
+	assert_int_equal(picture->nodes[2].role, PICTURE_BOOTSTRAP);
+	assert_int_equal(picture->nodes[3].role, PICTURE_NO_ROLE);
+	assert_false(picture->nodes[0].linked);
+	assert_true(picture->nodes[3].linked);
+	picture_free(picture);
+	/* One by one. */
+	for (size_t i = 0; i < 4; i++) {
+		picture = ask_after(PICTURE_NODES, after, 1, false);
+		assert_int_equal(picture->nodes_count, 1);
+		assert_int_equal(number_of(&picture->nodes->id), order[i]);
+		assert_int_equal(picture->more, i < 3);
+		after = picture->next;
+		picture_free(picture);
+	}
+	/* It is still known when its connection is gone. */
+	close_all();
+	pass(S);
+	drop_effects();
+	picture = ask_after(PICTURE_NODES, 0, 0, false);
+	assert_int_equal(picture->nodes_count, 3);
+	picture_free(picture);
+	picture = ask_after(PICTURE_NODES, 0, 0, true);
+	assert_int_equal(picture->nodes_count, 4);
+	assert_int_equal(number_of(&picture->nodes[3].id), 5);
+	picture_free(picture);
+}
+
+static void a_failure_is_shown_with_its_reason(void **state)
+{
+	const struct closing closing = {.timeout = true, .text = "handshake timed out"};
+	uint64_t changes;
+	struct picture *picture;
+
+	join(&topic);
+	resolve(1);
+	assert_calls("dial 1; ");
+	changes = mesh_figures(node.mesh).nodes_changes;
+	mesh_closed(node.mesh, &node.time, MESH_GOSSIP, node.connections[0].ours, &closing);
+	node.connections[0].ours = NULL;
+	mesh_turn(node.mesh, &node.time);
+	drop_effects();
+	assert_true(mesh_figures(node.mesh).nodes_changes > changes);
+	picture = ask(PICTURE_NODE, &identities[1].id);
+	assert_true(picture->found);
+	assert_int_equal(picture->nodes_count, 1);
+	assert_false(picture->nodes->linked);
+	assert_string_equal(picture->nodes->failure, "handshake timed out");
+	assert_int_equal(picture->nodes->failed_us, node.time.wall);
+	assert_int_equal(picture->nodes->worked_us, 0);
+	assert_true(picture->nodes->next_us > node.time.wall);
+	assert_true(picture->nodes->next_us < node.time.wall + 5 * SECOND);
+	assert_int_equal(picture->places_count, 1);
+	assert_int_equal(picture->places->origin, PICTURE_CONFIGURED);
+	picture_free(picture);
+	picture = ask(PICTURE_NODE, &identities[4].id);
+	assert_false(picture->found);
+	picture_free(picture);
+}
+
+static void failures_are_forgotten_at_last(void **state)
+{
+	struct picture *picture;
+
+	for (size_t i = 0; i < LIMIT_REPORTS + 10; i++)
+		mesh_resolved(node.mesh, &node.time, &identities[1 + i % 3].id, NULL, 0, 0, "gone");
+	drop_effects();
+	picture = ask(PICTURE_NODE, &identities[1].id);
+	assert_string_equal(picture->nodes->failure, "gone");
+	picture_free(picture);
+}
+
+/* ---- pings ---- */
+
+static void a_ping_tells_what_answers(void **state)
+{
+	const struct address two[] = {address_of(1), address_of(101)};
+	const struct closing refused = {.text = "refused: 0x131"};
+	const struct picture_question question = {.subject = PICTURE_PING, .id = identities[1].id};
+	struct picture *picture;
+
+	mesh_resolved(node.mesh, &node.time, &identities[1].id, two, 2, 2, "");
+	drop_effects();
+	close_all();
+	node.connections_count = 0;
+	node.calls[0] = '\0';
+	assert_int_equal(mesh_ask(node.mesh, &node.time, &question), 0);
+	assert_calls("dial 1 (discovery); dial 1 (discovery); ");
+	assert_null(take_picture());
+	connect_at(&node.connections[0], &two[0]);
+	assert_calls("close 1, code 0: ping; ");
+	assert_null(take_picture());
+	mesh_closed(node.mesh, &node.time, MESH_DISCOVERY, node.connections[1].ours, &refused);
+	node.connections[1].ours = NULL;
+	picture = take_picture();
+	assert_non_null(picture);
+	assert_true(picture->found);
+	assert_int_equal(picture->places_count, 2);
+	assert_true(picture->places[0].answered);
+	assert_int_equal(picture->places[0].rtt_us, 1000);
+	assert_string_equal(picture->places[0].failure, "");
+	assert_false(picture->places[1].answered);
+	assert_string_equal(picture->places[1].failure, "refused: 0x131");
+	assert_int_equal(picture->places[1].origin, PICTURE_CONFIGURED);
+	picture_free(picture);
+	assert_false(mesh_deadline(node.mesh) < node.time.now);
+}
+
+static void a_ping_does_not_wait_for_ever(void **state)
+{
+	const struct picture_question question = {.subject = PICTURE_PING, .id = identities[1].id};
+	struct picture *picture = NULL;
+
+	resolve(1);
+	drop_effects();
+	close_all();
+	assert_int_equal(mesh_ask(node.mesh, &node.time, &question), 0);
+	assert_true(mesh_deadline(node.mesh) <= node.time.now + 6 * S);
+	pass(6 * S - 1);
+	assert_null(take_picture());
+	pass(1);
+	picture = take_picture();
+	assert_non_null(picture);
+	assert_false(picture->places[0].answered);
+	assert_string_equal(picture->places[0].failure, "no answer within 6 s");
+	picture_free(picture);
+	/* It comes too late. */
+	connect_to(&node.connections[0]);
+	assert_null(take_picture());
+}
+
+static void pings_have_a_limit(void **state)
+{
+	const struct picture_question question = {.subject = PICTURE_PING, .id = identities[1].id};
+	struct picture *picture;
+
+	resolve(1);
+	drop_effects();
+	close_all();
+	for (int i = 0; i < LIMIT_PINGS; i++)
+		assert_int_equal(mesh_ask(node.mesh, &node.time, &question), 0);
+	assert_null(take_picture());
+	picture = ask(PICTURE_PING, &identities[1].id);
+	assert_string_equal(picture->places[0].failure, "too many pings at once: try again");
+	picture_free(picture);
+	picture = ask(PICTURE_PING, &identities[5].id); /* nothing is known of it */
+	assert_false(picture->found);
+	assert_int_equal(picture->places_count, 0);
+	picture_free(picture);
+	node.connections_count = LIMIT_PINGS;
+	close_all();
+	drop_effects();
+}
+
+static void without_memory_there_is_no_picture(void **state)
+{
+	const struct picture_question question = {.subject = PICTURE_NODES};
+	int error;
+
+	for (size_t n = 1;; n++) {
+		heap_fail(n, false);
+		error = mesh_ask(node.mesh, &node.time, &question);
+		heap_fail(0, false);
+		drop_effects();
+		if (!error)
+			break;
+		assert_int_equal(error, ERROR_NOMEM);
+	}
 }
 
 /* ---- turns ---- */
@@ -1582,6 +2176,113 @@ static void a_dial_without_memory_is_made_later(void **state)
 #define TEST_RELAY(name) cmocka_unit_test_setup_teardown(name, setup_relay, teardown)
 #define TEST_PACED(name) cmocka_unit_test_setup_teardown(name, setup_paced, teardown)
 
+/* ---- from one life to the next ---- */
+
+static struct mesh_waiting waiting_of(const struct id *id, const char *text, uint64_t left_ns)
+{
+	struct mesh_waiting waiting = {*id, message_new(text, strlen(text)), left_ns};
+
+	assert_non_null(waiting.message);
+	return waiting;
+}
+
+static void resume(const struct id *id, const char *text, uint64_t left_ns)
+{
+	struct mesh_waiting waiting = waiting_of(id, text, left_ns);
+
+	mesh_restore_waiting(node.mesh, &node.time, &waiting);
+	message_unref(waiting.message);
+}
+
+static void expect_taken(const struct id *id, const char *text, uint64_t left_ns)
+{
+	struct mesh_waiting waiting;
+
+	assert_true(mesh_take_waiting(node.mesh, &node.time, &waiting));
+	assert_true(id_equal(&waiting.topic, id));
+	assert_int_equal(waiting.message->size, strlen(text));
+	assert_memory_equal(waiting.message->content, text, strlen(text));
+	assert_int_equal(waiting.left_ns, left_ns);
+	message_unref(waiting.message);
+}
+
+static void expect_nothing_waits(void)
+{
+	struct mesh_waiting waiting;
+
+	assert_false(mesh_take_waiting(node.mesh, &node.time, &waiting));
+	assert_int_equal(mesh_figures(node.mesh).waiting, 0);
+}
+
+static uint64_t count_of(enum counter counter)
+{
+	return counters_get(&node.counters, counter);
+}
+
+static void what_waits_is_taken_out(void **state)
+{
+	expect_nothing_waits();
+	assert_int_equal(mesh_join(node.mesh, &node.time, &topic), 0);
+	mesh_publish(node.mesh, &node.time, &topic, message_new("one", 3));
+	node.time.now += S;
+	mesh_publish(node.mesh, &node.time, &topic, message_new("two", 3));
+	assert_int_equal(mesh_figures(node.mesh).waiting, 2);
+	expect_taken(&topic, "one", 29 * S);
+	expect_taken(&topic, "two", 30 * S);
+	expect_nothing_waits();
+	mesh_stop(node.mesh, &node.time);
+	assert_int_equal(count_of(COUNTER_DROPPED_LEFT), 0);
+}
+
+static void what_has_waited_before_waits_on(void **state)
+{
+	resume(&topic, "one", 10 * S);
+	resume(&other_topic, "other", 20 * S);
+	resume(&topic, "two", 3600 * S); /* no longer than it may */
+	resume(&topic, "late", 0);
+	assert_int_equal(count_of(COUNTER_RESUMED), 4);
+	assert_int_equal(count_of(COUNTER_DROPPED_QUEUE_AGE), 1);
+	assert_int_equal(mesh_figures(node.mesh).waiting, 3);
+	assert_int_equal(begin(), 0);
+	/* Before all others, and each until its own time. */
+	assert_int_equal(mesh_join(node.mesh, &node.time, &topic), 0);
+	node.time.now += 10 * S;
+	assert_true(mesh_deadline(node.mesh) <= node.time.now);
+	mesh_tick(node.mesh, &node.time);
+	assert_int_equal(count_of(COUNTER_DROPPED_QUEUE_AGE), 2);
+	mesh_publish(node.mesh, &node.time, &topic, message_new("new", 3));
+	/* Whose overlay nobody joins, too. */
+	node.time.now += 10 * S;
+	mesh_tick(node.mesh, &node.time);
+	assert_int_equal(count_of(COUNTER_DROPPED_QUEUE_AGE), 3);
+	expect_taken(&topic, "two", 10 * S);
+	expect_taken(&topic, "new", 20 * S);
+	expect_nothing_waits();
+}
+
+static void limits_hold_for_what_has_waited(void **state)
+{
+	for (char text[2] = "a"; *text <= 'd'; ++*text)
+		resume(&topic, text, S);
+	assert_int_equal(count_of(COUNTER_DROPPED_QUEUE_LIMIT), 2);
+	/* It may be taken out again before anybody has joined. */
+	resume(&other_topic, "e", S);
+	expect_taken(&topic, "c", S);
+	expect_taken(&topic, "d", S);
+	expect_taken(&other_topic, "e", S);
+	expect_nothing_waits();
+	for (size_t n = 1; n <= 2; n++) {
+		struct mesh_waiting waiting = waiting_of(&topic, "f", S);
+
+		heap_fail(n, true);
+		mesh_restore_waiting(node.mesh, &node.time, &waiting);
+		heap_fail(0, false);
+		message_unref(waiting.message);
+		assert_int_equal(count_of(COUNTER_DROPPED_NO_MEMORY), n);
+	}
+	expect_nothing_waits();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1608,7 +2309,25 @@ int main(void)
 		TEST(without_credit_an_overlay_waits),
 		TEST(what_cannot_be_decoded_ends_the_connection),
 		TEST(who_shares_nothing_is_sent_away),
+		TEST(a_stream_of_ours_ends_at_the_limit),
 		TEST(some_are_not_let_in),
+		TEST(who_is_added_is_dialled_and_asked),
+		TEST(who_is_added_is_asked_where_there_are_others),
+		TEST(who_is_removed_is_not_dialled_any_more),
+		TEST(who_is_replaced_is_looked_up_again),
+		TEST(who_is_shut_out_goes),
+		TEST(a_change_without_memory_is_none),
+		TEST(an_overlay_is_shown_as_it_is),
+		TEST(a_neighbour_is_shown),
+		TEST(what_is_not_joined_is_not_found),
+		TEST(only_what_has_changed_is_shown),
+		TEST(nodes_are_shown_in_order),
+		TEST(a_failure_is_shown_with_its_reason),
+		TEST(failures_are_forgotten_at_last),
+		TEST(a_ping_tells_what_answers),
+		TEST(a_ping_does_not_wait_for_ever),
+		TEST(pings_have_a_limit),
+		TEST(without_memory_there_is_no_picture),
 		TEST(a_late_turn_leaves_something),
 		TEST(rows_wait),
 		TEST(rows_come_back),
@@ -1627,6 +2346,9 @@ int main(void)
 		TEST(where_nobody_wants_it_one_a_minute_is_looked_at),
 		TEST(where_nobody_wants_it_false_ones_cost_little),
 		TEST(other_forms_are_plain),
+		TEST(what_waits_is_taken_out),
+		TEST_NEW(what_has_waited_before_waits_on),
+		TEST_NEW(limits_hold_for_what_has_waited),
 		TEST(it_is_over_at_once_if_nobody_is_there),
 		TEST(it_is_over_when_all_is_said),
 		TEST(it_is_over_in_time),

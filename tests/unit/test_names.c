@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-#include <dlfcn.h>
-#include <netdb.h>
-#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -11,6 +8,7 @@
 #include "bridge/error.h"
 #include "bridge/io/names.h"
 #include "support_heap.h"
+#include "support_name_server.h"
 
 #define ASKERS 3
 
@@ -29,53 +27,6 @@ static struct {
 	struct names *names;
 	struct asker askers[ASKERS];
 } world;
-
-/* In place of the C library's: names that begin with "silent" have a server that says nothing
- * until it is woken. */
-static struct {
-	pthread_mutex_t mutex;
-	pthread_cond_t changed;
-	bool awake;
-	unsigned asked, answered;
-} server = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false, 0, 0};
-
-int getaddrinfo(
-	const char *host, const char *service, const struct addrinfo *hints, struct addrinfo **out)
-{
-	int (*next)(const char *, const char *, const struct addrinfo *, struct addrinfo **) =
-		(int (*)(const char *, const char *, const struct addrinfo *,
-			struct addrinfo **))dlsym(RTLD_NEXT, "getaddrinfo");
-
-	if (strncmp(host, "silent", 6) != 0)
-		return next(host, service, hints, out);
-	pthread_mutex_lock(&server.mutex);
-	server.asked++;
-	pthread_cond_broadcast(&server.changed);
-	while (!server.awake)
-		pthread_cond_wait(&server.changed, &server.mutex);
-	server.answered++;
-	pthread_cond_broadcast(&server.changed);
-	pthread_mutex_unlock(&server.mutex);
-	return EAI_AGAIN;
-}
-
-static void wait_asked(unsigned names)
-{
-	pthread_mutex_lock(&server.mutex);
-	while (server.asked < names)
-		pthread_cond_wait(&server.changed, &server.mutex);
-	pthread_mutex_unlock(&server.mutex);
-}
-
-static void wake_server(void)
-{
-	pthread_mutex_lock(&server.mutex);
-	server.awake = true;
-	pthread_cond_broadcast(&server.changed);
-	while (server.answered < server.asked)
-		pthread_cond_wait(&server.changed, &server.mutex);
-	pthread_mutex_unlock(&server.mutex);
-}
 
 static void on_answer(
 	void *context, const struct address *addresses, size_t count, const char *failure)
@@ -109,8 +60,7 @@ static void ask(size_t n, const char *name)
 static int setup(void **state)
 {
 	memset(&world, 0, sizeof world);
-	server.awake = false;
-	server.asked = server.answered = 0;
+	name_server_begin(NULL);
 	heap_begin();
 	assert_int_equal(uv_loop_init(&world.loop), 0);
 	assert_int_equal(names_new(&world.loop, &world.names), 0);
@@ -166,9 +116,9 @@ static void one_look_up_per_name(void **state)
 	}
 	ask(2, "silent2.invalid");
 	uv_run(&world.loop, UV_RUN_NOWAIT);
-	wait_asked(2);
-	assert_int_equal(server.asked, 2);
-	wake_server();
+	name_server_wait_asked(2);
+	assert_int_equal((int)name_server_asked(), 2);
+	name_server_wake(true);
 	uv_run(&world.loop, UV_RUN_DEFAULT);
 	assert_int_equal(world.askers[0].answers, 0);
 	assert_int_equal(world.askers[1].answers, 1);
@@ -178,7 +128,7 @@ static void one_look_up_per_name(void **state)
 	memset(world.askers, 0, sizeof world.askers);
 	ask(0, "silent.invalid");
 	uv_run(&world.loop, UV_RUN_DEFAULT);
-	assert_int_equal(server.asked, 3);
+	assert_int_equal((int)name_server_asked(), 3);
 	assert_int_equal(world.askers[0].answers, 1);
 }
 
@@ -199,8 +149,8 @@ static void within_an_answer(void **state)
 	ask(1, "silent.invalid");
 	ask(2, "192.0.2.1");
 	uv_run(&world.loop, UV_RUN_NOWAIT);
-	wait_asked(1);
-	wake_server();
+	name_server_wait_asked(1);
+	name_server_wake(true);
 	uv_run(&world.loop, UV_RUN_DEFAULT);
 	assert_int_equal(world.askers[0].answers, 1);
 	assert_int_equal(world.askers[1].answers, 0);

@@ -42,6 +42,7 @@ struct player {
 	size_t last_size;
 	struct id last_peer, last_topic;
 	char log[8192];
+	struct picture *picture; /* the last one */
 };
 
 static struct player players[PLAYERS];
@@ -125,6 +126,7 @@ static int teardown(void **state)
 	for (size_t i = 0; i < PLAYERS; i++) {
 		if (players[i].node)
 			stop_node(&players[i]);
+		picture_free(players[i].picture);
 		identity_clear(&players[i].identity);
 	}
 	return 0;
@@ -199,9 +201,17 @@ static void drain(struct player *player)
 		case NODE_MESSAGE:
 			note_message(player, &event);
 			break;
+		case NODE_CONFIGURED:
+			break;
 		case NODE_DROPPED:
 			assert_true(event.count > 0);
 			player->dropped[event.reason] += event.count;
+			break;
+		case NODE_ADDRESSES:
+		case NODE_PICTURE:
+			picture_free(player->picture);
+			player->picture = event.picture;
+			event.picture = NULL; /* taken */
 			break;
 		case NODE_LOG:
 			player->logs++;
@@ -1010,6 +1020,80 @@ static void turns_are_measured(void **state)
 	assert_true(longest <= process_ns() - worked);
 }
 
+static void ask(struct player *player, enum picture_subject subject, const struct id *id)
+{
+	const struct picture_question question = {.subject = subject, .id = *id};
+
+	picture_free(player->picture);
+	player->picture = NULL;
+	assert_int_equal(node_ask(player->node, &question), 0);
+	eventually(player->picture != NULL);
+	assert_int_equal(player->picture->question.subject, subject);
+	assert_true(player->picture->found);
+}
+
+static void it_shows_itself_when_asked(void **state)
+{
+	const struct id *other = &players[0].identity.id;
+	struct node_changes changes;
+	struct picture *picture;
+
+	meet(2);
+	publish(&players[1], "hello");
+	eventually(players[0].messages == 1);
+	ask(&players[0], PICTURE_OVERLAY, &topic);
+	picture = players[0].picture;
+	assert_int_equal(picture->overlays->state, PICTURE_JOINED);
+	assert_int_equal(picture->overlays->received, 1);
+	assert_int_equal(picture->nodes_count, 1);
+	assert_true(picture->nodes->linked);
+	assert_true(picture->nodes->rtt_us > 0);
+	assert_true(picture->nodes->rtt_us < PATIENCE / 1000);
+	ask(&players[1], PICTURE_NODE, other);
+	assert_int_equal(players[1].picture->nodes->role, PICTURE_PEER);
+	assert_true(players[1].picture->nodes->worked_us > 0);
+	/* The connections of gossip stay as they are. */
+	changes = node_changes(players[1].node);
+	ask(&players[1], PICTURE_PING, other);
+	picture = players[1].picture;
+	assert_true(picture->places_count > 0);
+	assert_true(picture->places->answered);
+	assert_true(picture->places->rtt_us > 0);
+	assert_int_equal(node_changes(players[1].node).overlays, changes.overlays);
+	assert_int_equal(node_neighbours(players[1].node), 1);
+}
+
+static void its_nodes_change_while_it_runs(void **state)
+{
+	struct player *first = &players[0], *second = &players[1];
+
+	start(first);
+	start(second);
+	join(first, &topic);
+	join(second, &topic);
+	set_peer(second, &first->identity.id, &first->bind);
+	assert_int_equal(node_set_peer(second->node, &second->peer, true), 0);
+	eventually(first->ups == 1 && second->ups == 1);
+	publish(first, "0");
+	eventually(second->messages == 1);
+	/* Shut out. */
+	assert_int_equal(node_set_access(first->node, NULL, 0, &second->identity.id, 1), 0);
+	eventually(first->downs == 1 && second->downs == 1);
+	eventually(counted(first, COUNTER_HANDSHAKES_REFUSED) > 0);
+	assert_int_equal(node_neighbours(first->node), 0);
+	/* Not any more, and so it is tried again until it works. */
+	assert_int_equal(node_set_access(first->node, NULL, 0, NULL, 0), 0);
+	eventually(first->ups == 2 && second->ups == 2);
+	/* A connection that is there stays when its node is one as any other's. */
+	assert_int_equal(node_remove_peer(second->node, &first->identity.id), 0);
+	publish(first, "1");
+	eventually(second->messages == 2);
+	assert_int_equal(second->out_of_order, 0);
+	ask(second, PICTURE_NODE, &first->identity.id);
+	assert_int_equal(second->picture->nodes->role, PICTURE_NO_ROLE);
+	assert_int_equal(second->downs, 1);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -1047,6 +1131,8 @@ int main(void)
 		TEST(dials_are_not_a_storm),
 		TEST(relays_are_told),
 		TEST(turns_are_measured),
+		TEST(it_shows_itself_when_asked),
+		TEST(its_nodes_change_while_it_runs),
 		TEST(a_shared_topic_is_found),
 		TEST(two_that_know_a_third),
 		TEST(what_is_not_shared_is_not_told),

@@ -81,6 +81,8 @@ static void defaults(void **state)
 	assert_int_equal(options.max_overlays_per_user, 500);
 	assert_int_equal(options.max_overlays_per_address, 500);
 	assert_int_equal(options.cache_bytes, 32 << 20);
+	assert_int_equal(options.sys_interval, 10);
+	assert_int_equal(options.retained, STATUS_RETAINED_FOUND_OUT);
 	options_clear(&options);
 }
 
@@ -155,6 +157,8 @@ static void all_of_them(void **state)
 		{"queue_age", "1"},
 		{"max_overlays", "100000"},
 		{"cache_bytes", "0"},
+		{"sys_interval", "0"},
+		{"retain_available", "false"},
 	};
 
 	assert_true(parse(texts, sizeof texts / sizeof *texts));
@@ -186,6 +190,8 @@ static void all_of_them(void **state)
 	assert_int_equal(options.queue_age, 1);
 	assert_int_equal(options.max_overlays, 100000);
 	assert_int_equal(options.cache_bytes, 0);
+	assert_int_equal(options.sys_interval, 0);
+	assert_int_equal(options.retained, STATUS_NOT_RETAINED);
 	options_clear(&options);
 	assert_int_equal(options.peers_count, 0);
 	assert_null(options.peers);

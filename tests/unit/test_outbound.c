@@ -424,7 +424,7 @@ static void sent_again(void **state)
 	assert_int_equal(topic_parse(TOPIC, &parsed), TOPIC_OVERLAY);
 	topic = parsed.overlay;
 	assert_int_equal(
-		interest_subscribed(world.interest, "ear", TOPIC, &topic, 0, false), 0);
+		interest_subscribed(world.interest, "ear", TOPIC, &topic, terms_of_qos(0), false), 0);
 	say_exactly("before", 2, true);
 	interest_heard(world.interest, "ear", TOPIC, &topic);
 	say_exactly("a", 2, true);

@@ -227,9 +227,9 @@ static void on_crowded(void *context, const struct address *source)
 
 static const struct quic_callbacks callbacks[QUIC_PROTOCOLS] = {
 	{on_connected_0, on_accept, on_closed_0, on_stream_data, on_stream_closed,
-		on_stream_credit, on_keep},
+		on_stream_credit, on_keep, NULL},
 	{on_connected_1, on_accept, on_closed_1, on_stream_data, on_stream_closed,
-		on_stream_credit, on_keep},
+		on_stream_credit, on_keep, NULL},
 };
 
 /* --- The loop --- */

@@ -146,7 +146,7 @@ static void no_token(void **state)
 
 static void a_token_that_others_can_read(void **state)
 {
-	static const mode_t modes[] = {0640, 0604, 0620, 0602, 0610, 0644};
+	static const mode_t modes[] = {0604, 0620, 0602, 0610, 0644};
 
 	for (size_t i = 0; i < sizeof modes / sizeof *modes; i++) {
 		write_bytes("x", 1, modes[i]);
@@ -170,13 +170,10 @@ static void no_file_of_a_token(void **state)
 	assert_int_equal(relay_files_read_token(path, token, TOKEN_SIZE, reason), ERROR_INVALID);
 	unlink(path);
 	snprintf(other, sizeof other, "%s.other", path);
-	write_text("x");
-	assert_int_equal(rename(path, other), 0);
 	assert_int_equal(symlink(other, path), 0);
 	assert_int_equal(
 		relay_files_read_token(path, token, TOKEN_SIZE, reason), ERROR_PERMISSION);
 	check_reason("relay_token_file", "a symbolic link", "a regular file");
-	unlink(other);
 }
 
 static void a_long_file_of_a_token(void **state)

@@ -64,7 +64,8 @@ static void relay_send(void *context, const struct address *at, const struct id 
 		n = size < segment ? size : segment;
 		if (n > test->largest)
 			test->largest = n;
-		if (test->lost && ++test->sent % test->lost == 0)
+		test->sent++;
+		if (test->lost && test->sent % test->lost == 0)
 			continue;
 		assert_true(test->count < QUEUE && n <= sizeof datagram->data);
 		datagram = &test->queue[(test->first + test->count++) % QUEUE];
@@ -333,6 +334,46 @@ static void by_another_relay(void **state)
 	assert_true(test->b.closing.timeout);
 }
 
+static void on_time(uv_timer_t *timer)
+{
+	bool *over = timer->data;
+
+	*over = true;
+}
+
+static void run_for(struct test *test, uint64_t ms)
+{
+	bool over = false;
+	uv_timer_t timer = {.data = &over};
+
+	uv_timer_init(&test->loop, &timer);
+	uv_timer_start(&timer, on_time, ms, 0);
+	while (!over)
+		uv_run(&test->loop, UV_RUN_ONCE);
+	uv_close((uv_handle_t *)&timer, NULL);
+	uv_run(&test->loop, UV_RUN_NOWAIT);
+}
+
+/* Who is asked whether the connection still is there is asked once, be it one that is pinged when
+ * it is quiet or not. */
+static void a_relay_that_is_back(void **state)
+{
+	struct test *test = *state;
+	size_t before;
+
+	for (unsigned keep_alive = 0; keep_alive < 2; keep_alive++) {
+		test->a.endpoint->config.protocols[0].keep_alive = keep_alive;
+		test->a.connected = test->b.connected = 0;
+		dial(test);
+		run_until_connected(test);
+		run_for(test, 200);
+		before = test->sent;
+		quic_endpoint_relay_up(test->a.endpoint, &relay);
+		run_for(test, 200);
+		assert_true(test->sent - before >= 2 && test->sent - before <= 8);
+	}
+}
+
 static void without_relays(void **state)
 {
 	struct test *test = *state;
@@ -372,6 +413,7 @@ int main(void)
 		TEST(a_relay_that_lies),
 		TEST(who_is_not_let_in_costs_nothing),
 		TEST(by_another_relay),
+		TEST(a_relay_that_is_back),
 		TEST(without_relays),
 		TEST(rubbish),
 	};

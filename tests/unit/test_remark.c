@@ -6,24 +6,12 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "plugin/broker.h"
 #include "plugin/remark.h"
+#include "support_log.h"
 
 #define S UINT64_C(1000000000)
 
 static struct remarks remarks;
-static unsigned lines;
-static char line[512];
-
-void broker_log(enum broker_level level, const char *format, ...)
-{
-	va_list arguments;
-
-	va_start(arguments, format);
-	vsnprintf(line, sizeof line, format, arguments);
-	va_end(arguments);
-	lines++;
-}
 
 static int setup(void **state)
 {
@@ -76,29 +64,38 @@ static void what_was_not_said(void **state)
 	assert_int_equal(lines, 2);
 }
 
-static void repeated_is_said_for_each_overlay(void **state)
+static void dropped_is_said_for_each_overlay(void **state)
 {
 	struct id first = {{1}}, second = {{2}}, other = {{0}};
 	uint64_t now = 1000 * S;
 
-	remark_repeated(&remarks, now, &first, 3);
+	remark_dropped(&remarks, now, &first, COUNTER_DROPPED_REPEATED, 3);
 	assert_int_equal(lines, 1);
 	assert_non_null(strstr(line, "overlay 0100000000: 3 messages"));
 	assert_non_null(strstr(line, "a counter or the time"));
-	remark_repeated(&remarks, now, &first, 4);
+	remark_dropped(&remarks, now, &first, COUNTER_DROPPED_REPEATED, 4);
 	assert_int_equal(lines, 1);
-	remark_repeated(&remarks, now, &second, 1);
+	remark_dropped(&remarks, now, &second, COUNTER_DROPPED_REPEATED, 1);
 	assert_int_equal(lines, 2);
-	remark_repeated(&remarks, now + 600 * S, &first, 1);
+	remark_dropped(&remarks, now + 600 * S, &first, COUNTER_DROPPED_REPEATED, 1);
 	assert_int_equal(lines, 3);
 	assert_non_null(strstr(line, "overlay 0100000000: 5 messages"));
+	/* Another reason is another line; not for what is refused, which has its own. */
+	remark_dropped(&remarks, now + 600 * S, &first, COUNTER_DROPPED_QUEUE_AGE, 2);
+	assert_int_equal(lines, 4);
+	assert_non_null(strstr(line, "overlay 0100000000: 2 messages have waited"));
+	remark_dropped(&remarks, now + 600 * S, &first, COUNTER_DROPPED_TOO_LARGE, 2);
+	assert_int_equal(lines, 4);
 	/* Any number of overlays is no flood. */
 	for (unsigned i = 0; i < 1000; i++) {
 		other.bytes[1] = (uint8_t)(i >> 8);
 		other.bytes[2] = (uint8_t)i;
-		remark_repeated(&remarks, now + 600 * S, &other, 1);
+		remark_dropped(&remarks, now + 600 * S, &other, COUNTER_DROPPED_REPEATED, 1);
 	}
-	assert_uint_in_range(lines, 4, 100);
+	assert_uint_in_range(lines, 5, 100);
+	/* What was not said of the last one is said with the next. */
+	remark_dropped(&remarks, now + 700 * S, &other, COUNTER_DROPPED_REPEATED, 4);
+	assert_non_null(strstr(line, "overlay 0003e70000: 5 messages"));
 }
 
 int main(void)
@@ -107,7 +104,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(each_kind_for_itself),
 		TEST(what_was_not_said),
-		TEST(repeated_is_said_for_each_overlay),
+		TEST(dropped_is_said_for_each_overlay),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-#include <dlfcn.h>
-#include <netdb.h>
-#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -13,67 +10,39 @@
 #include "bridge/io/resolver.h"
 #include "bridge/limits.h"
 #include "support_heap.h"
+#include "support_name_server.h"
 
 static struct {
 	uv_loop_t loop;
 	struct resolver *resolver;
+	bool steady;
 	bool calling; /* inside resolution_start: the answer may not come now */
 	unsigned answers;
 	struct id node;
 	struct address addresses[LIMIT_ADDRESSES_PER_NODE];
-	size_t count;
+	size_t count, all;
 	char failure[NODE_REASON_SIZE];
 } world;
 
-/* In place of the C library's: names that begin with "silent" have a server that says nothing
- * until it is woken. */
-static struct {
-	pthread_mutex_t mutex;
-	pthread_cond_t changed;
-	bool awake;
-	unsigned asked, answered;
-} server = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false, 0, 0};
-
-int getaddrinfo(
-	const char *host, const char *service, const struct addrinfo *hints, struct addrinfo **out)
+/* "many17.test" has seventeen addresses. */
+static int own_names(const char *host, const char *service, const struct addrinfo *hints,
+	struct addrinfo **out)
 {
-	int (*next)(const char *, const char *, const struct addrinfo *, struct addrinfo **) =
-		(int (*)(const char *, const char *, const struct addrinfo *,
-			struct addrinfo **))dlsym(RTLD_NEXT, "getaddrinfo");
+	char address[32];
+	unsigned count;
 
-	if (strncmp(host, "silent", 6) != 0)
-		return next(host, service, hints, out);
-	pthread_mutex_lock(&server.mutex);
-	server.asked++;
-	pthread_cond_broadcast(&server.changed);
-	while (!server.awake)
-		pthread_cond_wait(&server.changed, &server.mutex);
-	server.answered++;
-	pthread_cond_broadcast(&server.changed);
-	pthread_mutex_unlock(&server.mutex);
-	return EAI_AGAIN;
-}
-
-static void wait_asked(unsigned names)
-{
-	pthread_mutex_lock(&server.mutex);
-	while (server.asked < names)
-		pthread_cond_wait(&server.changed, &server.mutex);
-	pthread_mutex_unlock(&server.mutex);
-}
-
-static void wake_server(void)
-{
-	pthread_mutex_lock(&server.mutex);
-	server.awake = true;
-	pthread_cond_broadcast(&server.changed);
-	while (server.answered < server.asked)
-		pthread_cond_wait(&server.changed, &server.mutex);
-	pthread_mutex_unlock(&server.mutex);
+	if (sscanf(host, "many%u.test", &count) != 1)
+		return name_server_next(host, service, hints, out);
+	*out = NULL;
+	for (unsigned i = 0; i < count; i++) {
+		snprintf(address, sizeof address, "10.0.%u.%u", i >> 8, i & 255);
+		name_server_append(out, address, service, hints);
+	}
+	return 0;
 }
 
 static void on_answer(void *context, const struct id *node, const struct address *addresses,
-	size_t count, const char *failure)
+	size_t count, size_t all, const char *failure)
 {
 	assert_ptr_equal(context, &world);
 	assert_false(world.calling);
@@ -81,6 +50,7 @@ static void on_answer(void *context, const struct id *node, const struct address
 	world.answers++;
 	world.node = *node;
 	world.count = count;
+	world.all = all;
 	memcpy(world.addresses, addresses, count * sizeof *addresses);
 	snprintf(world.failure, sizeof world.failure, "%s", failure);
 }
@@ -88,8 +58,7 @@ static void on_answer(void *context, const struct id *node, const struct address
 static int setup(void **state)
 {
 	memset(&world, 0, sizeof world);
-	server.awake = false;
-	server.asked = server.answered = 0;
+	name_server_begin(own_names);
 	heap_begin();
 	assert_int_equal(uv_loop_init(&world.loop), 0);
 	assert_int_equal(resolver_new(&world.loop, on_answer, &world, &world.resolver), 0);
@@ -126,7 +95,7 @@ static struct resolution *begin(const struct node_peer *peer)
 {
 	struct resolution *resolution;
 
-	assert_int_equal(resolution_new(world.resolver, peer, &resolution), 0);
+	assert_int_equal(resolution_new(world.resolver, peer, world.steady, &resolution), 0);
 	start(resolution);
 	return resolution;
 }
@@ -329,8 +298,8 @@ static void silent_names_hold_up_nobody(void **state)
 	is_address(0, "192.0.2.1:2");
 	assert_string_equal(world.failure, "");
 	start(resolution); /* it is under way */
-	wait_asked(4 * NODE_PEER_HOSTS + 1);
-	wake_server();
+	name_server_wait_asked(4 * NODE_PEER_HOSTS + 1);
+	name_server_wake(true);
 	uv_run(&world.loop, UV_RUN_DEFAULT);
 	assert_int_equal(world.answers, 2 + 4 + 1);
 	assert_non_null(strstr(world.failure, "cannot look up silent"));
@@ -347,12 +316,12 @@ static void look_ups_are_bounded(void **state)
 		begin(&peer);
 	}
 	uv_run(&world.loop, UV_RUN_NOWAIT);
-	wait_asked(64);
-	assert_int_equal(server.asked, 64);
-	wake_server();
+	name_server_wait_asked(64);
+	assert_int_equal((int)name_server_asked(), 64);
+	name_server_wake(true);
 	uv_run(&world.loop, UV_RUN_DEFAULT);
 	assert_int_equal(world.answers, peers);
-	assert_int_equal(server.answered, peers * NODE_PEER_HOSTS);
+	assert_int_equal((int)name_server_answered(), peers * NODE_PEER_HOSTS);
 }
 
 static void stopping_waits_for_no_server(void **state)
@@ -363,16 +332,102 @@ static void stopping_waits_for_no_server(void **state)
 	add_host(&peer, "silent.too.invalid", 1);
 	begin(&peer);
 	uv_run(&world.loop, UV_RUN_NOWAIT);
-	wait_asked(2);
+	name_server_wait_asked(2);
 	resolver_stop(world.resolver);
 	uv_run(&world.loop, UV_RUN_DEFAULT);
 	assert_int_equal(uv_loop_close(&world.loop), 0);
 	resolver_free(world.resolver);
 	/* The answers come when there is nobody any more. */
-	wake_server();
+	name_server_wake(true);
 	assert_int_equal(world.answers, 0);
 	assert_int_equal(uv_loop_init(&world.loop), 0);
 	assert_int_equal(resolver_new(&world.loop, on_answer, &world, &world.resolver), 0);
+}
+
+static void again(struct resolution *resolution)
+{
+	start(resolution);
+	uv_run(&world.loop, UV_RUN_DEFAULT);
+}
+
+/* Which of the addresses of a name are in the last answer. */
+static uint64_t told(void)
+{
+	uint64_t bits = 0;
+
+	for (size_t i = 0; i < world.count; i++)
+		bits |= UINT64_C(1) << world.addresses[i].ip[3];
+	return bits;
+}
+
+/* Each has its turn, and none a second one before all have had the first. */
+static void more_than_are_tried_at_a_time(void **state)
+{
+	static const unsigned counts[] = {1, 15, 16, 17, 40};
+
+	for (size_t n = 0; n < sizeof counts / sizeof *counts; n++) {
+		struct node_peer peer = {.id = {{(uint8_t)n}}};
+		uint64_t all = (UINT64_C(1) << counts[n]) - 1, seen = 0;
+		struct resolution *resolution;
+		char name[32];
+
+		snprintf(name, sizeof name, "many%u.test", counts[n]);
+		add_host(&peer, name, 7);
+		resolution = begin(&peer);
+		uv_run(&world.loop, UV_RUN_DEFAULT);
+		for (unsigned left = counts[n]; left > 0; left -= left < 16 ? left : 16) {
+			assert_int_equal(world.all, counts[n]);
+			assert_int_equal(world.count, counts[n] < 16 ? counts[n] : 16);
+			/* Those that were not told yet come first, in their order. */
+			assert_int_equal(world.addresses[0].ip[3], counts[n] - left);
+			seen |= told();
+			if (left <= 16)
+				assert_true(seen == all);
+			else
+				assert_int_equal(__builtin_popcountll(seen), counts[n] - left + 16);
+			again(resolution);
+		}
+	}
+}
+
+/* With relays, which the book has room for as well. */
+static void relays_take_their_places(void **state)
+{
+	struct node_peer peer = {.id = {{9}}, .relays_count = 2};
+
+	add_host(&peer, "many16.test", 7);
+	look_up(&peer);
+	assert_int_equal(world.count, 14);
+	assert_int_equal(world.all, 16);
+}
+
+/* What others know of us does not change with every look-up. */
+static void our_own_stay_the_same(void **state)
+{
+	struct node_peer peer = {.id = {{9}}};
+	struct resolution *resolution;
+	uint64_t first;
+
+	world.steady = true;
+	add_host(&peer, "many40.test", 7);
+	resolution = begin(&peer);
+	uv_run(&world.loop, UV_RUN_DEFAULT);
+	first = told();
+	assert_int_equal(first, 0xffff);
+	for (unsigned i = 0; i < 3; i++) {
+		again(resolution);
+		assert_true(told() == first);
+	}
+}
+
+static void far_too_many(void **state)
+{
+	struct node_peer peer = {.id = {{9}}};
+
+	add_host(&peer, "many300.test", 7);
+	look_up(&peer);
+	assert_int_equal(world.count, 16);
+	assert_int_equal(world.all, LIMIT_ADDRESSES_LOOKED_UP);
 }
 
 static void each_allocation_fails(void **state)
@@ -384,7 +439,33 @@ static void each_allocation_fails(void **state)
 	heap_fail(1, false);
 	assert_int_equal(resolver_new(&world.loop, on_answer, NULL, &resolver), ERROR_NOMEM);
 	heap_fail(1, false);
-	assert_int_equal(resolution_new(world.resolver, &peer, &resolution), ERROR_NOMEM);
+	assert_int_equal(resolution_new(world.resolver, &peer, false, &resolution), ERROR_NOMEM);
+}
+
+/* Whether there is an answer on its way or not. */
+static void freed_before_its_answer(void **state)
+{
+	struct node_peer peer = {.id = {{7}}}, silent = {.id = {{8}}};
+	struct resolution *resolution;
+
+	add_host(&peer, "192.0.2.1", 2022);
+	add_host(&silent, "silent.invalid", 2022);
+	resolution_free(NULL);
+	resolution_free(begin(&peer));
+	uv_run(&world.loop, UV_RUN_DEFAULT);
+	assert_int_equal(world.answers, 0);
+	resolution = begin(&silent);
+	uv_run(&world.loop, UV_RUN_NOWAIT);
+	name_server_wait_asked(1);
+	resolution_free(resolution);
+	name_server_wake(true);
+	uv_run(&world.loop, UV_RUN_DEFAULT);
+	assert_int_equal(world.answers, 0);
+	/* It is over, and others are not. */
+	resolution = begin(&peer);
+	uv_run(&world.loop, UV_RUN_DEFAULT);
+	assert_int_equal(world.answers, 1);
+	resolution_free(resolution);
 }
 
 int main(void)
@@ -402,7 +483,12 @@ int main(void)
 		TEST(stopped),
 		TEST(silent_names_hold_up_nobody),
 		TEST(look_ups_are_bounded),
+		TEST(freed_before_its_answer),
 		TEST(stopping_waits_for_no_server),
+		TEST(more_than_are_tried_at_a_time),
+		TEST(relays_take_their_places),
+		TEST(our_own_stay_the_same),
+		TEST(far_too_many),
 		TEST(each_allocation_fails),
 	};
 

@@ -40,7 +40,7 @@ static bool has_session(void *context, const char *client)
 	return true;
 }
 
-static int on_remember(void *context, const char *client, const char *filter, uint8_t qos)
+static int on_remember(void *context, const char *client, const char *filter, struct terms terms)
 {
 	fail_msg("it is on record");
 }
@@ -132,10 +132,10 @@ static int teardown(void **state)
 
 static void known_after_a_restart(void **state)
 {
-	sessions_remember(world.sessions, "lamp", TOPIC, 1);
-	sessions_remember(world.sessions, "lamp", SHARED, 0);
-	sessions_remember(world.sessions, "door", TOPIC, 2);
-	sessions_remember(world.sessions, "door", SHARED, 1);
+	sessions_remember(world.sessions, "lamp", TOPIC, terms_of_qos(1));
+	sessions_remember(world.sessions, "lamp", SHARED, terms_of_qos(0));
+	sessions_remember(world.sessions, "door", TOPIC, terms_of_qos(2));
+	sessions_remember(world.sessions, "door", SHARED, terms_of_qos(1));
 	sessions_forget(world.sessions, "door", TOPIC);
 	sessions_forget(world.sessions, "door", SHARED);
 	sessions_forget(world.sessions, "bell", TOPIC); /* never known */
@@ -150,7 +150,7 @@ static void known_after_a_restart(void **state)
 		assert_int_equal(world.joins, 1);
 	}
 	/* The last word counts: at QoS 0 it holds nothing while it is offline. */
-	sessions_remember(world.sessions, "lamp", TOPIC, 0);
+	sessions_remember(world.sessions, "lamp", TOPIC, terms_of_qos(0));
 	end();
 	begin();
 	interest_tick(world.interest, 0);
@@ -166,21 +166,26 @@ static void names_of_any_length(void **state)
 {
 	static char client[65536], filter[65536];
 	const size_t longest = LIMIT_RECORD - HEAD_SIZE - 1;
+	const size_t longest_filter = LIMIT_RECORD - HEAD_SIZE - TERMS_SIZE;
 	const size_t before = sizeof "$share/" - 1, tail = sizeof "/" TOPIC - 1;
 
-	assert_int_equal(sessions_remember(world.sessions, "", TOPIC, 1), 0);
+	assert_int_equal(sessions_remember(world.sessions, "", TOPIC, terms_of_qos(1)), 0);
 	memset(client, 'c', sizeof client - 1);
 	memset(filter, 'g', sizeof filter - 1);
 	memcpy(filter, "$share/", before);
-	assert_int_equal(sessions_remember(world.sessions, client, TOPIC, 1), ERROR_TOO_LARGE);
-	assert_int_equal(sessions_remember(world.sessions, "lamp", filter, 1), ERROR_TOO_LARGE);
+	assert_int_equal(sessions_remember(world.sessions, client, TOPIC,
+				 terms_of_qos(1)), ERROR_TOO_LARGE);
+	assert_int_equal(sessions_remember(world.sessions, "lamp", filter,
+				 terms_of_qos(1)), ERROR_TOO_LARGE);
 	client[longest + 1] = 0;
-	strcpy(filter + longest + 1 - tail, "/" TOPIC);
-	assert_int_equal(sessions_remember(world.sessions, client, TOPIC, 1), ERROR_TOO_LARGE);
-	assert_int_equal(sessions_remember(world.sessions, "lamp", filter, 1), ERROR_TOO_LARGE);
+	strcpy(filter + longest_filter + 1 - tail, "/" TOPIC);
+	assert_int_equal(sessions_remember(world.sessions, client, TOPIC,
+				 terms_of_qos(1)), ERROR_TOO_LARGE);
+	assert_int_equal(sessions_remember(world.sessions, "lamp", filter,
+				 terms_of_qos(1)), ERROR_TOO_LARGE);
 	client[longest] = 0;
-	strcpy(filter + longest - tail, "/" TOPIC);
-	assert_int_equal(sessions_remember(world.sessions, client, filter, 1), 0);
+	strcpy(filter + longest_filter - tail, "/" TOPIC);
+	assert_int_equal(sessions_remember(world.sessions, client, filter, terms_of_qos(1)), 0);
 	sessions_forget(world.sessions, "lamp", filter); /* never known */
 	end();
 	begin();
@@ -300,10 +305,10 @@ static int setup_disk(void **state)
 
 static void each_client_id_once(void **state)
 {
-	assert_int_equal(sessions_remember(world.sessions, "lamp", TOPIC, 1), 0);
+	assert_int_equal(sessions_remember(world.sessions, "lamp", TOPIC, terms_of_qos(1)), 0);
 	assert_int_equal(rows('c'), 1);
-	assert_int_equal(sessions_remember(world.sessions, "lamp", SHARED, 1), 0);
-	assert_int_equal(sessions_remember(world.sessions, "lamp", SHARED, 2), 0); /* no third */
+	assert_int_equal(sessions_remember(world.sessions, "lamp", SHARED, terms_of_qos(1)), 0);
+	assert_int_equal(sessions_remember(world.sessions, "lamp", SHARED, terms_of_qos(2)), 0); /* no third */
 	assert_int_equal(disk.written, 4); /* the client id only once */
 	assert_int_equal(rows('c'), 1);
 	assert_int_equal(rows('s'), 2);
@@ -313,7 +318,7 @@ static void each_client_id_once(void **state)
 	assert_int_equal(rows('s'), 1);
 	/* Known by what was read, too. */
 	assert_int_equal(restart(false), 1);
-	assert_int_equal(sessions_remember(world.sessions, "lamp", TOPIC, 1), 0);
+	assert_int_equal(sessions_remember(world.sessions, "lamp", TOPIC, terms_of_qos(1)), 0);
 	assert_int_equal(rows('s'), 2);
 	sessions_forget(world.sessions, "lamp", SHARED);
 	assert_int_equal(rows('c'), 1);
@@ -324,9 +329,9 @@ static void each_client_id_once(void **state)
 static void rows_in_any_order(void **state)
 {
 	for (int backwards = 0; backwards < 2; backwards++) {
-		sessions_remember(world.sessions, "lamp", TOPIC, 1);
-		sessions_remember(world.sessions, "lamp", SHARED, 1);
-		sessions_remember(world.sessions, "door", TOPIC, 1);
+		sessions_remember(world.sessions, "lamp", TOPIC, terms_of_qos(1));
+		sessions_remember(world.sessions, "lamp", SHARED, terms_of_qos(1));
+		sessions_remember(world.sessions, "door", TOPIC, terms_of_qos(1));
 		assert_int_equal(restart(backwards), 2);
 		assert_int_equal(world.joins, 1);
 		assert_int_equal(rows('c'), 2);
@@ -337,7 +342,7 @@ static void rows_in_any_order(void **state)
 static void orphans_are_deleted(void **state)
 {
 	for (size_t i = 0; i < 3; i++) {
-		sessions_remember(world.sessions, "lamp", TOPIC, 1);
+		sessions_remember(world.sessions, "lamp", TOPIC, terms_of_qos(1));
 		assert_int_equal(disk.count, 2);
 		if (i < 2) { /* One of both rows is lost. */
 			disk.rows[0] = disk.rows[disk.rows[0].key[1] == "cs"[i] ? 1 : 0];
@@ -370,12 +375,12 @@ static void old_rows_are_replaced(void **state)
 	disk.error = ERROR_FULL;
 	assert_int_equal(restart(true), 4);
 	assert_int_equal(old_rows(), 2);
-	assert_int_equal(sessions_remember(world.sessions, "bell", TOPIC, 2), ERROR_FULL);
+	assert_int_equal(sessions_remember(world.sessions, "bell", TOPIC, terms_of_qos(2)), ERROR_FULL);
 	assert_int_equal(old_rows(), 2);
 	sessions_forget(world.sessions, "bell", TOPIC);
 	assert_int_equal(old_rows(), 1);
 	disk.error = 0;
-	assert_int_equal(sessions_remember(world.sessions, "gate", TOPIC, 2), 0);
+	assert_int_equal(sessions_remember(world.sessions, "gate", TOPIC, terms_of_qos(2)), 0);
 	assert_int_equal(old_rows(), 0);
 	assert_int_equal(rows('c'), 3);
 	/* One that was replaced, but not deleted. */
@@ -403,7 +408,8 @@ static void an_old_row_that_is_too_long_now(void **state)
 	assert_int_equal(restart(false), 1);
 	assert_int_equal(restart(false), 1);
 	assert_int_equal(disk.count, 1);
-	assert_int_equal(sessions_remember(world.sessions, "c", filter, 2), ERROR_TOO_LARGE);
+	assert_int_equal(sessions_remember(world.sessions, "c", filter, terms_of_qos(2)),
+		ERROR_TOO_LARGE);
 	sessions_forget(world.sessions, "c", filter);
 	assert_int_equal(disk.count, 0);
 }
@@ -411,17 +417,17 @@ static void an_old_row_that_is_too_long_now(void **state)
 static void what_is_not_written_leaves_nothing(void **state)
 {
 	disk.error = ERROR_FULL;
-	assert_int_equal(sessions_remember(world.sessions, "lamp", TOPIC, 1), ERROR_FULL);
+	assert_int_equal(sessions_remember(world.sessions, "lamp", TOPIC, terms_of_qos(1)), ERROR_FULL);
 	disk.error = 0;
 	assert_int_equal(disk.count, 0);
-	assert_int_equal(sessions_remember(world.sessions, "lamp", SHARED, 1), 0);
+	assert_int_equal(sessions_remember(world.sessions, "lamp", SHARED, terms_of_qos(1)), 0);
 	sessions_forget(world.sessions, "lamp", SHARED);
 	assert_int_equal(disk.count, 0); /* it counted for nothing */
-	assert_int_equal(sessions_remember(world.sessions, "lamp", TOPIC, 1), 0);
+	assert_int_equal(sessions_remember(world.sessions, "lamp", TOPIC, terms_of_qos(1)), 0);
 	assert_int_equal(disk.count, 2);
 	/* It stays as it was before. */
 	disk.error = ERROR_FULL;
-	assert_int_equal(sessions_remember(world.sessions, "lamp", TOPIC, 2), ERROR_FULL);
+	assert_int_equal(sessions_remember(world.sessions, "lamp", TOPIC, terms_of_qos(2)), ERROR_FULL);
 	disk.error = 0;
 	assert_int_equal(restart(false), 1);
 	sessions_forget(world.sessions, "lamp", TOPIC);
@@ -523,7 +529,7 @@ static void without_memory(void **state)
 	for (size_t given = 0; error; given++) {
 		memory_set(&scarce);
 		left = given;
-		error = sessions_remember(world.sessions, "lamp", TOPIC, 1);
+		error = sessions_remember(world.sessions, "lamp", TOPIC, terms_of_qos(1));
 		memory_set(NULL);
 		assert_true(error == 0 || (error == ERROR_NOMEM && given < 20));
 		assert_int_equal(disk.count, error ? 0 : 2);
@@ -541,8 +547,8 @@ static void restored_without_memory(void **state)
 {
 	bool all = false;
 
-	sessions_remember(world.sessions, "lamp", TOPIC, 1);
-	sessions_remember(world.sessions, "lamp", SHARED, 1);
+	sessions_remember(world.sessions, "lamp", TOPIC, terms_of_qos(1));
+	sessions_remember(world.sessions, "lamp", SHARED, terms_of_qos(1));
 	lay(OLD("door", TOPIC), "\1", 1);
 	for (size_t given = 0; !all; given++) {
 		assert_true(given < 50);

@@ -42,6 +42,9 @@ static struct {
 	struct id first, node; /* the last one */
 	uint8_t row[1024];
 	size_t row_size;
+	/* what was kept for the next start, */
+	unsigned kept;
+	char kept_rows[64]; /* one after the other */
 	/* neighbours of version 1. */
 	unsigned neighbours;
 	struct id topic, neighbour; /* the last one */
@@ -95,6 +98,16 @@ static void on_node(void *context, const struct id *node, const uint8_t *row, si
 		memcpy(world.row, row, size < sizeof world.row ? size : sizeof world.row);
 }
 
+static void on_kept(void *context, const void *row, size_t size)
+{
+	size_t used = strlen(world.kept_rows);
+
+	assert_ptr_equal(context, &world);
+	world.kept++;
+	snprintf(world.kept_rows + used, sizeof world.kept_rows - used, "%.*s", (int)size,
+		(const char *)row);
+}
+
 static void on_neighbour(void *context, const struct id *topic, const struct id *node,
 	const struct address *addresses, size_t count)
 {
@@ -114,6 +127,7 @@ static const struct store_visitor visitor = {
 	.value = on_value,
 	.node = on_node,
 	.neighbour = on_neighbour,
+	.kept = on_kept,
 };
 
 static void on_wrote(void *context, const char *failure, size_t lost)
@@ -132,7 +146,8 @@ static const struct store_owner owner = {.context = &world, .wrote = on_wrote};
 
 static void open_in(const char *dir)
 {
-	world.records = world.values = world.nodes = world.neighbours = 0;
+	world.records = world.values = world.nodes = world.neighbours = world.kept = 0;
+	world.kept_rows[0] = 0;
 	assert_int_equal(store_open(dir, &world.loop, &visitor, &owner, &world.store, &world.anew, world.reason), 0);
 }
 
@@ -348,6 +363,47 @@ static void records_survive(void **state)
 	store_record(world.store, "a\0b", 3, NULL, 0);
 	reopen();
 	assert_int_equal(world.records, 3);
+}
+
+/* Once, and in order. */
+static void what_is_kept_for_the_next_start(void **state)
+{
+	static char large[8192];
+	char row[2] = "a";
+
+	begin();
+	assert_int_equal(world.kept, 0);
+	for (; *row <= 'z'; ++*row)
+		assert_int_equal(store_keep(world.store, row, 1), 0);
+	settle();
+	assert_int_equal(store_kept(world.store), 26);
+	reopen();
+	assert_int_equal(store_kept(world.store), 0);
+	assert_string_equal(world.kept_rows, "abcdefghijklmnopqrstuvwxyz");
+	assert_int_equal(ask_sql("SELECT count(*) FROM kept"), 0);
+	reopen();
+	assert_int_equal(world.kept, 0);
+	/* As much as there may be. */
+	for (size_t bytes = 0; bytes + sizeof large + 128 <= LIMIT_RESUMED_BYTES;
+		bytes += sizeof large + 128)
+		assert_int_equal(store_keep(world.store, large, sizeof large), 0);
+	assert_int_equal(store_keep(world.store, large, sizeof large), ERROR_FULL);
+	end();
+	/* One that has no table for it. */
+	run_sql("DROP TABLE kept");
+	begin();
+	assert_int_equal(world.reason[0], 0);
+	assert_true(store_keeps(world.store));
+	assert_int_equal(store_keep(world.store, "b", 1), 0);
+	reopen();
+	assert_string_equal(world.kept_rows, "b");
+	/* And one whose table is another one. */
+	end();
+	run_sql("DROP TABLE kept; CREATE TABLE kept (key)");
+	begin();
+	assert_int_equal(world.reason[0], 0);
+	assert_false(store_keeps(world.store));
+	assert_int_equal(store_keep(world.store, "b", 1), ERROR_FULL);
 }
 
 static off_t file_size(void)
@@ -985,6 +1041,7 @@ int main(void)
 		TEST(rows_survive),
 		TEST(values_survive),
 		TEST(records_survive),
+		TEST(what_is_kept_for_the_next_start),
 		TEST(the_file_shrinks_again),
 		TEST(a_file_of_old_shrinks_too),
 		TEST(many_writes_in_their_order),

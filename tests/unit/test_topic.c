@@ -52,6 +52,37 @@ static void overlays(void **state)
 	}
 }
 
+static void elsewhere(void **state)
+{
+	static const struct {
+		const char *text;
+		int at; /* -1: no */
+	} cases[] = {
+		{"tenant/p2panda/" HEX, 7},
+		{"tenantp2panda/" HEX, 6},
+		{"/p2panda/" HEX, 1},
+		{"a/b/p2panda/" HEX, 4},
+		{"$share/group/tenant/p2panda/" HEX, 20},
+		{"p2panda/p2panda/" HEX, 8},
+		{"p2panda/" HEX, -1},
+		{"$share/group/p2panda/" HEX, -1},
+		{"tenant/p2panda/0" HEX, -1},
+		{"tenant/p2panda/" HEX "/", -1},
+		{"tenant/p2panda/" HEX "0", -1},
+		{"tenant/p2panda/+", -1},
+		{"tenant/" HEX, -1},
+		{HEX, -1},
+		{"", -1},
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		const char *found = topic_elsewhere(cases[i].text);
+
+		if (found != (cases[i].at < 0 ? NULL : cases[i].text + cases[i].at))
+			fail_msg("%s", cases[i].text);
+	}
+}
+
 static void names(void **state)
 {
 	static const struct {
@@ -193,6 +224,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(overlays),
+		cmocka_unit_test(elsewhere),
 		cmocka_unit_test(names),
 		cmocka_unit_test(a_name_is_its_hash),
 		cmocka_unit_test(everything_else),

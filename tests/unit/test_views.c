@@ -91,8 +91,8 @@ static void subscribe(const char *filter)
 	struct topic topic;
 
 	assert_int_equal(topic_parse(filter, &topic), TOPIC_OVERLAY);
-	assert_int_equal(interest_subscribed(
-				 world.interest, "client", filter, &topic.overlay, 1, false),
+	assert_int_equal(interest_subscribed(world.interest, "client", filter,
+				 &topic.overlay, terms_of_qos(1), false),
 		0);
 }
 

@@ -91,6 +91,35 @@ static void the_oldest_gives_way(void **state)
 	expect(&first, "cdef");
 }
 
+static void from_one_queue_into_another(void **state)
+{
+	waiting_move(&room, &first, &second);
+	assert_true(waiting_due(&second) == UINT64_MAX);
+	for (char letter = 'a'; letter <= 'c'; letter++)
+		assert_int_equal(push(&first, (uint64_t)letter, letter, 5), 0);
+	waiting_move(&room, &first, &second);
+	assert_int_equal(first.count, 0);
+	assert_true(waiting_due(&first) == UINT64_MAX);
+	assert_true(waiting_due(&second) == 'a' + AGE);
+	assert_int_equal(room.count, 3);
+	assert_int_equal(push(&second, 'd', 'd', 5), 0);
+	assert_int_equal(push(&first, 'e', 'e', 5), 0);
+	expect(&first, "e");
+	expect(&second, "abcd");
+}
+
+static void one_that_has_waited_before(void **state)
+{
+	struct message *message = message_new("a", 1);
+
+	assert_int_equal(waiting_put(&room, &first, 7, message), 0);
+	message_unref(message);
+	assert_int_equal(push(&first, 0, 'b', 1), 0);
+	assert_true(waiting_expire(&room, &first, 6) == 7);
+	assert_true(waiting_expire(&room, &first, 7) == AGE);
+	expect(&first, "b");
+}
+
 static struct waiting *gave_way;
 
 static void on_gave_way(void *context, struct waiting *waiting)
@@ -224,6 +253,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(in_order),
 		TEST(the_oldest_gives_way),
+		TEST(from_one_queue_into_another),
+		TEST(one_that_has_waited_before),
 		TEST(bytes_in_all),
 		TEST(who_holds_most_gives_way),
 		TEST(a_limit_of_nothing),

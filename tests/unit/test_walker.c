@@ -444,6 +444,30 @@ static void those_who_do_not_answer_hold_up_nobody(void **state)
 	assert_true(walker_deadline(world.walker) == UINT64_MAX);
 }
 
+/* Who comes is visited soon, who goes is one of many. */
+static void others_are_configured(void **state)
+{
+	struct id ids[2] = {node_id(3), node_id(4)};
+
+	make(0);
+	pass(60 * S);
+	assert_int_equal(world.visits[3] + world.visits[4], 0);
+	assert_int_equal(walker_configure(world.walker, world.now, ids, 2), 0);
+	pass(60 * S);
+	assert_true(world.visits[3] > 0 && world.visits[4] > 0);
+	assert_int_equal(walker_configure(world.walker, world.now, ids, 1), 0);
+	memset(world.visits, 0, sizeof world.visits);
+	pass(600 * S);
+	assert_true(world.visits[3] > 0);
+	assert_int_equal(world.visits[4], 0);
+	heap_fail(1, false);
+	assert_int_equal(walker_configure(world.walker, world.now, NULL, 0), ERROR_NOMEM);
+	heap_fail(0, false);
+	memset(world.visits, 0, sizeof world.visits);
+	pass(600 * S);
+	assert_true(world.visits[3] > 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -462,6 +486,7 @@ int main(void)
 		TEST(without_a_search_the_walk_is_slow),
 		TEST(nobody_is_looked_for_in_vain_again_and_again),
 		TEST(each_allocation_fails),
+		TEST(others_are_configured),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
