@@ -140,11 +140,6 @@ static bool has_other(
 	return false;
 }
 
-static bool has_other_eager(const struct broadcast *broadcast, const struct neighbour *except)
-{
-	return has_other(broadcast, except, true);
-}
-
 static struct missing *find_missing(struct broadcast *broadcast, const struct id *id)
 {
 	struct missing *missing;
@@ -198,6 +193,16 @@ static bool has_changed(const struct neighbour *neighbour, uint64_t now, uint64_
 static bool is_burst(const struct broadcast *broadcast, uint64_t now)
 {
 	return now < broadcast->burst_until;
+}
+
+/* Tells whether the neighbour must be eager: in a burst, the last one that is. Each of two neighbours is
+ * the faster one for some of the messages, and if both were lazy for that, all that follows would
+ * have to be asked for. Outside of bursts that is no harm, and the tree of few messages is better
+ * without this rule: it has shorter ways. */
+static bool must_stay_eager(
+	const struct broadcast *broadcast, uint64_t now, const struct neighbour *neighbour)
+{
+	return is_burst(broadcast, now) && !has_other(broadcast, neighbour, true);
 }
 
 /* Returns the bit of a neighbour in a set of neighbours, which has a bit for each slot; 0 for
@@ -426,15 +431,15 @@ static void optimize(struct broadcast *broadcast, uint64_t now, struct neighbour
 	change_places(broadcast, now, pusher, from, neighbour);
 }
 
-/* Makes lazy those neighbours that have announced the message, but for the last eager one: they
- * have taken us for lazy too. Otherwise they would answer our copy with a PRUNE, to the same
+/* Makes lazy those neighbours that have announced the message: they have taken us for lazy too. Otherwise they would answer our copy with a PRUNE, to the same
  * effect. */
 static void settle_holders(struct broadcast *broadcast, uint64_t now, unsigned holders)
 {
 	for (size_t i = 0; i < LIMIT_ACTIVE_VIEW; i++) {
 		struct neighbour *neighbour = &broadcast->neighbours[i];
 
-		if (holders >> i & 1 && neighbour->eager && has_other_eager(broadcast, neighbour))
+		if (holders >> i & 1 && neighbour->eager &&
+			!must_stay_eager(broadcast, now, neighbour))
 			set_eager(neighbour, now, false);
 	}
 }
@@ -466,7 +471,8 @@ static int spread(struct broadcast *broadcast, uint64_t now, const struct id *fr
 	if (error)
 		return error;
 	count_message(broadcast, now);
-	if (pusher && !pusher->eager && !has_changed(pusher, now, CHANGE_TIME))
+	if (is_burst(broadcast, now) && pusher && !pusher->eager &&
+		!has_changed(pusher, now, CHANGE_TIME))
 		set_eager(pusher, now, true); /* we are an eager one of its neighbours */
 	if (fits) {
 		settle_holders(broadcast, now, holders);
@@ -484,9 +490,7 @@ static int spread(struct broadcast *broadcast, uint64_t now, const struct id *fr
 	return 0;
 }
 
-/* Handles a message that we have already: its sender need not push to us, if another neighbour
- * does. If the last one who pushes were pruned as well, all that follows would have to be asked
- * for. */
+/* Handles a message that we have already: its sender need not push to us. */
 static void on_copy(
 	struct broadcast *broadcast, uint64_t now, const struct id *from, const struct id *id)
 {
@@ -500,7 +504,7 @@ static void on_copy(
 		neighbour->expected = (struct id){0};
 		return;
 	}
-	if (!has_other_eager(broadcast, neighbour))
+	if (must_stay_eager(broadcast, now, neighbour))
 		return;
 	if (is_burst(broadcast, now) && has_changed(neighbour, now, BURST_TIME))
 		return; /* it was under way */
@@ -508,15 +512,15 @@ static void on_copy(
 	send_prune(broadcast, from);
 }
 
-/* Handles a neighbour's wish to be pushed to no longer. If no neighbour is eager then, nobody would
- * push to us either: this one, who has the messages from elsewhere, may push again. */
+/* Handles a neighbour's wish to be pushed to no longer. If this neighbour must stay eager, nobody would
+ * push to us either: it has the messages from elsewhere, and may push again. */
 static void on_prune(struct broadcast *broadcast, uint64_t now, const struct id *from)
 {
 	struct neighbour *neighbour = find_neighbour(broadcast, from);
 
 	if (!neighbour)
 		return;
-	set_eager(neighbour, now, !has_other_eager(broadcast, neighbour));
+	set_eager(neighbour, now, must_stay_eager(broadcast, now, neighbour));
 	if (neighbour->eager)
 		send_graft(broadcast, from, NULL, 0);
 }

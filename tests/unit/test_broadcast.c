@@ -425,44 +425,6 @@ static void an_answer_changes_nothing(void **state)
 	assert_done("gossip 1 r0, gossip 2 r0");
 }
 
-/* Else all that follows would have to be asked for. */
-static void the_last_who_pushes_stays(void **state)
-{
-	receive_gossip(1, "a", 0);
-	assert_done("gossip 2 r1, gossip 3 r1, deliver 1");
-	receive_gossip(2, "a", 0);
-	receive_gossip(3, "a", 0);
-	assert_done("prune 2, prune 3");
-	/* Now one of the others was faster for once. */
-	receive_gossip(2, "b", 0);
-	assert_done("gossip 1 r1, deliver 2");
-	receive_gossip(1, "b", 0);
-	assert_done("");
-	/* Or the last one has the messages from elsewhere: it may push all the same. */
-	receive_prune(1);
-	assert_done("graft 1 r0");
-	assert_int_equal(publish("c", NULL), 0);
-	tick(5 * MS);
-	assert_done("gossip 1 r0, ihave 2 x1 r0, ihave 3 x2 r1");
-}
-
-/* It has us for eager although we have announced something to it. */
-static void who_pushes_for_longer_is_pushed_to(void **state)
-{
-	receive_gossip(1, "a", 0);
-	receive_gossip(2, "a", 0);
-	assert_done("gossip 2 r1, gossip 3 r1, deliver 1, prune 2");
-	tick(99 * MS); /* what was under way */
-	receive_gossip(2, "b", 0);
-	assert_int_equal(publish("c", NULL), 0);
-	assert_done("gossip 1 r1, gossip 3 r1, deliver 2, gossip 1 r0, gossip 3 r0");
-	tick(6 * MS);
-	assert_done("ihave 2 x1 r0");
-	receive_gossip(2, "d", 0);
-	assert_int_equal(publish("e", NULL), 0);
-	assert_done("gossip 1 r1, gossip 3 r1, deliver 2, gossip 1 r0, gossip 2 r0, gossip 3 r0");
-}
-
 /* Brings so many new messages as make a burst, 5 ms ago. */
 static void bring_burst(size_t from)
 {
@@ -484,6 +446,48 @@ static void bring_twice(size_t from, const char *content, size_t copy_from, cons
 	assert_done(NULL);
 	receive_gossip(copy_from, content, 0);
 	assert_done(expected);
+}
+
+/* Else all that follows would have to be asked for. */
+static void in_a_burst_the_last_who_pushes_stays(void **state)
+{
+	bring_burst(1);
+	bring_twice(1, "a", 2, "prune 2");
+	receive_gossip(3, "a", 0);
+	assert_done("prune 3");
+	/* Now one of the others was faster for once. */
+	receive_gossip(2, "b", 0);
+	assert_done("gossip 1 r1, deliver 2");
+	receive_gossip(1, "b", 0);
+	assert_done("");
+	/* Or the last one has the messages from elsewhere: it may push all the same. */
+	receive_prune(1);
+	assert_done("graft 1 r0");
+	assert_int_equal(publish("c", NULL), 0);
+	tick(5 * MS);
+	assert_done("gossip 1 r0, ihave 2 x1 r0, ihave 3 x2 r1");
+	/* It is over. */
+	tick(1000 * MS);
+	bring_twice(2, "d", 1, "prune 1");
+	receive_graft(1, NULL);
+	receive_prune(1);
+	assert_done("");
+}
+
+/* It has us for eager although we have announced something to it. */
+static void in_a_burst_who_pushes_for_longer_is_pushed_to(void **state)
+{
+	bring_burst(1);
+	bring_twice(1, "a", 2, "prune 2");
+	tick(99 * MS); /* what was under way */
+	receive_gossip(2, "b", 0);
+	assert_int_equal(publish("c", NULL), 0);
+	assert_done("gossip 1 r1, gossip 3 r1, deliver 2, gossip 1 r0, gossip 3 r0");
+	tick(6 * MS);
+	assert_done("ihave 2 x1 r0");
+	receive_gossip(2, "d", 0);
+	assert_int_equal(publish("e", NULL), 0);
+	assert_done("gossip 1 r1, gossip 3 r1, deliver 2, gossip 1 r0, gossip 2 r0, gossip 3 r0");
 }
 
 static void in_a_burst_copies_under_way_prune_nobody(void **state)
@@ -790,8 +794,8 @@ int main(void)
 		TEST(the_faster_takes_the_place_of_the_slower),
 		TEST(who_was_asked_is_kept_when_another_brings_it),
 		TEST(an_answer_changes_nothing),
-		TEST(the_last_who_pushes_stays),
-		TEST(who_pushes_for_longer_is_pushed_to),
+		TEST(in_a_burst_the_last_who_pushes_stays),
+		TEST(in_a_burst_who_pushes_for_longer_is_pushed_to),
 		TEST(in_a_burst_copies_under_way_prune_nobody),
 		TEST(in_a_burst_who_announces_first_need_not_be_faster),
 		TEST(in_a_burst_what_is_on_its_way_is_not_asked_for),
