@@ -177,6 +177,29 @@ build_blake3() {
 	pc libblake3 "$version" -lblake3
 }
 
+# The hash set alone. The configure of Concurrency Kit runs what it has compiled, and writes into
+# ck_md.h how wide the addresses of the machine are that it runs on: here that file is made for the
+# target, with what configure says of its kind and nothing of the width, which only the packing of
+# pointers (off) would use.
+build_ck() {
+	local options="-Iinclude" order
+	case $machine in
+	amd64) order=TSO ;;
+	arm64) order=RMO ;;
+	esac
+	sed -e "s/@MM@/CK_MD_$order/; s/@VERSION@/$version/; s/@GIT_SHA@//" \
+		-e 's/@VMA_BITS@ @VMA_BITS_VALUE@/@VMA_BITS@/; s/@VMA_BITS@/CK_MD_VMA_BITS_UNKNOWN/' \
+		-e 's/@\(RTM\|LSE\|POINTER_PACK\|PPC32_LWSYNC\)_ENABLE@/CK_MD_\1_DISABLE/' \
+		-e 's/@SSE_DISABLE@/CK_MD_SSE_ENABLE/; s/@DISABLE_DOUBLE@/CK_PR_ENABLE_DOUBLE/' \
+		include/ck_md.h.in >include/ck_md.h
+	! grep -q @ include/ck_md.h || return 1
+	archive ck src/ck_hs.c
+	mkdir -p "$prefix/include/gcc"
+	cp include/ck_{cc,hs,limits,malloc,md,pr,stdbool,stddef,stdint}.h "$prefix/include/"
+	cp -r include/gcc/*.h "include/gcc/$processor" "$prefix/include/gcc/"
+	pc ck "$version" -lck
+}
+
 build_wslay() {
 	local options="-Ivendor/includes -DHAVE_ARPA_INET_H -DHAVE_NETINET_IN_H"
 	archive wslay vendor/wslay_event.c vendor/wslay_frame.c vendor/wslay_net.c vendor/wslay_queue.c
@@ -285,6 +308,7 @@ library sqlite
 library cjson
 library tinycbor
 library blake3
+library ck
 library wslay
 library mosquitto
 echo "${prefixes#:}"

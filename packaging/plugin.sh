@@ -59,7 +59,7 @@ finish() {
 		die "$file needs $newest" ;;
 	esac
 	foreign=$("$NM" -D --undefined-only "/out/$file.new" | awk '{ print $2 }' |
-		grep -E '^(SSL_|EVP_|CRYPTO_|ngtcp2_|uv_|sqlite3_|blake3_|cJSON_|cbor_|wslay_)' || true)
+		grep -E '^(SSL_|EVP_|CRYPTO_|ngtcp2_|uv_|sqlite3_|blake3_|cJSON_|cbor_|wslay_|ck_)' || true)
 	[ -z "$foreign" ] || die "$file takes from elsewhere: $foreign"
 	! grep -q -e /build/ -e /built/ "/out/$file.new" || die "$file names a path of the build"
 	mv "/out/$file.new" "/out/$file"

@@ -102,7 +102,7 @@ missing_here() {
 	done
 	for one in 'libmosquitto >= 2.1' 'libngtcp2 >= 1.17' 'libngtcp2_crypto_ossl >= 1.17' \
 		'openssl >= 3.5' 'libuv >= 1.44' tinycbor sqlite3 libcjson libblake3 \
-		libwslay 'cmocka >= 1.1.7'; do
+		libwslay 'ck >= 0.7' 'cmocka >= 1.1.7'; do
 		pkg-config --exists "$one" 2>/dev/null || echo "$one"
 	done
 	for one in libasan.so libubsan.so libtsan.so; do

@@ -67,7 +67,7 @@ def test_it_is_the_stock_broker_and_its_own_openssl(brokers, stock):
         mapped = {line.split()[-1] for line in file if "/" in line}
     names = {path.rpartition("/")[2] for path in mapped}
     assert {"mosquitto_p2panda.so", "libssl.so.3", "libcrypto.so.3"} <= names
-    for ours in ("ngtcp2", "libuv", "blake3", "tinycbor", "wslay"):
+    for ours in ("ngtcp2", "libuv", "blake3", "tinycbor", "wslay", "libck"):
         assert not [name for name in names if ours in name], names
     broker.stop()
 
