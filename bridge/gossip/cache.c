@@ -6,20 +6,18 @@
 
 #include "../error.h"
 
-struct cache_entry {
-	struct id id;
+/* A message that can be sent again. */
+struct content {
+	struct remembered *id; /* whose content it is */
 	uint64_t added;
-	struct message *message; /* NULL once the content is gone */
+	struct message *message;
+	struct content *prev, *next; /* of contents */
 	uint16_t round;
-	bool in_shard;			 /* if false, in the first table */
-	struct cache_entry *prev, *next; /* of contents, while message is set */
-	struct cache_entry *younger;
-	UT_hash_handle hh;
 };
 
 static size_t cost(const struct message *message)
 {
-	return sizeof(struct cache_entry) + sizeof *message + message->size;
+	return sizeof(struct content) + sizeof *message + message->size;
 }
 
 void contents_init(struct contents *contents, size_t limit, struct counters *counters)
@@ -27,56 +25,61 @@ void contents_init(struct contents *contents, size_t limit, struct counters *cou
 	*contents = (struct contents){.again = UINT64_MAX, .limit = limit, .counters = counters};
 }
 
-static void drop_content(struct contents *contents, struct cache_entry *entry)
+static void drop_content(struct contents *contents, struct content *content)
 {
-	if (!entry->message)
-		return;
-	contents->bytes -= cost(entry->message);
-	DL_DELETE(contents->oldest, entry);
-	message_unref(entry->message);
-	entry->message = NULL;
+	contents->bytes -= cost(content->message);
+	DL_DELETE(contents->oldest, content);
+	content->id->content = NULL;
+	message_unref(content->message);
+	memory_free(content);
 }
 
-static void keep_content(
-	struct contents *contents, struct cache_entry *entry, struct message *message)
+/* Keeps a reference to a message. ERROR_NOMEM. */
+static int keep_content(struct contents *contents, uint64_t now, struct remembered *id,
+	struct message *message, uint16_t round)
 {
-	entry->message = message_ref(message);
+	struct content *content = memory_alloc(sizeof *content);
+
+	if (!content)
+		return ERROR_NOMEM;
+	*content = (struct content){
+		.id = id, .added = now, .message = message_ref(message), .round = round};
+	id->content = content;
 	contents->bytes += cost(message);
-	DL_APPEND(contents->oldest, entry);
+	DL_APPEND(contents->oldest, content);
 	while (contents->bytes > contents->limit) {
 		drop_content(contents, contents->oldest);
 		counters_add(contents->counters, COUNTER_LIMIT_CACHE, 1);
 	}
+	return ERROR_NONE;
 }
 
-/* Returns when the oldest entry, which is kept for kept_ns, is removed; or again, if that is
+/* Returns when what was added then, and is kept for kept_ns, is removed; or again, if that is
  * earlier. */
-static uint64_t deadline(const struct cache_entry *oldest, uint64_t kept_ns, uint64_t again)
+static uint64_t deadline(uint64_t added, uint64_t kept_ns, uint64_t again)
 {
-	uint64_t due = oldest ? oldest->added + kept_ns + CACHE_EVICT_NS : UINT64_MAX;
+	uint64_t due = added + kept_ns + CACHE_EVICT_NS;
 
 	return again < due ? again : due;
 }
 
-static bool is_due(const struct cache_entry *oldest, uint64_t kept_ns, uint64_t now)
-{
-	return oldest && now - oldest->added >= kept_ns;
-}
-
 uint64_t contents_deadline(const struct contents *contents)
 {
-	return deadline(contents->oldest, CACHE_CONTENT_NS, contents->again);
+	if (!contents->oldest)
+		return UINT64_MAX;
+	return deadline(contents->oldest->added, CACHE_CONTENT_NS, contents->again);
+}
+
+static bool is_content_due(const struct contents *contents, uint64_t now)
+{
+	return contents->oldest && now - contents->oldest->added >= CACHE_CONTENT_NS;
 }
 
 void contents_evict(struct contents *contents, uint64_t now)
 {
-	for (unsigned i = 0; i < CACHE_EVICT_MOST; i++) {
-		if (!is_due(contents->oldest, CACHE_CONTENT_NS, now))
-			break;
+	for (unsigned i = 0; i < CACHE_EVICT_MOST && is_content_due(contents, now); i++)
 		drop_content(contents, contents->oldest);
-	}
-	contents->again = is_due(contents->oldest, CACHE_CONTENT_NS, now) ? now + CACHE_AGAIN_NS
-									  : UINT64_MAX;
+	contents->again = is_content_due(contents, now) ? now + CACHE_AGAIN_NS : UINT64_MAX;
 }
 
 void census_init(struct census *census, size_t limit)
@@ -86,7 +89,7 @@ void census_init(struct census *census, size_t limit)
 
 size_t census_bytes(const struct census *census)
 {
-	return census->ids * sizeof(struct cache_entry);
+	return census->ids * IDS_BYTES;
 }
 
 /* Returns the rank of a number of ids: the number itself up to 7, then four ranks to each
@@ -107,7 +110,7 @@ static_assert(CACHE_RANKS > 4 * 29 + 7, "a rank for each number of 32 bits");
 /* Moves a cache to the list of its rank, after its number of ids has changed by one. */
 static void rank(struct cache *cache)
 {
-	unsigned now = rank_of(cache->count);
+	unsigned now = rank_of(cache->ids.count);
 
 	if (now == cache->rank)
 		return;
@@ -130,54 +133,26 @@ static struct cache *largest(const struct census *census)
 void cache_init(struct cache *cache, struct contents *contents, struct census *census,
 	const struct keyed *keyed)
 {
-	*cache = (struct cache){
-		.again = UINT64_MAX, .contents = contents, .census = census, .keyed = keyed};
-}
-
-/* Returns the shard for a hash, chosen by the upper half of the hash: uthash chooses its buckets by
- * the lower half. */
-static struct cache_entry **shard_of(const struct cache *cache, unsigned hash)
-{
-	return &cache->shards[(hash >> 16) % CACHE_SHARDS];
-}
-
-static struct cache_entry *find(const struct cache *cache, const struct id *id)
-{
-	unsigned hash = keyed_hash(cache->keyed, id, ID_SIZE);
-	struct cache_entry *entry;
-
-	HASH_FIND_BYHASHVALUE(hh, cache->first, id, ID_SIZE, hash, entry);
-	if (!entry && cache->shards)
-		HASH_FIND_BYHASHVALUE(hh, *shard_of(cache, hash), id, ID_SIZE, hash, entry);
-	return entry;
+	*cache = (struct cache){.again = UINT64_MAX, .contents = contents, .census = census};
+	ids_init(&cache->ids, keyed);
 }
 
 static void forget_oldest(struct cache *cache)
 {
-	struct cache_entry *entry = cache->oldest;
+	struct remembered *oldest = ids_oldest(&cache->ids);
 
-	drop_content(cache->contents, entry);
-	if (entry->in_shard)
-		HASH_DELETE(hh, *shard_of(cache, entry->hh.hashv), entry);
-	else
-		HASH_DELETE(hh, cache->first, entry);
-	cache->oldest = entry->younger;
-	memory_free(entry);
-	cache->count--;
+	if (oldest->content)
+		drop_content(cache->contents, oldest->content);
+	ids_forget_oldest(&cache->ids);
 	cache->census->ids--;
 	rank(cache);
-	if (cache->count > 0)
-		return;
-	cache->youngest = NULL;
-	memory_free(cache->shards);
-	cache->shards = NULL;
 }
 
 bool cache_clear_some(struct cache *cache, size_t *allowance)
 {
-	for (; cache->oldest && *allowance > 0; --*allowance)
+	for (; cache->ids.count > 0 && *allowance > 0; --*allowance)
 		forget_oldest(cache);
-	return !cache->oldest;
+	return cache->ids.count == 0;
 }
 
 void cache_clear(struct cache *cache)
@@ -187,48 +162,18 @@ void cache_clear(struct cache *cache)
 	cache_clear_some(cache, &all);
 }
 
-/* Adds an entry to the table to which it belongs. ERROR_NOMEM. */
-static int insert(struct cache *cache, struct cache_entry *entry)
-{
-	unsigned hash = keyed_hash(cache->keyed, &entry->id, ID_SIZE);
-
-	entry->in_shard = cache->count >= CACHE_FIRST;
-	if (entry->in_shard && !cache->shards)
-		cache->shards = memory_zalloc(CACHE_SHARDS * sizeof(struct cache_entry *));
-	if (entry->in_shard && !cache->shards)
-		return ERROR_NOMEM;
-	if (entry->in_shard)
-		HASH_ADD_KEYPTR_BYHASHVALUE(
-			hh, *shard_of(cache, hash), &entry->id, ID_SIZE, hash, entry);
-	else
-		HASH_ADD_KEYPTR_BYHASHVALUE(hh, cache->first, &entry->id, ID_SIZE, hash, entry);
-	return entry->hh.tbl ? 0 : ERROR_NOMEM;
-}
-
 int cache_add(struct cache *cache, uint64_t now, const struct id *id, struct message *message,
 	uint16_t round)
 {
-	struct cache_entry *entry = memory_alloc(sizeof *entry);
-	int error;
+	struct remembered *added = ids_add(&cache->ids, now, id);
 
-	if (!entry)
+	if (!added)
 		return ERROR_NOMEM;
-	*entry = (struct cache_entry){.id = *id, .added = now, .round = round};
-	error = insert(cache, entry);
-	if (error) {
-		memory_free(entry);
-		return error;
-	}
-	if (cache->youngest)
-		cache->youngest->younger = entry;
-	else
-		cache->oldest = entry;
-	cache->youngest = entry;
-	cache->count++;
 	cache->census->ids++;
 	rank(cache);
-	if (message)
-		keep_content(cache->contents, entry, message);
+	/* Without its content it is remembered all the same: only a GRAFT for it is not answered. */
+	if (message && keep_content(cache->contents, now, added, message, round))
+		counters_add(cache->contents->counters, COUNTER_LIMIT_CACHE, 1);
 	if (cache->census->ids > cache->census->limit) {
 		forget_oldest(largest(cache->census));
 		counters_add(cache->contents->counters, COUNTER_LIMIT_RECEIVED_IDS, 1);
@@ -238,30 +183,38 @@ int cache_add(struct cache *cache, uint64_t now, const struct id *id, struct mes
 
 bool cache_knows(const struct cache *cache, const struct id *id)
 {
-	return find(cache, id) != NULL;
+	return ids_find(&cache->ids, id) != NULL;
 }
 
 struct message *cache_content(const struct cache *cache, const struct id *id, uint16_t *round)
 {
-	const struct cache_entry *entry = find(cache, id);
+	const struct remembered *found = ids_find(&cache->ids, id);
 
-	if (!entry)
+	if (!found || !found->content)
 		return NULL;
-	*round = entry->round;
-	return entry->message;
+	*round = found->content->round;
+	return found->content->message;
+}
+
+static bool is_id_due(const struct cache *cache, uint64_t now)
+{
+	const struct remembered *oldest = ids_oldest(&cache->ids);
+
+	return oldest && now >= ids_added(&cache->ids, oldest) + CACHE_ID_NS;
 }
 
 uint64_t cache_deadline(const struct cache *cache)
 {
-	return deadline(cache->oldest, CACHE_ID_NS, cache->again);
+	const struct remembered *oldest = ids_oldest(&cache->ids);
+
+	if (!oldest)
+		return UINT64_MAX;
+	return deadline(ids_added(&cache->ids, oldest), CACHE_ID_NS, cache->again);
 }
 
 void cache_evict(struct cache *cache, uint64_t now)
 {
-	for (unsigned i = 0; i < CACHE_EVICT_MOST; i++) {
-		if (!is_due(cache->oldest, CACHE_ID_NS, now))
-			break;
+	for (unsigned i = 0; i < CACHE_EVICT_MOST && is_id_due(cache, now); i++)
 		forget_oldest(cache);
-	}
-	cache->again = is_due(cache->oldest, CACHE_ID_NS, now) ? now + CACHE_AGAIN_NS : UINT64_MAX;
+	cache->again = is_id_due(cache, now) ? now + CACHE_AGAIN_NS : UINT64_MAX;
 }

@@ -4,15 +4,14 @@
  * and their content for 30 s, so that a GRAFT can be answered (PlumTree's caches; the times are
  * upstream's, src/proto/plumtree.rs).
  *
- * Both times are constant, so the oldest entry is always the first to go: no heap is needed. The
+ * Both times are constant, so the oldest is always the first to go: no heap is needed. The
  * content of all overlays shares one budget of bytes; when it is used up the oldest content of any
  * overlay is dropped early, which is counted. The ids of all overlays share one budget likewise;
  * there the oldest id of the overlay that holds most ids is dropped, so that a busy overlay does
  * not make quiet ones forget.
  *
- * No call but cache_clear takes long because there are a million ids: the ids are in tables of some
- * thousands each, as doubling a table is one step, and are forgotten in slices. Time must not go
- * backwards.
+ * No call but cache_clear takes long because there are a million ids (ids.h): they are forgotten in
+ * slices. Time must not go backwards.
  */
 #ifndef BRIDGE_GOSSIP_CACHE_H
 #define BRIDGE_GOSSIP_CACHE_H
@@ -25,33 +24,29 @@
 #include "../id.h"
 #include "../keyed.h"
 #include "../message.h"
+#include "ids.h"
 
 #define CACHE_ID_NS	 UINT64_C(90000000000)
 #define CACHE_CONTENT_NS UINT64_C(30000000000)
-/* Entries that are due are removed up to this much later, so that one wake-up a second is enough;
+/* What is due is removed up to this much later, so that one wake-up a second is enough;
  * upstream's eviction interval. */
 #define CACHE_EVICT_NS UINT64_C(1000000000)
-/* At most so many entries are removed at a time (0.1 to 0.3 us each), and the next ones so much
+/* At most so many ids or contents are removed at a time (0.1 to 0.3 us each), and the next ones so much
  * later. */
 #define CACHE_EVICT_MOST 1024
 #define CACHE_AGAIN_NS	 UINT64_C(1000000)
-
-/* The first ids of an overlay are in one table, which is all that most overlays need. Ids that come
- * while there are CACHE_FIRST of them go into one of CACHE_SHARDS tables, chosen by their hash. */
-#define CACHE_FIRST  8192
-#define CACHE_SHARDS 128
 
 /* Overlays are ranked by how many ids they hold, four ranks to each doubling. So the overlay that
  * holds most is known to within a quarter, at the price of a step on one list now and then. */
 #define CACHE_RANKS 128
 
 struct cache;
-struct cache_entry;
+struct content; /* a message that can be sent again */
 
 /* The contents that all overlays of a node share. */
 struct contents {
-	struct cache_entry *oldest; /* a list, oldest first */
-	uint64_t again;		    /* when the next slice is removed; UINT64_MAX: none is due */
+	struct content *oldest; /* a list, oldest first */
+	uint64_t again;		/* when the next slice is removed; UINT64_MAX: none is due */
 	size_t bytes;
 	size_t limit;
 	struct counters *counters;
@@ -65,11 +60,8 @@ struct census {
 };
 
 struct cache {
-	struct cache_entry *first;   /* a table by id */
-	struct cache_entry **shards; /* CACHE_SHARDS more; NULL: none is needed */
-	size_t count;		     /* in all tables */
-	struct cache_entry *oldest, *youngest; /* in order of insertion */
-	uint64_t again;			       /* see contents.again */
+	struct ids ids;
+	uint64_t again; /* see contents.again */
 	struct contents *contents;
 	struct census *census;
 	const struct keyed *keyed;
@@ -91,7 +83,7 @@ void cache_init(struct cache *cache, struct contents *contents, struct census *c
 	const struct keyed *keyed);
 /* Frees all at once; only tests call it (overlays are freed step by step). */
 void cache_clear(struct cache *cache);
-/* Clears a cache in slices: forgets at most *allowance entries, and lessens *allowance by as many
+/* Clears a cache in slices: forgets at most *allowance ids, and lessens *allowance by as many
  * as were forgotten. Returns whether the cache is empty. */
 bool cache_clear_some(struct cache *cache, size_t *allowance);
 

@@ -11,7 +11,8 @@
 #include "bridge/limits.h"
 #include "support_heap.h"
 
-#define S UINT64_C(1000000000)
+#define S  UINT64_C(1000000000)
+#define MS UINT64_C(1000000)
 
 static struct counters counters;
 static struct keyed keyed;
@@ -160,7 +161,7 @@ static void the_oldest_of_the_largest_overlay_gives_way(void **state)
 	for (uint64_t i = 0; i < 5000; i++)
 		assert_int_equal(add(&cache, number, number, 0), 0), number++;
 	assert_int_equal(census.ids, 1000);
-	assert_int_equal(cache.count, busy);
+	assert_int_equal(cache.ids.count, busy);
 	assert_true(!knows(&cache, number - busy - 1) && knows(&cache, number - busy));
 	assert_int_equal(counters_get(&counters, COUNTER_LIMIT_RECEIVED_IDS), 5000 - busy);
 
@@ -168,8 +169,8 @@ static void the_oldest_of_the_largest_overlay_gives_way(void **state)
 	for (uint64_t i = 0; i < 5000; i++)
 		assert_int_equal(add(&second, number, number, 0), 0), number++;
 	assert_int_equal(census.ids, 1000);
-	assert_int_equal(cache.count + second.count, busy);
-	assert_true(4 * cache.count >= 3 * second.count && 4 * second.count >= 3 * cache.count);
+	assert_int_equal(cache.ids.count + second.ids.count, busy);
+	assert_true(4 * cache.ids.count >= 3 * second.ids.count && 4 * second.ids.count >= 3 * cache.ids.count);
 	for (uint64_t i = 0; i < QUIET * EACH; i++)
 		assert_true(knows(&quiet[i / EACH], i));
 
@@ -179,7 +180,7 @@ static void the_oldest_of_the_largest_overlay_gives_way(void **state)
 		cache_clear(&quiet[i]);
 	for (uint64_t i = 0; i < 1000 - busy / 2; i++)
 		assert_int_equal(add(&second, number, number, 0), 0), number++;
-	assert_true(second.count > 900);
+	assert_true(second.ids.count > 900);
 	cache_clear(&second);
 }
 
@@ -196,20 +197,20 @@ static void a_million_ids_are_in_small_tables(void **state)
 	cache_init(&large, &contents, &census, &keyed);
 	for (uint64_t i = 0; i < n; i++)
 		assert_int_equal(add(&large, i, i, 0), 0);
-	assert_int_equal(large.count, n);
-	/* The buckets of a table: 16 bytes for one to six ids. */
-	assert_true(heap_largest() >= CACHE_FIRST / 6 * 16);
-	assert_true(heap_largest() <= 2 * CACHE_FIRST * 16);
+	assert_int_equal(large.ids.count, n);
+	/* The slots of a table: nine bytes each, two to eight for an id. */
+	assert_true(heap_largest() >= 2 * IDS_FIRST * 9);
+	assert_true(heap_largest() <= 4 * IDS_FIRST * 9 + 200);
 	for (uint64_t i = 0; i < n; i += 97)
 		assert_true(knows(&large, i) && !knows(&large, n + i));
 	/* From here on each drives out one. */
-	for (uint64_t i = n; i < n + 3 * CACHE_FIRST; i++) {
+	for (uint64_t i = n; i < n + 3 * IDS_FIRST; i++) {
 		assert_true(knows(&large, i - n));
 		assert_int_equal(add(&large, i, i, 0), 0);
 		assert_true(!knows(&large, i - n) && knows(&large, i - n + 1));
 	}
 	assert_int_equal(
-		counters_get(&counters, COUNTER_LIMIT_RECEIVED_IDS), 3 * CACHE_FIRST);
+		counters_get(&counters, COUNTER_LIMIT_RECEIVED_IDS), 3 * IDS_FIRST);
 	cache_clear(&large);
 	assert_int_equal(heap_blocks(), 0);
 }
@@ -226,7 +227,7 @@ static void evict(struct cache *from, uint64_t now)
  * there are few again are in the first table once more. */
 static void tables_change_unnoticed(void **state)
 {
-	uint64_t step = CACHE_ID_NS / (3 * CACHE_FIRST), next = 0, n = 8 * CACHE_FIRST, now = 0;
+	uint64_t step = CACHE_ID_NS / (3 * IDS_FIRST), next = 0, n = 8 * IDS_FIRST, now = 0;
 	bool first_was_empty = false;
 	struct cache large;
 
@@ -239,16 +240,17 @@ static void tables_change_unnoticed(void **state)
 		evict(&large, now);
 		while (next < i && !knows(&large, next))
 			next++;
-		assert_int_equal(large.count, i + 1 - next);
+		assert_int_equal(large.ids.count, i + 1 - next);
 		assert_true(knows(&large, next) && knows(&large, (next + i) / 2));
-		first_was_empty = first_was_empty || !large.first;
-		if (i == n / 2 + CACHE_FIRST)
-			assert_true(large.first && large.shards);
+		first_was_empty = first_was_empty || !large.ids.first;
+		if (i == n / 2 + IDS_FIRST)
+			assert_true(large.ids.first && large.ids.shards);
 	}
 	assert_true(first_was_empty);
+	now += MS; /* ids are remembered up to so much longer */
 	evict(&large, now + CACHE_ID_NS);
-	assert_int_equal(large.count, 0);
-	assert_null(large.shards);
+	assert_int_equal(large.ids.count, 0);
+	assert_null(large.ids.shards);
 	assert_int_equal(add(&large, now + CACHE_ID_NS, 1, 0), 0);
 	assert_true(knows(&large, 1));
 	cache_clear(&large);
@@ -276,7 +278,7 @@ static void what_is_due_is_removed_in_slices(void **state)
 	now = CACHE_ID_NS;
 	for (uint64_t slice = 1; slice <= 3; slice++) {
 		cache_evict(&large, now);
-		assert_int_equal(large.count, n - slice * CACHE_EVICT_MOST);
+		assert_int_equal(large.ids.count, n - slice * CACHE_EVICT_MOST);
 		assert_true(cache_deadline(&large) ==
 			(slice < 3 ? now + CACHE_AGAIN_NS : UINT64_MAX));
 		now += CACHE_AGAIN_NS;
@@ -303,8 +305,8 @@ static void no_memory_leaves_it_as_it_was(void **state)
 {
 	uint64_t added = 0, known = 0;
 
-	census.limit = 2 * CACHE_FIRST;
-	for (uint64_t i = 0; i < CACHE_FIRST + 1000; i++) {
+	census.limit = 2 * IDS_FIRST;
+	for (uint64_t i = 0; i < IDS_FIRST + 1000; i++) {
 		int error;
 
 		heap_fail(i % 4 + 1, false);
@@ -314,8 +316,8 @@ static void no_memory_leaves_it_as_it_was(void **state)
 		assert_int_equal(knows(&cache, i), error == 0);
 		added += error == 0;
 	}
-	assert_true(added > CACHE_FIRST / 2);
-	for (uint64_t i = 0; i < CACHE_FIRST + 1000; i++)
+	assert_true(added > IDS_FIRST / 2);
+	for (uint64_t i = 0; i < IDS_FIRST + 1000; i++)
 		known += knows(&cache, i);
 	assert_int_equal(known, added);
 }

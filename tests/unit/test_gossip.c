@@ -8,6 +8,7 @@
 #include "bridge/bytes/writer.h"
 #include "bridge/error.h"
 #include "bridge/gossip/gossip.h"
+#include "bridge/gossip/ids.h"
 #include "bridge/gossip/wire.h"
 #include "support_heap.h"
 #include "support_network.h"
@@ -530,6 +531,12 @@ static int publish_number(struct gossip *gossip, const struct id *topic, uint64_
 	return error;
 }
 
+/* Returns about how many ids are remembered. */
+static size_t remembered(const struct gossip *gossip)
+{
+	return gossip_held(gossip) / IDS_BYTES;
+}
+
 /* What an overlay that is left has remembered is freed bit by bit, whatever happens meanwhile. */
 static void much_is_forgotten_in_slices(void **state)
 {
@@ -541,7 +548,7 @@ static void much_is_forgotten_in_slices(void **state)
 		.max_overlays = 2,
 		.cache_bytes = 1000};
 	struct id topic = network_id(50), other = network_id(51);
-	size_t empty, full, before, ticks = 0;
+	size_t empty, before, ticks = 0;
 	const unsigned n = 50000;
 	struct gossip *gossip;
 
@@ -553,23 +560,23 @@ static void much_is_forgotten_in_slices(void **state)
 	for (unsigned i = 0; i < n; i++)
 		assert_int_equal(publish_number(gossip, &topic, now, i), 0);
 	assert_int_equal(publish_number(gossip, &other, now, 0), 0);
-	full = heap_blocks();
-	assert_true(full > n);
+	assert_true(remembered(gossip) > n);
 
 	assert_int_equal(gossip_leave(gossip, now, &topic), 0);
 	assert_false(gossip_is_joined(gossip, &topic));
 	assert_int_equal(gossip_overlays(gossip), 1);
-	assert_true(heap_blocks() > full - n / 10);
+	assert_true(remembered(gossip) > n - n / 10);
 	/* Joined again it is another one, which remembers nothing. */
 	assert_int_equal(publish_number(gossip, &topic, now, 1), ERROR_NOT_JOINED);
 	assert_int_equal(gossip_join(gossip, now, &topic), 0);
 	assert_int_equal(publish_number(gossip, &topic, now, 1), 0);
 	assert_int_equal(publish_number(gossip, &topic, now, 1), ERROR_REPEATED);
 	while (gossip_deadline(gossip) <= now + S) {
-		before = heap_blocks();
+		before = remembered(gossip);
 		now = gossip_deadline(gossip);
 		gossip_tick(gossip, now);
-		assert_true(heap_blocks() < before && before - heap_blocks() < n / 10);
+		assert_true(remembered(gossip) < before);
+		assert_true(before - remembered(gossip) < n / 10);
 		ticks++;
 	}
 	assert_true(ticks >= 40 && now < 2 * S);
@@ -581,7 +588,7 @@ static void much_is_forgotten_in_slices(void **state)
 	for (unsigned i = 1; i < n; i++)
 		publish_number(gossip, &other, now, i);
 	assert_int_equal(gossip_leave(gossip, now, &other), 0);
-	assert_true(heap_blocks() > n / 2);
+	assert_true(remembered(gossip) > n / 2);
 	gossip_free(gossip);
 	heap_end();
 }
