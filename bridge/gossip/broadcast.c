@@ -3,17 +3,12 @@
 
 #include <blake3.h>
 #include <string.h>
-#include <utlist.h>
 
 #include "../error.h"
-#include "../share.h"
 #include "frame.h"
 
-/* plumtree.rs Config::default; but upstream asks the next announcer after 40 ms, when the answer of
- * the first is still under way on most links, so that both send the message. */
-#define GRAFT_TIMEOUT	       (80 * MS)
-#define DISPATCH_TIMEOUT       (5 * MS)
-#define OPTIMIZATION_THRESHOLD 7
+/* plumtree.rs Config::default */
+#define DISPATCH_TIMEOUT (5 * MS)
 
 /* So many neighbours are eager from the beginning, the others lazy. If all neighbours of a full
  * view are eager, a message arrives once more for each tie that the tree does not need. */
@@ -34,11 +29,6 @@
 #define BURST_WINDOW   (100 * MS)
 #define BURST_TIME     (1 * S)
 
-/* In a burst, a message is not asked for while pushes get on that were announced before it; nor are
- * many asked for at once before the first of them is on its way. */
-#define STALL_TIME   (250 * MS)
-#define GRAFT_LATEST (2 * S)
-
 /* plumtree.rs on_dispatch_timer: as many announcements as fit when every round takes three
  * bytes. */
 #define IHAVES_PER_FRAME ((LIMIT_FRAME - 33 - 3) / (ID_SIZE + 3))
@@ -49,46 +39,16 @@
 /* A queue of announcements that is larger is not kept after its dispatch. */
 #define QUEUE_KEPT 128
 
-struct announcer {
-	uint8_t slot; /* in neighbours */
-	uint16_t round;
-};
-
-struct missing {
-	struct id id;
-	uint64_t since; /* first announced */
-	uint64_t due;
-	unsigned grafted; /* a bit for each slot whose neighbour has been sent a GRAFT */
-	uint8_t announcers_count;
-	struct announcer announcers[LIMIT_ANNOUNCERS]; /* in order of announcement */
-	struct missing *prev, *next;
-	UT_hash_handle hh;
-};
-
-static_assert(LIMIT_ANNOUNCERS >= LIMIT_ACTIVE_VIEW, "every neighbour may announce");
-
 static uint64_t earlier(uint64_t a, uint64_t b)
 {
 	return a < b ? a : b;
-}
-
-static uint64_t later(uint64_t a, uint64_t b)
-{
-	return a > b ? a : b;
 }
 
 void broadcast_init(struct broadcast *broadcast, struct core *core, const struct id *topic)
 {
 	*broadcast = (struct broadcast){.core = core, .topic = *topic, .dispatch_at = UINT64_MAX};
 	cache_init(&broadcast->cache, &core->contents, &core->census, &core->keyed);
-}
-
-static void forget_missing(struct broadcast *broadcast, struct missing *missing)
-{
-	DL_DELETE(broadcast->waiting, missing);
-	HASH_DELETE(hh, broadcast->missing, missing);
-	memory_free(missing);
-	broadcast->core->missing--;
+	missing_init(&broadcast->missing, core);
 }
 
 static void free_queue(struct broadcast *broadcast, struct neighbour *neighbour)
@@ -102,11 +62,11 @@ static void free_queue(struct broadcast *broadcast, struct neighbour *neighbour)
 
 bool broadcast_clear_some(struct broadcast *broadcast, size_t *allowance)
 {
-	for (; broadcast->missing && *allowance > 0; --*allowance)
-		forget_missing(broadcast, broadcast->missing);
+	bool none_missing = missing_clear_some(&broadcast->missing, allowance);
+
 	for (size_t i = 0; i < LIMIT_ACTIVE_VIEW; i++)
 		free_queue(broadcast, &broadcast->neighbours[i]);
-	return cache_clear_some(&broadcast->cache, allowance) && !broadcast->missing;
+	return cache_clear_some(&broadcast->cache, allowance) && none_missing;
 }
 
 void broadcast_clear(struct broadcast *broadcast)
@@ -138,14 +98,6 @@ static bool has_other(
 			return true;
 	}
 	return false;
-}
-
-static struct missing *find_missing(struct broadcast *broadcast, const struct id *id)
-{
-	struct missing *missing;
-
-	KEYED_FIND(&broadcast->core->keyed, broadcast->missing, id, ID_SIZE, missing);
-	return missing;
 }
 
 void broadcast_neighbour_up(struct broadcast *broadcast, const struct id *peer)
@@ -205,28 +157,16 @@ static bool must_stay_eager(
 	return is_burst(broadcast, now) && !has_other(broadcast, neighbour, true);
 }
 
+static uint8_t slot_of(const struct broadcast *broadcast, const struct neighbour *neighbour)
+{
+	return (uint8_t)(neighbour - broadcast->neighbours);
+}
+
 /* Returns the bit of a neighbour in a set of neighbours, which has a bit for each slot; 0 for
  * NULL. */
 static unsigned bit(const struct broadcast *broadcast, const struct neighbour *neighbour)
 {
-	return neighbour ? 1u << (neighbour - broadcast->neighbours) : 0;
-}
-
-/* Returns the set of neighbours that have the message, because they have announced it. */
-static unsigned find_holders(const struct missing *missing)
-{
-	unsigned holders = missing->grafted;
-
-	for (size_t i = 0; i < missing->announcers_count; i++)
-		holders |= 1u << missing->announcers[i].slot;
-	return holders;
-}
-
-static void remove_announcer(struct missing *missing, size_t index)
-{
-	missing->announcers_count--;
-	memmove(&missing->announcers[index], &missing->announcers[index + 1],
-		(missing->announcers_count - index) * sizeof *missing->announcers);
+	return neighbour ? 1u << slot_of(broadcast, neighbour) : 0;
 }
 
 /* Removes a neighbour: "When a neighbor is detected to leave the overlay, it is simple removed from
@@ -235,19 +175,10 @@ static void remove_announcer(struct missing *missing, size_t index)
 void broadcast_neighbour_down(struct broadcast *broadcast, const struct id *peer)
 {
 	struct neighbour *neighbour = find_neighbour(broadcast, peer);
-	struct missing *missing, *next;
 
 	if (!neighbour)
 		return;
-	HASH_ITER (hh, broadcast->missing, missing, next) {
-		for (size_t i = missing->announcers_count; i-- > 0;) {
-			if (missing->announcers[i].slot == neighbour - broadcast->neighbours)
-				remove_announcer(missing, i);
-		}
-		missing->grafted &= ~bit(broadcast, neighbour);
-		if (missing->announcers_count == 0)
-			forget_missing(broadcast, missing);
-	}
+	missing_slot_gone(&broadcast->missing, slot_of(broadcast, neighbour));
 	free_queue(broadcast, neighbour);
 	*neighbour = (struct neighbour){0};
 }
@@ -358,21 +289,6 @@ static void dispatch(struct broadcast *broadcast)
 	}
 }
 
-/* Returns the announcer that is much nearer to the origin of a message than the neighbour that
- * pushed the message (PlumTree, 3.8), or NULL. */
-static const struct announcer *find_nearer(const struct missing *missing, uint16_t round)
-{
-	const struct announcer *best = NULL;
-
-	for (size_t i = 0; i < missing->announcers_count; i++) {
-		if (!best || missing->announcers[i].round < best->round)
-			best = &missing->announcers[i];
-	}
-	if (!best || best->round >= round || round - best->round < OPTIMIZATION_THRESHOLD)
-		return NULL;
-	return best;
-}
-
 /* Makes better eager and pusher lazy, and sends a PRUNE to from, which has pushed. pusher is NULL
  * if from is no neighbour any more. */
 static void change_places(struct broadcast *broadcast, uint64_t now, struct neighbour *pusher,
@@ -409,7 +325,7 @@ static void keep_grafted(struct broadcast *broadcast, uint64_t now, struct neigh
 static void optimize(struct broadcast *broadcast, uint64_t now, struct neighbour *pusher,
 	const struct id *from, uint16_t round, const struct missing *missing)
 {
-	const struct announcer *better = find_nearer(missing, round);
+	const struct announcer *better = missing_nearer(missing, round);
 	struct neighbour *neighbour;
 
 	if (!better && (!pusher || now < broadcast->settled_at || is_burst(broadcast, now)))
@@ -444,24 +360,13 @@ static void settle_holders(struct broadcast *broadcast, uint64_t now, unsigned h
 	}
 }
 
-/* Notes how far the pushes are behind the announcements. */
-static void note_push(struct broadcast *broadcast, uint64_t now, const struct neighbour *pusher,
-	const struct missing *missing)
-{
-	if (missing->grafted & bit(broadcast, pusher))
-		return;
-	broadcast->pushed_at = now;
-	if (missing->since > broadcast->pushed_since)
-		broadcast->pushed_since = missing->since;
-}
-
 /* Remembers a new message of scope Swarm, and sends it on. ERROR_NOMEM. */
 static int spread(struct broadcast *broadcast, uint64_t now, const struct id *from,
 	struct message *message, uint16_t round)
 {
 	struct neighbour *pusher = find_neighbour(broadcast, from);
-	struct missing *missing = find_missing(broadcast, &message->id);
-	unsigned holders = missing ? find_holders(missing) & ~bit(broadcast, pusher) : 0;
+	struct missing *missing = missing_find(&broadcast->missing, &message->id);
+	unsigned holders = missing ? missing_holders(missing) & ~bit(broadcast, pusher) : 0;
 	uint16_t next = round < UINT16_MAX ? round + 1 : round;
 	bool fits = frame_fits(message->size, next);
 	int error;
@@ -483,9 +388,9 @@ static int spread(struct broadcast *broadcast, uint64_t now, const struct id *fr
 		counters_add(broadcast->core->counters, COUNTER_DROPPED_UNFORWARDABLE, 1);
 	}
 	if (missing) {
-		note_push(broadcast, now, pusher, missing);
+		missing_pushed(&broadcast->missing, now, missing, bit(broadcast, pusher));
 		optimize(broadcast, now, pusher, from, next, missing);
-		forget_missing(broadcast, missing);
+		missing_forget(&broadcast->missing, missing);
 	}
 	return 0;
 }
@@ -566,52 +471,6 @@ static void on_gossip(struct broadcast *broadcast, uint64_t now, const struct id
 	message_unref(message);
 }
 
-/* Returns how many missing messages may be tracked: half of what other overlays leave, and always a
- * few, while there is room at all. */
-static size_t missing_limit(const struct broadcast *broadcast)
-{
-	size_t own = HASH_COUNT(broadcast->missing), used = broadcast->core->missing;
-
-	if (used >= LIMIT_MISSING_IN_ALL)
-		return 0;
-	return share_of(LIMIT_MISSING_IN_ALL, used, own, LIMIT_MISSING);
-}
-
-static void announce(
-	struct broadcast *broadcast, uint64_t now, uint8_t slot, const struct wire_ihave *ihave)
-{
-	struct core *core = broadcast->core;
-	struct missing *missing = find_missing(broadcast, &ihave->id);
-
-	if (!missing) {
-		if (HASH_COUNT(broadcast->missing) >= missing_limit(broadcast)) {
-			counters_add(core->counters, COUNTER_LIMIT_MISSING, 1);
-			return;
-		}
-		missing = memory_zalloc(sizeof *missing);
-		if (!missing) {
-			core->effects.error = ERROR_NOMEM;
-			return;
-		}
-		missing->id = ihave->id;
-		missing->since = now;
-		missing->due = now + GRAFT_TIMEOUT;
-		KEYED_ADD(&core->keyed, broadcast->missing, &missing->id, ID_SIZE, missing);
-		if (!missing) {
-			core->effects.error = ERROR_NOMEM;
-			return;
-		}
-		DL_APPEND(broadcast->waiting, missing);
-		core->missing++;
-	}
-	for (size_t i = 0; i < missing->announcers_count; i++) {
-		if (missing->announcers[i].slot == slot)
-			return;
-	}
-	missing->announcers[missing->announcers_count++] =
-		(struct announcer){.slot = slot, .round = ihave->round};
-}
-
 static void on_ihave(struct broadcast *broadcast, uint64_t now, const struct id *from,
 	const struct wire_message *received)
 {
@@ -623,8 +482,8 @@ static void on_ihave(struct broadcast *broadcast, uint64_t now, const struct id 
 		const struct wire_ihave *ihave = &received->ihave.items[i];
 
 		if (!cache_knows(&broadcast->cache, &ihave->id))
-			announce(broadcast, now, (uint8_t)(neighbour - broadcast->neighbours),
-				ihave);
+			missing_announced(&broadcast->missing, now,
+				slot_of(broadcast, neighbour), ihave);
 	}
 }
 
@@ -682,9 +541,9 @@ int broadcast_publish(
 	if (error)
 		return error;
 	count_message(broadcast, now);
-	missing = find_missing(broadcast, id);
+	missing = missing_find(&broadcast->missing, id);
 	if (missing)
-		forget_missing(broadcast, missing);
+		missing_forget(&broadcast->missing, missing);
 	pushed = eager_push(broadcast, message, 0, 0);
 	lazy_push(broadcast, now, id, 0, 0);
 	if (neighbours)
@@ -702,38 +561,25 @@ void broadcast_refused(
 		enqueue(broadcast, now, neighbour, &ihave);
 }
 
-/* Asks the next announcer for a missing message whose timer has run out (PlumTree, 3.6). */
-static void graft(struct broadcast *broadcast, uint64_t now, struct missing *missing)
+/* Asks the next announcer for the message whose timer has run out (PlumTree, 3.6). */
+static void graft(struct broadcast *broadcast, uint64_t now)
 {
 	struct announcer announcer;
+	struct missing *missing = missing_ask(&broadcast->missing, now, &announcer);
 	struct neighbour *neighbour;
 
-	if (missing->announcers_count == 0) {
-		forget_missing(broadcast, missing);
+	if (!missing)
 		return;
-	}
-	announcer = missing->announcers[0];
 	neighbour = &broadcast->neighbours[announcer.slot];
-	remove_announcer(missing, 0);
 	if (!neighbour->eager && is_burst(broadcast, now))
-		broadcast->pushed_at = now; /* it pushes soon: no more are asked for until then */
+		missing_pushes_begin(&broadcast->missing, now);
 	set_eager(neighbour, now, true);
 	send_graft(broadcast, &neighbour->id, &missing->id, announcer.round);
-	missing->grafted |= bit(broadcast, neighbour);
-	missing->due = now + GRAFT_TIMEOUT;
-	DL_DELETE(broadcast->waiting, missing);
-	DL_APPEND(broadcast->waiting, missing);
 }
 
-/* Returns when to ask for a missing message. In a burst it waits behind many others, and while the
- * pushes get on, and have not come as far as to this one, it is on its way. */
-static uint64_t due_time(const struct broadcast *broadcast, const struct missing *missing)
+static uint64_t graft_at(const struct broadcast *broadcast)
 {
-	uint64_t stalled_at = broadcast->pushed_at + STALL_TIME;
-
-	if (missing->due >= broadcast->burst_until || missing->since <= broadcast->pushed_since)
-		return missing->due;
-	return later(missing->due, earlier(stalled_at, missing->since + GRAFT_LATEST));
+	return missing_deadline(&broadcast->missing, broadcast->burst_until);
 }
 
 size_t broadcast_eager(const struct broadcast *broadcast, struct id out[LIMIT_ACTIVE_VIEW])
@@ -750,19 +596,14 @@ uint64_t broadcast_deadline(const struct broadcast *broadcast)
 {
 	uint64_t deadline = earlier(broadcast->dispatch_at, cache_deadline(&broadcast->cache));
 
-	if (broadcast->waiting)
-		deadline = earlier(deadline, due_time(broadcast, broadcast->waiting));
-	return deadline;
+	return earlier(deadline, graft_at(broadcast));
 }
 
 void broadcast_tick(struct broadcast *broadcast, uint64_t now)
 {
 	if (broadcast->dispatch_at <= now)
 		dispatch(broadcast);
-	for (size_t i = 0; i < GRAFTS_PER_TICK; i++) {
-		if (!broadcast->waiting || due_time(broadcast, broadcast->waiting) > now)
-			break;
-		graft(broadcast, now, broadcast->waiting);
-	}
+	for (size_t i = 0; i < GRAFTS_PER_TICK && graft_at(broadcast) <= now; i++)
+		graft(broadcast, now);
 	cache_evict(&broadcast->cache, now);
 }

@@ -21,6 +21,7 @@
 
 #include "cache.h"
 #include "core.h"
+#include "missing.h"
 #include "wire.h"
 
 /* One member of the active view. */
@@ -35,17 +36,12 @@ struct neighbour {
 	size_t room;
 };
 
-struct missing; /* a message that was announced to us, and not received yet */
-
 struct broadcast {
 	struct core *core;
 	struct id topic;
 	struct neighbour neighbours[LIMIT_ACTIVE_VIEW];
 	struct cache cache;
-	struct missing *missing; /* by id */
-	struct missing *waiting; /* the same as a list, oldest first: all wait equally long */
-	/* When a message was pushed that had been announced before, and the latest such announcement. */
-	uint64_t pushed_at, pushed_since;
+	struct missing_list missing;
 	uint64_t settled_at; /* the tree is not made faster before this time */
 	/* New messages, to know a burst. */
 	uint64_t window_at, burst_until;
