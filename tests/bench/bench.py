@@ -6,7 +6,8 @@ broker (where P2PANDA_PEER_DIR has them), in one run on one machine.
 Prints tables of ratios (plugin / other; below 1 the plugin is better): medians of several rounds in
 which all take turns, and the extremes. All brokers run all the time; those that have nothing to do
 cost next to nothing. With --out, all figures of all rounds are written there as bench.json, and
-plots of the ratios and of what grows; tables.py puts that into the docs.
+plots of the ratios and of what grows; tables.py puts that into the docs. Parts may be measured one after
+the other, of one revision.
 
     bench.py --parts latency,cpu --rounds 3 --out build/bench
     bench.py --brief --out build/bench    whether it works at all: the figures mean nothing
@@ -51,25 +52,44 @@ BACK_WITHIN = 100
 
 
 class Results:
-    """What has been measured so far, by part."""
+    """What has been measured so far, by part; with out, it is written there after each of them. What is
+    there of other parts, from the same machine and revision, stays."""
 
-    def __init__(self):
+    def __init__(self, out: pathlib.Path | None):
+        self.out = out
         self.parts: dict[str, list[Figure]] = {}
         self.grown: dict[str, dict[str, dict[int, float]]] = {}
+        if out and (out / "bench.json").exists():
+            before = json.loads((out / "bench.json").read_text())
+            if (before["machine"], before["revision"]) == (machine(), revision()):
+                self.grown = {
+                    name: {one: {int(n): v for n, v in grown.items()} for one, grown in series.items()}
+                    for name, series in before["growth"].items()
+                }
+                self.parts = {
+                    part: [Figure(**figure) for figure in figures]
+                    for part, figures in before["parts"].items()
+                }
+
+    def begin(self, part: str):
+        self.parts.pop(part, None)
 
     def add(self, part: str, figures: Sequence[Figure]):
         self.parts.setdefault(part, []).extend(figures)
         for figure in figures:
             print(_row(figure), flush=True)
 
-    def write(self, out: pathlib.Path):
+    def write(self):
+        if not self.out:
+            return
+        out = self.out
         out.mkdir(parents=True, exist_ok=True)
         found = {
             "machine": machine(),
             "revision": revision(),
             "parts": {
                 part: [dataclasses.asdict(figure) for figure in figures]
-                for part, figures in self.parts.items()
+                for part, figures in sorted(self.parts.items(), key=lambda one: PARTS.index(one[0]))
             },
             "growth": self.grown,
         }
@@ -381,7 +401,9 @@ def main():
     )
     options = parser.parse_args()
     rounds, scale = (1, 0.1) if options.brief else (options.rounds, 1.0)
-    results = Results()
+    results = Results(options.out)
+    for part in options.parts:
+        results.begin(part)
     print(machine())
     steps = {"idle": idle, "latency": latency, "cpu": cpu, "bursts": bursts}
     chosen = [part for part in steps if part in options.parts]
@@ -389,24 +411,27 @@ def main():
         with running(carriers) as groups:
             _head("memory", groups)
             memory(results, rounds, scale, groups)
+        results.write()
     if chosen:
         with running(lambda path: everybody(path, options.other)) as groups:
             for part in chosen:
                 _head(part, brokers(groups) if part == "bursts" else groups)
                 steps[part](results, rounds, scale, groups)
+                results.write()
     if "beside" in options.parts:
         with running(pairs.lanes) as groups:
             head = "\n| beside | beside a burst | beside busy loops | alone |\n|---|---|---|---|"
             print(head, flush=True)
             beside(results, rounds, scale, groups)
+        results.write()
     if "growth" in options.parts:
         growth(results, min(rounds, 3), options.brief)
+        results.write()
     if "views" in options.parts:
         with running(lambda path: [pairs.view(path, "text"), pairs.plugin(path)]) as groups:
             _head("views", groups)
             views(results, rounds, scale, groups)
-    if options.out:
-        results.write(options.out)
+        results.write()
 
 
 if __name__ == "__main__":

@@ -206,8 +206,9 @@ class Brokers(Group):
         came = last = 0
         for sink, base in zip(self._sinks, before, strict=True):
             total, at = sink.settle(base + count * sink.size(size))
-            came += (total - base) / sink.size(size) / len(self._sinks)
+            came += (total - base) / sink.size(size)
             last = max(last, at)
+        came /= len(self._sinks)  # only now: sevenths would not add up to one
         return Load(
             lost=1 - came / count,
             rate=came / (last - begun),

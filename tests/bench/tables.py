@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Puts what the bench has found into the documents: between the comments <!-- bench --> and
-<!-- /bench --> of docs/costs.md all of it, and between those of the README what matters most.
+<!-- /bench --> of docs/costs.md all of it, and between those of the README what matters most; and the plots
+beside bench.json into docs/costs.
 
     tables.py build/bench/bench.json [<the tree>]
 """
@@ -8,6 +9,7 @@
 import json
 import pathlib
 import re
+import shutil
 import statistics
 import sys
 from collections.abc import Sequence
@@ -16,6 +18,9 @@ from figure import Figure
 
 PLACE = re.compile(r"(<!-- bench -->\n).*?(<!-- /bench -->)", re.S)
 TREE = pathlib.Path(__file__).resolve().parents[2]
+# Where the plots are, below docs/; and the one that the README shows.
+PLOTS = "costs"
+PLOT = "cpu.svg"
 # What the README shows: begins with this, and as what.
 SHOWN = {
     "200 B at 100/s: latency, median": "latency at 100 messages a second, median",
@@ -86,6 +91,10 @@ def wanted(found: dict) -> str:
     return "\n".join(lines) + "\n\n**Bold** is what is not met; speed.md says why.\n"
 
 
+def image(plot: str) -> str:
+    return f"![{plot.removesuffix('.svg').replace('-', ' ')}]({PLOTS}/{plot})\n"
+
+
 def growth(found: dict) -> str:
     """One line for each figure; its columns are what it grows with."""
     blocks: dict[str, list[str]] = {}
@@ -99,7 +108,7 @@ def growth(found: dict) -> str:
     return "\n".join("\n".join(lines) + "\n" for lines in blocks.values())
 
 
-def whole(found: dict) -> str:
+def whole(found: dict, plots: Sequence[str]) -> str:
     groups = next(iter(found["parts"].values()))[0].values
     rounds = max(len(values) for figures in found["parts"].values() for figure in figures
                  for values in figure.values.values())  # fmt: skip
@@ -108,13 +117,19 @@ def whole(found: dict) -> str:
         f"colon {next(iter(groups))} / that one, its median and extremes.\n"
     ]
     text.append(wanted(found))
-    text += [table(part, figures) for part, figures in found["parts"].items()]
+    left = list(plots)
+    for part, figures in found["parts"].items():
+        text.append(table(part, figures))
+        if f"{part}.svg" in left:
+            left.remove(f"{part}.svg")
+            text.append(image(f"{part}.svg"))
     if found["growth"]:
         text.append(growth(found["growth"]))
+        text += map(image, left)
     return "\n".join(text)
 
 
-def short(found: dict) -> str:
+def short(found: dict, plots: Sequence[str]) -> str:
     figures = [figure for part in found["parts"].values() for figure in part]
     others = [TLS, TCP, PEERS]
     lines = [f"| plugin / | {' | '.join(others)} |", "|---" * (len(others) + 1) + "|"]
@@ -131,6 +146,8 @@ def short(found: dict) -> str:
     lines.append(f"\nOn {found['machine']}.")
     if lost is not None:
         lines[-1] += " Of the bursts " + (f"{lost:.1f} % was lost." if lost else "nothing was lost.")
+    if PLOT in plots:
+        lines.append(f"\n![Processor time per message](docs/{PLOTS}/{PLOT})")
     return "\n".join(lines) + "\n"
 
 
@@ -142,6 +159,16 @@ def put(path: pathlib.Path, text: str):
     print(f"wrote {path}")
 
 
+def copy_plots(there: pathlib.Path, here: pathlib.Path) -> list[str]:
+    """Returns their names; those of an earlier run go."""
+    shutil.rmtree(here, ignore_errors=True)
+    here.mkdir()
+    plots = sorted(path.name for path in there.glob("*.svg"))
+    for plot in plots:
+        shutil.copyfile(there / plot, here / plot)
+    return plots
+
+
 def main():
     if len(sys.argv) not in (2, 3):
         raise SystemExit(__doc__)
@@ -150,8 +177,9 @@ def main():
         part: [Figure(**figure) for figure in figures] for part, figures in found["parts"].items()
     }
     tree = pathlib.Path(sys.argv[2]) if len(sys.argv) == 3 else TREE
-    put(tree / "docs/costs.md", whole(found))
-    put(tree / "README.md", short(found))
+    plots = copy_plots(pathlib.Path(sys.argv[1]).parent, tree / "docs" / PLOTS)
+    put(tree / "docs/costs.md", whole(found, plots))
+    put(tree / "README.md", short(found, plots))
 
 
 if __name__ == "__main__":
