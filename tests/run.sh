@@ -91,6 +91,9 @@ if command -v flock >/dev/null 2>&1; then
 	flock -n 9 || bad "another tests/run.sh is at work in this tree"
 fi
 
+# What the bench measures, for its tables: there may be no git where it runs.
+P2PANDA_REVISION=$(git -C "$tree" rev-parse --short=10 HEAD 2>/dev/null || true)
+export P2PANDA_REVISION
 packages=$(grep -v '^#' "$tree/tests/packages.txt" | tr '\n' ' ')
 key=$(printf '2 %s' "$packages" | sha256sum | cut -c 1-12)
 
@@ -289,7 +292,7 @@ EOF
 		--mount "type=bind,src=$tree,dst=$tree" --mount "type=bind,src=$cache,dst=$cache" \
 		"${options[@]}" -w "$tree" -e HOME=/tmp -e LANG=C.UTF-8 \
 		-e P2PANDA_TEST_OUT="$out" -e P2PANDA_SOAK_SECONDS -e P2PANDA_REST_SECONDS \
-		-e P2PANDA_BENCH_PARTS \
+		-e P2PANDA_BENCH_PARTS -e P2PANDA_REVISION \
 		-e P2PANDA_FUZZ_SECONDS -e P2PANDA_FUZZ_KEPT="$cache/fuzz" \
 		-e P2PANDA_TEST_CACHE="$cache" \
 		-e CARGO_HOME="$cache/cargo" -e CARGO_TARGET_DIR="$cache/rust-forky" \
@@ -311,7 +314,7 @@ run_root() {
 		say "made it in $((SECONDS - begun)) s"
 	fi
 	for name in $proxies P2PANDA_SOAK_SECONDS P2PANDA_REST_SECONDS P2PANDA_FUZZ_SECONDS \
-		P2PANDA_BENCH_PARTS; do
+		P2PANDA_BENCH_PARTS P2PANDA_REVISION; do
 		[ -z "${!name:-}" ] || environment+=("$name=${!name}")
 	done
 	ca=$(ca_bundle)
