@@ -102,6 +102,7 @@ class Results:
                     if figure.ratios(other)
                 }
                 for figure in figures
+                if not figure.name.endswith(": lost")  # mostly nothing, of which there is no ratio
             }
             rows = {name: row for name, row in rows.items() if row}
             if rows:

@@ -34,14 +34,15 @@ def _legend(names: Sequence[str], x: float, y: float) -> list[str]:
 
 def ratios(title: str, rows: Mapping[str, Mapping[str, float]]) -> str:
     """A bar for each row and each that is compared with; a line where both are equal."""
-    names = list(next(iter(rows.values())))
+    names = list(dict.fromkeys(name for row in rows.values() for name in row))
     most = max(1.0, *(value for row in rows.values() for value in row.values()))
     left, width = 330, 380
     body = [_text(10, 20, title, weight="bold"), *_legend(names, 10, 40)]
     y = 56.0
     for name, row in rows.items():
-        body.append(_text(left - 8, y + 7 * len(names) + 2, name, "end"))
-        for value, colour in zip(row.values(), COLOURS, strict=False):
+        body.append(_text(left - 8, y + 7 * len(row) + 2, name, "end"))
+        for other, value in row.items():
+            colour = COLOURS[names.index(other) % len(COLOURS)]
             body.append(
                 f'<rect x="{left}" y="{y:.1f}" width="{max(1, width * value / most):.1f}" '
                 f'height="12" fill="{colour}"/>'
