@@ -6,8 +6,8 @@
 #include "../error.h"
 #include "../keyed_table.h"
 #include "../limits.h"
+#include "../time.h"
 
-#define MS UINT64_C(1000000)
 /* The time between two steps, however eager. */
 #define STEP_NS	      (100 * MS)
 /* The time after a look at the book that has found no node: looking at a large book takes half a

@@ -34,14 +34,17 @@ static void drop_content(struct contents *contents, struct content *content)
 	memory_free(content);
 }
 
-/* Keeps a reference to a message. ERROR_NOMEM. */
-static int keep_content(struct contents *contents, uint64_t now, struct remembered *id,
+/* Keeps a reference to a message, if there is room and memory for it: without its content a message is
+ * remembered all the same, and only a GRAFT for it is not answered. */
+static void keep_content(struct contents *contents, uint64_t now, struct remembered *id,
 	struct message *message, uint16_t round)
 {
 	struct content *content = memory_alloc(sizeof *content);
 
-	if (!content)
-		return ERROR_NOMEM;
+	if (!content) {
+		counters_add(contents->counters, COUNTER_LIMIT_CACHE, 1);
+		return;
+	}
 	*content = (struct content){
 		.id = id, .added = now, .message = message_ref(message), .round = round};
 	id->content = content;
@@ -51,7 +54,6 @@ static int keep_content(struct contents *contents, uint64_t now, struct remember
 		drop_content(contents, contents->oldest);
 		counters_add(contents->counters, COUNTER_LIMIT_CACHE, 1);
 	}
-	return ERROR_NONE;
 }
 
 /* Returns when what was added then, and is kept for kept_ns, is removed; or again, if that is
@@ -171,9 +173,8 @@ int cache_add(struct cache *cache, uint64_t now, const struct id *id, struct mes
 		return ERROR_NOMEM;
 	cache->census->ids++;
 	rank(cache);
-	/* Without its content it is remembered all the same: only a GRAFT for it is not answered. */
-	if (message && keep_content(cache->contents, now, added, message, round))
-		counters_add(cache->contents->counters, COUNTER_LIMIT_CACHE, 1);
+	if (message)
+		keep_content(cache->contents, now, added, message, round);
 	if (cache->census->ids > cache->census->limit) {
 		forget_oldest(largest(cache->census));
 		counters_add(cache->contents->counters, COUNTER_LIMIT_RECEIVED_IDS, 1);

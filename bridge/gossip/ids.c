@@ -4,7 +4,7 @@
 #include <assert.h>
 #include <ck_hs.h>
 
-#define MS UINT64_C(1000000)
+#include "../time.h"
 
 static_assert(sizeof(struct remembered) <= 48, "a million of them");
 
@@ -82,21 +82,16 @@ static struct remembered *table_find(struct ids_table *table, const struct remem
 	return table->set.map ? ck_hs_get(&table->set, key->hash, key) : NULL;
 }
 
-static void table_end(struct ids_table *table)
-{
-	if (table->set.map)
-		ck_hs_destroy(&table->set);
-	*table = (struct ids_table){0};
-}
-
 /* Returns whether the entry was in this table. */
 static bool table_remove(struct ids_table *table, const struct remembered *entry)
 {
 	if (!table->set.map || !ck_hs_remove(&table->set, entry->hash, entry))
 		return false;
 	table->removed++;
-	if (ck_hs_count(&table->set) == 0)
-		table_end(table);
+	if (ck_hs_count(&table->set) == 0) {
+		ck_hs_destroy(&table->set);
+		*table = (struct ids_table){0};
+	}
 	return true;
 }
 

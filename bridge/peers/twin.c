@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 #include "twin.h"
 
-#define MS UINT64_C(1000000)
+#include "../time.h"
 
 static bool is_newer(struct info_time a, struct info_time b)
 {

@@ -53,15 +53,16 @@ BACK_WITHIN = 100
 
 class Results:
     """What has been measured so far, by part; with out, it is written there after each of them. What is
-    there of other parts, from the same machine and revision, stays."""
+    there of parts that are not chosen, from the same machine and revision, stays."""
 
-    def __init__(self, out: pathlib.Path | None):
+    def __init__(self, out: pathlib.Path | None, chosen: Sequence[str]):
         self.out = out
+        self.about = {"machine": machine(), "revision": revision()}
         self.parts: dict[str, list[Figure]] = {}
         self.grown: dict[str, dict[str, dict[int, float]]] = {}
         if out and (out / "bench.json").exists():
             before = json.loads((out / "bench.json").read_text())
-            if (before["machine"], before["revision"]) == (machine(), revision()):
+            if before.items() >= self.about.items():
                 self.grown = {
                     name: {one: {int(n): v for n, v in grown.items()} for one, grown in series.items()}
                     for name, series in before["growth"].items()
@@ -69,10 +70,8 @@ class Results:
                 self.parts = {
                     part: [Figure(**figure) for figure in figures]
                     for part, figures in before["parts"].items()
+                    if part not in chosen
                 }
-
-    def begin(self, part: str):
-        self.parts.pop(part, None)
 
     def add(self, part: str, figures: Sequence[Figure]):
         self.parts.setdefault(part, []).extend(figures)
@@ -85,8 +84,7 @@ class Results:
         out = self.out
         out.mkdir(parents=True, exist_ok=True)
         found = {
-            "machine": machine(),
-            "revision": revision(),
+            **self.about,
             "parts": {
                 part: [dataclasses.asdict(figure) for figure in figures]
                 for part, figures in sorted(self.parts.items(), key=lambda one: PARTS.index(one[0]))
@@ -407,10 +405,8 @@ def main():
     )
     options = parser.parse_args()
     rounds, scale = (1, 0.1) if options.brief else (options.rounds, 1.0)
-    results = Results(options.out)
-    for part in options.parts:
-        results.begin(part)
-    print(machine())
+    results = Results(options.out, options.parts)
+    print(results.about["machine"])
     steps = {"idle": idle, "latency": latency, "cpu": cpu, "bursts": bursts}
     chosen = [part for part in steps if part in options.parts]
     if "memory" in options.parts:

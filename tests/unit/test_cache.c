@@ -9,10 +9,9 @@
 #include "bridge/error.h"
 #include "bridge/gossip/cache.h"
 #include "bridge/limits.h"
+#include "bridge/time.h"
 #include "support_heap.h"
-
-#define S  UINT64_C(1000000000)
-#define MS UINT64_C(1000000)
+#include "support_id.h"
 
 static struct counters counters;
 static struct keyed keyed;
@@ -40,14 +39,6 @@ static int teardown(void **state)
 		assert_null(census.ranks[i]);
 	heap_end();
 	return 0;
-}
-
-static struct id id_of(uint64_t number)
-{
-	struct id id = {{0}};
-
-	memcpy(id.bytes, &number, sizeof number);
-	return id;
 }
 
 static int add(struct cache *to, uint64_t now, uint64_t number, size_t size)

@@ -6,9 +6,9 @@
 #include <cmocka.h>
 
 #include "bridge/gossip/ids.h"
+#include "bridge/time.h"
 #include "support_heap.h"
-
-#define MS UINT64_C(1000000)
+#include "support_id.h"
 
 static struct keyed keyed;
 static struct ids ids;
@@ -27,14 +27,6 @@ static int teardown(void **state)
 	assert_int_equal(heap_blocks(), 0);
 	heap_end();
 	return 0;
-}
-
-static struct id id_of(uint64_t number)
-{
-	struct id id = {{0}};
-
-	memcpy(id.bytes, &number, sizeof number);
-	return id;
 }
 
 static bool add(uint64_t now, uint64_t number)
@@ -56,11 +48,10 @@ static bool know(uint64_t number)
 /* Returns the number of the oldest id, and checks when it came. */
 static uint64_t oldest(uint64_t added)
 {
-	uint64_t number;
+	const struct remembered *first = ids_oldest(&ids);
 
-	memcpy(&number, &ids_oldest(&ids)->id, sizeof number);
-	assert_true(ids_added(&ids, ids_oldest(&ids)) == added);
-	return number;
+	assert_true(ids_added(&ids, first) == added);
+	return number_of(&first->id);
 }
 
 static void the_oldest_comes_first(void **state)

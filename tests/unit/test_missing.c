@@ -8,6 +8,7 @@
 #include "bridge/error.h"
 #include "bridge/gossip/missing.h"
 #include "support_heap.h"
+#include "support_id.h"
 
 static struct counters counters;
 static struct core core;
@@ -31,14 +32,6 @@ static int teardown(void **state)
 	assert_int_equal(core.missing, 0);
 	heap_end();
 	return 0;
-}
-
-static struct id id_of(size_t number)
-{
-	struct id id = {{0}};
-
-	memcpy(id.bytes, &number, sizeof number);
-	return id;
 }
 
 static void announce(uint64_t now, uint8_t slot, size_t number, uint16_t round)

@@ -17,6 +17,7 @@
 #include "bridge/error.h"
 #include "bridge/io/store.h"
 #include "support_heap.h"
+#include "support_id.h"
 
 #define MANY 10000
 
@@ -51,22 +52,6 @@ static struct {
 	struct address addresses[LIMIT_ADDRESSES_PER_NODE];
 	size_t count;
 } world;
-
-static struct id id_of(unsigned n)
-{
-	struct id id = {{0}};
-
-	memcpy(id.bytes, &n, sizeof n);
-	return id;
-}
-
-static unsigned number_of(const struct id *id)
-{
-	unsigned n;
-
-	memcpy(&n, id->bytes, sizeof n);
-	return n;
-}
 
 static void on_record(
 	void *context, const void *key, size_t key_size, const void *value, size_t value_size)
