@@ -59,6 +59,8 @@ struct broker_events {
 	 * quick. */
 	void (*sent)(void *context, const char *client, const char *topic, const void *payload,
 		size_t size);
+	/* An event of this client has come. client: the broker's pointer, of no use afterwards. */
+	void (*saw)(void *context, const void *client);
 	/* There are clients at this port of which no event comes, as the port is another
 	 * listener's. Called now and then. */
 	void (*unseen)(void *context, int port);

@@ -233,6 +233,7 @@ static void on_subscribe(const struct mosquitto_evt_acl_check *check)
 
 	if (!who.id)
 		return;
+	broker.events.saw(broker.context, check->client);
 	broker.acting = check->client;
 	/* A filter that the census cannot follow is passed on at once: who takes the event says
 	 * what is wrong. */
@@ -362,6 +363,7 @@ static int on_message(int event, void *data, void *userdata)
 		return MOSQ_ERR_SUCCESS;
 	if (who.id)
 		census_publishes(broker.census, &who, evt->qos == 2 && who.lasting);
+	broker.events.saw(broker.context, evt->client);
 	broker.acting = evt->client;
 	verdict = broker.events.message(broker.context, &message);
 	broker.acting = NULL;

@@ -164,6 +164,7 @@ static int on_connect(int event, void *data, void *userdata)
 	const char *client = mosquitto_client_id(connect->client);
 	int port = mosquitto_client_port(connect->client);
 
+	handlers.saw(handlers_context, connect->client);
 	if (port != 0 && !is_seen(port))
 		seen_ports[seen_count++] = port;
 	if (client)

@@ -87,6 +87,11 @@ static void on_sent(void *context, const char *client, const char *filter, const
 	unreleased_released(gateway->unreleased, &topic.overlay, payload, size);
 }
 
+static void on_saw(void *context, const void *client)
+{
+	waker_saw(((struct gateway *)context)->waker, client);
+}
+
 static void on_unseen(void *context, int port)
 {
 	struct gateway *gateway = context;
@@ -218,6 +223,7 @@ const struct broker_events gateway_events = {
 	on_gone,
 	on_message,
 	on_sent,
+	on_saw,
 	on_unseen,
 	on_control,
 	on_reloaded,

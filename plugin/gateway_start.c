@@ -235,8 +235,9 @@ static bool make_waker(struct gateway *gateway)
 		return false;
 	}
 	if (waker_signal(gateway->waker) == 0)
-		broker_log(BROKER_WARNING, "no signal is free to wake the broker: messages that "
-					   "arrive may wait up to 100 ms");
+		broker_log(BROKER_WARNING,
+			"no signal is free to wake the broker: messages that arrive may wait up to "
+			"100 ms, until a client is there and unless its epoll set cannot be found");
 	else if (waker_signal(gateway->waker) != SIGURG)
 		broker_log(BROKER_NOTICE, "SIGURG is taken: signal %d wakes the broker",
 			waker_signal(gateway->waker));

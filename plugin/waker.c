@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "../bridge/memory.h"
+#include "bell.h"
 
 #ifndef sigev_notify_thread_id /* musl's name; glibc has no name for it, but the field */
 #define sigev_notify_thread_id _sigev_un._tid
@@ -36,7 +37,9 @@ struct waker {
 	volatile sig_atomic_t set;
 	volatile sig_atomic_t soon;  /* ns, until the timer comes first */
 	volatile sig_atomic_t delay; /* ns, until its next repetition */
-	_Atomic bool kicked;	     /* a kick has come and was not heard yet */
+	_Atomic bool kicked;	     /* a kick by signal has come and was not heard yet */
+	struct bell bell;
+	_Atomic bool has_bell; /* it hangs, for good */
 };
 
 /* The waker whose loop has nothing to do until a signal ends its sleep, which may not have begun;
@@ -132,6 +135,7 @@ struct waker *waker_new(void)
 	if (!waker)
 		return NULL;
 	waker->soon = SOON_NS;
+	bell_init(&waker->bell);
 	waker->process = getpid();
 	waker->id = (pid_t)syscall(SYS_gettid);
 	waker->signal = choose();
@@ -152,6 +156,7 @@ void waker_free(struct waker *waker)
 		return;
 	if (resting == waker)
 		resting = NULL;
+	bell_close(&waker->bell);
 	if (waker->has_timer)
 		timer_delete(waker->timer);
 	/* Only if the handler is still ours. */
@@ -166,10 +171,25 @@ int waker_signal(const struct waker *waker)
 	return waker->signal;
 }
 
+void waker_saw(struct waker *waker, const void *client)
+{
+	if (bell_learn(&waker->bell, client))
+		atomic_store(&waker->has_bell, true);
+}
+
+bool waker_has_bell(const struct waker *waker)
+{
+	return waker->has_bell;
+}
+
 void waker_kick(void *context)
 {
 	struct waker *waker = context;
 
+	if (atomic_load(&waker->has_bell)) {
+		bell_ring(&waker->bell);
+		return;
+	}
 	if (!waker->signal)
 		return;
 	/* In this order: either waker_again sees the flag, or the handler sees the signal. */
@@ -187,6 +207,10 @@ void waker_heard(struct waker *waker)
 
 void waker_again(struct waker *waker, bool wanted, bool later)
 {
+	if (waker->has_bell && (wanted || atomic_load(&waker->kicked))) {
+		bell_ring(&waker->bell);
+		return;
+	}
 	if (!waker->signal)
 		return;
 	/* Before the handler may set the timer. */

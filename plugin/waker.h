@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * Wakes the broker's loop, which sleeps up to 100 ms in epoll_wait (5 s in a broker that was built
- * without websockets) and offers no way to end that sleep: a signal to its thread does. A signal just before epoll_wait comes to nothing: its handler
+ * without websockets) and offers no way to end that sleep. A bell in its epoll set does (bell.h), from
+ * the first client on; where there is none, a signal to its thread.
+ *
+ * A signal just before epoll_wait comes to nothing: its handler
  * sees that it has ended no system call, and has a POSIX timer of the main thread repeat it soon.
  * The same timer brings the turn of the loop in which the broker sends what was published in TICK.
  *
@@ -21,6 +24,12 @@ struct waker *waker_new(void);
 void waker_free(struct waker *waker);
 /* Returns the signal's number, 0 for none. */
 int waker_signal(const struct waker *waker);
+
+/* Notes a client of which an event has come, and hangs the bell where that client's socket is watched.
+ * client: the broker's pointer. Main thread, from within the event. */
+void waker_saw(struct waker *waker, const void *client);
+/* Tells whether the loop is woken by a bell. Main thread. */
+bool waker_has_bell(const struct waker *waker);
 
 /* Wakes the main thread, for which there is something to do. Any thread. */
 void waker_kick(void *waker);

@@ -34,16 +34,19 @@ BROKER, NODE = "mosquitto", "p2panda"
 MOST = {
     # The message of the client; sent on, and acknowledged.
     "sender": {BROKER: 1 + 0.3, NODE: 2 + 0.5},
-    # What has come, and the turn that sends it; the message, and (for ngtcp2 asks for an
-    # acknowledgement of the second one of two acknowledgements) half of another packet.
-    "receiver": {BROKER: 2 + 0.3, NODE: 1.5 + 0.5},
+    # What has come; the message, and (for ngtcp2 asks for an acknowledgement of the second one of two
+    # acknowledgements) half of another packet.
+    "receiver": {BROKER: 1 + 0.3, NODE: 1.5 + 0.5},
 }
 MOST_CALLS = {
     "sender": {"timer_settime": 0.1, "timerfd_settime": 0.1, "interrupted": 0.1,
                "sendmsg": 1.5 + 0.5, "recvmmsg": 1 + 0.5},
-    "receiver": {"timer_settime": 1 + 0.4, "timerfd_settime": 0.1,
-                 "interrupted": 2 + 0.3, "sendmsg": 1 + 0.5, "recvmmsg": 1.5 + 0.5},
+    "receiver": {"timer_settime": 0.1, "timerfd_settime": 0.1, "interrupted": 0.1,
+                 "sendmsg": 1 + 0.5, "recvmmsg": 1.5 + 0.5},
 }  # fmt: skip
+# Where the broker's epoll set is not found, what is published is sent by another turn that a signal
+# begins, as another one has ended the sleep.
+MOST_SIGNALS = {BROKER: 2 + 0.3, "timer_settime": 1 + 0.4, "interrupted": 2 + 0.3}
 
 
 @dataclasses.dataclass
@@ -73,13 +76,22 @@ def exchange(here, there, topic: str, name: str):
 
 
 @pytest.mark.unsanitized
-def test_wakes(brokers, tmp_path):
+@pytest.mark.parametrize("way", ["bell", "signals"])
+def test_wakes(brokers, tmp_path, way):
     """A hundred messages a second from one broker to the other."""
     shim = shared_library(SHIM, tmp_path)
     a, b = (
-        brokers(name, preload=[shim], environment={"TEST_CALLS": str(tmp_path / name / "calls")})
+        brokers(
+            name,
+            preload=[shim],
+            environment={"TEST_CALLS": str(tmp_path / name / "calls")}
+            | ({"TEST_NO_BELL": "1"} if way == "signals" else {}),
+        )
         for name in "ab"
     )
+    bounds = {side: MOST[side] | MOST_CALLS[side] for side in MOST}
+    if way == "signals":
+        bounds["receiver"] |= MOST_SIGNALS
     a.add_peer(b)
     b.start(), a.start()
     id = random_topic()
@@ -101,12 +113,14 @@ def test_wakes(brokers, tmp_path):
         calls = lower_quartile([calls for _, calls in windows])
         print(f"{side}, per message: wakes of {_line(threads)}; calls: {_line(calls)}")
         assert threads[NODE] >= 0.9 and threads[BROKER] >= 0.9  # it is measured at all
-        for figures, most in ((threads, MOST[side]), (calls, MOST_CALLS[side])):
-            wrong += [
-                f"{side}: {name} {figures[name]:.2f} per message, at most {bound:.2f}"
-                for name, bound in most.items()
-                if figures[name] > bound
-            ]
+        if way == "signals" and side == "receiver":
+            assert calls["interrupted"] >= 0.9  # it is this way
+        figures = threads | calls
+        wrong += [
+            f"{side}: {name} {figures[name]:.2f} per message, at most {bound:.2f}"
+            for name, bound in bounds[side].items()
+            if figures[name] > bound
+        ]
     assert not wrong, wrong
 
 
