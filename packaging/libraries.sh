@@ -200,6 +200,13 @@ build_ck() {
 	pc ck "$version" -lck
 }
 
+# Headers alone: what the plugin uses of it is compiled into the plugin.
+build_xxhash() {
+	mkdir -p "$prefix/include"
+	cp xxhash.h "$prefix/include/"
+	pc libxxhash "$version" ""
+}
+
 build_wslay() {
 	local options="-Ivendor/includes -DHAVE_ARPA_INET_H -DHAVE_NETINET_IN_H"
 	archive wslay vendor/wslay_event.c vendor/wslay_frame.c vendor/wslay_net.c vendor/wslay_queue.c
@@ -309,6 +316,7 @@ library cjson
 library tinycbor
 library blake3
 library ck
+library xxhash
 library wslay
 library mosquitto
 echo "${prefixes#:}"

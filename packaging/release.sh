@@ -65,7 +65,7 @@ if grep -q 'VERSION_CODENAME=forky' /etc/os-release && pkg-config --exists libng
 else
 	root=$(root_of forky shared cmake dpkg-dev gcc libblake3-dev libc6-dev libcjson-dev libck-dev \
 		libmosquitto-dev libngtcp2-crypto-ossl-dev libngtcp2-dev libsqlite3-dev libssl-dev \
-		libtinycbor-dev libuv1-dev libwslay-dev mosquitto-dev ninja-build pkgconf uthash-dev)
+		libtinycbor-dev libuv1-dev libwslay-dev libxxhash-dev mosquitto-dev ninja-build pkgconf uthash-dev)
 	in_root "$root" "$tree:/src" "$shared:/build" -- bash /src/packaging/shared.sh /src /build >&2
 fi
 cp "$shared"/*.deb "$out/"

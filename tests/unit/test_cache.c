@@ -315,6 +315,7 @@ static void no_memory_leaves_it_as_it_was(void **state)
 
 int main(void)
 {
+	struct random random = random_system();
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(content_goes_before_ids, setup, teardown),
 		cmocka_unit_test_setup_teardown(overlays_share_the_bytes, setup, teardown),
@@ -328,5 +329,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(no_memory_leaves_it_as_it_was, setup, teardown),
 	};
 
+	keyed_init(&keyed, &random);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

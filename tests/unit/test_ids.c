@@ -143,6 +143,7 @@ static void no_memory_changes_nothing(void **state)
 
 int main(void)
 {
+	struct random random = random_system();
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(the_oldest_comes_first, setup, teardown),
 		cmocka_unit_test_setup_teardown(times_go_on_after_seven_weeks, setup, teardown),
@@ -150,5 +151,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(no_memory_changes_nothing, setup, teardown),
 	};
 
+	keyed_init(&keyed, &random);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
