@@ -107,6 +107,25 @@ bool broker_is_probe(const void *payload, size_t size)
 	       memcmp(payload, broker_probe_mark, BROKER_PROBE_MARK_SIZE) == 0;
 }
 
+/* Gives the broker a message, of which everything but the list of properties is copied.
+ * (mosquitto_broker_publish_copy fills its copy with zeros first.) */
+static bool give(const char *client, const char *topic, const void *payload, size_t size, int qos,
+	bool retain, mosquitto_property *list)
+{
+	char *copy = mosquitto_malloc(size + 1);
+
+	if (!copy)
+		return false;
+	if (size > 0)
+		memcpy(copy, payload, size);
+	copy[size] = '\0';
+	if (mosquitto_broker_publish(client, topic, (int)size, copy, qos, retain, list) ==
+		MOSQ_ERR_SUCCESS)
+		return true; /* copy and list are the broker's */
+	mosquitto_free(copy);
+	return false;
+}
+
 bool broker_publish(const char *topic, const void *payload, size_t size, uint8_t qos,
 	const struct broker_property *properties, size_t properties_count)
 {
@@ -119,23 +138,20 @@ bool broker_publish(const char *topic, const void *payload, size_t size, uint8_t
 		mosquitto_property_free_all(&list);
 		return false;
 	}
-	if (mosquitto_broker_publish_copy(NULL, topic, (int)size, payload, qos, false, list) ==
-		MOSQ_ERR_SUCCESS)
-		return true; /* the list is the broker's */
+	if (give(NULL, topic, payload, size, qos, false, list))
+		return true;
 	mosquitto_property_free_all(&list);
 	return false;
 }
 
 bool broker_retain(const char *topic, const void *payload, size_t size)
 {
-	return mosquitto_broker_publish_copy(NULL, topic, (int)size, payload, 0, true, NULL) ==
-	       MOSQ_ERR_SUCCESS;
+	return give(NULL, topic, payload, size, 0, true, NULL);
 }
 
 bool broker_answer(const char *client, const char *topic, const void *payload, size_t size)
 {
-	return mosquitto_broker_publish_copy(client, topic, (int)size, payload, 1, false, NULL) ==
-	       MOSQ_ERR_SUCCESS;
+	return give(client, topic, payload, size, 1, false, NULL);
 }
 
 bool broker_wants_turn(bool published)

@@ -3,13 +3,27 @@
 
 #include <blake3.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "../bridge/bytes/hex.h"
 
 static const char *const codecs[VIEWS] = {
 	[VIEW_JSON] = "json", [VIEW_TEXT] = "text", [VIEW_BYTES] = "bytes", [VIEW_CBOR] = "cbor"};
+
+/* The overlay whose digits were read or written last: most messages are of the same one as those
+ * before them. */
+static struct {
+	bool is_set;
+	struct id overlay;
+	char digits[ID_HEX_SIZE];
+} last;
+
+static void remember(const struct id *overlay, const char *digits)
+{
+	last.is_set = true;
+	last.overlay = *overlay;
+	memcpy(last.digits, digits, ID_HEX_SIZE);
+}
 
 static const char *without_share(const char *filter)
 {
@@ -106,12 +120,16 @@ static bool take_name(const struct level *level, struct topic *out)
 
 static bool take_digits(const struct level *level, struct topic *out)
 {
-	char digits[ID_HEX_SIZE + 1] = "";
-
 	if (level->size != ID_HEX_SIZE)
 		return false;
-	memcpy(digits, level->text, ID_HEX_SIZE);
-	return hex_decode(digits, out->overlay.bytes, ID_SIZE) == 0;
+	if (last.is_set && memcmp(level->text, last.digits, ID_HEX_SIZE) == 0) {
+		out->overlay = last.overlay;
+		return true;
+	}
+	if (hex_decode(level->text, out->overlay.bytes, ID_SIZE) != 0)
+		return false;
+	remember(&out->overlay, level->text);
+	return true;
 }
 
 enum topic_kind topic_parse(const char *text, struct topic *out)
@@ -163,13 +181,18 @@ enum view topic_view(const struct topic *topic)
 char *topic_text(const struct id *overlay, const char *name, size_t name_size, enum view view,
 	char out[TOPIC_SIZE])
 {
-	char digits[ID_HEX_SIZE + 1];
+	char digits[ID_HEX_SIZE + 1], *end = stpcpy(out, TOPIC_PREFIX);
 
-	if (!name)
-		hex_encode(overlay->bytes, ID_SIZE, digits);
-	snprintf(out, TOPIC_SIZE, TOPIC_PREFIX "%s%.*s%s%s", name ? TOPIC_NAMES : "",
-		(int)(name ? name_size : ID_HEX_SIZE), name ? name : digits,
-		codecs[view] ? TOPIC_SIGNED : "", codecs[view] ? codecs[view] : "");
+	if (name) {
+		end = mempcpy(stpcpy(end, TOPIC_NAMES), name, name_size);
+	} else {
+		if (!last.is_set || !id_equal(&last.overlay, overlay))
+			remember(overlay, hex_encode(overlay->bytes, ID_SIZE, digits));
+		end = mempcpy(end, last.digits, ID_HEX_SIZE);
+	}
+	*end = '\0';
+	if (codecs[view])
+		stpcpy(stpcpy(end, TOPIC_SIGNED), codecs[view]);
 	return out;
 }
 

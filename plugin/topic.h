@@ -7,7 +7,8 @@
  *   <either>/ephemeral/<codec>           the same overlay's signed messages, as applications of the
  *                                        crate p2panda send them; codec: json, text, bytes, cbor
  *
- * "$share/<group>/" before a filter makes no difference. Plain functions.
+ * "$share/<group>/" before a filter makes no difference. Plain functions, for one
+ * thread: the overlay that was read or written last is remembered.
  */
 #ifndef PLUGIN_TOPIC_H
 #define PLUGIN_TOPIC_H

@@ -52,16 +52,57 @@ static void release(void *block, size_t size, bool defer)
 
 static struct ck_malloc allocator = {allocate, reallocate, release};
 
+/* What the tables hold: the address of an entry, and in the bits that no address of Linux has (unless
+ * a program asks for such addresses) a part of its hash. Most entries of a million are in no cache of
+ * the processor, and so those that are not looked for need not be looked at. */
+#if UINTPTR_MAX > UINT32_MAX
+#define MARK_SHIFT 48
+
+static void *mark(const struct remembered *entry)
+{
+	return (void *)((uintptr_t)entry | (uintptr_t)(entry->hash >> 16) << MARK_SHIFT);
+}
+
+static struct remembered *entry_of(const void *marked)
+{
+	return (struct remembered *)((uintptr_t)marked & (((uintptr_t)1 << MARK_SHIFT) - 1));
+}
+
+static bool may_be_same(const void *a, const void *b)
+{
+	return (uintptr_t)a >> MARK_SHIFT == (uintptr_t)b >> MARK_SHIFT;
+}
+#else
+static void *mark(const struct remembered *entry)
+{
+	return (void *)entry;
+}
+
+static struct remembered *entry_of(const void *marked)
+{
+	return (struct remembered *)marked;
+}
+
+static bool may_be_same(const void *a, const void *b)
+{
+	return true;
+}
+#endif
+
 static unsigned long hash_of(const void *object, unsigned long seed)
 {
 	(void)seed; /* the hash is keyed */
-	return ((const struct remembered *)object)->hash;
+	return entry_of(object)->hash;
 }
 
 static bool is_same(const void *a, const void *b)
 {
-	const struct remembered *one = a, *other = b;
+	const struct remembered *one, *other;
 
+	if (!may_be_same(a, b))
+		return false;
+	one = entry_of(a);
+	other = entry_of(b);
 	return one->hash == other->hash && id_equal(&one->id, &other->id);
 }
 
@@ -74,18 +115,18 @@ static bool table_add(struct ids_table *table, struct remembered *entry)
 {
 	if (!table->set.map && !make_set(&table->set, TABLE_LEAST))
 		return false;
-	return ck_hs_put_unique(&table->set, entry->hash, entry);
+	return ck_hs_put_unique(&table->set, entry->hash, mark(entry));
 }
 
 static struct remembered *table_find(struct ids_table *table, const struct remembered *key)
 {
-	return table->set.map ? ck_hs_get(&table->set, key->hash, key) : NULL;
+	return table->set.map ? entry_of(ck_hs_get(&table->set, key->hash, mark(key))) : NULL;
 }
 
 /* Returns whether the entry was in this table. */
 static bool table_remove(struct ids_table *table, const struct remembered *entry)
 {
-	if (!table->set.map || !ck_hs_remove(&table->set, entry->hash, entry))
+	if (!table->set.map || !ck_hs_remove(&table->set, entry->hash, mark(entry)))
 		return false;
 	table->removed++;
 	if (ck_hs_count(&table->set) == 0) {

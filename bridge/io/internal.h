@@ -63,6 +63,10 @@ struct driver {
 	bool closing;
 	size_t most_held;    /* the most of mesh_held since memory was given back */
 	bool rows_left;	     /* rows are to be written in the next turn */
+	uint64_t wall, wall_read; /* Unix time in us, and when it was read, on the loop's clock */
+	/* Of driver_is_late: its answer in this turn, and how often it was asked. */
+	bool is_late;
+	unsigned asked;
 	uint64_t turn_began; /* as far as driver_is_late knows; 0: it was not asked yet */
 	unsigned handles;    /* the driver's, still open */
 	uint8_t row[MESH_ROW_SIZE];
@@ -80,7 +84,7 @@ uint64_t driver_turn(struct driver *driver);
 
 /* clock.c, with driver_is_late */
 
-struct mesh_time clock_time(const struct driver *driver);
+struct mesh_time clock_time(struct driver *driver);
 /* Makes the loop's handles: from now on time passes. */
 void clock_start(struct driver *driver);
 /* How many handles clock_start makes. */
