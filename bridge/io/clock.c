@@ -36,16 +36,14 @@ struct mesh_time clock_time(struct driver *driver)
 /* How long one turn of the loop works before it leaves for the next one what can wait. Together
  * with what cannot (datagrams that were read, packets that are due) a turn stays below 5 ms. */
 #define TURN_NS MS
-/* Each so manieth question is answered by the clock. */
-#define LATE_LOOK 8
 
 bool driver_is_late(struct driver *driver)
 {
+	uint64_t now = uv_hrtime();
+
 	if (driver->turn_began == 0)
-		driver->turn_began = uv_hrtime();
-	else if (!driver->is_late && ++driver->asked % LATE_LOOK == 0)
-		driver->is_late = uv_hrtime() - driver->turn_began >= TURN_NS;
-	return driver->is_late;
+		driver->turn_began = now;
+	return now - driver->turn_began >= TURN_NS;
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -61,7 +59,6 @@ static void on_prepare(uv_prepare_t *prepare)
 	uint64_t due = driver_turn(driver), now;
 
 	driver->turn_began = 0;
-	driver->is_late = false;
 	if (driver->closing)
 		return;
 	if (due == UINT64_MAX) {

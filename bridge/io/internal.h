@@ -64,9 +64,6 @@ struct driver {
 	size_t most_held;    /* the most of mesh_held since memory was given back */
 	bool rows_left;	     /* rows are to be written in the next turn */
 	uint64_t wall, wall_read; /* Unix time in us, and when it was read, on the loop's clock */
-	/* Of driver_is_late: its answer in this turn, and how often it was asked. */
-	bool is_late;
-	unsigned asked;
 	uint64_t turn_began; /* as far as driver_is_late knows; 0: it was not asked yet */
 	unsigned handles;    /* the driver's, still open */
 	uint8_t row[MESH_ROW_SIZE];
