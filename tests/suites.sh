@@ -467,7 +467,7 @@ suite_sanitizers() {
 		P2PANDA_SANITIZER=$name P2PANDA_PRELOAD=$library \
 			ASAN_OPTIONS=$asan_options:$log LSAN_OPTIONS=exitcode=0 \
 			UBSAN_OPTIONS=$ubsan_options:$log \
-			TSAN_OPTIONS=second_deadlock_stack=1:halt_on_error=0:exitcode=0:$log \
+			TSAN_OPTIONS=second_deadlock_stack=1:halt_on_error=0:exitcode=0:suppressions=$tree/tests/harness/tsan.txt:$log \
 			pytest_run "$name" "$out/$name.xml" all broker interop
 		count sanitizers "$out/$name.xml"
 		reports "$name"
