@@ -125,7 +125,6 @@ static void on_qlog(void *user_data, uint32_t flags, const void *data, size_t si
 static void set_defaults(struct quic_connection *connection, const ngtcp2_cid *first,
 	ngtcp2_settings *settings, ngtcp2_transport_params *parameters)
 {
-	static const uint16_t probes[] = QUIC_PROBES;
 	uint64_t window = take_window(connection);
 	uint64_t of_stream = smaller(window, QUIC_STREAM_WINDOW);
 
@@ -136,8 +135,6 @@ static void set_defaults(struct quic_connection *connection, const ngtcp2_cid *f
 		settings->qlog_write = on_qlog;
 	settings->initial_ts = uv_hrtime();
 	settings->max_tx_udp_payload_size = QUIC_MAX_UDP_PAYLOAD;
-	settings->pmtud_probes = probes;
-	settings->pmtud_probeslen = sizeof probes / sizeof *probes;
 	/* A relay takes larger datagrams, but an iroh node silently drops those that are longer
 	 * than its buffer. */
 	settings->no_pmtud = connection->relayed != NULL;

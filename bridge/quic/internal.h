@@ -46,13 +46,8 @@
 #define QUIC_WINDOWS	(128u << 20)
 #define QUIC_MIN_WINDOW (128u << 10)
 
-/* Sizes of datagrams that are tried for a path, in this order; a path that does not take one is not
- * tried with larger ones. IPv6 leaves the first of Ethernet's 1500 bytes; the second holds the largest
- * message whole, where frames are jumbo ones (and on loopback); the others, of Ethernet with a tunnel,
- * are ngtcp2's. A node of p2panda-net takes no more than 1472 and says so. Twice the largest would cost a
- * tenth less, but what is in a datagram is looked at in one go: turns of the loop would be longer. */
-#define QUIC_PROBES	     {1452, 4432, 1406, 1342, 1232}
-#define QUIC_MAX_UDP_PAYLOAD 4432
+/* What 1500-byte Ethernet under IPv6 leaves for the payload. */
+#define QUIC_MAX_UDP_PAYLOAD 1452
 
 /* A path that takes large datagrams no longer (its MTU has shrunk: a VPN, another route) is a
  * black hole: nothing tells us so, and what is lost is sent again as large as before (RFC 8899,
