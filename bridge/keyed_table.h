@@ -14,13 +14,17 @@
 		HASH_FIND_BYHASHVALUE(                                           \
 			hh, table, data, data_size, keyed_find_hash, item);      \
 	} while (0)
-/* Adds an item whose key (data) is a part of the item. If there is no memory the item is freed, and
- * item becomes NULL. */
+/* Adds an item whose key (data) is a part of the item. If there is no memory item->hh.tbl is NULL. */
+#define KEYED_PUT(keyed, table, data, data_size, item)                           \
+	do {                                                                     \
+		unsigned keyed_put_hash = keyed_hash(keyed, data, data_size);    \
+		HASH_ADD_KEYPTR_BYHASHVALUE(                                     \
+			hh, table, data, data_size, keyed_put_hash, item);       \
+	} while (0)
+/* Likewise; but if there is no memory the item is freed, and item becomes NULL. */
 #define KEYED_ADD(keyed, table, data, data_size, item)                           \
 	do {                                                                     \
-		unsigned keyed_add_hash = keyed_hash(keyed, data, data_size);    \
-		HASH_ADD_KEYPTR_BYHASHVALUE(                                     \
-			hh, table, data, data_size, keyed_add_hash, item);       \
+		KEYED_PUT(keyed, table, data, data_size, item);                  \
 		if (!(item)->hh.tbl) {                                           \
 			memory_free(item);                                       \
 			(item) = NULL;                                           \

@@ -109,11 +109,6 @@ bool bell_learn(struct bell *bell, const void *client)
 	return bell->fd >= 0;
 }
 
-bool bell_hangs(const struct bell *bell)
-{
-	return bell->fd >= 0;
-}
-
 void bell_ring(const struct bell *bell)
 {
 	const uint64_t one = 1;

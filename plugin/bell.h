@@ -34,9 +34,6 @@ void bell_close(struct bell *bell);
  * whether it has been hung now. */
 bool bell_learn(struct bell *bell, const void *client);
 
-/* Tells whether the bell hangs. */
-bool bell_hangs(const struct bell *bell);
-
 /* Ends the sleep of the broker's loop, the next one if the loop is awake. Any thread, once the bell
  * hangs. */
 void bell_ring(const struct bell *bell);

@@ -180,8 +180,7 @@ void unreleased_add(struct unreleased *unreleased, const char *client, const str
 	entry->publisher->count++;
 	unreleased->sizes[size]++;
 	DL_APPEND(unreleased->oldest, entry);
-	HASH_ADD_KEYPTR_BYHASHVALUE(hh, unreleased->entries, &entry->name, ID_SIZE,
-		keyed_hash(&unreleased->keyed, &entry->name, ID_SIZE), entry);
+	KEYED_PUT(&unreleased->keyed, unreleased->entries, &entry->name, ID_SIZE, entry);
 	if (entry->hh.tbl)
 		return;
 	unreleased->sizes[size]--;

@@ -551,8 +551,7 @@ static struct change *find_waiting(const struct store *store, const uint8_t *key
 
 static bool enqueue(struct store *store, struct change *change)
 {
-	HASH_ADD_KEYPTR_BYHASHVALUE(hh, store->waiting_by_key, change->key, change->key_size,
-		keyed_hash(&store->keyed, change->key, change->key_size), change);
+	KEYED_PUT(&store->keyed, store->waiting_by_key, change->key, change->key_size, change);
 	if (!change->hh.tbl)
 		return false;
 	DL_APPEND(store->waiting, change);

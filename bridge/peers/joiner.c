@@ -219,8 +219,7 @@ static struct topic *topic_find_or_add(struct joiner *joiner, const struct id *i
 		memory_free(topic);
 		return NULL;
 	}
-	HASH_ADD_KEYPTR_BYHASHVALUE(hh, joiner->topics, &topic->id, sizeof topic->id,
-		keyed_hash(&joiner->keyed, id, sizeof *id), topic);
+	KEYED_PUT(&joiner->keyed, joiner->topics, &topic->id, sizeof topic->id, topic);
 	if (!topic->hh.tbl) {
 		heap_remove(joiner, topic);
 		memory_free(topic);

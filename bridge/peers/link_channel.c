@@ -227,8 +227,7 @@ void channel_lose(struct links *links, uint64_t now, struct link *link, struct c
 		return;
 	}
 	HASH_DELETE(hh, link->channels, channel);
-	HASH_ADD_KEYPTR_BYHASHVALUE(hh, link->parked, &channel->topic, sizeof channel->topic,
-		keyed_hash(&links->keyed, &channel->topic, sizeof channel->topic), channel);
+	KEYED_PUT(&links->keyed, link->parked, &channel->topic, sizeof channel->topic, channel);
 	if (!channel->hh.tbl) {
 		drop_kept(links, link, channel);
 		memory_free(channel);
