@@ -125,6 +125,7 @@ static void on_qlog(void *user_data, uint32_t flags, const void *data, size_t si
 static void set_defaults(struct quic_connection *connection, const ngtcp2_cid *first,
 	ngtcp2_settings *settings, ngtcp2_transport_params *parameters)
 {
+	static const uint16_t probes[] = QUIC_PROBES;
 	uint64_t window = take_window(connection);
 	uint64_t of_stream = smaller(window, QUIC_STREAM_WINDOW);
 
@@ -135,6 +136,8 @@ static void set_defaults(struct quic_connection *connection, const ngtcp2_cid *f
 		settings->qlog_write = on_qlog;
 	settings->initial_ts = uv_hrtime();
 	settings->max_tx_udp_payload_size = QUIC_MAX_UDP_PAYLOAD;
+	settings->pmtud_probes = probes;
+	settings->pmtud_probeslen = sizeof probes / sizeof *probes;
 	/* A relay takes larger datagrams, but an iroh node silently drops those that are longer
 	 * than its buffer. */
 	settings->no_pmtud = connection->relayed != NULL;
@@ -152,6 +155,7 @@ static void set_defaults(struct quic_connection *connection, const ngtcp2_cid *f
 	parameters->initial_max_stream_data_bidi_remote = of_stream;
 	parameters->max_idle_timeout = QUIC_IDLE_TIMEOUT;
 	parameters->active_connection_id_limit = 4;
+	parameters->max_udp_payload_size = QUIC_MAX_UDP_PAYLOAD;
 }
 
 /* Applies the protocol that the client has named. OpenSSL asks for the protocol when it has read
@@ -379,14 +383,26 @@ void connection_expire(struct quic_connection *connection, uint64_t now)
 
 /* --- Datagrams out --- */
 
+/* Returns how large the next datagram may be, given the path's limit. */
+static size_t datagram_limit(const struct quic_connection *connection, size_t path)
+{
+	const struct quic_stream *stream = connection->ready;
+	size_t limit = path;
+
+	if (connection->small)
+		limit = NGTCP2_MAX_UDP_PAYLOAD_SIZE;
+	else if (stream && !(stream->unsent && stream->unsent->droppable))
+		limit = QUIC_MAX_CONTROL;
+	return limit < path ? limit : path;
+}
+
 /* Fills one packet from the streams that are ready, in turns. */
 static ngtcp2_ssize write_packet(ngtcp2_conn *conn, ngtcp2_path *path, ngtcp2_pkt_info *info,
 	uint8_t *out, size_t capacity, ngtcp2_tstamp now, void *user_data)
 {
 	struct quic_connection *connection = user_data;
 
-	if (connection->small && capacity > NGTCP2_MAX_UDP_PAYLOAD_SIZE)
-		capacity = NGTCP2_MAX_UDP_PAYLOAD_SIZE;
+	capacity = datagram_limit(connection, capacity);
 	for (;;) {
 		struct quic_stream *stream = connection->ready;
 		uint32_t flags = NGTCP2_WRITE_STREAM_FLAG_NONE;

@@ -217,7 +217,7 @@ void endpoint_receive(struct quic_endpoint *endpoint, const ngtcp2_path *path, u
 	ngtcp2_version_cid ids;
 	int rv;
 
-	if (size == 0)
+	if (size == 0 || size > QUIC_MAX_UDP_PAYLOAD)
 		return;
 	rv = ngtcp2_pkt_decode_version_cid(&ids, data, size, QUIC_CID_SIZE);
 	if (rv == NGTCP2_ERR_VERSION_NEGOTIATION) {

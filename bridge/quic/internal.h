@@ -46,8 +46,16 @@
 #define QUIC_WINDOWS	(128u << 20)
 #define QUIC_MIN_WINDOW (128u << 10)
 
-/* What 1500-byte Ethernet under IPv6 leaves for the payload. */
-#define QUIC_MAX_UDP_PAYLOAD 1452
+/* Sizes of datagrams that are tried for a path, in this order; a path that does not take one is not
+ * tried with larger ones. IPv6 leaves the first of Ethernet's 1500 bytes; the second holds the largest
+ * message whole, where frames are jumbo ones (and on loopback); the others, of Ethernet with a tunnel,
+ * are ngtcp2's. A node of p2panda-net takes no more than 1472 and says so; this one takes
+ * QUIC_MAX_UDP_PAYLOAD, for what is in a datagram is looked at in one go. */
+#define QUIC_PROBES	     {1452, 8952, 1406, 1342, 1232}
+#define QUIC_MAX_UDP_PAYLOAD 8952
+/* Only messages go in datagrams larger than this: two hundred streams' worth of joining and leaving
+ * overlays would make a long turn of the loop. */
+#define QUIC_MAX_CONTROL 1452
 
 /* A path that takes large datagrams no longer (its MTU has shrunk: a VPN, another route) is a
  * black hole: nothing tells us so, and what is lost is sent again as large as before (RFC 8899,

@@ -100,6 +100,8 @@ static struct {
 	unsigned lost_next;	/* the next so many calls */
 	bool always_blocked, no_gso;
 	uint64_t calls, trains;
+	size_t most;	/* bytes of a datagram that it takes; 0: any number */
+	size_t longest; /* datagram that it took */
 } kernel;
 
 /* --- A wire that somebody sits on --- */
@@ -161,7 +163,13 @@ ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 {
 	uint64_t call = ++kernel.calls;
 	struct cmsghdr *control;
+	size_t datagram = 0;
 	ssize_t size = 0;
+	uint16_t segment;
+
+	for (size_t i = 0; i < message->msg_iovlen; i++)
+		size += (ssize_t)message->msg_iov[i].iov_len;
+	datagram = (size_t)size;
 
 	if (kernel.always_blocked || (kernel.blocked && call % kernel.blocked == 0)) {
 		errno = EAGAIN;
@@ -172,17 +180,22 @@ ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 		if (control->cmsg_level != SOL_UDP || control->cmsg_type != UDP_SEGMENT)
 			continue;
 		kernel.trains++;
+		memcpy(&segment, CMSG_DATA(control), sizeof segment);
+		datagram = segment;
 		if (kernel.no_gso) {
 			errno = EIO;
 			return -1;
 		}
 	}
-	if (wire_takes(fd, message) || (kernel.lost && call % kernel.lost == 0) ||
-		(kernel.lost_next && kernel.lost_next--)) {
-		for (size_t i = 0; i < message->msg_iovlen; i++)
-			size += (ssize_t)message->msg_iov[i].iov_len;
-		return size;
+	if (kernel.most > 0 && datagram > kernel.most) {
+		errno = EMSGSIZE;
+		return -1;
 	}
+	if (datagram > kernel.longest)
+		kernel.longest = datagram;
+	if (wire_takes(fd, message) || (kernel.lost && call % kernel.lost == 0) ||
+		(kernel.lost_next && kernel.lost_next--))
+		return size;
 	return syscall(SYS_sendmsg, fd, message, flags);
 }
 
@@ -589,6 +602,17 @@ static bool both_received(struct test *test)
 	return test->a.received >= expected_bytes && test->b.received >= expected_bytes;
 }
 
+static bool a_to_b(struct test *test)
+{
+	return test->b.received >= expected_bytes;
+}
+
+static bool probed(struct test *test)
+{
+	return ngtcp2_conn_get_path_max_tx_udp_payload_size(test->a.connection->conn) ==
+	       QUIC_MAX_UDP_PAYLOAD;
+}
+
 static void frames_both_ways(struct test *test, size_t count, size_t size)
 {
 	struct side *sides[] = {&test->a, &test->b};
@@ -643,8 +667,45 @@ static void trains_where_they_work(void **state)
 {
 	frames_both_ways(*state, 1000, 4057);
 	assert_true(kernel.trains > 0);
-	/* 8 MB in datagrams of 1.4 kB, and the acknowledgements. */
+	/* 8 MB in datagrams of 9 kB, which loopback takes, and the acknowledgements. */
 	assert_true(kernel.calls < 3000);
+}
+
+static void datagrams_as_large_as_the_path_takes(void **state)
+{
+	frames_both_ways(*state, 1000, 4057);
+	assert_int_equal(kernel.longest, QUIC_MAX_UDP_PAYLOAD);
+}
+
+/* A long turn of the peer's loop is not to come of it. */
+static void small_datagrams_for_what_is_no_message(void **state)
+{
+	struct test *test = *state;
+	struct quic_stream *stream;
+	uint64_t offset = 0;
+
+	connect_both(test);
+	assert_true(run_until(test, probed, 10000));
+	assert_int_equal(quic_stream_open(test->a.connection, &stream), 0);
+	kernel.longest = 0;
+	for (size_t i = 0; i < 1000; i++)
+		assert_int_equal(quic_stream_send(stream, make_frame(&offset, 60, false)), 0);
+	expected_bytes = offset;
+	assert_true(run_until(test, a_to_b, 10000));
+	assert_int_equal(kernel.longest, QUIC_MAX_CONTROL);
+	for (size_t i = 0; i < 1000; i++)
+		assert_int_equal(quic_stream_send(stream, make_frame(&offset, 60, true)), 0);
+	expected_bytes = offset;
+	assert_true(run_until(test, a_to_b, 10000));
+	assert_int_equal(kernel.longest, QUIC_MAX_UDP_PAYLOAD);
+}
+
+/* Ethernet: the probes that are too large come to nothing. */
+static void a_path_of_1500_bytes(void **state)
+{
+	kernel.most = 1472;
+	frames_both_ways(*state, 1000, 4057);
+	assert_int_equal(kernel.longest, 1452);
 }
 
 /* What is read at once may take many milliseconds to be looked at: it is cut, and others get their
@@ -666,11 +727,11 @@ static void long_reads_are_cut(void **state)
 		assert_true(turns < 10000);
 		before = test->b.pieces;
 		uv_run(&test->loop, UV_RUN_ONCE);
-		/* One of the rest and one that has just come, 1,400 bytes each. */
+		/* One of the rest and one that has just come, 9 kB each. */
 		assert_true(test->b.pieces - before <= 2);
 	}
 	assert_true(kernel.trains > 0);
-	assert_true(test->b.pieces > 60);
+	assert_true(test->b.pieces > 9);
 	assert_int_equal(test->b.received, offset);
 	assert_false(test->b.damaged);
 }
@@ -1860,6 +1921,9 @@ int main(int argc, char **argv)
 		TEST(large_frames),
 		TEST(tiny_frames),
 		TEST(trains_where_they_work),
+		TEST(datagrams_as_large_as_the_path_takes),
+		TEST(small_datagrams_for_what_is_no_message),
+		TEST(a_path_of_1500_bytes),
 		TEST(long_reads_are_cut),
 		TEST(no_trains),
 		TEST(blocked_now_and_then),
