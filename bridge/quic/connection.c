@@ -446,7 +446,18 @@ static ngtcp2_ssize write_packet(ngtcp2_conn *conn, ngtcp2_path *path, ngtcp2_pk
 	}
 }
 
-/* Decides how large datagrams may be, see QUIC_BLACK_HOLE_TIME. */
+/* Returns for how long datagrams are small now that large ones seem to be lost. */
+static uint64_t small_time(const struct quic_connection *connection)
+{
+	uint64_t before = connection->small_time;
+
+	/* For as long as they were small, large ones have not been lost since. */
+	if (before == 0 || connection->acked_at > connection->small_until + before)
+		return connection->endpoint->black_hole_time;
+	return smaller(4 * before, QUIC_BLACK_HOLE_MOST);
+}
+
+/* Decides how large datagrams may be, see QUIC_BLACK_HOLE_LEAST. */
 static void look_for_black_hole(struct quic_connection *connection, uint64_t now)
 {
 	ngtcp2_conn_info info;
@@ -467,7 +478,8 @@ static void look_for_black_hole(struct quic_connection *connection, uint64_t now
 	if (info.bytes_in_flight == 0)
 		return;
 	connection->small = true;
-	connection->small_until = now + QUIC_BLACK_HOLE_TIME;
+	connection->small_time = small_time(connection);
+	connection->small_until = now + connection->small_time;
 }
 
 uint64_t quic_connection_rtt(struct quic_connection *connection)

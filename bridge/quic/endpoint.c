@@ -465,6 +465,7 @@ static void set_limits(struct quic_endpoint *endpoint)
 	endpoint->max_queued = LIMIT_QUEUES_BYTES;
 	endpoint->token_lifetime = QUIC_TOKEN_LIFETIME;
 	endpoint->handshake_timeout = QUIC_HANDSHAKE_TIMEOUT;
+	endpoint->black_hole_time = QUIC_BLACK_HOLE_LEAST;
 	endpoint->pings_from = uv_hrtime();
 }
 

@@ -61,11 +61,12 @@
  * black hole: nothing tells us so, and what is lost is sent again as large as before (RFC 8899,
  * 4.3). When the second probe is sent (PTOs 1 and 3 after the data) and nothing on any stream has
  * been acknowledged since before the first, datagrams get the size that every path takes (RFC
- * 9000, 14), for as long as RFC 8899, 5.1.1 waits before it tries larger ones. (The time since the
- * last acknowledgement alone is no sign: a process that stood still has not read the
- * acknowledgements yet.) A wrong guess costs a fifth more datagrams meanwhile, each in a call of
- * its own. */
-#define QUIC_BLACK_HOLE_TIME (600 * NGTCP2_SECONDS)
+ * 9000, 14). (The time since the last acknowledgement alone is no sign: a process that stood still
+ * has not read the acknowledgements yet.) The guess may be wrong, for the peer may have stood still, and
+ * costs up to seven times the datagrams, each in a call of its own. So large ones are tried again soon, but
+ * four times as late each time that they are lost again, up to what RFC 8899, 5.1.1 has. */
+#define QUIC_BLACK_HOLE_LEAST (2 * NGTCP2_SECONDS)
+#define QUIC_BLACK_HOLE_MOST  (600 * NGTCP2_SECONDS)
 
 /* Aggregates of up to UDP_SEND_SIZE that one connection sends before the next has its
  * turn. */
@@ -182,7 +183,8 @@ struct quic_connection {
 	uint64_t acked_at;
 	/* After acked_at: the first time that an acknowledgement was missed. */
 	uint64_t missed_at;
-	uint64_t small_until; /* datagrams are small, see QUIC_BLACK_HOLE_TIME */
+	uint64_t small_until; /* datagrams are small, see QUIC_BLACK_HOLE_LEAST */
+	uint64_t small_time;  /* for how long they were; 0: they never were */
 	bool small;
 	void *data;
 
@@ -238,7 +240,7 @@ struct quic_endpoint {
 	struct rate answers, retries, beginnings;
 	size_t max_unproven;
 	size_t max_queued;
-	uint64_t token_lifetime, handshake_timeout;
+	uint64_t token_lifetime, handshake_timeout, black_hole_time;
 	uint64_t pings_from; /* ns: a moment of the grid of pings, see vigil.c */
 	bool closing;
 	uint64_t close_deadline;

@@ -101,6 +101,8 @@ static struct {
 	bool always_blocked, no_gso;
 	uint64_t calls, trains;
 	size_t most;	/* bytes of a datagram that it takes; 0: any number */
+	size_t swallowed; /* longer ones are lost on the way; 0: none are */
+	uint64_t swallows;
 	size_t longest; /* datagram that it took */
 } kernel;
 
@@ -193,6 +195,10 @@ ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 	}
 	if (datagram > kernel.longest)
 		kernel.longest = datagram;
+	if (kernel.swallowed > 0 && datagram > kernel.swallowed) {
+		kernel.swallows++;
+		return size;
+	}
 	if (wire_takes(fd, message) || (kernel.lost && call % kernel.lost == 0) ||
 		(kernel.lost_next && kernel.lost_next--))
 		return size;
@@ -675,6 +681,50 @@ static void datagrams_as_large_as_the_path_takes(void **state)
 {
 	frames_both_ways(*state, 1000, 4057);
 	assert_int_equal(kernel.longest, QUIC_MAX_UDP_PAYLOAD);
+}
+
+/* Sends 100 kB and waits until they are there; returns the longest datagram. */
+static size_t carried(struct test *test, struct quic_stream *stream, uint64_t *offset)
+{
+	kernel.longest = 0;
+	for (size_t i = 0; i < 100; i++)
+		assert_int_equal(quic_stream_send(stream, make_frame(offset, 1000, true)), 0);
+	expected_bytes = *offset;
+	assert_true(run_until(test, a_to_b, 10000));
+	return kernel.longest;
+}
+
+static void a_path_that_takes_large_ones_no_longer(void **state)
+{
+	struct test *test = *state;
+	struct quic_stream *stream;
+	uint64_t offset = 0, time;
+
+	connect_both(test);
+	assert_true(run_until(test, probed, 10000));
+	test->a.endpoint->black_hole_time = 50 * NGTCP2_MILLISECONDS;
+	assert_int_equal(quic_stream_open(test->a.connection, &stream), 0);
+	assert_int_equal(carried(test, stream, &offset), QUIC_MAX_UDP_PAYLOAD);
+	assert_int_equal(test->a.connection->small_time, 0);
+	/* They are tried again, and each time later. */
+	kernel.swallowed = 1200;
+	for (time = 50; time <= 800; time *= 4) {
+		assert_int_equal(carried(test, stream, &offset), QUIC_MAX_UDP_PAYLOAD);
+		assert_int_equal(
+			test->a.connection->small_time, time * NGTCP2_MILLISECONDS);
+		kernel.swallows = 0;
+		assert_uint_in_range(carried(test, stream, &offset), 1100, 1200);
+		assert_int_equal(kernel.swallows, 0);
+		run_until(test, never, (unsigned)time);
+	}
+	/* Gone, as if a peer that stood still had been taken for it. */
+	kernel.swallowed = 0;
+	assert_int_equal(carried(test, stream, &offset), QUIC_MAX_UDP_PAYLOAD);
+	run_until(test, never, 900);
+	kernel.swallowed = 1200;
+	carried(test, stream, &offset);
+	assert_int_equal(test->a.connection->small_time, 50 * NGTCP2_MILLISECONDS);
+	assert_false(test->b.damaged);
 }
 
 /* A long turn of the peer's loop is not to come of it. */
@@ -1923,6 +1973,7 @@ int main(int argc, char **argv)
 		TEST(trains_where_they_work),
 		TEST(datagrams_as_large_as_the_path_takes),
 		TEST(small_datagrams_for_what_is_no_message),
+		TEST(a_path_that_takes_large_ones_no_longer),
 		TEST(a_path_of_1500_bytes),
 		TEST(long_reads_are_cut),
 		TEST(no_trains),
