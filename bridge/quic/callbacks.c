@@ -124,6 +124,7 @@ static int on_stream_data(ngtcp2_conn *conn, uint32_t flags, int64_t id, uint64_
 
 	if (connection->state != CONNECTION_OPEN)
 		return 0;
+	connection->data_read = true;
 	if (stream && flags & NGTCP2_STREAM_DATA_FLAG_FIN)
 		stream->ended = true;
 	if (stream && !stream->stopped)

@@ -143,9 +143,9 @@ static void set_defaults(struct quic_connection *connection, const ngtcp2_cid *f
 	settings->no_pmtud = connection->relayed != NULL;
 	settings->max_window = window;
 	settings->max_stream_window = window;
-	/* Packets are acknowledged in the turn that has read them. A later acknowledgement, with
-	 * the next packet or by a timer, costs one more wake for each ping and each message, and
-	 * packets that arrive quickly are read many at a time anyway. */
+	/* Packets are acknowledged in the turn that has read them, or when ack_waits allows. A timer of
+	 * ngtcp2's would cost one more wake for each ping and each message, and packets that arrive quickly
+	 * are read many at a time anyway. */
 	settings->ack_thresh = 1;
 
 	ngtcp2_transport_params_default(parameters);
@@ -332,6 +332,20 @@ static void linger_read(struct quic_connection *connection)
 			connection->packet_size, connection->packet_size);
 }
 
+/* Tells whether the acknowledgement of the packet that was read waits for the next one, see
+ * QUIC_ACK_WAIT. Not while there is anything to be sent or acknowledged on our side, nor when a packet
+ * is missing, for then nothing comes to a stream. */
+static bool ack_waits(struct quic_connection *connection, uint64_t now)
+{
+	bool is_soon = now - connection->data_read_at < QUIC_ACK_WAIT;
+
+	if (!connection->data_read)
+		return false;
+	connection->data_read_at = now;
+	return is_soon && !connection->owes_ack && !connection->dirty && connection->queued == 0 &&
+	       connection->state == CONNECTION_OPEN;
+}
+
 void connection_read(struct quic_connection *connection, const ngtcp2_path *path, uint8_t ecn,
 	const uint8_t *data, size_t size)
 {
@@ -356,11 +370,16 @@ void connection_read(struct quic_connection *connection, const ngtcp2_path *path
 	if (connection->state == CONNECTION_ENDED)
 		return;
 	now = uv_hrtime();
+	connection->data_read = false;
 	rv = ngtcp2_conn_read_pkt(connection->conn, &own, &info, data, size, now);
 	if (rv != 0)
 		connection_fail(connection, rv);
 	vigil_read(connection, now);
-	endpoint_mark(connection->endpoint, connection);
+	connection->owes_ack = ack_waits(connection, now);
+	if (!connection->owes_ack)
+		endpoint_mark(connection->endpoint, connection);
+	else
+		endpoint_expect(connection->endpoint, connection, now + QUIC_ACK_WAIT);
 }
 
 void connection_expire(struct quic_connection *connection, uint64_t now)
@@ -516,6 +535,7 @@ static void connection_write(struct quic_connection *connection)
 	bool sent = false;
 	unsigned round;
 
+	connection->owes_ack = false;
 	vigil_write(connection);
 	look_for_black_hole(connection, now);
 	for (round = 0; round < QUIC_WRITE_ROUNDS; round++) {

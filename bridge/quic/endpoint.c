@@ -300,6 +300,14 @@ void endpoint_mark(struct quic_endpoint *endpoint, struct quic_connection *conne
 	uv_idle_start(&endpoint->turn, on_idle);
 }
 
+void endpoint_expect(struct quic_endpoint *endpoint, struct quic_connection *connection, uint64_t at)
+{
+	if (connection->timer.index > 0 && connection->timer.at <= at)
+		return;
+	timers_set(&endpoint->timers, &connection->timer, at);
+	arm_timer(endpoint);
+}
+
 static void free_endpoint(struct quic_endpoint *endpoint)
 {
 	udp_clear(&endpoint->udp);

@@ -68,6 +68,11 @@
 #define QUIC_BLACK_HOLE_LEAST (2 * NGTCP2_SECONDS)
 #define QUIC_BLACK_HOLE_MOST  (600 * NGTCP2_SECONDS)
 
+/* A peer whose messages come one by one, each within this time of the last, gets one acknowledgement for
+ * two of them (RFC 9000, 13.2.2): it costs both sides as much as half a message. It is less than the
+ * max_ack_delay of 25 ms that peers reckon with. */
+#define QUIC_ACK_WAIT (20 * NGTCP2_MILLISECONDS)
+
 /* Aggregates of up to UDP_SEND_SIZE that one connection sends before the next has its
  * turn. */
 #define QUIC_WRITE_ROUNDS 2
@@ -183,6 +188,9 @@ struct quic_connection {
 	uint64_t acked_at;
 	/* After acked_at: the first time that an acknowledgement was missed. */
 	uint64_t missed_at;
+	bool data_read;		/* the packet that is being read had bytes for a stream's owner */
+	bool owes_ack;		/* for one packet, which may wait for the next one */
+	uint64_t data_read_at;
 	uint64_t small_until; /* datagrams are small, see QUIC_BLACK_HOLE_LEAST */
 	uint64_t small_time;  /* for how long they were; 0: they never were */
 	bool small;
@@ -257,6 +265,8 @@ void endpoint_receive(struct quic_endpoint *endpoint, const ngtcp2_path *path, u
 	const uint8_t *data, size_t size);
 /* Puts the connection onto the dirty list: it has a turn soon. */
 void endpoint_mark(struct quic_endpoint *endpoint, struct quic_connection *connection);
+/* Lets the connection's timer expire at that time (ns), if not earlier. */
+void endpoint_expect(struct quic_endpoint *endpoint, struct quic_connection *connection, uint64_t at);
 /* Takes one of the protocol's places for connection, which has none yet. Another connection, best
  * a handshake with an unproven address, gives way if need be. false: there is no place. */
 bool endpoint_take_place(

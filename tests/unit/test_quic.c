@@ -727,6 +727,66 @@ static void a_path_that_takes_large_ones_no_longer(void **state)
 	assert_false(test->b.damaged);
 }
 
+static bool a_acknowledged(struct test *test)
+{
+	return quic_connection_queued(test->a.connection) == 0;
+}
+
+/* Sends a message; returns how many ms later it is acknowledged. */
+static unsigned acknowledged_after(struct test *test, struct quic_stream *stream, uint64_t *offset)
+{
+	uint64_t begun = uv_hrtime();
+
+	assert_int_equal(quic_stream_send(stream, make_frame(offset, 100, true)), 0);
+	assert_true(run_until(test, a_acknowledged, 1000));
+	return (unsigned)((uv_hrtime() - begun) / NGTCP2_MILLISECONDS);
+}
+
+static void one_acknowledgement_for_two_messages(void **state)
+{
+	const unsigned wait = QUIC_ACK_WAIT / NGTCP2_MILLISECONDS;
+	struct test *test = *state;
+	struct quic_stream *stream;
+	uint64_t offset = 0, before;
+	unsigned waited = 0;
+
+	uv_timer_start(&test->tick, on_tick, 1, 1);
+	connect_both(test);
+	assert_int_equal(quic_stream_open(test->a.connection, &stream), 0);
+	run_until(test, never, 200);
+	/* What comes after a pause is acknowledged at once, */
+	assert_true(acknowledged_after(test, stream, &offset) < wait);
+	run_until(test, never, 200);
+	assert_true(acknowledged_after(test, stream, &offset) < wait);
+	/* of others every second one, or when its time is up. */
+	for (int i = 0; i < 8; i++)
+		waited += acknowledged_after(test, stream, &offset) >= wait - 1;
+	assert_uint_in_range(waited, 2, 5);
+	run_until(test, never, 200);
+	before = kernel.calls;
+	for (int i = 0; i < 20; i++) {
+		assert_int_equal(quic_stream_send(stream, make_frame(&offset, 100, true)), 0);
+		run_until(test, never, 5);
+	}
+	/* Five are acknowledged in turn, see docs/speed.md; it would be 20 + 20 + 10. */
+	assert_true(kernel.calls - before <= 20 + 10 + 5 + 6);
+	assert_true(run_until(test, a_acknowledged, 1000));
+	/* One is missing: that is said at once. */
+	run_until(test, never, 200);
+	assert_true(acknowledged_after(test, stream, &offset) < wait);
+	kernel.lost_next = 1;
+	assert_int_equal(quic_stream_send(stream, make_frame(&offset, 100, true)), 0);
+	uv_run(&test->loop, UV_RUN_ONCE);
+	assert_int_equal(kernel.lost_next, 0);
+	before = kernel.calls;
+	assert_int_equal(quic_stream_send(stream, make_frame(&offset, 100, true)), 0);
+	run_until(test, never, 5);
+	assert_true(kernel.calls - before >= 2);
+	assert_true(run_until(test, a_acknowledged, 1000));
+	assert_int_equal(test->b.received, offset);
+	assert_false(test->b.damaged);
+}
+
 /* A long turn of the peer's loop is not to come of it. */
 static void small_datagrams_for_what_is_no_message(void **state)
 {
@@ -1972,6 +2032,7 @@ int main(int argc, char **argv)
 		TEST(tiny_frames),
 		TEST(trains_where_they_work),
 		TEST(datagrams_as_large_as_the_path_takes),
+		TEST(one_acknowledgement_for_two_messages),
 		TEST(small_datagrams_for_what_is_no_message),
 		TEST(a_path_that_takes_large_ones_no_longer),
 		TEST(a_path_of_1500_bytes),
