@@ -561,9 +561,12 @@ static void connection_write(struct quic_connection *connection)
 		if (connection->state == CONNECTION_ENDED)
 			return;
 	}
+	/* Before ngtcp2 sets the time of the next packet's pace: all that may go now has gone, and what
+	 * comes before that time finds it set. On a path with a round trip of more than a few ms a timer
+	 * would wake for nothing after each message. */
+	due = ngtcp2_conn_get_expiry(connection->conn);
 	ngtcp2_conn_update_pkt_tx_time(connection->conn, now);
 	vigil_written(connection, now, sent);
-	due = ngtcp2_conn_get_expiry(connection->conn);
 	if (vigil_deadline(connection) < due)
 		due = vigil_deadline(connection);
 	timers_set(&endpoint->timers, &connection->timer, due);
