@@ -57,6 +57,9 @@ class Machine:
         """With this configuration, whose paths are adapted."""
         self.broker.spawn(self.adapted(FOR_THE_TEST + text))
         self.broker.wait_log("mosquitto version .* running")
+        # From the loop: Mosquitto forgets a SIGTERM that comes between those two lines.
+        if any("mosquitto_p2panda.so" in line for line in self.broker.log()):
+            self.broker.wait_log("registered to receive 'message-in' events")
 
     def restart(self):
         if self.broker.process:
