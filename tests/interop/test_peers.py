@@ -93,8 +93,10 @@ def test_leave_and_join_again(start, generation):
     # Upstream's leave is lazy: the goodbye goes out with the topic's next event.
     b.publish(topic, b"wake up")
     b.wait("neighbour_down", topic=topic, node=a.id)
+    b.forget_events()
     a.join(topic)
     a.wait("joined", topic=topic)
+    b.wait("neighbour_up", topic=topic, node=a.id)  # a is told first, and nothing waits for it
     b.publish(topic, b"again")
     a.wait_message(topic, b"again")
 
