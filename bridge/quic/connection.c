@@ -406,13 +406,12 @@ void connection_expire(struct quic_connection *connection, uint64_t now)
 static size_t datagram_limit(const struct quic_connection *connection, size_t path)
 {
 	const struct quic_stream *stream = connection->ready;
-	size_t limit = path;
 
 	if (connection->small)
-		limit = NGTCP2_MAX_UDP_PAYLOAD_SIZE;
-	else if (stream && !(stream->unsent && stream->unsent->droppable))
-		limit = QUIC_MAX_CONTROL;
-	return limit < path ? limit : path;
+		return smaller(path, NGTCP2_MAX_UDP_PAYLOAD_SIZE);
+	if (stream && !(stream->unsent && stream->unsent->droppable))
+		return smaller(path, QUIC_MAX_CONTROL);
+	return path;
 }
 
 /* Fills one packet from the streams that are ready, in turns. */
